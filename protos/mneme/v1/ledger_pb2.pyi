@@ -1,0 +1,215 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from mneme.v1 import admin_pb2 as _admin_pb2
+from mneme.v1 import common_pb2 as _common_pb2
+from mneme.v1 import episodic_pb2 as _episodic_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Sealed(_message.Message):
+    __slots__ = ("key_id", "nonce", "ciphertext")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    CIPHERTEXT_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+    def __init__(self, key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
+
+class DataKey(_message.Message):
+    __slots__ = ("key_id", "namespace", "wrapped")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WRAPPED_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    namespace: str
+    wrapped: bytes
+    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ...) -> None: ...
+
+class LedgerEntry(_message.Message):
+    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    INGESTED_AT_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_CREATED_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ENDED_FIELD_NUMBER: _ClassVar[int]
+    EPISODE_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    REMEMBERED_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    ingested_at: _timestamp_pb2.Timestamp
+    principal: str
+    namespace_created: NamespaceCreated
+    observation_accepted: ObservationAccepted
+    session_ended: SessionEnded
+    episode_closed: EpisodeClosed
+    remembered: Remembered
+    corrected: Corrected
+    erased: Erased
+    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ...) -> None: ...
+
+class NamespaceCreated(_message.Message):
+    __slots__ = ("metadata_fields", "aliases")
+    METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
+    aliases: Sealed
+    def __init__(self, metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class ObservationAccepted(_message.Message):
+    __slots__ = ("id_mac", "content_mac", "session_mac", "sealed")
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MAC_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    id_mac: bytes
+    content_mac: bytes
+    session_mac: bytes
+    sealed: Sealed
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., session_mac: _Optional[bytes] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class PerceivedObservation(_message.Message):
+    __slots__ = ("observation", "people", "places", "times")
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    observation: _common_pb2.Observation
+    people: _containers.RepeatedScalarFieldContainer[str]
+    places: _containers.RepeatedScalarFieldContainer[str]
+    times: _containers.RepeatedCompositeFieldContainer[TimeMention]
+    def __init__(self, observation: _Optional[_Union[_common_pb2.Observation, _Mapping]] = ..., people: _Optional[_Iterable[str]] = ..., places: _Optional[_Iterable[str]] = ..., times: _Optional[_Iterable[_Union[TimeMention, _Mapping]]] = ...) -> None: ...
+
+class TimeMention(_message.Message):
+    __slots__ = ("text", "range")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    range: _common_pb2.TimeRange
+    def __init__(self, text: _Optional[str] = ..., range: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ...) -> None: ...
+
+class SessionEnded(_message.Message):
+    __slots__ = ("session_mac",)
+    SESSION_MAC_FIELD_NUMBER: _ClassVar[int]
+    session_mac: bytes
+    def __init__(self, session_mac: _Optional[bytes] = ...) -> None: ...
+
+class EpisodeClosed(_message.Message):
+    __slots__ = ("session_mac", "id_macs", "reason")
+    SESSION_MAC_FIELD_NUMBER: _ClassVar[int]
+    ID_MACS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session_mac: bytes
+    id_macs: _containers.RepeatedScalarFieldContainer[bytes]
+    reason: str
+    def __init__(self, session_mac: _Optional[bytes] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Remembered(_message.Message):
+    __slots__ = ("id_mac", "content_mac", "sealed")
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    id_mac: bytes
+    content_mac: bytes
+    sealed: Sealed
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class Corrected(_message.Message):
+    __slots__ = ("id_mac", "content_mac", "engram_id", "sealed")
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    id_mac: bytes
+    content_mac: bytes
+    engram_id: str
+    sealed: Sealed
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class Erased(_message.Message):
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch")
+    RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_MACS_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
+    KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    receipt_id: str
+    id_macs: _containers.RepeatedScalarFieldContainer[bytes]
+    engram_ids: _containers.RepeatedScalarFieldContainer[str]
+    key_ids: _containers.RepeatedScalarFieldContainer[str]
+    erasure_epoch: int
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
+
+class FeedRecord(_message.Message):
+    __slots__ = ("generation", "namespace", "engram_id", "version", "position", "sealed", "erased")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    namespace: str
+    engram_id: str
+    version: int
+    position: _common_pb2.Position
+    sealed: Sealed
+    erased: bool
+    def __init__(self, generation: _Optional[int] = ..., namespace: _Optional[str] = ..., engram_id: _Optional[str] = ..., version: _Optional[int] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., erased: _Optional[bool] = ...) -> None: ...
+
+class EngramRecord(_message.Message):
+    __slots__ = ("engram", "id_mac", "times", "history", "context", "ordinal")
+    ENGRAM_FIELD_NUMBER: _ClassVar[int]
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ORDINAL_FIELD_NUMBER: _ClassVar[int]
+    engram: _episodic_pb2.Engram
+    id_mac: bytes
+    times: _containers.RepeatedCompositeFieldContainer[TimeMention]
+    history: _containers.RepeatedCompositeFieldContainer[_episodic_pb2.HistoryEvent]
+    context: str
+    ordinal: int
+    def __init__(self, engram: _Optional[_Union[_episodic_pb2.Engram, _Mapping]] = ..., id_mac: _Optional[bytes] = ..., times: _Optional[_Iterable[_Union[TimeMention, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_episodic_pb2.HistoryEvent, _Mapping]]] = ..., context: _Optional[str] = ..., ordinal: _Optional[int] = ...) -> None: ...
+
+class PerceptionCheckpoint(_message.Message):
+    __slots__ = ("namespace", "session_mac", "open_id_macs", "opened_at", "last_ingested_at", "segmenter")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MAC_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ID_MACS_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_INGESTED_AT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTER_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    session_mac: bytes
+    open_id_macs: _containers.RepeatedScalarFieldContainer[bytes]
+    opened_at: _timestamp_pb2.Timestamp
+    last_ingested_at: _timestamp_pb2.Timestamp
+    segmenter: Sealed
+    def __init__(self, namespace: _Optional[str] = ..., session_mac: _Optional[bytes] = ..., open_id_macs: _Optional[_Iterable[bytes]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., segmenter: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class DeadLetter(_message.Message):
+    __slots__ = ("topic", "position", "reason", "message", "payload", "at")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    position: _common_pb2.Position
+    reason: str
+    message: str
+    payload: Sealed
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

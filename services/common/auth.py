@@ -1,0 +1,126 @@
+"""Tokens for callers, grants for services. Both are JWTs (HS256) under keys derived from the master key.
+
+A token names a principal, namespace prefixes, rights and an expiry; the gateway checks it without asking
+anybody. A grant says the same of one call, signed by the gateway for the services and short-lived, so that a
+service acts for its caller and never by a right of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+import jwt
+
+from services.common.errors import MnemeError
+
+_ALGORITHM = "HS256"
+GRANT_TTL_S = 300
+
+
+class Right(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    FORGET = "forget"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what they may do. ``prefixes`` of "" is every namespace."""
+
+    principal: str
+    prefixes: tuple[str, ...]
+    rights: frozenset[Right]
+    token_id: str
+    expires_at: float
+
+    def require_right(self, right: Right) -> None:
+        if right not in self.rights:
+            raise MnemeError(
+                "PERMISSION_DENIED",
+                f"The token has no right to {right}.",
+                remedy="Ask for a token with that right.",
+                metadata={"right": str(right)},
+            )
+
+    def require_namespace(self, namespace: str, field: str = "namespace") -> None:
+        """Raise PERMISSION_DENIED unless a prefix covers ``namespace``: equal, or up to a "/"."""
+        if not any(covers(prefix, namespace) for prefix in self.prefixes):
+            raise MnemeError(
+                "PERMISSION_DENIED",
+                "The token has no right over this namespace.",
+                field=field,
+                remedy="Use a namespace under one of the token's prefixes, or ask for another token.",
+                metadata={"namespace": namespace},
+            )
+
+
+def covers(prefix: str, namespace: str) -> bool:
+    """Whether a namespace prefix covers a namespace. "acme" covers "acme" and "acme/x", not "acmeco"."""
+    return prefix == "" or namespace == prefix or namespace.startswith(prefix.rstrip("/") + "/")
+
+
+class Signer:
+    """Issues and checks JWTs for one audience."""
+
+    def __init__(self, key: bytes, audience: str) -> None:
+        self._key = key
+        self._audience = audience
+
+    def issue(
+        self, principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float
+    ) -> tuple[str, Caller]:
+        """A new token with a random id, and what it says."""
+        caller = Caller(principal, prefixes, rights, secrets.token_hex(8), time.time() + ttl_s)
+        return self.sign(caller), caller
+
+    def sign(self, caller: Caller) -> str:
+        return jwt.encode(
+            {
+                "aud": self._audience,
+                "sub": caller.principal,
+                "ns": list(caller.prefixes),
+                "rights": sorted(caller.rights),
+                "jti": caller.token_id,
+                "exp": int(caller.expires_at),
+            },
+            self._key,
+            algorithm=_ALGORITHM,
+        )
+
+    def check(self, token: str) -> Caller:
+        """Who a token speaks for. UNAUTHENTICATED, without saying why in detail, when it is not ours or too old."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                audience=self._audience,
+                options={"require": ["aud", "sub", "exp", "jti"]},
+            )
+            return Caller(
+                principal=claims["sub"],
+                prefixes=tuple(claims["ns"]),
+                rights=frozenset(Right(r) for r in claims["rights"]),
+                token_id=claims["jti"],
+                expires_at=float(claims["exp"]),
+            )
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
+            raise unauthenticated() from error
+
+    def grant(self, caller: Caller) -> str:
+        """A short-lived copy of what ``caller`` may do, for a service that acts for them."""
+        until = min(caller.expires_at, time.time() + GRANT_TTL_S)
+        return self.sign(Caller(caller.principal, caller.prefixes, caller.rights, caller.token_id, until))
+
+
+def unauthenticated() -> MnemeError:
+    return MnemeError(
+        "UNAUTHENTICATED",
+        "The call has no valid token.",
+        field="authorization",
+        remedy='Send the metadata "authorization: Bearer TOKEN" with a token that is neither expired nor revoked.',
+    )

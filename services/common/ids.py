@@ -1,0 +1,30 @@
+"""Identifiers: hashes of what made the thing, never random, never a counter."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+MAX_NAMESPACE = 200
+MAX_ID = 200
+
+
+def digest(*parts: str | bytes | int) -> str:
+    """BLAKE2b-128, hex, over length-prefixed parts: no two lists of parts share a preimage."""
+    h = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part if isinstance(part, bytes) else str(part).encode()
+        h.update(len(raw).to_bytes(8, "big"))
+        h.update(raw)
+    return h.hexdigest()
+
+
+def engram_id(namespace: str, kind: str, plugin: str, sources: Sequence[str], ordinal: int = 0) -> str:
+    """Id of an engram: hash(namespace, kind, plug-in, sorted source ids, ordinal)."""
+    return digest(namespace, kind, plugin, *sorted(sources), ordinal)
+
+
+def is_namespace(name: str) -> bool:
+    return len(name) <= MAX_NAMESPACE and _NAMESPACE.fullmatch(name) is not None

@@ -1,0 +1,55 @@
+"""Entries of the ledger: how one is keyed, sealed and named. The one place that knows the purposes of seals."""
+
+from __future__ import annotations
+
+from mneme.v1.ledger_pb2 import LedgerEntry
+
+from services.common import telemetry, topics
+from services.common.ids import digest, engram_id
+from services.common.log.base import Message
+
+# What a seal is bound to, beside the namespace (associated data).
+SEAL_OBSERVATION = "observation"  # PerceivedObservation
+SEAL_REMEMBER = "remember"  # RememberRequest
+SEAL_CORRECT = "correct"  # CorrectRequest
+SEAL_NAMESPACE = "namespace"  # Namespace with alias groups
+SEAL_ENGRAM = "engram"  # EngramRecord, in the feed and in the index
+SEAL_SEGMENTER = "segmenter"
+SEAL_DEAD_LETTER = "dead-letter"
+
+# What a keyed hash (Keyring.mac) is for.
+MAC_OBSERVATION = "observation-id"
+MAC_REMEMBER = "remember-id"
+MAC_CORRECT = "correct-id"
+MAC_FORGET = "forget-id"
+MAC_SESSION = "session"
+MAC_CONTENT = "content"
+MAC_TERM = "term"  # lexical terms of the index
+MAC_VALUE = "value"  # text metadata, actors, sources in filterable fields
+
+
+def message(entry: LedgerEntry) -> Message:
+    """The ledger message of an entry: keyed and partitioned by namespace, with the current trace context."""
+    return Message(topics.LEDGER, entry.namespace.encode(), entry.SerializeToString(), headers=telemetry.to_headers())
+
+
+def base_id(namespace: str, observation_id: str) -> str:
+    """Id of the base engram of an observation."""
+    return engram_id(namespace, "turn", "base", [observation_id])
+
+
+def remembered_id(namespace: str, remember_id: str) -> str:
+    return engram_id(namespace, "remembered", "base", [remember_id])
+
+
+def corrected_id(namespace: str, correct_id: str) -> str:
+    return engram_id(namespace, "corrected", "base", [correct_id])
+
+
+def episode_id(namespace: str, session_mac: bytes, first_id_mac: bytes) -> str:
+    """Hash of namespace, session and first observation.
+
+    Over keyed hashes, as the ledger's boundary has them: so a rebuild gives the episode the same id when its
+    first observation has been erased since.
+    """
+    return digest(namespace, "episode", session_mac, first_id_mac)

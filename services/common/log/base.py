@@ -1,0 +1,187 @@
+"""The log port: what Mneme asks of Kafka, and of SQLite on one machine.
+
+Two implementations, one conformance suite (``tests/conformance/test_log.py``). The port is synchronous and
+thread-safe per object unless said otherwise; services call it from their own threads.
+
+Promises every implementation keeps:
+
+* records of one partition are read in offset order; between partitions there is no order;
+* the partition of a keyed message is ``partition_of(key, n)``, our own hash, whatever a client library does;
+* a transaction appends and commits offsets together or not at all; readers see neither an open nor an
+  aborted one;
+* a consumer that lost its partitions (left, timed out, was fenced) cannot commit: ``Fenced``;
+* a record is delivered again until its offset was committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+
+class Cleanup(Enum):
+    """How long a topic keeps its records."""
+
+    KEEP = "keep"  # for ever, never compacted
+    COMPACT = "compact"  # the newest value of each key; a None value deletes the key
+    EXPIRE = "expire"  # retention_s, then gone
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    name: str
+    partitions: int
+    cleanup: Cleanup
+    retention_s: int | None = None  # EXPIRE only
+    compaction_bound_s: int = 60  # COMPACT only: a superseded value is gone within this
+    max_message_bytes: int = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to append. ``value=None`` in a COMPACT topic deletes the key."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+    partition: int | None = None  # None: partition_of(partition_key or key)
+    partition_key: bytes | None = None  # e.g. the namespace, where the key is longer than that
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: Mapping[str, bytes]
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TopicPartition:
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    topic: str
+    partition: int
+    offset: int
+
+
+class LogError(Exception):
+    """Base of the port's errors. The message names the setting or field and the remedy."""
+
+
+class LogUnavailable(LogError):
+    """The disk is full, the broker is away, the deadline passed. Nothing of the call was appended."""
+
+
+class Fenced(LogError):
+    """This consumer or transaction lost its partitions to another one. Start again from the committed offset."""
+
+
+class TopicMismatch(LogError):
+    """A topic exists with other partitions or another cleanup policy than its spec says."""
+
+
+class MessageTooLarge(LogError):
+    """A message is larger than its topic takes."""
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Our own partitioner: BLAKE2b-64 of the key, modulo. Clients' own differ (CRC32, murmur2)."""
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") % partitions
+
+
+class Transaction(Protocol):
+    """Appends and offsets that take effect together when the ``with`` block ends without an exception."""
+
+    def append(self, message: Message) -> None: ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Offsets to commit for the transaction's consumer: the next one to read, per partition."""
+        ...
+
+    @property
+    def appended(self) -> Sequence[Appended]:
+        """Where each append went, in order. Only after the block has ended."""
+        ...
+
+
+class Consumer(Protocol):
+    """A member of a group. Not thread-safe. Reads from the committed offset, or from the first record."""
+
+    def poll(self, max_records: int = 256, timeout_s: float = 0.2) -> list[Record]:
+        """Next records of the assigned partitions; [] after ``timeout_s``. Doubles as the heartbeat."""
+        ...
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Partitions owned now; may change at any poll."""
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+
+    def committed(self, partition: TopicPartition) -> int:
+        """Next offset to read as committed; the partition's first offset when none is."""
+        ...
+
+    def lag(self) -> int:
+        """Records between the committed offsets and the ends of the assigned partitions."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """One log: topics, producers, consumers, transactions."""
+
+    def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
+        """Create what is missing; raise TopicMismatch, naming both, where a topic is not as its spec says."""
+        ...
+
+    def append(self, messages: Sequence[Message], timeout_s: float = 10.0) -> list[Appended]:
+        """Append all or none, durably; returns when they are. LogUnavailable, MessageTooLarge."""
+        ...
+
+    def transaction(
+        self, consumer: Consumer | None = None, name: str = "default", timeout_s: float = 10.0
+    ) -> AbstractContextManager[Transaction]:
+        """``with log.transaction(consumer) as tx``. A second holder of ``name`` fences the first (Kafka)."""
+        ...
+
+    def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> Consumer: ...
+
+    def read(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
+        """Committed records in [start, end), end defaulting to the end at the call. No group, no commit."""
+        ...
+
+    def partitions(self, topic: str) -> int: ...
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        """One past the newest committed record."""
+        ...
+
+    def trim(self, topic: str, partition: int, before: int) -> None:
+        """Drop records below ``before`` for good. Not for KEEP topics."""
+        ...
+
+    def compact(self, topic: str) -> None:
+        """Force compaction of a COMPACT topic; returns when superseded values cannot be read any more."""
+        ...
+
+    def scrub(self) -> float:
+        """Make deleted bytes unreadable on disk. Returns the seconds until that holds (0: now)."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,138 @@
+"""What every application does around its servicer: grant, deadline, decoding, span, errors.
+
+The gateway calls an application through its Serve handle with bytes and a ``CallContext``; the four entry
+points below are the four kinds of ``services.common.methods``. A servicer method takes a message and a ``Call``
+and knows no transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from services.common import telemetry
+from services.common.auth import Caller, Signer
+from services.common.errors import MnemeError, internal
+from services.common.methods import METHODS, Kind
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What the gateway says of a call, beside its bytes. Picklable."""
+
+    grant: str
+    timeout_s: float  # time left when the gateway sent it
+    trace: Mapping[str, str]  # W3C carrier: traceparent, tracestate
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a servicer may know of a call."""
+
+    caller: Caller
+    grant: str  # to act for the caller at another service
+    deadline: float  # time.monotonic()
+
+    def time_left_s(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
+
+    def require_namespace(self, namespace: str, field: str = "namespace") -> None:
+        if not namespace:
+            raise MnemeError("INVALID_FIELD", "No namespace is named.", field=field, remedy="Name the namespace.")
+        self.caller.require_namespace(namespace, field)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of an endless stream, and where the next part starts."""
+
+    messages: Sequence[Message]
+    cursor: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A servicer method and the type of its request.
+
+    By kind — UNARY: ``async (request, call) -> Message``; STREAM: ``(request, call) -> AsyncIterator[Message]``;
+    PAGES: ``async (request, cursor: bytes, call) -> Page`` (b"" first; may wait a little for something new);
+    FOLD: ``async (state: bytes, requests, call) -> bytes``, where the state is the response so far, serialised.
+    """
+
+    request_type: type[Message]
+    function: Callable[..., Any]
+
+
+class Application:
+    """Serves a table of handlers. The Serve deployment of each service inherits it."""
+
+    def __init__(self, name: str, grants: Signer, handlers: Mapping[str, Handler]) -> None:
+        mine = {method for method, spec in METHODS.items() if spec.app == name}
+        if mine != set(handlers):
+            raise ValueError(f"{name} must handle exactly {sorted(mine)}, not {sorted(handlers)}")
+        self._name = name
+        self._grants = grants
+        self._handlers = handlers
+
+    async def unary(self, method: str, request: bytes, context: CallContext) -> bytes:
+        async with self._around(method, Kind.UNARY, context) as (handler, call):
+            response: Message = await handler.function(_decode(handler, request), call)
+            return response.SerializeToString()
+
+    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
+        async with self._around(method, Kind.STREAM, context) as (handler, call):
+            async for response in handler.function(_decode(handler, request), call):
+                yield response.SerializeToString()
+
+    async def page(self, method: str, request: bytes, cursor: bytes, context: CallContext) -> tuple[list[bytes], bytes]:
+        async with self._around(method, Kind.PAGES, context) as (handler, call):
+            page: Page = await handler.function(_decode(handler, request), cursor, call)
+            return [m.SerializeToString() for m in page.messages], page.cursor
+
+    async def fold(self, method: str, state: bytes, requests: list[bytes], context: CallContext) -> bytes:
+        async with self._around(method, Kind.FOLD, context) as (handler, call):
+            decoded = [_decode(handler, r) for r in requests]
+            new_state: bytes = await handler.function(state, decoded, call)
+            return new_state
+
+    @asynccontextmanager
+    async def _around(self, method: str, kind: Kind, context: CallContext) -> AsyncIterator[tuple[Handler, Call]]:
+        deadline = time.monotonic() + context.timeout_s
+        with telemetry.span(method, parent=context.trace, service=self._name):
+            try:
+                handler = self._handlers.get(method)
+                if handler is None or METHODS[method].kind is not kind:
+                    raise MnemeError("UNKNOWN_METHOD", f"{self._name} does not serve this as {kind.value}.")
+                caller = self._grants.check(context.grant)
+                caller.require_right(METHODS[method].right)
+                async with asyncio.timeout(context.timeout_s):
+                    yield handler, Call(caller, context.grant, deadline)
+            except MnemeError:
+                raise
+            except TimeoutError as error:
+                raise MnemeError(
+                    "DEADLINE", "The deadline passed.", remedy="Allow more time, or ask for less."
+                ) from error
+            except Exception as error:
+                _log.exception("defect", extra={"method": method})
+                raise internal() from error
+
+
+def _decode(handler: Handler, raw: bytes) -> Message:
+    try:
+        return handler.request_type.FromString(raw)
+    except DecodeError as error:
+        raise MnemeError(
+            "INVALID_FIELD",
+            f"The request is not a {handler.request_type.DESCRIPTOR.full_name}.",
+            remedy="Generate the client from protos/mneme/v1 of this release.",
+        ) from error

@@ -1,0 +1,191 @@
+"""Traces, metrics and logs: one small door to OpenTelemetry, Prometheus and logging.
+
+Texts, tokens and keys never go through here: a log record carries its constant message and the fields named in
+``LOG_FIELDS``, an exception its type and frames but not its message, and span attributes are names, counts and
+ids.
+
+Metrics of all processes of a node are gathered through ``PROMETHEUS_MULTIPROC_DIR`` and served on one port by
+the gateway, so this module must be imported after that variable is set.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.propagate import extract, inject
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from prometheus_client import Counter, Gauge, Histogram
+
+LOG_FIELDS = [
+    "service",
+    "method",
+    "namespace",
+    "topic",
+    "partition",
+    "offset",
+    "reason",
+    "count",
+    "seconds",
+    "generation",
+    "operation",
+    "port",
+    "error",
+    "trace_id",
+]
+TRACE_FILE_BYTES = 32 * 1024 * 1024
+
+STAGE_SECONDS = Histogram(
+    "mneme_stage_seconds",
+    "Time by service and stage.",
+    ["service", "stage"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+CALLS = Counter("mneme_calls_total", "Calls by method and status.", ["method", "status"])
+RECORDS = Counter("mneme_records_total", "Records by service and outcome.", ["service", "outcome"])
+LAG = Gauge("mneme_lag_records", "Records not yet consumed.", ["service", "topic"], multiprocess_mode="livemostrecent")
+QUEUE = Gauge("mneme_queue_depth", "Waiting in a bounded queue.", ["service", "queue"], multiprocess_mode="livesum")
+
+
+class _JsonLines(logging.Formatter):
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.msg if isinstance(record.msg, str) else type(record.msg).__name__,
+        }
+        line.update({k: getattr(record, k) for k in LOG_FIELDS if hasattr(record, k)})
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace_id"] = f"{span.trace_id:032x}"
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = record.exc_info[0].__name__
+            line["frames"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(record.exc_info[2])
+            ]
+        return json.dumps(line)
+
+
+class _FileExporter(SpanExporter):
+    """Spans as JSON lines, for one machine; starts over when the file is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        lines = "".join(json.dumps(_span_line(s)) + "\n" for s in spans)
+        with self._lock:
+            full = self._path.exists() and self._path.stat().st_size > TRACE_FILE_BYTES
+            with self._path.open("w" if full else "a") as f:
+                f.write(lines)
+        return SpanExportResult.SUCCESS
+
+
+def _span_line(span: ReadableSpan) -> dict[str, object]:
+    context, parent = span.get_span_context(), span.parent
+    return {
+        "trace_id": f"{context.trace_id:032x}" if context else "",
+        "span_id": f"{context.span_id:016x}" if context else "",
+        "parent_id": f"{parent.span_id:016x}" if parent else "",
+        "name": span.name,
+        "service": span.resource.attributes.get("service.name"),
+        "start_ns": span.start_time,
+        "end_ns": span.end_time,
+        "attributes": dict(span.attributes or {}),
+    }
+
+
+def configure(service: str, *, trace_dir: Path | None = None, otlp_endpoint: str = "", level: str = "INFO") -> None:
+    """Set up logs (JSON lines on stderr) and traces (a file a process, and a collector if named) of this process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines(service))
+    root = logging.getLogger("services")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if trace_dir is not None:
+        exporter = _FileExporter(trace_dir / f"{service}-{os.getpid()}.jsonl")
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    if otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
+    trace.set_tracer_provider(provider)
+
+
+def flush() -> None:
+    """Write out what is buffered; call before a process ends."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.force_flush()
+
+
+@contextmanager
+def span(name: str, parent: Mapping[str, str] | None = None, **attributes: str | int | float) -> Iterator[trace.Span]:
+    """A span, child of ``parent`` (a W3C carrier) where one is given, else of the current one."""
+    token = otel_context.attach(extract(dict(parent))) if parent else None
+    try:
+        with trace.get_tracer("mneme").start_as_current_span(
+            name, attributes=attributes, record_exception=False
+        ) as current:
+            yield current
+    finally:
+        if token is not None:
+            otel_context.detach(token)
+
+
+def carrier() -> dict[str, str]:
+    """The current trace context, to send along."""
+    out: dict[str, str] = {}
+    inject(out)
+    return out
+
+
+def to_headers() -> dict[str, bytes]:
+    """The current trace context as log record headers."""
+    return {key: value.encode() for key, value in carrier().items()}
+
+
+def from_headers(headers: Mapping[str, bytes]) -> dict[str, str]:
+    """The trace context that a log record carries."""
+    return {k: headers[k].decode("ascii", "replace") for k in ("traceparent", "tracestate") if k in headers}
+
+
+class Stages:
+    """Times of the stages of one piece of work: spans, histogram, and seconds by name."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        with span(f"{self._service}.{stage}"):
+            try:
+                yield
+            finally:
+                took = time.perf_counter() - start
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + took
+                STAGE_SECONDS.labels(self._service, stage).observe(took)
