@@ -1,0 +1,151 @@
+"""Configuration: one frozen model a service, defaults in the commented ``defaults.yaml`` beside it.
+
+Layers, later ones win: the shipped defaults, one user file, the environment (``MNEME__SECTION__FIELD``, values
+read as YAML). An unknown section or key stops the start and names its path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning")
+_PREFIX = "MNEME__"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ConfigError(Exception):
+    """A setting is unknown or wrong. The message names its path, its layer and the remedy."""
+
+
+class Inbox(BaseModel):
+    """A topic that products write to, and the namespaces it may write."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topic: str = Field(min_length=1)
+    prefix: str
+    principal: str = Field(min_length=1)
+
+
+class CommonConfig(BaseModel):
+    """Section ``common``; see defaults.yaml for what each field means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path
+    log: str = Field(pattern=r"^(sqlite|kafka://.+)$")
+    partitions: int = Field(ge=1, le=1024)
+    inboxes: tuple[Inbox, ...]
+    inbox_retention_s: int = Field(ge=60)
+    dead_letter_retention_s: int = Field(ge=60)
+    master_key_file: str
+    otlp_endpoint: str
+    trace_files: bool
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    torch_threads: int = Field(ge=1)
+
+    @property
+    def log_url(self) -> str:
+        return f"sqlite://{self.data_dir.absolute()}/log.db" if self.log == "sqlite" else self.log
+
+    @property
+    def master_key_path(self) -> Path:
+        return Path(self.master_key_file) if self.master_key_file else self.data_dir / "master.key"
+
+    @property
+    def token_path(self) -> Path:
+        """Where embedded mode leaves the operator's token (0600)."""
+        return self.data_dir / "token"
+
+    @property
+    def trace_dir(self) -> Path | None:
+        return self.data_dir / "traces" if self.trace_files else None
+
+    @property
+    def metrics_dir(self) -> Path:
+        return self.data_dir / "metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections, merged. ``section`` validates one against its service's model."""
+
+    common: CommonConfig
+    layers: Mapping[str, Mapping[str, Any]]
+
+    def section(self, name: str, model: type[M]) -> M:
+        return _validate(name, self.layers[name], model)
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the defaults, the file at ``path`` and the environment. ConfigError."""
+    merged = {name: _defaults(name) for name in SECTIONS}
+    for section, values in _file_layer(path).items():
+        _overlay(merged, section, values, f"file {path}")
+    for section, values in _environment_layer(os.environ if environ is None else environ).items():
+        _overlay(merged, section, values, "environment")
+    return Settings(_validate("common", merged["common"], CommonConfig), merged)
+
+
+def _defaults(section: str) -> dict[str, Any]:
+    text = resources.files(f"services.{section}").joinpath("defaults.yaml").read_text()
+    return yaml.safe_load(text) or {}
+
+
+def _file_layer(path: Path | None) -> dict[str, dict[str, Any]]:
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read ({error.strerror}). Name a readable file.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--config {path}: not YAML ({error}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"--config {path}: must hold sections ({', '.join(SECTIONS)}).")
+    return content
+
+
+def _environment_layer(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    layer: dict[str, dict[str, Any]] = {}
+    for variable, value in environ.items():
+        if variable.startswith(_PREFIX):
+            section, _, field = variable.removeprefix(_PREFIX).lower().partition("__")
+            layer.setdefault(section, {})[field] = yaml.safe_load(value)
+    return layer
+
+
+def _overlay(merged: dict[str, dict[str, Any]], section: str, values: Any, layer: str) -> None:
+    if section not in merged:
+        raise ConfigError(f"{section}: no such section ({layer}). {_suggest(section, SECTIONS)}")
+    if not isinstance(values, dict):
+        raise ConfigError(f"{section}: must be a mapping ({layer}).")
+    for key, value in values.items():
+        if key not in merged[section]:
+            raise ConfigError(f"{section}.{key}: no such setting ({layer}). {_suggest(key, merged[section])}")
+        merged[section][key] = value
+
+
+def _suggest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(sorted(known))}."
+
+
+def _validate(section: str, values: Mapping[str, Any], model: type[M]) -> M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join([section, *map(str, e['loc'])])}: {e['msg']}, not {e['input']!r}" for e in error.errors()
+        )
+        raise ConfigError(problems) from error
