@@ -15,6 +15,7 @@ from enum import StrEnum
 import jwt
 
 from services.common.errors import MnemeError
+from services.common.seal import MasterKey
 
 _ALGORITHM = "HS256"
 GRANT_TTL_S = 300
@@ -115,6 +116,16 @@ class Signer:
         """A short-lived copy of what ``caller`` may do, for a service that acts for them."""
         until = min(caller.expires_at, time.time() + GRANT_TTL_S)
         return self.sign(Caller(caller.principal, caller.prefixes, caller.rights, caller.token_id, until))
+
+
+def token_signer(master: MasterKey) -> Signer:
+    """Signs what callers bring."""
+    return Signer(master.derive("token"), "mneme")
+
+
+def grant_signer(master: MasterKey) -> Signer:
+    """Signs what the gateway tells services about a caller."""
+    return Signer(master.derive("grant"), "service")
 
 
 def unauthenticated() -> MnemeError:

@@ -72,6 +72,10 @@ class CommonConfig(BaseModel):
         return self.data_dir / "traces" if self.trace_files else None
 
     @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
     def metrics_dir(self) -> Path:
         return self.data_dir / "metrics"
 

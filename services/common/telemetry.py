@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from opentelemetry import context as otel_context
@@ -28,6 +29,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from prometheus_client import Counter, Gauge, Histogram
+
+from services.common.config import CommonConfig
 
 LOG_FIELDS = [
     "service",
@@ -46,6 +49,7 @@ LOG_FIELDS = [
     "trace_id",
 ]
 TRACE_FILE_BYTES = 32 * 1024 * 1024
+LOG_FILE_BYTES = 16 * 1024 * 1024
 
 STAGE_SECONDS = Histogram(
     "mneme_stage_seconds",
@@ -115,12 +119,35 @@ def _span_line(span: ReadableSpan) -> dict[str, object]:
     }
 
 
-def configure(service: str, *, trace_dir: Path | None = None, otlp_endpoint: str = "", level: str = "INFO") -> None:
-    """Set up logs (JSON lines on stderr) and traces (a file a process, and a collector if named) of this process."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines(service))
+def configure_from(service: str, common: CommonConfig) -> None:
+    """``configure`` as the configuration says; every replica calls this first."""
+    configure(
+        service,
+        trace_dir=common.trace_dir,
+        log_dir=common.log_dir,
+        otlp_endpoint=common.otlp_endpoint,
+        level=common.log_level,
+    )
+
+
+def configure(
+    service: str,
+    *,
+    trace_dir: Path | None = None,
+    log_dir: Path | None = None,
+    otlp_endpoint: str = "",
+    level: str = "INFO",
+) -> None:
+    """Set up this process: logs as JSON lines on stderr and in a file, traces in a file and to a collector."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log_dir is not None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        path = log_dir / f"{service}-{os.getpid()}.jsonl"
+        handlers.append(RotatingFileHandler(path, maxBytes=LOG_FILE_BYTES, backupCount=1))
+    for handler in handlers:
+        handler.setFormatter(_JsonLines(service))
     root = logging.getLogger("services")
-    root.handlers[:] = [handler]
+    root.handlers[:] = handlers
     root.setLevel(level)
     root.propagate = False
     provider = TracerProvider(resource=Resource.create({"service.name": service}))

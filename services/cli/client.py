@@ -1,0 +1,66 @@
+"""A gRPC client of the gateway, as a product would write it: one channel, a token, deadlines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from mneme.v1.admin_service_pb2_grpc import AdminServiceStub
+from mneme.v1.common_pb2 import Observation
+from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceStub
+from mneme.v1.perception_pb2 import ObserveRequest, ObserveResponse
+from mneme.v1.perception_service_pb2_grpc import PerceptionServiceStub
+from mneme.v1.reasoning_service_pb2_grpc import ReasoningServiceStub
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Stubs of every service on one channel. Pass ``metadata=client.metadata, timeout=...`` to each call."""
+
+    channel: grpc.Channel
+    metadata: Sequence[tuple[str, str]]
+
+    @property
+    def perception(self) -> PerceptionServiceStub:
+        return PerceptionServiceStub(self.channel)
+
+    @property
+    def episodic(self) -> EpisodicServiceStub:
+        return EpisodicServiceStub(self.channel)
+
+    @property
+    def reasoning(self) -> ReasoningServiceStub:
+        return ReasoningServiceStub(self.channel)
+
+    @property
+    def admin(self) -> AdminServiceStub:
+        return AdminServiceStub(self.channel)
+
+    def observe(self, observations: Iterable[Observation], timeout_s: float = 300.0) -> ObserveResponse:
+        requests = (ObserveRequest(observation=o) for o in observations)
+        response: ObserveResponse = self.perception.Observe(requests, metadata=self.metadata, timeout=timeout_s)
+        return response
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+def connect(address: str, token: str, ca_file: Path | None = None) -> Client:
+    """A client of the gateway at ``address``; over TLS when a CA file is named."""
+    options = [("grpc.max_receive_message_length", 16 * 1024 * 1024)]
+    if ca_file is None:
+        channel = grpc.insecure_channel(address, options=options)
+    else:
+        credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
+        channel = grpc.secure_channel(address, credentials, options=options)
+    return Client(channel, (("authorization", f"Bearer {token}"),))
+
+
+def find_token(token_file: Path) -> str:
+    """The token of MNEME_TOKEN, else of a file. FileNotFoundError when there is neither."""
+    return os.environ.get("MNEME_TOKEN") or token_file.read_text().strip()

@@ -1,0 +1,164 @@
+"""`mneme up`: one Ray Serve instance with every application of Mneme, on this machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from services.common import topics
+from services.common.auth import Right, token_signer
+from services.common.config import Settings
+from services.common.log.base import LogError
+from services.common.log.open import open_log
+from services.common.seal import MasterKey
+
+APPLICATIONS = ("perception", "episodic", "reasoning", "gateway")
+START_TIMEOUT_S = 120.0
+OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on the loopback only
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
+    "HF_HUB_OFFLINE": "1",  # models come from packages
+    "TRANSFORMERS_OFFLINE": "1",
+    "OMP_WAIT_POLICY": "passive",  # idle torch threads must not spin: cores are few
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+class StartError(Exception):
+    """The service cannot start. The message says why and what to do."""
+
+
+def prepare(settings: Settings) -> None:
+    """Folders, master key, topics and the operator's token; everything that can be wrong before Ray starts."""
+    common = settings.common
+    try:
+        common.data_dir.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(common.metrics_dir, ignore_errors=True)
+        common.metrics_dir.mkdir()
+        master = MasterKey.load_or_create(common.master_key_path)
+    except OSError as error:
+        raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
+    try:
+        log = open_log(common.log_url)
+        log.ensure_topics(
+            topics.specs(
+                common.partitions,
+                [inbox.topic for inbox in common.inboxes],
+                common.inbox_retention_s,
+                common.dead_letter_retention_s,
+            )
+        )
+        log.close()
+    except LogError as error:
+        raise StartError(f"common.log: {error}") from error
+    write_operator_token(common.token_path, master)
+
+
+def write_operator_token(path: Path, master: MasterKey) -> None:
+    """Leave a token with every right over every namespace in a 0600 file, for this machine's operator."""
+    token, _ = token_signer(master).issue("operator", ("",), frozenset(Right), OPERATOR_TOKEN_TTL_S)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+        f.write(token + "\n")
+    part.replace(path)
+
+
+def require_free(host: str, port: int, setting: str) -> None:
+    """StartError when something listens on the port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(
+                f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
+                f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
+            ) from error
+
+
+def start(settings: Settings, progress: Callable[[str], None]) -> None:
+    """Start Ray and the applications; return when all of them run. StartError."""
+    from services.gateway.config import GatewayConfig
+
+    gateway = settings.section("gateway", GatewayConfig)
+    require_free(gateway.host, gateway.port, "gateway.port")
+    require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
+    progress("preparing the log and the keys")
+    prepare(settings)
+    os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
+    progress("starting Ray")
+    import ray
+    from ray import serve
+
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    serve.start(
+        proxy_location="Disabled",
+        logging_config={"log_level": "ERROR", "enable_access_log": False},
+    )
+    targets = [
+        serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None) for name in APPLICATIONS
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+    _await_running(serve, progress)
+
+
+def _build(name: str, settings: Settings) -> Any:
+    from importlib import import_module
+
+    return import_module(f"services.{name}.app").build(settings)
+
+
+def _await_running(serve: Any, progress: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    waiting: tuple[str, ...] = ()
+    while True:
+        applications = serve.status().applications
+        for name, application in applications.items():
+            if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                raise StartError(f"{name}: {_last_line(application)}")
+        still = tuple(n for n in APPLICATIONS if n not in applications or applications[n].status != "RUNNING")
+        if not still:
+            return
+        if still != waiting:
+            progress("waiting for " + ", ".join(still))
+            waiting = still
+        if time.monotonic() > deadline:
+            raise StartError(f"{', '.join(still)}: not running after {START_TIMEOUT_S:.0f} s; see data_dir/logs.")
+        time.sleep(0.2)
+
+
+def _last_line(application: Any) -> str:
+    messages = [application.message, *(d.message for d in application.deployments.values())]
+    lines = [line.strip() for message in messages if message for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else "failed to start; see data_dir/logs."
+
+
+def stop() -> None:
+    """Let every replica end what it does, then stop Ray."""
+    import ray
+    from ray import serve
+
+    if ray.is_initialized():
+        serve.shutdown()
+        ray.shutdown()
+
+
+def wait_for_signal() -> None:
+    """Block until SIGINT or SIGTERM."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    asked.wait()
+
+

@@ -1,0 +1,33 @@
+"""Skips are for machines that lack something; with MNEME_NO_SKIPS=1 (CI) each one fails the run."""
+
+import os
+
+import pytest
+
+# Reasons that hold on every machine CI runs on: none has a GPU.
+EXPECTED_SKIPS = ("needs a GPU",)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    unexpected = _unexpected(terminalreporter)
+    if unexpected:
+        terminalreporter.section("skips that this run does not allow (MNEME_NO_SKIPS)")
+        for report in unexpected:
+            terminalreporter.line(f"{report.nodeid}: {_reason(report)}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter) and _unexpected(reporter) and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unexpected(reporter: pytest.TerminalReporter) -> list[pytest.TestReport | pytest.CollectReport]:
+    if os.environ.get("MNEME_NO_SKIPS") != "1":
+        return []
+    skipped = reporter.stats.get("skipped", [])
+    return [r for r in skipped if not any(expected in _reason(r) for expected in EXPECTED_SKIPS)]
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
