@@ -25,11 +25,13 @@ _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 _CLITIC = re.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
 
 # Words that occur in almost any text and name nothing. Kept small: a stop word cannot be searched for.
-_STOP_TEXT = """a about after all also am an and any are as at be because been before being but by ca can could did do does
+_STOP_TEXT = """
+a about after all also am an and any are as at be because been before being but by ca can could did do does
 doing for from had has have having he her here hers him his how i if in into is it its just me more most my no
 nor not of off on once only or other our ours out over own re she should so some such than that the their theirs
 them then there these they this those through to too under until up very was we were what when where which while
-who whom whose why will with wo would you your yours"""
+who whom whose why will with wo would you your yours
+"""
 STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
