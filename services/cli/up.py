@@ -106,9 +106,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
         proxy_location="Disabled",
         logging_config={"log_level": "ERROR", "enable_access_log": False},
     )
-    targets = [
-        serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None) for name in APPLICATIONS
-    ]
+    targets = [serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None) for name in APPLICATIONS]
     serve.run_many(targets, wait_for_applications_running=False)
     _await_running(serve, progress)
 
@@ -160,5 +158,3 @@ def wait_for_signal() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
     asked.wait()
-
-

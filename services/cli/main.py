@@ -1,0 +1,434 @@
+"""`mneme`: start the service, and use it from a terminal."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import grpc
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
+
+from services.cli import render
+from services.cli.client import DEFAULT_TIMEOUT_S, Client, connect, find_token
+from services.common.errors import MnemeError, from_rpc_error
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Shows every failure as one clear line, and exits 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except grpc.RpcError as error:
+            _fail(from_rpc_error(error))
+        except MnemeError as error:
+            _fail(error)
+
+
+def _fail(error: MnemeError) -> None:
+    where = f" ({error.field})" if error.field else ""
+    click.echo(f"mneme: {error.reason}{where}: {error.message} {error.remedy}".rstrip(), err=True)
+    sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--address", envvar="MNEME_ADDRESS", default="127.0.0.1:7420", show_default=True, help="Where the gateway listens."
+)
+@click.option(
+    "--token-file",
+    envvar="MNEME_TOKEN_FILE",
+    default=".mneme/token",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="File with the token; MNEME_TOKEN holds it directly.",
+)
+@click.option("--ca-file", type=click.Path(path_type=Path, exists=True), help="CA certificate: speak TLS.")
+@click.pass_context
+def main(context: click.Context, address: str, token_file: Path, ca_file: Path | None) -> None:
+    """Memory for fleets of language models.
+
+    \b
+    mneme up                                    start it here (Ctrl-C stops it)
+    mneme namespace create acme/ann             a place for one user's memories
+    mneme ingest -n acme/ann talk.jsonl         remember a conversation
+    mneme recall -n acme/ann "the dentist"      find what was said
+    mneme ask -n acme/ann "When is the dentist?"
+    mneme forget -n acme/ann --person Bob --dry-run
+    """
+    context.obj = lambda: _client(address, token_file, ca_file)
+
+
+def _client(address: str, token_file: Path, ca_file: Path | None) -> Client:
+    try:
+        return connect(address, find_token(token_file), ca_file)
+    except OSError as error:
+        raise click.UsageError(
+            f"no token: {token_file} cannot be read ({error.strerror}). "
+            "Run `mneme up` in this folder first, or name --token-file, or set MNEME_TOKEN."
+        ) from error
+
+
+namespace_option = click.option("-n", "--namespace", required=True, help='Whose memory, as "tenant/user".')
+
+
+@main.command()
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file over the shipped defaults.")
+def up(config: Path | None) -> None:
+    """Start the service on this machine and leave it running.
+
+    Settings: services/*/defaults.yaml explains each; --config FILE or MNEME__SECTION__FIELD changes them.
+    """
+    from services.cli import up as service
+    from services.common.config import ConfigError, load
+
+    try:
+        settings = load(config)
+        service.start(settings, lambda step: click.echo(f"  {step} ..."))
+    except (ConfigError, service.StartError) as error:
+        service.stop()
+        click.echo(f"mneme: cannot start: {error}", err=True)
+        sys.exit(2)
+    click.echo(render.how_to_call(settings))
+    try:
+        service.wait_for_signal()
+    finally:
+        click.echo("  stopping ...")
+        service.stop()
+        click.echo("stopped.")
+
+
+@main.command()
+@namespace_option
+@click.argument("file", type=click.File("r"))
+@click.option("--create/--no-create", default=True, show_default=True, help="Create the namespace if it is missing.")
+@click.pass_obj
+def ingest(get_client: Callable[[], Client], namespace: str, file: Any, create: bool) -> None:
+    """Remember observations from FILE (JSON lines; "-" is standard input).
+
+    Each line is one observation: {"id": ..., "session": ..., "text": ..., "observed_at": "2026-01-31T10:00:00Z"} and,
+    optionally, "actor", "metadata", "source", "external_id". Safe to repeat: an id is taken once.
+    """
+    client = get_client()
+    if create and not _exists(client, namespace):
+        request = admin_pb2.CreateNamespaceRequest(namespace=namespace)
+        client.admin.CreateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    with render.counter("accepted by the stream") as count:
+        response = client.observe(_observations(file, namespace, count))
+    click.echo(f"{response.accepted} accepted, {response.duplicates} known already; durable in the ledger.")
+
+
+def _exists(client: Client, namespace: str) -> bool:
+    try:
+        client.admin.GetStats(
+            admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+        )
+    except grpc.RpcError as error:
+        if from_rpc_error(error).reason == "UNKNOWN_NAMESPACE":
+            return False
+        raise
+    return True
+
+
+def _observations(file: Any, namespace: str, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
+    import json
+
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+            fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
+            observation = ParseDict({**fields, "namespace": namespace}, common_pb2.Observation())
+        except (ValueError, ParseError, AttributeError, TypeError) as error:
+            raise MnemeError(
+                "INVALID_FIELD",
+                f"line {number} is not an observation: {error}",
+                field=file.name,
+                remedy="See `mneme ingest --help` for the format; what came before it is kept.",
+            ) from error
+        yield observation
+        count()
+
+
+def _metadata(value: object) -> dict[str, object]:
+    return {"number": value} if isinstance(value, int | float) else {"text": str(value)}
+
+
+@main.command()
+@namespace_option
+@click.argument("query")
+@click.option("-k", "--limit", default=5, show_default=True, help="Items to return.")
+@click.option("--budget", default=0, help="Tokens of text at most; 0 is no budget.")
+@click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
+@click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@click.pass_obj
+def recall(
+    get_client: Callable[[], Client],
+    namespace: str,
+    query: str,
+    limit: int,
+    budget: int,
+    scopes: tuple[str, ...],
+    fresh: bool,
+) -> None:
+    """Find memories: what was said, when, and why it was found."""
+    client = get_client()
+    response = client.episodic.Recall(
+        episodic_pb2.RecallRequest(
+            namespace=namespace,
+            scopes=scopes,
+            query=query,
+            limit=limit,
+            token_budget=budget,
+            freshness=common_pb2.Freshness(strong=True) if fresh else None,
+        ),
+        metadata=client.metadata,
+        timeout=DEFAULT_TIMEOUT_S,
+    )
+    click.echo(render.recall(response))
+
+
+@main.command()
+@namespace_option
+@click.argument("question")
+@click.pass_obj
+def ask(get_client: Callable[[], Client], namespace: str, question: str) -> None:
+    """Answer a question from memory, with its evidence."""
+    client = get_client()
+    parts = client.reasoning.Ask(
+        reasoning_pb2.AskRequest(namespace=namespace, question=question),
+        metadata=client.metadata,
+        timeout=DEFAULT_TIMEOUT_S,
+    )
+    click.echo(render.answer(render.collect(parts)))
+
+
+@main.command()
+@namespace_option
+@click.option("--person", help="Everything that names this person or an alias.")
+@click.option("--alias", multiple=True, help="Another name of --person; may be repeated.")
+@click.option("--session", help="One session.")
+@click.option("--source", help="Everything from one source.")
+@click.option("--id", "ids", multiple=True, help="One observation or engram; may be repeated.")
+@click.option("--from", "start", type=click.DateTime(), help="Everything from this time on (UTC) ...")
+@click.option("--to", "end", type=click.DateTime(), help="... and before this one.")
+@click.option("--dry-run", is_flag=True, help="List what would go; change nothing.")
+@click.option("--key", help="Idempotency key: name one to repeat a call safely.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def forget(
+    get_client: Callable[[], Client], namespace: str, dry_run: bool, key: str | None, yes: bool, **by: Any
+) -> None:
+    """Erase for good, everywhere. Try --dry-run first.
+
+    Prints a receipt; `mneme verify-forgotten` checks it later.
+    """
+    client = get_client()
+    selector = _selector(**by)
+    request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
+    listed = client.episodic.Forget(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    click.echo(render.dry_run(listed))
+    if dry_run or not listed.targets:
+        return
+    if not yes:
+        click.confirm(f"Erase these {len(listed.targets)} for good?", abort=True)
+    request.dry_run = False
+    request.id = key or f"cli-{secrets.token_hex(8)}"
+    done = client.episodic.Forget(request, metadata=client.metadata, timeout=120)
+    click.echo(render.receipt(done.receipt))
+
+
+def _selector(
+    person: str | None,
+    alias: tuple[str, ...],
+    session: str | None,
+    source: str | None,
+    ids: tuple[str, ...],
+    start: Any,
+    end: Any,
+) -> episodic_pb2.ForgetSelector:
+    chosen = [bool(person), bool(session), bool(source), bool(ids), bool(start or end)]
+    if sum(chosen) != 1:
+        raise click.UsageError("name exactly one of --person, --session, --source, --id, --from/--to")
+    if person:
+        return episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=person, aliases=alias))
+    if session:
+        return episodic_pb2.ForgetSelector(session=session)
+    if source:
+        return episodic_pb2.ForgetSelector(source=source)
+    if ids:
+        return episodic_pb2.ForgetSelector(ids=episodic_pb2.Ids(ids=ids))
+    return episodic_pb2.ForgetSelector(event_time=common_pb2.TimeRange(start=_timestamp(start), end=_timestamp(end)))
+
+
+def _timestamp(value: Any) -> Timestamp | None:
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(value)
+    return stamp
+
+
+@main.command("verify-forgotten")
+@namespace_option
+@click.argument("receipt")
+@click.pass_obj
+def verify_forgotten(get_client: Callable[[], Client], namespace: str, receipt: str) -> None:
+    """Look in every store for anything readable of an erasure. Exits 1 if there is."""
+    client = get_client()
+    response = client.episodic.VerifyForgotten(
+        episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=receipt),
+        metadata=client.metadata,
+        timeout=120,
+    )
+    click.echo(render.probes(response))
+    sys.exit(0 if response.clean else 1)
+
+
+@main.command()
+@namespace_option
+@click.pass_obj
+def stats(get_client: Callable[[], Client], namespace: str) -> None:
+    """What a namespace holds: engrams by kind, state hash, lag, generation."""
+    client = get_client()
+    response = client.admin.GetStats(
+        admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+    )
+    click.echo(render.stats(response))
+
+
+@main.command()
+@click.pass_obj
+def rebuild(get_client: Callable[[], Client]) -> None:
+    """Make the index again from the ledger, beside the one in use, and swap."""
+    client = get_client()
+    response = client.admin.Rebuild(admin_pb2.RebuildRequest(), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    operation = render.follow(lambda: _operation(client, response.operation.id))
+    click.echo(render.operation(operation))
+    sys.exit(0 if operation.state == admin_pb2.OPERATION_STATE_DONE else 1)
+
+
+def _operation(client: Client, operation_id: str) -> admin_pb2.Operation:
+    response = client.admin.GetOperation(
+        admin_pb2.GetOperationRequest(id=operation_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+    )
+    operation: admin_pb2.Operation = response.operation
+    return operation
+
+
+@main.command("end-session")
+@namespace_option
+@click.argument("session")
+@click.pass_obj
+def end_session(get_client: Callable[[], Client], namespace: str, session: str) -> None:
+    """Close the open episode of a session."""
+    client = get_client()
+    client.perception.EndSession(
+        perception_pb2.EndSessionRequest(namespace=namespace, session=session),
+        metadata=client.metadata,
+        timeout=DEFAULT_TIMEOUT_S,
+    )
+
+
+@main.group()
+def namespace() -> None:
+    """Create and list namespaces."""
+
+
+@namespace.command("create")
+@click.argument("name")
+@click.option("--text", "texts", multiple=True, help="Declare a filterable text field of metadata.")
+@click.option("--number", "numbers", multiple=True, help="Declare a filterable number field of metadata.")
+@click.option("--alias", multiple=True, help='Names of one person: "Ann Lee=Annie,Ms. Lee"; may be repeated.')
+@click.pass_obj
+def namespace_create(
+    get_client: Callable[[], Client],
+    name: str,
+    texts: tuple[str, ...],
+    numbers: tuple[str, ...],
+    alias: tuple[str, ...],
+) -> None:
+    """Create a namespace. Doing it again with the same settings changes nothing."""
+    client = get_client()
+    groups = [a.partition("=") for a in alias]
+    fields = [(t, admin_pb2.METADATA_TYPE_TEXT) for t in texts] + [(n, admin_pb2.METADATA_TYPE_NUMBER) for n in numbers]
+    client.admin.CreateNamespace(
+        admin_pb2.CreateNamespaceRequest(
+            namespace=name,
+            metadata_fields=[admin_pb2.MetadataField(name=n, type=t) for n, t in fields],
+            aliases=[admin_pb2.AliasGroup(name=g[0], aliases=g[2].split(",")) for g in groups],
+        ),
+        metadata=client.metadata,
+        timeout=DEFAULT_TIMEOUT_S,
+    )
+    click.echo(f"{name}: ready.")
+
+
+@namespace.command("list")
+@click.pass_obj
+def namespace_list(get_client: Callable[[], Client]) -> None:
+    """List the namespaces that the token covers."""
+    client = get_client()
+    token = ""
+    while True:
+        page = client.admin.ListNamespaces(
+            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+        )
+        for each in page.namespaces:
+            click.echo(each.name)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+@main.group()
+def token() -> None:
+    """Issue and revoke tokens."""
+
+
+@token.command("issue")
+@click.option("--principal", required=True, help="Who it speaks for.")
+@click.option("--prefix", "prefixes", multiple=True, required=True, help="Namespace prefix; may be repeated.")
+@click.option(
+    "--right", "rights", multiple=True, required=True, type=click.Choice(["read", "write", "forget", "admin"])
+)
+@click.option("--days", default=30.0, show_default=True, help="Until it expires.")
+@click.pass_obj
+def token_issue(
+    get_client: Callable[[], Client], principal: str, prefixes: tuple[str, ...], rights: tuple[str, ...], days: float
+) -> None:
+    """Print a new token, once. It is kept nowhere; its id (on stderr) revokes it."""
+    client = get_client()
+    response = client.admin.IssueToken(
+        admin_pb2.IssueTokenRequest(
+            principal=principal,
+            namespace_prefixes=prefixes,
+            rights=[f"RIGHT_{r.upper()}" for r in rights],
+            ttl_s=int(days * 86_400),
+        ),
+        metadata=client.metadata,
+        timeout=DEFAULT_TIMEOUT_S,
+    )
+    click.echo(response.token)
+    click.echo(f"id {response.token_id}, until {response.expires_at.ToJsonString()}", err=True)
+
+
+@token.command("revoke")
+@click.argument("token_id")
+@click.pass_obj
+def token_revoke(get_client: Callable[[], Client], token_id: str) -> None:
+    """Make a token worthless at once."""
+    client = get_client()
+    client.admin.RevokeToken(
+        admin_pb2.RevokeTokenRequest(token_id=token_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+    )
+    click.echo(f"{token_id}: revoked.")

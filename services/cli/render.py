@@ -1,0 +1,184 @@
+"""What the terminal shows: pure functions from messages to text, and two progress displays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from services.common.config import Settings
+
+TEXT_WIDTH = 96
+
+
+@dataclass(slots=True)
+class Answer:
+    """The parts of an Ask stream, together."""
+
+    items: list[episodic_pb2.RecallItem] = field(default_factory=list)
+    extractive: reasoning_pb2.ExtractiveAnswer = field(default_factory=reasoning_pb2.ExtractiveAnswer)
+    done: reasoning_pb2.AskDone = field(default_factory=reasoning_pb2.AskDone)
+
+
+def collect(parts: Iterable[reasoning_pb2.AskResponse]) -> Answer:
+    """Read an Ask stream to its end."""
+    answer = Answer()
+    for part in parts:
+        match part.WhichOneof("part"):
+            case "evidence":
+                answer.items.extend(part.evidence.items)
+            case "extractive":
+                answer.extractive = part.extractive
+            case "done":
+                answer.done = part.done
+    return answer
+
+
+def answer(given: Answer) -> str:
+    """The extractive answer, its evidence, and the time of each stage."""
+    extractive = given.extractive
+    lines = []
+    if extractive.found:
+        lines += [f"  {shorten(s.text, 400)}" for s in extractive.sentences]
+    else:
+        lines.append(f"  not found (confidence {extractive.confidence:.2f} < {extractive.threshold:.2f})")
+    lines += [item(i, number) for number, i in enumerate(given.items, 1)]
+    lines.append(f"  [{stages(given.done.stages)}; wording by model: {given.done.model}]")
+    return "\n".join(lines)
+
+
+def recall(response: episodic_pb2.RecallResponse) -> str:
+    head = "" if response.found else "nothing good enough; the nearest:\n"
+    body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
+    return (
+        f"{head}{body}\n  [confidence {response.confidence:.2f} of {response.threshold:.2f}; {stages(response.stages)}]"
+    )
+
+
+def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
+    """One line of text with its date, and one that says why it was found."""
+    engram = recalled.engram
+    date = engram.event_start.ToDatetime().strftime("%Y-%m-%d")
+    name = engram.observation_id or engram.id[:12]
+    trace = ", ".join(f"{s.stage}{f' #{s.rank}' if s.rank else ''} {s.score:.3f}" for s in recalled.trace)
+    why = f"{recalled.why} " if recalled.why else ""
+    head = f"  {number}. {date} {name}  {shorten(engram.text, TEXT_WIDTH)}"
+    return f"{head}\n     score {recalled.score:.4f}: {why}({trace})"
+
+
+def stages(times: Iterable[episodic_pb2.StageTime]) -> str:
+    return ", ".join(f"{t.stage} {t.duration.ToTimedelta().total_seconds() * 1000:.0f} ms" for t in times)
+
+
+def shorten(text: str, width: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def dry_run(response: episodic_pb2.ForgetResponse) -> str:
+    names = f" (names: {', '.join(response.names)})" if response.names else ""
+    base = [t for t in response.targets if not t.derived]
+    derived = [t for t in response.targets if t.derived]
+    lines = [f"would go: {len(base)} told, {len(derived)} derived from them{names}"]
+    for target in response.targets:
+        date = target.event_start.ToDatetime().strftime("%Y-%m-%d")
+        kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
+        lines.append(f"  {date} {kind:8} {shorten(target.text, TEXT_WIDTH)}")
+    return "\n".join(lines)
+
+
+def receipt(given: episodic_pb2.ErasureReceipt) -> str:
+    at = f"position {given.position.partition}:{given.position.offset}"
+    lines = [
+        f"receipt {given.id} ({at}, {given.at.ToJsonString()}, erasure epoch {given.erasure_epoch})",
+        f"  {given.base_erased} told erased, {given.keys_destroyed} keys destroyed, "
+        f"{given.derived_retired} derived retired, {given.derived_rebuilt} rebuilt without them",
+    ]
+    for store in given.stores:
+        state = "done" if store.done else f"until {store.by.ToJsonString()}"
+        lines.append(f"  {store.store:8} {state}: {store.detail}")
+    return "\n".join(lines)
+
+
+def probes(response: episodic_pb2.VerifyForgottenResponse) -> str:
+    lines = [
+        f"  {p.store:8} looked at {p.looked_at:6}, readable {p.readable}  {p.detail}".rstrip() for p in response.probes
+    ]
+    lines.append("clean: nothing readable is left" if response.clean else "NOT clean: some of it can still be read")
+    return "\n".join(lines)
+
+
+def stats(response: admin_pb2.GetStatsResponse) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(response.engrams_by_kind.items()))
+    applied = " ".join(f"{p.partition}:{p.offset}" for p in response.applied)
+    return "\n".join(
+        [
+            f"namespace      {response.namespace}",
+            f"engrams        {kinds or 'none'}",
+            f"state hash     {response.state_hash}",
+            f"generation     {response.generation}",
+            f"erasure epoch  {response.erasure_epoch}",
+            f"ledger         applied {applied}, lag {response.lag}",
+        ]
+    )
+
+
+def operation(given: admin_pb2.Operation) -> str:
+    state = admin_pb2.OperationState.Name(given.state).removeprefix("OPERATION_STATE_").lower()
+    result = ", ".join(f"{k} {v}" for k, v in sorted(given.result.items()))
+    return f"{given.kind} {state}: {result}"
+
+
+def follow(get: Callable[[], admin_pb2.Operation], poll_s: float = 0.2) -> admin_pb2.Operation:
+    """Show the progress of an operation until it ends."""
+    with _progress() as progress:
+        task = progress.add_task("rebuild", total=None)
+        while True:
+            now = get()
+            progress.update(task, description=now.kind, completed=now.done, total=now.total or None)
+            if now.state != admin_pb2.OPERATION_STATE_RUNNING:
+                return now
+            time.sleep(poll_s)
+
+
+@contextmanager
+def counter(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """A progress bar; call the yielded function once per item."""
+    with _progress() as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def how_to_call(settings: Settings) -> str:
+    """Where the service listens, and three ways to call it."""
+    gateway = settings.layers["gateway"]
+    address = f"{gateway['host']}:{gateway['port']}"
+    token = settings.common.token_path
+    tls = bool(gateway.get("tls_cert_file"))
+    return f"""Mneme is up.
+  gRPC      {address} ({"TLS" if tls else "plaintext: set gateway.tls_cert_file for more than this machine"})
+  metrics   http://{gateway["host"]}:{gateway["metrics_port"]}/metrics
+  token     {token}
+
+  mneme {"" if address == "127.0.0.1:7420" else f"--address {address} "}--token-file {token} ask -n NAMESPACE "..."
+  grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" {address} list
+  grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" \\
+    -d '{{"namespace": "NAMESPACE", "query": "..."}}' {address} mneme.v1.EpisodicService/Recall
+
+Ctrl-C stops it."""
