@@ -36,11 +36,16 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What retrieval matches: a text that stands for the record. The host embeds it and indexes its terms."""
+    """What retrieval matches: a text that stands for the record. The host embeds it and indexes its terms.
+
+    A record without keys is matched by its own text, both ways. Embedding is what indexing costs: give a key only
+    the use it earns.
+    """
 
     granularity: str  # "turn", "context", "episode", ...
     text: str
-    weight: float = 1.0
+    weight: float = 1.0  # its scores are multiplied by this
+    use: Literal["both", "dense", "lexical"] = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +294,11 @@ class Plugin:
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+
+    # How far encode and link look, and write: the record's own session, or all of its namespace. The host holds
+    # them to it. Entries are written in batches, and an erasure folds a session again instead of the namespace,
+    # only where every plug-in stays within the session.
+    reads: ClassVar[Literal["session", "namespace"]] = "session"
 
     def encode(self, event: Event, ctx: Context) -> Sequence[Operation]:
         """Make derived records, or keys of a base record, from what was just written."""
