@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
@@ -24,9 +23,7 @@ class Backend(Protocol):
         self, app: str, method: str, request: bytes, cursor: bytes, context: CallContext
     ) -> tuple[list[bytes], bytes]: ...
 
-    async def fold(
-        self, app: str, method: str, state: bytes, requests: list[bytes], context: CallContext
-    ) -> bytes: ...
+    async def fold(self, app: str, method: str, state: bytes, requests: list[bytes], context: CallContext) -> bytes: ...
 
     async def ping(self, app: str) -> None:
         """Returns when the application takes calls."""
@@ -50,9 +47,7 @@ class LocalBackend:
     ) -> tuple[list[bytes], bytes]:
         return await self._applications[app].page(method, request, cursor, context)
 
-    async def fold(
-        self, app: str, method: str, state: bytes, requests: list[bytes], context: CallContext
-    ) -> bytes:
+    async def fold(self, app: str, method: str, state: bytes, requests: list[bytes], context: CallContext) -> bytes:
         return await self._applications[app].fold(method, state, requests, context)
 
     async def ping(self, app: str) -> None:

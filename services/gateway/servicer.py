@@ -22,9 +22,7 @@ class TokenServicer:
     def __init__(self, office: TokenOffice) -> None:
         self._office = office
 
-    async def issue_token(
-        self, request: admin_pb2.IssueTokenRequest, call: Call
-    ) -> admin_pb2.IssueTokenResponse:
+    async def issue_token(self, request: admin_pb2.IssueTokenRequest, call: Call) -> admin_pb2.IssueTokenResponse:
         token, caller = self._office.issue(
             call.caller,
             request.principal,
@@ -34,9 +32,7 @@ class TokenServicer:
         )
         return converters.issued(token, caller)
 
-    async def revoke_token(
-        self, request: admin_pb2.RevokeTokenRequest, call: Call
-    ) -> admin_pb2.RevokeTokenResponse:
+    async def revoke_token(self, request: admin_pb2.RevokeTokenRequest, call: Call) -> admin_pb2.RevokeTokenResponse:
         try:
             await asyncio.to_thread(self._office.revoke, call.caller, request.token_id)
         except LogError as error:

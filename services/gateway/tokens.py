@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 MIN_TTL_S = 60
 MAX_PRINCIPAL = 200
-MAX_PREFIXES = 64  # the token must fit into a call's metadata
+MAX_PREFIXES = 16  # the token must fit into a call's metadata
 _KNOWN_TOKENS = 4096
 _TOKEN_ID = re.compile(r"[0-9a-f]{16}")
 
