@@ -7,9 +7,11 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +144,33 @@ def _last_line(application: Any) -> str:
     return lines[-1] if lines else "failed to start; see data_dir/logs."
 
 
-def stop() -> None:
+class _Stop(BaseException):
+    """SIGINT or SIGTERM came."""
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Stop the service when the block ends, for whatever reason; SIGINT and SIGTERM end the block."""
+
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # one stop is under way: a second signal must not cut it short
+        raise _Stop
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        yield
+    except _Stop:
+        pass
+    finally:
+        _shut_down()
+
+
+def _shut_down() -> None:
     """Let every replica end what it does, then stop Ray."""
+    if "ray" not in sys.modules:
+        return
     import ray
     from ray import serve
 
@@ -153,8 +180,5 @@ def stop() -> None:
 
 
 def wait_for_signal() -> None:
-    """Block until SIGINT or SIGTERM."""
-    asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
-    asked.wait()
+    """Block until SIGINT or SIGTERM ends the block of ``stopping``."""
+    threading.Event().wait()
