@@ -197,6 +197,7 @@ class Plan:
     query: Query
     text: str  # what to search for; starts as the query's text
     time: Interval | None = None
+    other_times: tuple[Interval, ...] = ()  # other readings of the same words: "April 27" of another year
     anchor: Anchor | None = None
     route: str = "retrieve"
     depth: int = 50  # candidates per channel
@@ -207,12 +208,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hit of one channel. Channels return them best first; rank counts, score explains."""
+    """A hit of one channel. Channels return them best first; rank counts, score explains.
+
+    ``sources`` is set by ``Context.knn`` and ``Context.bm25`` for derived records (an episode's members), so that a
+    plug-in need not fetch them.
+    """
 
     id: str
     namespace: str
     score: float
     why: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +278,10 @@ class Context(Protocol):
         """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first."""
         ...
 
+    def span(self, namespace: str) -> Interval | None:
+        """From the earliest to the latest event time of active base records; None of an empty namespace."""
+        ...
+
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
         """Terms of the text (tokenised and stemmed as in the index) with their BM25 idf in the namespace."""
         ...
@@ -295,6 +305,8 @@ class Plugin:
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
+    weight: float = 1.0  # of its channels in the fusion; a plug-in may make it a parameter
+
     # How far encode and link look, and write: the record's own session, or all of its namespace. The host holds
     # them to it. Entries are written in batches, and an erasure folds a session again instead of the namespace,
     # only where every plug-in stays within the session.
@@ -313,7 +325,7 @@ class Plugin:
         return plan
 
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
-        """Hits by channel name, each best first. Channels of all plug-ins are fused by reciprocal rank (k = 60)."""
+        """Hits by channel name, each best first. ``fuse.reciprocal_rank`` fuses the channels of all plug-ins."""
         return {}
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
