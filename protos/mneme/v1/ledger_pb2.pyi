@@ -185,7 +185,7 @@ class EngramRecord(_message.Message):
     def __init__(self, engram: _Optional[_Union[_episodic_pb2.Engram, _Mapping]] = ..., id_mac: _Optional[bytes] = ..., times: _Optional[_Iterable[_Union[TimeMention, _Mapping]]] = ..., content_mac: _Optional[bytes] = ..., place: _Optional[int] = ..., session_mac: _Optional[bytes] = ...) -> None: ...
 
 class EngramDetail(_message.Message):
-    __slots__ = ("keys", "history", "applied", "touches")
+    __slots__ = ("keys", "history", "applied", "touches", "patched")
     class TouchesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -193,15 +193,24 @@ class EngramDetail(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class PatchedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     KEYS_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     TOUCHES_FIELD_NUMBER: _ClassVar[int]
+    PATCHED_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedCompositeFieldContainer[EngramKey]
     history: _containers.RepeatedCompositeFieldContainer[_episodic_pb2.HistoryEvent]
     applied: _containers.RepeatedScalarFieldContainer[bytes]
     touches: _containers.ScalarMap[str, float]
-    def __init__(self, keys: _Optional[_Iterable[_Union[EngramKey, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_episodic_pb2.HistoryEvent, _Mapping]]] = ..., applied: _Optional[_Iterable[bytes]] = ..., touches: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    patched: _containers.ScalarMap[str, int]
+    def __init__(self, keys: _Optional[_Iterable[_Union[EngramKey, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_episodic_pb2.HistoryEvent, _Mapping]]] = ..., applied: _Optional[_Iterable[bytes]] = ..., touches: _Optional[_Mapping[str, float]] = ..., patched: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class EngramKey(_message.Message):
     __slots__ = ("granularity", "text", "weight", "use")
