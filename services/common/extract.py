@@ -161,7 +161,7 @@ class _Found:
 # --- English ----------------------------------------------------------------------------------------------------
 
 _SORT_OF_LABEL = {"PERSON": "person", "GPE": "place", "LOC": "place", "FAC": "place"}
-_NO_NAME = frozenset({"NORP", "LANGUAGE", "DATE", "TIME", "EVENT", "LAW", "WORK_OF_ART", "MONEY", "PERCENT", "ORDINAL"})
+_NO_NAME = frozenset({"NORP", "DATE", "TIME", "EVENT", "LAW", "WORK_OF_ART", "MONEY", "PERCENT", "ORDINAL"})
 _WORD = r"(?:[A-Z][a-zà-öø-ÿ]+(?:['’][A-Z][a-z]+)?(?:-[A-Z][a-z]+)*|(?:Mac|Mc|O['’]|De|Le)[A-Z][a-z]+)"
 _INITIAL = r"(?:[A-Z]\. ?)"
 _RUN = re.compile(
