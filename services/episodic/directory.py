@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.common.lexical import idf
 from services.episodic.lexicon import Lexicon
 from services.episodic.plugins.base import Filter, Kind, State
 from services.episodic.records import Stored, to_us
+from services.episodic.spans import Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,10 @@ class _Space:
     sessions: dict[str, set[str]] = field(default_factory=dict)
     turns: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # active base by session: (place, id)
     derived: dict[str, set[str]] = field(default_factory=dict)  # source -> what lists it
-    lexicon: Lexicon = field(default_factory=Lexicon)
+    times: Times = field(default_factory=Times)  # of active base engrams
+    # Base and derived engrams have statistics of their own: an episode is many times as long as a turn.
+    base_lexicon: Lexicon = field(default_factory=Lexicon)
+    derived_lexicon: Lexicon = field(default_factory=Lexicon)
     changes: int = 0
 
 
@@ -147,12 +152,14 @@ class Directory:
             if slot.id_mac:
                 space.by_mac[slot.id_mac] = slot.id
             if slot.is_base and slot.active:
+                space.times.add(slot.id, (slot.start_us, slot.end_us), slot.times_us)
                 insort(space.turns.setdefault(slot.session, []), (slot.place, slot.id))
             for source in slot.sources:
                 space.derived.setdefault(source, set()).add(slot.id)
             if slot.active:
+                lexicon = space.base_lexicon if slot.is_base else space.derived_lexicon
                 for document in documents:
-                    space.lexicon.add(slot.id, document.counts, document.weight)
+                    lexicon.add(slot.id, document.counts, document.weight)
 
     def remove(self, namespace: str, id: str) -> None:
         with self._lock:
@@ -166,10 +173,11 @@ class Directory:
         old = space.slots.pop(id, None)
         if old is None:
             return
-        space.lexicon.remove(id)
+        (space.base_lexicon if old.is_base else space.derived_lexicon).remove(id)
         space.sessions[old.session].discard(id)
         if not space.sessions[old.session]:
             del space.sessions[old.session]
+        space.times.remove(id)
         if old.id_mac and space.by_mac.get(old.id_mac) == id:
             del space.by_mac[old.id_mac]
         turns = space.turns.get(old.session, [])
@@ -236,18 +244,42 @@ class Directory:
             space = self._spaces.get(namespace)
             return space.changes if space else 0
 
-    def search(self, namespace: str, query: Mapping[int, float], k: int, wanted: Filter) -> list[tuple[str, float]]:
-        """BM25: see ``Lexicon.search``."""
+    def search(self, namespace: str, query: Mapping[int, float], k: int, wanted: Filter) -> list[tuple[Slot, float]]:
+        """The ``k`` best by BM25, base and derived together; equal scores by event time descending, then id."""
         with self._lock:
             space = self._spaces.get(namespace)
             if space is None:
                 return []
-            return space.lexicon.search(query, k, lambda id: matches(space.slots[id], wanted))
+
+            def allowed(id: str) -> bool:
+                return matches(space.slots[id], wanted)
+
+            found = space.base_lexicon.search(query, k, allowed) + space.derived_lexicon.search(query, k, allowed)
+            hits = [(space.slots[id], score) for id, score in found]
+        return sorted(hits, key=lambda h: (-h[1], -h[0].start_us, h[0].id))[:k]
 
     def idf(self, namespace: str, term: int) -> float:
+        """Among base engrams."""
         with self._lock:
             space = self._spaces.get(namespace)
-            return space.lexicon.idf(term) if space else 0.0
+            return space.base_lexicon.idf(term) if space else idf(0, 0)
+
+    def between(self, namespace: str, start_us: int, end_us: int, k: int, wanted: Filter) -> list[tuple[Slot, int]]:
+        """Active base engrams whose event, or a time they speak of, meets the range: with the distance between its
+        middle and theirs in microseconds, nearest first; equal ones by event time descending, then id."""
+        with self._lock:
+            space = self._spaces.get(namespace)
+            if space is None:
+                return []
+            met = space.times.meeting(start_us, end_us)
+            hits = [(space.slots[id], away) for id, away in met.items() if matches(space.slots[id], wanted)]
+        return sorted(hits, key=lambda h: (h[1], -h[0].start_us, h[0].id))[:k]
+
+    def span(self, namespace: str) -> tuple[int, int] | None:
+        """Earliest start and latest end of the events of active base engrams."""
+        with self._lock:
+            space = self._spaces.get(namespace)
+            return space.times.span() if space else None
 
 
 def around(turns: list[tuple[int, str]], place: int, id: str, before: int, after: int) -> tuple[list[str], list[str]]:

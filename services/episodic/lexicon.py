@@ -8,46 +8,24 @@ every other's and always exact, and costs 1 ms at 20,000 documents where the emb
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.common.lexical import K1, B, idf
-
-_FIRST = 8
-
-
-class _Column:
-    """A numpy array that grows."""
-
-    __slots__ = ("_array", "_size")
-
-    def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._array = np.zeros(_FIRST, dtype)
-        self._size = 0
-
-    def append(self, value: float) -> None:
-        if self._size == len(self._array):
-            self._array = np.concatenate([self._array, np.zeros_like(self._array)])
-        self._array[self._size] = value
-        self._size += 1
-
-    @property
-    def values(self) -> npt.NDArray[Any]:
-        return self._array[: self._size]
+from services.episodic.columns import Column
 
 
 class Lexicon:
     """Documents of one namespace and their statistics. Not thread-safe: its directory locks it."""
 
     def __init__(self) -> None:
-        self._postings: dict[int, tuple[_Column, _Column]] = {}  # term -> documents, counts
+        self._postings: dict[int, tuple[Column, Column]] = {}  # term -> documents, counts
         self._frequency: dict[int, int] = {}
         self._terms: list[Sequence[int]] = []  # of each document; () once removed
         self._owners: list[str] = []
-        self._weights = _Column(np.float64)  # 0 once removed
-        self._lengths = _Column(np.float64)
+        self._weights = Column(np.float64)  # 0 once removed
+        self._lengths = Column(np.float64)
         self._of: dict[str, list[int]] = {}
         self._count = 0
         self._total = 0.0
@@ -68,7 +46,7 @@ class Lexicon:
         self._count += 1
         self._total += length
         for term, count in counts.items():
-            documents, numbers = self._postings.setdefault(term, (_Column(np.int64), _Column(np.float64)))
+            documents, numbers = self._postings.setdefault(term, (Column(np.int64), Column(np.float64)))
             documents.append(number)
             numbers.append(count)
             self._frequency[term] = self._frequency.get(term, 0) + 1

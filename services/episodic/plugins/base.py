@@ -240,7 +240,11 @@ class Composition:
 
 
 class Context(Protocol):
-    """What a hook may ask of the host. Reads only; on the write path, exact and as of the event."""
+    """What a hook may ask of the host. Reads only; on the write path, exact and as of the event: the base record of
+    the event is there to ``get`` and ``scan``, searches find what was there before it.
+
+    Records come without their ``keys``: hooks write those and never read them.
+    """
 
     @property
     def now(self) -> datetime:
@@ -263,7 +267,10 @@ class Context(Protocol):
         ...
 
     def neighbours(self, record: Record, before: int, after: int) -> tuple[Sequence[Record], Sequence[Record]]:
-        """Active base records of the same session around a base record, in session order."""
+        """Active base records of the same session around a base record, in session order.
+
+        Notes and facts that were stated outside any session (session "") have no neighbours.
+        """
         ...
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
