@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from ray import serve
@@ -13,7 +14,7 @@ from services.common.auth import grant_signer, token_signer
 from services.common.config import Settings
 from services.common.log.base import LogError
 from services.common.log.open import open_log
-from services.common.methods import METHODS
+from services.common.methods import METHODS, Method
 from services.common.seal import MasterKey
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
@@ -37,7 +38,7 @@ FAST_HANDLES = {
 class Gateway:
     """One door. Its callers come over its own port; Serve only keeps it alive."""
 
-    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, settings: Settings, methods: Mapping[str, Method]) -> None:  # type: ignore[misc]  # Serve awaits it
         common, config = settings.common, settings.section("gateway", GatewayConfig)
         telemetry.configure_from("gateway", common)
         self._config = config
@@ -51,9 +52,9 @@ class Gateway:
         local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), grants)})
         remote = ServeBackend()
         backends: dict[str, Backend] = {
-            spec.app: local if spec.app == "gateway" else remote for spec in METHODS.values()
+            spec.app: local if spec.app == "gateway" else remote for spec in methods.values()
         }
-        self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends)
+        self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends, methods)
         self._following = asyncio.create_task(self._follow_revocations())
         await self._server.start()
         _log.info("listening", extra={"port": self._server.port})
@@ -83,8 +84,8 @@ class Gateway:
                 _log.warning("revocations cannot be read; the known ones stay in force", exc_info=True)
 
 
-def build(settings: Settings) -> Any:
-    """The Serve application. Deploy it with ``route_prefix=None``; it needs no proxy."""
+def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
+    """The Serve application, routing ``methods``. Deploy it with ``route_prefix=None``; it needs no proxy."""
     config = settings.section("gateway", GatewayConfig)
     actor_options: dict[str, Any] = {"num_cpus": 0}
     if config.fast_handles:
@@ -101,4 +102,4 @@ def build(settings: Settings) -> Any:
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=config.stop_grace_s + 5,
     )
-    return deployment.bind(settings)
+    return deployment.bind(settings, methods)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
 from services.common.serving import Application, CallContext
@@ -17,7 +18,7 @@ class Backend(Protocol):
 
     async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes: ...
 
-    def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]: ...
+    def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]: ...
 
     async def page(
         self, app: str, method: str, request: bytes, cursor: bytes, context: CallContext
@@ -39,8 +40,11 @@ class LocalBackend:
     async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
         return await self._applications[app].unary(method, request, context)
 
-    def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
-        return self._applications[app].stream(method, request, context)
+    async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._applications[app].stream(method, request, context)) as responses:  # type: ignore[type-var]
+            await anext(responses)  # "a replica has the call"
+            async for response in responses:
+                yield response
 
     async def page(
         self, app: str, method: str, request: bytes, cursor: bytes, context: CallContext

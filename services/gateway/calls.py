@@ -65,7 +65,7 @@ class Calls:
             async def work(admitted: Admitted) -> None:
                 self._require_size(request)
                 stream = backend.stream(spec.app, method, request, admitted.context())
-                async with aclosing(stream) as messages:  # type: ignore[type-var]
+                async with aclosing(stream) as messages:
                     async for message in messages:
                         await _write(context, message)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -27,6 +27,8 @@ from services.gateway.errors import overloaded, unavailable
 
 _log = logging.getLogger(__name__)
 
+_TAKEN_WITHIN_S = 1.0
+
 
 class ServeBackend:
     """The applications of this Serve instance, by name. Of one event loop."""
@@ -34,6 +36,7 @@ class ServeBackend:
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
         self._entries: dict[tuple[str, str], Any] = {}
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
         response: bytes = await self._call(app, "unary", method, request, context)
@@ -52,10 +55,12 @@ class ServeBackend:
     async def ping(self, app: str) -> None:
         await self._call(app, "ping")
 
-    async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
+    async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
         response = (await self._entry(app, "stream")).remote(method, request, context)
+        taken = asyncio.ensure_future(anext(response))
         ended = False
         try:
+            await asyncio.shield(taken)
             async for message in response:
                 yield message
             ended = True
@@ -63,7 +68,20 @@ class ServeBackend:
             raise _typed(error, app) from error
         finally:
             if not ended:
-                response.cancel()
+                self._cancel(response, taken)
+
+    def _cancel(self, response: Any, taken: asyncio.Future[bytes]) -> None:
+        """Cancel a stream: once a replica has it, or has not got it for so long that it waits in a queue.
+
+        Around the moment when a replica takes a call, Serve loses some cancels (1 in 70 to 600 that were cancelled within 20 ms of their start), and
+        the stream would run until its deadline.
+        """
+        if taken.done():
+            response.cancel()
+            return
+        task = asyncio.create_task(_cancel_when_taken(response, taken))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
 
     async def _call(self, app: str, entry: str, *args: object) -> Any:
         response = (await self._entry(app, entry)).remote(*args)
@@ -90,6 +108,12 @@ class ServeBackend:
             known = self._handles[app].options(method_name=entry, stream=entry == "stream")
             self._entries[app, entry] = known
         return known
+
+
+async def _cancel_when_taken(response: Any, taken: asyncio.Future[bytes]) -> None:
+    await asyncio.wait([taken], timeout=_TAKEN_WITHIN_S)
+    response.cancel()
+    await asyncio.gather(taken, return_exceptions=True)  # whatever became of it is nobody's any more
 
 
 def _typed(error: BaseException, app: str) -> BaseException:

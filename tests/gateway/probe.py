@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from importlib import resources
 from typing import Any, TypeVar
 
 import grpc
+import pytest
 import yaml
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+from mneme.v1.errors_pb2 import Error, ErrorReason
 
 from services.common.auth import Right, grant_signer, token_signer
-from services.common.errors import MnemeError
+from services.common.errors import TRAILER, MnemeError
 from services.common.methods import Kind, Method
 from services.common.seal import MasterKey
 from services.common.serving import Application, Call, CallContext, Handler, Page
@@ -212,14 +215,36 @@ def gateway(**changes: object) -> Iterator[Gateway]:
         loop.close()
 
 
-def unary(channel: grpc.Channel, method: str) -> Callable[..., Any]:
+def unary(channel: grpc.Channel, method: str) -> Any:
     return channel.unary_unary(f"/{SERVICE}{method}", StringValue.SerializeToString, StringValue.FromString)
 
 
-def stream(channel: grpc.Channel, method: str) -> Callable[..., Any]:
+def stream(channel: grpc.Channel, method: str) -> Any:
     types = (Int64Value, Int64Value) if method == "Count" else (StringValue, StringValue)
     return channel.unary_stream(f"/{SERVICE}{method}", types[0].SerializeToString, types[1].FromString)
 
 
-def fold(channel: grpc.Channel) -> Callable[..., Any]:
+def fold(channel: grpc.Channel) -> Any:
     return channel.stream_unary(f"/{SERVICE}Sum", Int64Value.SerializeToString, Int64Value.FromString)
+
+
+def failure(call: grpc.RpcError) -> Error:
+    """The typed error of a failed call; fails where there is none."""
+    sent = [value for key, value in call.trailing_metadata() if key == TRAILER]
+    assert len(sent) == 1, "a failed call carries one Error"
+    return Error.FromString(sent[0])
+
+
+def assert_fails(call: pytest.ExceptionInfo[grpc.RpcError], status: grpc.StatusCode, reason: str) -> Error:
+    error = failure(call.value)
+    assert (call.value.code(), ErrorReason.Name(error.reason)) == (status, f"ERROR_REASON_{reason}")
+    assert error.remedy, "every error says what to do"
+    return error
+
+
+def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    """Wait for something that must come true."""
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, f"not true within {within_s} s"
+        time.sleep(0.01)
