@@ -32,9 +32,9 @@ SEARCHED_YEARS = 100  # weekdays repeat every 28 years, so a century holds every
 EVENING = time(21, tzinfo=UTC)
 BEFORE_EVENING = time(20, tzinfo=UTC)  # the preface, which stands before the first entry
 
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+MONTHS = """
+    January February March April May June July August September October November December
+""".split()
 WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 FEASTS = {"Christmas Day": (12, 25)}
 
@@ -67,6 +67,9 @@ STATEMENTS = (
 )
 
 
+Paragraph = tuple[int, str]  # its chapter's number, its text
+
+
 class DiaryError(ValueError):
     """The text cannot be read as a diary: an unknown heading, a repeated day, or no weekday."""
 
@@ -82,6 +85,10 @@ class Clue:
     def fits(self, day: date) -> bool:
         """Whether the clue holds if its entry was written on ``day``."""
         return (day + timedelta(days=self.offset)).weekday() == self.weekday
+
+    def actual(self, day: date) -> str:
+        """The weekday in truth of the day the clue means, its entry written on ``day``."""
+        return WEEKDAYS[(day + timedelta(days=self.offset)).weekday()]
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class Undated:
     month: int
     day: int
     clues: tuple[Clue, ...]
-    paragraphs: tuple[tuple[int, str], ...]  # (chapter, text)
+    paragraphs: tuple[Paragraph, ...]
 
 
 @dataclass(frozen=True)
@@ -110,12 +117,26 @@ class Entry:
 
     day: date
     clues: tuple[Clue, ...]
-    paragraphs: tuple[tuple[int, str], ...]  # (chapter, text)
+    paragraphs: tuple[Paragraph, ...]
 
     @property
     def session(self) -> str:
         """The name of the session that holds the entry."""
         return f"diary-{self.day.isoformat()}"
+
+
+@dataclass(frozen=True, order=True)
+class Assignment:
+    """A year for each run of entries so far; of two assignments the greater is the better."""
+
+    fits: int
+    unskipped: int  # minus the years left out between runs
+    years: tuple[int, ...]
+
+    def extended(self, year: int, fits: int) -> Assignment:
+        """This assignment with one more run, in ``year``, of whose clues ``fits`` hold."""
+        skipped = year - self.years[-1] - 1 if self.years else 0
+        return Assignment(self.fits + fits, self.unskipped - skipped, (*self.years, year))
 
 
 @dataclass(frozen=True)
@@ -146,7 +167,7 @@ class Observation:
 class Diary:
     """The whole diary: paragraphs before the first entry, then the entries in order."""
 
-    preface: tuple[tuple[int, str], ...]  # (chapter, text)
+    preface: tuple[Paragraph, ...]
     entries: tuple[Entry, ...]
 
     def clues(self, *, fitting: bool) -> list[tuple[Entry, Clue]]:
@@ -159,9 +180,8 @@ class Diary:
         start = datetime.combine(self.entries[0].day, BEFORE_EVENING)
         yield from _number("diary-preface", start, self.preface)
         for entry in self.entries:
-            yield from _number(
-                entry.session, datetime.combine(entry.day, EVENING), entry.paragraphs
-            )
+            start = datetime.combine(entry.day, EVENING)
+            yield from _number(entry.session, start, entry.paragraphs)
 
 
 def convert(text: str, latest: int = PUBLISHED) -> Diary:
@@ -190,13 +210,13 @@ def parse_heading(paragraph: str) -> Heading | None:
     return Heading(month, day, _heading_clue(match["note"], month), match.end())
 
 
-def split_entries(text: str) -> tuple[tuple[tuple[int, str], ...], list[Undated]]:
+def split_entries(text: str) -> tuple[tuple[Paragraph, ...], list[Undated]]:
     """The paragraphs before the first heading, and the entries.
 
     Chapter headings and the synopsis under each are the editor's, not the diarist's: left out.
     """
-    preface: list[tuple[int, str]] = []
-    started: list[tuple[Heading, list[tuple[int, str]]]] = []
+    preface: list[Paragraph] = []
+    started: list[tuple[Heading, list[Paragraph]]] = []
     for chapter, paragraph in _diary_paragraphs(text):
         heading = parse_heading(paragraph)
         if heading is not None:
@@ -219,29 +239,18 @@ def infer_years(entries: Sequence[Undated], latest: int = PUBLISHED) -> list[int
     if not any(entry.clues for entry in entries):
         raise DiaryError("no weekday is named, so no year can be inferred")
     runs = _runs(entries)
-    # year of the last run so far -> (fits, -years skipped, the years): greater is better
-    best: dict[int, tuple[int, int, tuple[int, ...]]] = {}
-    for number, run in enumerate(runs):
-        reached: dict[int, tuple[int, int, tuple[int, ...]]] = {}
-        for year in range(latest - SEARCHED_YEARS + 1, latest + 1):
-            fits = _count_fits(run, year)
-            if fits is None:
-                continue
-            before = [
-                (score, slack - (year - last - 1), years)
-                for last, (score, slack, years) in best.items()
-                if last < year
-            ]
-            if number == 0:
-                before = [(0, 0, ())]
-            if before:
-                score, slack, years = max(before)
-                reached[year] = (score + fits, slack, (*years, year))
-        best = reached
+    candidates = range(latest - SEARCHED_YEARS + 1, latest + 1)
+    best: list[Assignment] = [Assignment(0, 0, ())]  # for each last year, the best so far
+    for run in runs:
+        best = [
+            max(before.extended(year, fits) for before in earlier)
+            for year in candidates
+            if (fits := _count_fits(run, year)) is not None
+            and (earlier := [b for b in best if not b.years or b.years[-1] < year])
+        ]
     if not best:
         raise DiaryError(f"no years up to {latest} hold every day of the diary")
-    chosen = max(best.values())[2]
-    return [year for year, run in zip(chosen, runs, strict=True) for _ in run]
+    return [year for year, run in zip(max(best).years, runs, strict=True) for _ in run]
 
 
 def render(diary: Diary) -> str:
@@ -260,12 +269,11 @@ def report(diary: Diary) -> str:
     lines += [f"  {entry.day}  {clue.words}" for entry, clue in fits]
     lines.append(f"weekdays that do not fit, dates left as they are: {len(misfits)}")
     for entry, clue in misfits:
-        actual = WEEKDAYS[(entry.day + timedelta(days=clue.offset)).weekday()]
-        lines.append(f"  {entry.day}  {clue.words} (was a {actual})")
+        lines.append(f"  {entry.day}  {clue.words} (was a {clue.actual(entry.day)})")
     return "\n".join(lines) + "\n"
 
 
-def _diary_paragraphs(text: str) -> Iterator[tuple[int, str]]:
+def _diary_paragraphs(text: str) -> Iterator[Paragraph]:
     """Each paragraph of the diary itself with its chapter's number."""
     chapter, synopsis_next = 0, False
     for block in re.split(r"\n\s*\n", text.replace(SOFT_HYPHEN, "")):
@@ -290,7 +298,7 @@ def _heading_clue(note: str | None, month: int) -> Clue | None:
     raise DiaryError(f"heading note not understood: {note!r}")
 
 
-def _close(heading: Heading, paragraphs: list[tuple[int, str]]) -> Undated:
+def _close(heading: Heading, paragraphs: list[Paragraph]) -> Undated:
     """The entry under ``heading``, with the clues of its heading and of its text."""
     clues = [heading.clue] if heading.clue else []
     for _, text in paragraphs:
@@ -324,13 +332,11 @@ def _count_fits(run: Sequence[Undated], year: int) -> int | None:
     return sum(clue.fits(day) for day, entry in zip(days, run, strict=True) for clue in entry.clues)
 
 
-def _number(
-    session: str, start: datetime, paragraphs: Sequence[tuple[int, str]]
-) -> Iterator[Observation]:
-    """The observations of one session."""
+def _number(name: str, start: datetime, paragraphs: Sequence[Paragraph]) -> Iterator[Observation]:
+    """The observations of the session ``name``, a second apart."""
     for number, (chapter, text) in enumerate(paragraphs, 1):
         at = start + timedelta(seconds=number - 1)
-        yield Observation(f"{session}-p{number}", session, at, text, chapter, number)
+        yield Observation(f"{name}-p{number}", name, at, text, chapter, number)
 
 
 def _words(day: date) -> str:
