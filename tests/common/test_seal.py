@@ -52,7 +52,7 @@ def test_invariant_14_after_compaction_the_wrapped_key_is_gone_from_the_disk(log
     log.append(ring.destroy("acme/ann", [key.key_id]))
     log.compact(topics.KEYS)
     assert log.scrub() == 0
-    for path in tmp_path.iterdir():
+    for path in (p for p in tmp_path.rglob("*") if p.is_file()):
         assert wrapped not in path.read_bytes(), path.name
 
 
