@@ -35,7 +35,7 @@ from services.common.log.base import Message
 
 HERE = Path(__file__).parent / "diary"
 NAMESPACE = "demo/diary"
-PERSON = "Daisy Mutlar"
+PERSON = "Hardfur Huttle"
 INGEST_S = 150.0
 EVIDENCE_BAR, REFUSAL_BAR, FALSE_REFUSAL_BAR = 0.80, 0.70, 0.10
 BATCH = 64
@@ -203,7 +203,7 @@ def _await_idle(client: Client, episodes: int) -> admin_pb2.GetStatsResponse:
 
 def ask_all(client: Client) -> list[Asked]:
     questions = yaml.safe_load((HERE / "questions.yaml").read_text())
-    step(f"Asking {len(questions)} questions, written before the retrieval code")
+    step(f"Asking {len(questions)} questions, written from the text alone")
     return [_ask(client, question) for question in questions]
 
 
