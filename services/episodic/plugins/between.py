@@ -29,7 +29,8 @@ class Between(Plugin):
         for time in (plan.time, *plan.other_times):
             for hit in self._inside(plan, ctx, time):
                 hits.setdefault((hit.namespace, hit.id), hit)
-        return {"time": list(hits.values())[: self.depth]}
+        # Other readings stand beside the first, by what they match; the first comes first where they are equal.
+        return {"time": sorted(hits.values(), key=lambda hit: -hit.score)[: self.depth]}
 
     def _inside(self, plan: Plan, ctx: Context, time: Interval) -> list[Candidate]:
         wanted = narrowed(recalled(plan), time)

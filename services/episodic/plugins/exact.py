@@ -180,6 +180,11 @@ class ExactHost:
     def context(self, now: datetime) -> ExactContext:
         return ExactContext(self, now, random.Random(ids.digest(now.isoformat())))
 
+    def fetch(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+        """Active records by (namespace, id)."""
+        found = {(ns, id): self.spaces[ns].records.get(id) for ns, id in wanted if ns in self.spaces}
+        return {key: r for key, r in found.items() if r is not None and r.state == "active"}
+
     def vectors(self, space: _Space) -> dict[str, list[tuple[float, Vector]]]:
         """Vectors of every dense key, computed where they are missing."""
         missing = [r for r in space.records.values() if r.id not in space.vectors]

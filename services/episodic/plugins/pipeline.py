@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from services.episodic.plugins import fuse
 from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
 
-# Fused hits whose records are fetched: enough for compose to choose from.
+# Fused hits whose records are fetched, per item asked for: enough for compose to choose from.
 FETCHED = 2
+FETCHED_AT_LEAST = 10
 
 Fetch = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], Record]]
 Timer = Callable[[str], AbstractContextManager[object]]
@@ -35,24 +37,34 @@ def understand(plugins: Sequence[Plugin], query: Query, ctx: Context, fetch: Fet
     return plan.with_(time=Interval(start, end))
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a query meant, what was found for it, and what of that is returned."""
+
+    plan: Plan
+    ranked: tuple[Ranked, ...]  # best first, before compose: what confidence is assessed on, whatever the limit
+    kept: tuple[Ranked, ...]
+    dropped: tuple[str, ...]
+
+
 def recall(
     plugins: Sequence[Plugin],
     query: Query,
     ctx: Context,
     fetch: Fetch,
     stage: Timer = lambda name: nullcontext(),
-) -> tuple[Plan, Composition]:
+) -> Recalled:
     """What is recalled, best first: at most ``query.limit`` items and ``query.token_budget`` tokens."""
     with stage("plan"):
         plan = understand(plugins, query, ctx, fetch)
     with stage("retrieve"):
         channels = fuse.retrieve(plugins, plan, ctx)
     with stage("fuse"):
-        fused = fuse.reciprocal_rank(channels)[: FETCHED * query.limit]
-        items = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
+        fused = fuse.reciprocal_rank(channels)[: max(FETCHED_AT_LEAST, FETCHED * query.limit)]
+        ranked = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
     with stage("compose"):
-        composition = compose(plugins, plan, items, ctx)
-    return plan, composition
+        composition = compose(plugins, plan, ranked, ctx)
+    return Recalled(plan, tuple(ranked), composition.items, composition.dropped)
 
 
 def compose(plugins: Sequence[Plugin], plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
