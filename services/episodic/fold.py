@@ -241,7 +241,7 @@ class _Run:
         return slot is not None
 
     def _base(self, record: Record, id_mac: bytes, content_mac: bytes, key_id: str) -> Stored:
-        return Stored(
+        stored = Stored(
             record=record,
             partition=self.entry.partition,
             version=self.entry.offset,
@@ -250,6 +250,9 @@ class _Run:
             content_mac=content_mac,
             seal_key=key_id,
         )
+        if to_core(stored).ByteSize() > SEALED_BYTES - _SEAL_OVERHEAD:
+            raise Poison("TEXT_SIZE", "Text and metadata together are more than the index takes.")
+        return stored
 
     def _perceived(self, record: Record) -> Record:
         """With people, places and times: what perception does for observations, for what is stated directly."""
@@ -258,8 +261,6 @@ class _Run:
         return replace(record, people=tuple(people), places=tuple(places), times=times)
 
     def _born(self, stored: Stored, what: str) -> Outcome:
-        if to_core(stored).ByteSize() > SEALED_BYTES - _SEAL_OVERHEAD:
-            raise Poison("TEXT_SIZE", "Text and metadata together are more than the index takes.")
         stored = happened(stored, what, self.entry.offset, self.at)
         self.view.put(stored)
         record = seen_by_hooks(stored)

@@ -150,8 +150,6 @@ class Store:
         self._upsert(live)
 
     def _opened(self, written: Written) -> Stored | None:
-        if self._registry.is_erased(written.feed.namespace, written.feed.engram_id):
-            return None
         if written.stored is not None:
             return written.stored
         try:
