@@ -70,8 +70,12 @@ def _abbreviates(text: str, match: re.Match[str]) -> bool:
     if word is None:
         return False
     plain = word.group().lower()
-    return plain.replace(".", "") in _ABBREVIATIONS or (
-        len(plain.rsplit(".")[-1]) == 1 and plain.isalpha() and plain != "i"
+    initial = plain.rsplit(".")[-1]
+    numbered = plain == "no" and text[match.end() :].lstrip()[:1].isdigit()
+    return (
+        numbered
+        or plain.replace(".", "") in _ABBREVIATIONS
+        or (len(initial) == 1 and initial.isalpha() and plain != "i")
     )
 
 
