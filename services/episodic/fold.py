@@ -76,8 +76,9 @@ def made_by(plugin: Plugin) -> str:
 
 
 def fingerprint(plugins: Sequence[Plugin], embedder: str) -> str:
-    """Digest of what makes a generation: plug-ins, their parameters, the embedder."""
-    return digest(embedder, *map(made_by, plugins))
+    """Digest of what makes a generation: the plug-ins that write, their parameters, the embedder."""
+    writing = [p for p in plugins if type(p).encode is not Plugin.encode or type(p).link is not Plugin.link]
+    return digest(embedder, *map(made_by, writing))
 
 
 class Folder:

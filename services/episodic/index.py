@@ -36,6 +36,14 @@ _open_lock = threading.Lock()
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not news: pymilvus asks Milvus Lite for timestamps at every iterator, which it does not have, and goes on."""
+    return not (record.exc_info and record.exc_info[0] is NotImplementedError)
+
+
+logging.getLogger("grpc._server").addFilter(_is_news)
+
+
 class IndexUnavailable(Exception):
     """Milvus does not answer, or refuses. The feed still has everything."""
 

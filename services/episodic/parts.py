@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.common.log.base import Log
@@ -10,7 +10,7 @@ from services.common.seal import Keyring
 from services.episodic.context import Toolkit
 from services.episodic.fold import fingerprint
 from services.episodic.index import Index
-from services.episodic.plugins.base import Plugin
+from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,9 @@ class Parts:
     toolkit: Toolkit
     plugins: Sequence[Plugin]
     embedder: str  # names the vectors; part of the generation
+    # How sure recall is of its items, 0 to 1, and from where on they count as found.
+    assess: Callable[[Plan, Sequence[Ranked], Context], float]
+    threshold: float
     batch_entries: int = 128
     poll_records: int = 256
     poll_s: float = 0.05
