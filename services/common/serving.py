@@ -24,6 +24,9 @@ from services.common.methods import METHODS, Kind, Method
 
 _log = logging.getLogger(__name__)
 
+# Serve's own loggers, of Serve itself and of every application: without a line a call.
+SERVE_LOGGING = {"log_level": "ERROR", "enable_access_log": False}
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
@@ -133,9 +136,10 @@ class Application:
                 raise MnemeError(
                     "DEADLINE", "The deadline passed.", remedy="Allow more time, or ask for less."
                 ) from error
-            except Exception as error:
+            except Exception:  # noqa: BLE001
+                # Serve logs what is raised, and a cause's message may hold a text: it must not be chained.
                 _log.exception("defect", extra={"method": method})
-                raise internal() from error
+                raise internal() from None
 
 
 def _decode(handler: Handler, raw: bytes) -> Message:
