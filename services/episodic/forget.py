@@ -16,11 +16,12 @@ from services.common.errors import MnemeError, invalid
 from services.common.extract import Aliases
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
 from services.common.seal import KeyDestroyed
+from services.episodic.checks import time_range
 from services.episodic.directory import Slot
 from services.episodic.fold import Entry
 from services.episodic.generation import decode
 from services.episodic.host import Host
-from services.episodic.records import Stored, from_us, moment_of, stamp, to_us
+from services.episodic.records import Stored, from_us, stamp, to_us
 from services.episodic.store import open_core, open_whole
 
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+", re.IGNORECASE)
@@ -70,16 +71,12 @@ class Forgetting:
             return [s for s in slots if s.source == _named("selector.source", selector.source)]
         if by == "ids":
             return self._by_ids(namespace, slots, selector.ids.ids)
-        wanted = selector.event_time
-        start = to_us(moment_of(wanted.start)) if wanted.HasField("start") else None
-        end = to_us(moment_of(wanted.end)) if wanted.HasField("end") else None
+        start, end = time_range(selector.event_time, "selector.event_time")
         if start is None and end is None:
             raise invalid("selector.event_time", "The range has no side.", "Set start, end or both.")
-        if start is not None and end is not None and end <= start:
-            raise MnemeError(
-                "TIME_RANGE", "The range ends before it starts.", field="selector.event_time", remedy="Swap them."
-            )
-        return [s for s in slots if (start is None or s.start_us >= start) and (end is None or s.start_us < end)]
+        low = to_us(start) if start is not None else None
+        high = to_us(end) if end is not None else None
+        return [s for s in slots if (low is None or s.start_us >= low) and (high is None or s.start_us < high)]
 
     def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Iterable[str]) -> list[Slot]:
         """Engram ids, observation ids; a derived engram's id stands for its sources."""
