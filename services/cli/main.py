@@ -429,3 +429,7 @@ def token_revoke(get_client: Callable[[], Client], token_id: str) -> None:
         admin_pb2.RevokeTokenRequest(token_id=token_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
     )
     click.echo(f"{token_id}: revoked.")
+
+
+if __name__ == "__main__":
+    main()

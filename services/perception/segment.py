@@ -22,7 +22,7 @@ from mneme.v1.ledger_pb2 import EpisodeClosed, LedgerEntry, PerceivedObservation
 
 from services.common import ledger, telemetry, topics
 from services.common.errors import MnemeError
-from services.common.log.base import Consumer, Log, LogError, Message, Record, TopicPartition
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
 from services.common.seal import KeyDestroyed, Keyring, Tampered, destroying
 from services.perception.dead_letters import DeadLetters
 from services.perception.known import Known, Place
@@ -122,7 +122,7 @@ class Segmenter:
 
     def _step(self) -> None:
         if self._consumer is None:
-            self._consumer = self._log.subscribe(GROUP, [topics.LEDGER])
+            self._consumer = self._log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
         consumer = self._consumer
         records = consumer.poll(self._batch, self._poll_s)
         due = time.monotonic() - self._looked_at >= _LOOK_PERIOD_S

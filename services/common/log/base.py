@@ -22,6 +22,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+# How long a service may work on one batch before it must poll again; a process that died is noticed much sooner.
+BETWEEN_POLLS_S = 60.0
+
 
 class Cleanup(Enum):
     """How long a topic keeps its records."""
