@@ -177,16 +177,22 @@ class Forgetting:
 
     def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
         """Try to read the erased in every store. A readable count of 0 everywhere is clean."""
-        ids = {*receipt.base_ids, *receipt.derived_ids}
         partition, offset = receipt.receipt.position.partition, receipt.receipt.position.offset
-        erased = pb.Erased()
+        macs: set[bytes] = set()
         for record in self._host.parts.log.read(topics.LEDGER, partition, offset, offset + 1):
-            erased = decode(record).body.erased
+            macs.update(decode(record).body.erased.id_macs)
+        ids = {*receipt.base_ids, *receipt.derived_ids}
+        return self.look_for(namespace, partition, ids, macs, receipt.key_ids)
+
+    def look_for(
+        self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
+    ) -> list[ErasureProbe]:
+        """What can be read of engrams, of observations by the hashes of their ids, and under data keys."""
         return [
-            self._probe_keys(receipt.key_ids),
-            self._probe_feed(partition, ids, set(receipt.key_ids)),
+            self._probe_keys(key_ids),
+            self._probe_feed(partition, ids, set(key_ids)),
             self._probe_index(ids),
-            self._probe_ledger(namespace, partition, set(erased.id_macs)),
+            self._probe_ledger(namespace, partition, macs),
             self._probe_recall(namespace, ids),
         ]
 

@@ -82,6 +82,19 @@ class World:
         self.channels.shutdown()
         self.host.parts.index.close()
 
+    def kill(self) -> None:
+        """As if the process had died: nothing is flushed or finished; the kernel takes it out of its group."""
+        self.host._stop.set()
+        for thread in (self.host._thread, self.host._finisher):
+            if thread is not None and self.host._failure is not None:
+                self.host._unfinished.put(None)
+                thread.join(10)
+        if self.host.consumer is not None:
+            self.host.consumer.close()
+        self.channels.shutdown()
+        self.host.parts.index.close()
+        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+
     def restart(self, **numbers: object) -> World:
         self.close()
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
