@@ -206,7 +206,7 @@ def test_a_boundary_continues_the_trace_of_the_observation_that_made_it(world: W
 
 # --- replay -----------------------------------------------------------------------------------------------------
 
-PLUGINS: list[Segmentation] = [FixedSize(units=4), Surprise(gamma=0.0)]
+PLUGINS: list[Segmentation] = [FixedSize(units=4), Surprise(gamma=0.0, min_units=2)]
 
 
 def tell(world: World) -> None:
