@@ -85,9 +85,9 @@ class World:
     def kill(self) -> None:
         """As if the process had died: nothing is flushed or finished; the kernel takes it out of its group."""
         self.host._stop.set()
+        self.host._unfinished.put(None)
         for thread in (self.host._thread, self.host._finisher):
-            if thread is not None and self.host._failure is not None:
-                self.host._unfinished.put(None)
+            if thread is not None:
                 thread.join(10)
         if self.host.consumer is not None:
             self.host.consumer.close()
