@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import secrets
@@ -122,7 +123,8 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(
         proxy_location="Disabled",
         logging_config=SERVE_LOGGING,
@@ -173,7 +175,16 @@ class _Stop(BaseException):
 @contextmanager
 def stopping() -> Iterator[None]:
     """Stop the service when the block ends, for whatever reason; SIGINT and SIGTERM end the block."""
+    _end_block_on_signals()
+    try:
+        yield
+    except _Stop:
+        pass
+    finally:
+        _shut_down()
 
+
+def _end_block_on_signals() -> None:
     def stop(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # one stop is under way: a second signal must not cut it short
@@ -181,12 +192,6 @@ def stopping() -> Iterator[None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    try:
-        yield
-    except _Stop:
-        pass
-    finally:
-        _shut_down()
 
 
 def _shut_down() -> None:
@@ -197,8 +202,10 @@ def _shut_down() -> None:
     from ray import serve
 
     if ray.is_initialized():
-        serve.shutdown()
-        ray.shutdown()
+        # Ray prints there that the controller, which ended itself as asked, is dead.
+        with contextlib.redirect_stdout(io.StringIO()):
+            serve.shutdown()
+            ray.shutdown()
 
 
 def wait_for_signal() -> None:
