@@ -19,11 +19,17 @@ from services.episodic.plugins.turns import day_words, said
 
 LOOKED_AT = 5  # best items
 
-# What a question says about its own form: "what kind of", "how many times". Evidence seldom repeats it.
+# What a question says about its own form ("what kind of", "how many times"), and words that only join others. Evidence
+# seldom repeats them, and that it does not says nothing.
 _FRAME = frozenset(
     lexical.terms(
-        "kind type sort name many much long often happen happened describe tell say said mention mentioned give gave "
-        "first last time times day date year month week thing things person people specific according exactly does"
+        """
+        kind type sort name many much long often happen happened describe tell say said mention mentioned give gave
+        first last time times day date year month week thing things person people specific according exactly
+        among between during upon within without against toward towards whether either neither both each every another
+        several since while although though however instead despite regarding concerning ever never yet still again
+        anyone anything someone something else shall may might must ought
+        """
     )
 )
 
