@@ -32,7 +32,7 @@ from services.common.auth import Right, grant_signer, token_signer
 from services.common.config import CommonConfig, Settings
 from services.common.methods import Kind, Method
 from services.common.seal import MasterKey
-from services.common.serving import SERVE_LOGGING, Application, Call, Handler
+from services.common.serving import SERVE_LOGGING, Application, Call, Handler, actor_options
 
 METHOD = "mneme.v1.AdminService/GetOperation"
 BARS = {"default handles": 1.15, "fast handles": 0.65}
@@ -135,10 +135,10 @@ def _deploy(serve: Any, folder: Path) -> dict[str, int]:
 
     key = bytes.fromhex((folder / "master.key").read_text().strip())
     targets, ports = [], {}
-    for name, env in {"plain": {}, "fast": gateway.FAST_HANDLES}.items():
-        options: dict[str, Any] = {"num_cpus": 0, "runtime_env": {"env_vars": env}}
+    for name in ("plain", "fast"):
+        settings = _settings(folder / name, folder / "master.key", fast_handles=name == "fast")
+        options = actor_options(settings.common)
         empty = serve.deployment(Empty).options(name=name, max_ongoing_requests=100, ray_actor_options=options)
-        settings = _settings(folder / name, folder / "master.key", fast_handles=bool(env))
         ports[name] = int(settings.layers["gateway"]["port"])
         # Serve's proxy wants a route of each application it serves.
         targets.append(
@@ -161,10 +161,10 @@ def _deploy(serve: Any, folder: Path) -> dict[str, int]:
 
 def _settings(data_dir: Path, key_file: Path, **changes: object) -> Settings:
     common = CommonConfig.model_validate(
-        {**_defaults("common"), "data_dir": data_dir, "master_key_file": str(key_file)}
+        {**_defaults("common"), "data_dir": data_dir, "master_key_file": str(key_file), **changes}
     )
     ports = {"port": _free_port(), "metrics_port": _free_port()}
-    settings = Settings(common, {"gateway": {**_defaults("gateway"), **ports, **changes}})
+    settings = Settings(common, {"gateway": {**_defaults("gateway"), **ports}})
     up.prepare(settings)
     up.ensure_topics(settings, print)
     return settings

@@ -13,7 +13,7 @@ from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.log.open import open_log
 from services.common.seal import MasterKey
-from services.common.serving import Application
+from services.common.serving import Application, actor_options
 from services.episodic.config import EpisodicConfig
 from services.episodic.service import Episodic
 from services.episodic.servicer import Servicer
@@ -54,7 +54,7 @@ def build(settings: Settings) -> Any:
         num_replicas=1,
         max_ongoing_requests=config.max_ongoing,
         max_queued_requests=config.max_queued,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=actor_options(settings.common),
         health_check_period_s=1,
         health_check_timeout_s=30,
         graceful_shutdown_wait_loop_s=0.1,

@@ -34,7 +34,6 @@ class GatewayConfig(BaseModel):
     health_timeout_s: float = Field(gt=0)
     revocation_period_s: float = Field(gt=0)
     stop_grace_s: float = Field(ge=0)
-    fast_handles: bool
 
     @model_validator(mode="after")
     def _tls_files_come_together(self) -> GatewayConfig:

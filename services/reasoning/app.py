@@ -11,7 +11,7 @@ from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.seal import MasterKey
-from services.common.serving import CallContext
+from services.common.serving import CallContext, actor_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
 from services.reasoning.servicer import Reasoning, application
@@ -48,7 +48,7 @@ def build(settings: Settings) -> Any:
         num_replicas=config.replicas,
         max_ongoing_requests=config.max_ongoing,
         max_queued_requests=config.max_queued,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=actor_options(settings.common),
         health_check_period_s=1,
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,
