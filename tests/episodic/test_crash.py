@@ -60,7 +60,9 @@ def started(tmp_path: Path, embedder: Embedder) -> World:
 
 
 @pytest.mark.parametrize("step", ["folded", "committed", "indexed", "flushed"])
-def test_invariant_04_a_crash_neither_loses_nor_doubles(started: World, embedder: Embedder, tmp_path: Path, step: str) -> None:
+def test_invariant_04_a_crash_neither_loses_nor_doubles(
+    started: World, embedder: Embedder, tmp_path: Path, step: str
+) -> None:
     world = started.open(step=at(step, 2) if step == "flushed" else at(step), flush_after_s=0.01)
     tell(world)
     wait_for_death(world)
