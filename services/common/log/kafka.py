@@ -58,7 +58,8 @@ class KafkaLog:
     """The log port on a Kafka cluster (3.0 or newer). Thread-safe.
 
     replication_factor: of topics that are made here; what exists is left as it is.
-    transaction_timeout_s: after it the broker aborts what a dead process left open, and readers go on.
+    transaction_timeout_s: after it the broker aborts what a dead process left open, and readers go on. Longer than
+        one transaction takes to send, which is milliseconds: it is open only while the block ends.
     connect_timeout_s: how long the constructor waits for an answer before it raises LogUnavailable.
     client: further settings of kafka-python's clients, such as ``security_protocol``.
     """
@@ -68,7 +69,7 @@ class KafkaLog:
         bootstrap_servers: Sequence[str],
         *,
         replication_factor: int = 1,
-        transaction_timeout_s: float = 15.0,
+        transaction_timeout_s: float = 5.0,
         connect_timeout_s: float = 10.0,
         client: Mapping[str, Any] | None = None,
     ) -> None:
@@ -102,14 +103,10 @@ class KafkaLog:
             found = self._describe(names)
             missing = [self._new_topic(spec) for spec in specs if spec.name not in found]
             if missing:
-                with suppress(
-                    kafka_errors.TopicAlreadyExistsError
-                ):  # another process was faster; it is looked at below
+                with suppress(kafka_errors.TopicAlreadyExistsError):  # another process was faster: looked at below
                     self._admin.create_topics(missing, timeout_ms=10_000)
-                found = self._describe(names)
+                found = self._await_topics(names)
             for spec in specs:
-                if spec.name not in found:
-                    raise LogUnavailable(f"{spec.name}: the broker has not made the topic yet. Try again.")
                 _require_same(spec, found[spec.name])
                 found[spec.name] = self._tune(spec, found[spec.name])
         self._topics.update(found)
@@ -125,12 +122,21 @@ class KafkaLog:
             self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name, changed)], incremental=True)
         return _Topic(topic.name, topic.partitions, {**topic.settings, **changed})
 
+    def _await_topics(self, names: Sequence[str]) -> dict[str, _Topic]:
+        """Brokers learn of a new topic a little after it was made."""
+        until = time.monotonic() + 10.0
+        while len(found := self._describe(names)) < len(set(names)):
+            if time.monotonic() > until:
+                raise kafka_errors.KafkaTimeoutError(f"no sign of the topics {set(names) - set(found)}")
+            time.sleep(0.02)
+        return found
+
     def _describe(self, names: Sequence[str]) -> dict[str, _Topic]:
-        """Topics that exist, with all their settings."""
+        """Topics that exist and have their leaders, with all their settings."""
         partitions = {
             topic["name"]: len(topic["partitions"])
             for topic in self._admin.describe_topics(list(names))
-            if topic["error_code"] == 0
+            if topic["error_code"] == 0 and all(p["leader_id"] >= 0 for p in topic["partitions"])
         }
         if not partitions:
             return {}
@@ -160,9 +166,7 @@ class KafkaLog:
         placed = [self._place(message) for message in messages]
         if not placed:
             return []
-        deadline = time.monotonic() + timeout_s
-        with self.translating(), self._producers.taken(deadline) as producer:
-            return producer.run(placed, {}, None, deadline)
+        return self._run(None, placed, {}, None, time.monotonic() + timeout_s)
 
     @contextmanager
     def transaction(
@@ -175,7 +179,9 @@ class KafkaLog:
         try:
             named = None if name is None else self._holder(name, timeout_s)
             yield tx
-            appended = self._run(tx, consumer, named, time.monotonic() + timeout_s)
+            membership = consumer.membership(tx.offsets) if consumer is not None and tx.offsets else None
+            placed = [self._place(message) for message in tx.messages]
+            appended = self._run(named, placed, tx.offsets, membership, time.monotonic() + timeout_s)
         except BaseException:
             if consumer is not None:
                 consumer.rewind()
@@ -184,22 +190,37 @@ class KafkaLog:
 
     def _run(
         self,
-        tx: Transaction,
-        consumer: KafkaLogConsumer | None,
-        named: _TransactionalProducer | None,
+        producer: _TransactionalProducer | None,
+        placed: Sequence[_Placed],
+        offsets: Mapping[TopicPartition, int],
+        membership: Any,
         deadline: float,
     ) -> list[Appended]:
-        membership = None
-        if tx.offsets and consumer is not None:
-            membership = consumer.membership(tx.offsets)
-        if not tx.messages and not tx.offsets:
+        if not placed and not offsets:
             return []
-        placed = [self._place(message) for message in tx.messages]
         with self.translating():
-            if named is not None:
-                return named.run(placed, tx.offsets, membership, deadline)
-            with self._producers.taken(deadline) as producer:
-                return producer.run(placed, tx.offsets, membership, deadline)
+            if producer is not None:
+                appended = producer.run(placed, offsets, membership, deadline)
+            else:
+                with self._producers.taken(deadline) as any_producer:
+                    appended = any_producer.run(placed, offsets, membership, deadline)
+            self._await_visible(appended, deadline)
+        return appended
+
+    def _await_visible(self, appended: Sequence[Appended], deadline: float) -> None:
+        """Wait, a few milliseconds, until readers see what was committed.
+
+        The broker answers a commit once it is decided and marks the partitions after that. Whoever asks for the end
+        of the log after an append must find it there. Somebody else's open transaction may hold it back for longer;
+        it is committed nevertheless, so nothing here fails the call.
+        """
+        hidden = {KafkaPartition(a.topic, a.partition): a.offset for a in appended}
+        with suppress(kafka_errors.KafkaError), self._readers.taken(deadline) as reader:
+            while hidden and time.monotonic() < deadline:
+                ends = reader.end_offsets(list(hidden), timeout_ms=_left(deadline) * 1000)
+                hidden = {partition: offset for partition, offset in hidden.items() if ends[partition] <= offset}
+                if hidden:
+                    time.sleep(0.001)
 
     def _holder(self, name: str, timeout_s: float) -> _TransactionalProducer:
         """The producer that holds a name. Taking it fences whoever held it before."""
@@ -319,7 +340,13 @@ class KafkaLog:
             "heartbeat_interval_ms": min(1_000, session_ms // 3),
         }
         with self.translating():
-            return KafkaLogConsumer(self, KafkaConsumer(*topics, **settings), group, session_timeout_s)
+            consumer = KafkaConsumer(**settings)
+            for name in topics:
+                # Asked for its partitions, it knows them. A member that deals out partitions before it does gives
+                # nobody any, and does not notice for minutes.
+                consumer.partitions_for_topic(name)
+            consumer.subscribe(list(topics))
+            return KafkaLogConsumer(self, consumer, group, session_timeout_s)
 
     # Removing
 
