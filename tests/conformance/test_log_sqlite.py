@@ -1,0 +1,260 @@
+"""What only the log on SQLite promises: files, limits of the disk, several processes, deleted bytes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import random
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.log import sqlite
+from services.common.log.base import (
+    Cleanup,
+    Fenced,
+    LogError,
+    LogUnavailable,
+    Message,
+    TopicMismatch,
+    TopicPartition,
+    TopicSpec,
+)
+from services.common.log.sqlite import SqliteLog
+
+KEPT = TopicSpec("kept", 4, Cleanup.KEEP)
+COMPACTED = TopicSpec("compacted", 4, Cleanup.COMPACT)
+EXPIRING = TopicSpec("expiring", 4, Cleanup.EXPIRE, retention_s=60)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+def opened(path: Path, **settings: Any) -> SqliteLog:
+    log = SqliteLog(path, **settings)
+    log.ensure_topics([KEPT, COMPACTED, EXPIRING])
+    return log
+
+
+def worker(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.common.log.worker", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def said(process: subprocess.Popen[str]) -> list[Any]:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def read_all(log: SqliteLog, topic: str) -> list[bytes | None]:
+    return [record.value for n in range(4) for record in log.read(topic, n)]
+
+
+def repeat_for_ever(action: Callable[[], None]) -> None:
+    while True:
+        action()
+
+
+def raw(path: Path) -> bytes:
+    """Every byte of every file of the log."""
+    return b"".join(file.read_bytes() for file in path.parent.iterdir() if file.is_file())
+
+
+def test_processes_append_at_once_without_errors_or_long_waits(path: Path) -> None:
+    log = opened(path)
+    url = f"sqlite://{path}"
+    processes = [worker("append", url, "kept", key, "400") for key in ("a", "b", "c")]
+    longest_s = [said(process)[0] for process in processes]
+    assert max(longest_s) < 3.0
+    for key in (b"a", b"b", b"c"):
+        mine = [r for n in range(4) for r in log.read("kept", n) if r.key == key]
+        assert [r.value for r in mine] == [b"%d" % n for n in range(400)]
+    assert [[r.offset for r in log.read("kept", n)] for n in range(4)] == [
+        list(range(log.end_offset("kept", n))) for n in range(4)
+    ]
+
+
+def test_a_full_file_refuses_whole_calls_and_takes_more_when_there_is_room(path: Path) -> None:
+    log = opened(path, max_page_count=400)
+    accepted = count(1)
+
+    def append_a_pair() -> None:
+        log.append([Message("expiring", b"k", bytes(20_000)), Message("expiring", b"k", b"pair")])
+        next(accepted)
+
+    with pytest.raises(LogUnavailable, match=r"database or disk is full. Make room .* max_page_count"):
+        repeat_for_ever(append_a_pair)
+    assert len(read_all(log, "expiring")) == 2 * (next(accepted) - 1) > 0
+    with pytest.raises(LogUnavailable):
+        log.append([Message("expiring", b"k", bytes(20_000))])
+    place = log.append([Message("expiring", b"k", b"small")])[0]  # what fits is taken
+    log.trim("expiring", place.partition, place.offset)
+    log.append([Message("expiring", b"k", bytes(20_000))])
+    assert read_all(log, "expiring") == [b"small", bytes(20_000)]
+
+
+def test_a_limit_on_file_sizes_is_an_error_and_no_signal(path: Path) -> None:
+    error, (accepted, found), found_later = said(worker("fill", f"sqlite://{path}", str(1 << 20)))
+    assert "ulimit -f" in error
+    assert 0 < accepted == found
+    assert found_later == found + 1
+
+
+def test_deleted_bytes_are_gone_from_every_file(path: Path) -> None:
+    """Many sizes and orders, because what SQLite leaves behind depends on how its tree was balanced."""
+    rnd = random.Random(7)
+    log = opened(path)
+    for n in range(400):
+        size = rnd.choice((1, 20, 60, 75, 90, 400, 1_500))
+        key, value = b"key-%d" % rnd.randrange(40), b"<compacted-%d>" % n * size
+        deleted = rnd.random() < 0.3
+        mark = b"<expiring-%d>" % n
+        _, _, place = log.append(
+            [
+                Message("compacted", key, None if deleted else value),
+                Message("kept", key, bytes(len(value))),
+                Message("expiring", mark, mark * size, {"header": mark}),
+            ]
+        )
+        if rnd.random() < 0.1:
+            log.compact("compacted")
+            log.trim("expiring", place.partition, place.offset)
+        if rnd.random() < 0.02:
+            log.scrub()
+    log.compact("compacted")
+    assert log.scrub() == 0.0
+    for topic in ("compacted", "expiring"):
+        marks = re.compile(rb"<%s-\d+>" % topic.encode())
+        readable = set(marks.findall(b"".join(value or b"" for value in read_all(log, topic))))
+        assert 5 < len(readable) < 300
+        assert set(marks.findall(raw(path))) == readable
+
+
+def test_scrubbing_says_when_a_reader_is_in_the_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_SCRUB_S", 0.1)
+    monkeypatch.setattr(sqlite, "_BUSY_S", 0.05)
+    log = opened(path)
+    log.append([Message("compacted", b"k", b"secret")])
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM records").fetchone()
+    log.append([Message("compacted", b"k", None)])
+    log.compact("compacted")
+    with pytest.raises(LogUnavailable, match="a reader has kept its snapshot"):
+        log.scrub()
+    assert b"secret" in raw(path)
+    reader.close()
+    assert log.scrub() == 0.0
+    assert b"secret" not in raw(path)
+
+
+def test_a_stopped_writer_costs_others_their_timeout_and_no_more(path: Path) -> None:
+    log = opened(path)
+    with open(path.with_name("log.db-lock")) as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(LogUnavailable, match="other writers kept the log for 0.1 s"):
+                log.append([Message("kept", b"k", b"v")], timeout_s=0.1)
+            assert time.monotonic() - began < 2.0
+        assert read_all(log, "kept") == []  # readers do not wait
+    log.append([Message("kept", b"k", b"v")])
+    other = SqliteLog(path)
+    other.append([Message("kept", b"k", b"w")], timeout_s=1.0)  # nobody kept the lock
+    assert read_all(log, "kept") == [b"v", b"w"]
+
+
+def test_records_expire(path: Path) -> None:
+    clock = Clock()
+    log = opened(path, clock=clock, housekeeping_s=0.0)
+    log.append([Message("expiring", b"k", b"old"), Message("kept", b"k", b"kept")])
+    clock.now_s += 59
+    log.append([Message("expiring", b"k", b"young")])
+    assert read_all(log, "expiring") == [b"old", b"young"]
+    clock.now_s += 2
+    consumer = log.subscribe("group", ["expiring"])
+    assert [r.value for r in consumer.poll()] == [b"young"]
+    assert read_all(log, "expiring") == [b"young"]
+    assert read_all(log, "kept") == [b"kept"]
+    clock.now_s += 60
+    log.append([Message("kept", b"k", b"more")])
+    assert read_all(log, "expiring") == []
+    assert consumer.lag() == 0
+
+
+def test_superseded_values_go_within_the_bound_and_deletions_after_a_day(path: Path) -> None:
+    clock = Clock()
+    log = opened(path, clock=clock, housekeeping_s=0.0)
+    log.append([Message("compacted", b"k", b"old"), Message("compacted", b"gone", b"value")])
+    log.append([Message("compacted", b"k", b"new"), Message("compacted", b"gone", None)])
+    clock.now_s += COMPACTED.compaction_bound_s
+    log.append([Message("kept", b"k", b"v")])
+    assert Counter(read_all(log, "compacted")) == Counter([b"new", None])
+    clock.now_s += 86_400
+    log.append([Message("kept", b"k", b"v")])
+    assert read_all(log, "compacted") == [b"new"]
+    log.append([Message("compacted", b"gone", b"back")])
+    log.compact("compacted")
+    assert Counter(read_all(log, "compacted")) == Counter([b"new", b"back"])
+
+
+def test_an_expiry_from_before_the_clock_was_set_back_is_none(path: Path) -> None:
+    clock = Clock()
+    log = opened(path, clock=clock)
+    log.append([Message("kept", b"k", b"v")])
+    consumer = log.subscribe("group", ["kept"])
+    (record,) = consumer.poll()
+    clock.now_s -= 3_600
+    with pytest.raises(Fenced):
+        consumer.commit({TopicPartition("kept", record.partition): 1})
+    assert consumer.poll() == [record]
+    consumer.commit({TopicPartition("kept", record.partition): 1})
+
+
+def test_only_its_user_can_read_the_files(path: Path) -> None:
+    log = opened(path)
+    log.append([Message("kept", b"k", b"v")])
+    assert {file.name: oct(file.stat().st_mode & 0o077) for file in path.parent.iterdir()} == {
+        name: "0o0" for name in ("log.db", "log.db-wal", "log.db-shm", "log.db-lock", "log.db-members")
+    }
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LogUnavailable, match="there is no folder"):
+        SqliteLog(tmp_path / "missing" / "log.db")
+    (tmp_path / "notes.txt").write_bytes(b"no database " * 1_000)
+    with pytest.raises(LogUnavailable, match="no log of Mneme"):
+        SqliteLog(tmp_path / "notes.txt")
+    opened(tmp_path / "log.db").close()
+    with sqlite3.connect(tmp_path / "log.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(LogError, match="written in format 99"):
+        SqliteLog(tmp_path / "log.db")
+
+
+def test_ensuring_topics_is_all_or_nothing(path: Path) -> None:
+    log = opened(path)
+    with pytest.raises(TopicMismatch):
+        log.ensure_topics([TopicSpec("new", 4, Cleanup.KEEP), TopicSpec("kept", 5, Cleanup.KEEP)])
+    with pytest.raises(LogError, match="there is no such topic"):
+        log.partitions("new")
