@@ -22,7 +22,7 @@ from services.episodic.operations import Refused
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
 from services.episodic.records import Stored, from_us, seen_by_hooks, to_us
 from services.episodic.registry import NamespaceInfo, Registry
-from services.episodic.store import Store
+from services.episodic.store import Scratch, Store
 from services.episodic.view import View
 
 SCAN_LIMIT = 10_000  # records that a scan on the read path returns
@@ -81,25 +81,27 @@ class _Common:
 class _Searching(_Common):
     """Searches over a store's directory: exact on both paths."""
 
-    def __init__(self, store: Store, toolkit: Toolkit, now: datetime, seed: str, info: NamespaceInfo | None) -> None:
+    def __init__(
+        self, searched: Store | Scratch, toolkit: Toolkit, now: datetime, seed: str, info: NamespaceInfo | None
+    ) -> None:
         super().__init__(toolkit, now, seed, info)
-        self._store = store
+        self._searched = searched
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        query = self._store.hasher.counts(namespace, lexical.terms(text))
-        hits = self._store.directory.search(namespace, query, k, filter)
+        query = self._searched.hasher.counts(namespace, lexical.terms(text))
+        hits = self._searched.directory.search(namespace, query, k, filter)
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        hits = self._store.directory.between(namespace, to_us(time.start), to_us(time.end), k, filter)
+        hits = self._searched.directory.between(namespace, to_us(time.start), to_us(time.end), k, filter)
         return [Candidate(slot.id, namespace, round(-away / 1e6, 6)) for slot, away in hits]
 
     def span(self, namespace: str) -> Interval | None:
-        span = self._store.directory.span(namespace)
+        span = self._searched.directory.span(namespace)
         return Interval(from_us(span[0]), from_us(span[1])) if span else None
 
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
-        directory, term = self._store.directory, self._store.hasher.term
+        directory, term = self._searched.directory, self._searched.hasher.term
         return {t: directory.idf(namespace, term(namespace, t)) for t in Counter(lexical.terms(text))}
 
 
@@ -120,7 +122,6 @@ class WriteContext(_Searching):
     def __init__(
         self,
         view: View,
-        store: Store,
         toolkit: Toolkit,
         plugin: Plugin,
         namespace: NamespaceInfo,
@@ -128,7 +129,7 @@ class WriteContext(_Searching):
         now: datetime,
         trigger: str,
     ) -> None:
-        super().__init__(store, toolkit, now, digest(namespace.name, trigger), namespace)
+        super().__init__(view.searched, toolkit, now, digest(namespace.name, trigger), namespace)
         self._view = view
         self._plugin = plugin
         self._namespace = namespace.name
@@ -157,9 +158,9 @@ class WriteContext(_Searching):
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("knn", namespace, None)
-        slots = {s.id: s for s in self._store.directory.slots(namespace) if matches(s, filter)}
+        slots = {s.id: s for s in self._searched.directory.slots(namespace) if matches(s, filter)}
         scored: dict[str, float] = {}
-        for id, weight, row in self._store.collection.vectors(f'namespace == "{namespace}" and active == true'):
+        for id, weight, row in self._searched.vectors(namespace):
             score = weight * float(np.dot(row, vector))
             scored[id] = max(score, scored.get(id, score))
         return best(scored, slots, k)
@@ -200,6 +201,7 @@ class ReadContext(_Searching):
         self, store: Store, registry: Registry, toolkit: Toolkit, namespaces: Sequence[str], now: datetime
     ) -> None:
         super().__init__(store, toolkit, now, digest(*namespaces, now.isoformat()), registry.namespace(namespaces[0]))
+        self._store = store
         self._registry = registry
 
     def get(self, namespace: str, id: str) -> Record | None:

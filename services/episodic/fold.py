@@ -113,14 +113,16 @@ class Folder:
             raise Poison("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
         run = _Run(self, entry, view, info)
         try:
-            return _FOLD[body](run)
+            outcome = _FOLD[body](run)
+            view.end_entry()
+            return outcome
         except KeyDestroyed:
             return Outcome("erased", [], [])
         except (DecodeError, Tampered, KeyError, ValueError, OverflowError) as error:
             raise Poison("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
 
     def context(self, run: _Run, plugin: Plugin, session: str, now: datetime, trigger: str) -> WriteContext:
-        return WriteContext(run.view, self._store, self._toolkit, plugin, run.info, session, now, trigger)
+        return WriteContext(run.view, self._toolkit, plugin, run.info, session, now, trigger)
 
 
 @dataclass(slots=True)

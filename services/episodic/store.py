@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ from services.common.log.base import Log, Message
 from services.common.seal import KeyDestroyed, Keyring
 from services.episodic.directory import Directory, Document, Slot, slot_of
 from services.episodic.index import Collection, Row, pk
-from services.episodic.plugins.base import Key
+from services.episodic.plugins.base import Key, Vector
 from services.episodic.records import Stored, from_core, to_core, to_detail, with_detail
 from services.episodic.registry import Registry
 
@@ -132,7 +132,7 @@ class Store:
         self._log = log
         self._keyring = keyring
         self._registry = registry
-        self._embed = embed
+        self.embed = embed
         self._cache = _Cache(cache_bytes)
 
     # --- writing ---
@@ -166,13 +166,13 @@ class Store:
     def _upsert(self, live: Sequence[tuple[Written, Stored]]) -> None:
         planned = [(written, stored, _pairs(stored)) for written, stored in live]
         texts = [dense.text for _, _, pairs in planned for dense, _ in pairs if dense is not None]
-        vectors = iter(self._embed(texts)) if texts else iter(())
+        vectors = iter(self.embed(texts)) if texts else iter(())
         rows: list[Row] = []
         surplus: list[str] = []
         slots: list[tuple[Slot, list[Document]]] = []
         for written, stored, pairs in planned:
             slot = slot_of(stored, written.offset, len(pairs))
-            documents = [self._document(stored.namespace, lexical_key) for _, lexical_key in pairs]
+            documents = [self.document(stored.namespace, lexical_key) for _, lexical_key in pairs]
             for number, ((dense, _), document) in enumerate(zip(pairs, documents, strict=True)):
                 row = self._row(slot, number, index_bytes(written.feed), document)
                 if dense is not None:
@@ -187,7 +187,7 @@ class Store:
             self.directory.put(slot, documents)
             self._cache.put(stored)
 
-    def _document(self, namespace: str, key: Key | None) -> Document:
+    def document(self, namespace: str, key: Key | None) -> Document:
         if key is None:
             return Document({}, 0.0)
         return Document(self.hasher.counts(namespace, lexical.terms(key.text)), key.weight)
@@ -281,6 +281,10 @@ class Store:
             self._cache.put(out[id])
         return out
 
+    def vectors(self, namespace: str) -> Iterator[tuple[str, float, Vector]]:
+        """(engram id, weight, vector) of every dense key of active engrams: for exact search."""
+        return self.collection.vectors(f'namespace == "{namespace}" and active == true')
+
     def whole(self, namespace: str, id: str) -> Stored | None:
         """An engram with its keys, history and counts, from the feed. None as ``get``."""
         stored = self._cache.get(id)
@@ -297,6 +301,31 @@ class Store:
             self._cache.put(stored)
             return stored
         return None
+
+
+class Scratch:
+    """A namespace that is folded again beside its store, as searches on the write path see it: exact, in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self.directory = Directory()
+        self.hasher = store.hasher
+        self._store = store
+        self._vectors: dict[str, list[tuple[float, Vector]]] = {}
+
+    def absorb(self, changed: Iterable[Stored]) -> None:
+        """Make engrams searchable, in their newest form."""
+        for stored in changed:
+            pairs = _pairs(stored)
+            documents = [self._store.document(stored.namespace, key) for _, key in pairs]
+            self.directory.put(slot_of(stored, -1, len(pairs)), [d for d in documents if d.counts])
+            dense = [key for key, _ in pairs if key is not None]
+            vectors = self._store.embed([key.text for key in dense]) if dense else ()
+            self._vectors[stored.id] = [(key.weight, v) for key, v in zip(dense, vectors, strict=True)]
+
+    def vectors(self, namespace: str) -> Iterator[tuple[str, float, Vector]]:
+        for id, keys in self._vectors.items():
+            if self.directory.get(namespace, id) is not None:
+                yield from ((id, weight, vector) for weight, vector in keys)
 
 
 def _pairs(stored: Stored) -> list[tuple[Key | None, Key | None]]:

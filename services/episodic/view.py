@@ -12,7 +12,7 @@ from collections.abc import Collection
 from services.episodic.directory import Slot, around, slot_of
 from services.episodic.plugins.base import Kind
 from services.episodic.records import Stored
-from services.episodic.store import Store
+from services.episodic.store import Scratch, Store
 
 
 class View:
@@ -25,6 +25,15 @@ class View:
         self._slots: dict[str, Slot] = {}  # of what changed
         self._macs: dict[tuple[str, bytes], str] = {}
         self._turns: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        # What searches see: where all of the namespace is hidden, what was folded again so far.
+        self.searched: Store | Scratch = store if hidden is not None else Scratch(store)
+        self._unsearched: set[str] = set()
+
+    def end_entry(self) -> None:
+        """What the entry changed can be searched from now on."""
+        if isinstance(self.searched, Scratch):
+            self.searched.absorb(self.changed[id] for id in sorted(self._unsearched))
+        self._unsearched.clear()
 
     def put(self, stored: Stored) -> None:
         """Add or replace an engram; ``stored`` must be whole."""
@@ -39,6 +48,7 @@ class View:
         elif there and not slot.active:
             del turns[at]
         self.changed[stored.id] = stored
+        self._unsearched.add(stored.id)
         self._slots[stored.id] = slot
         if slot.id_mac:
             self._macs[slot.namespace, slot.id_mac] = slot.id

@@ -1,0 +1,336 @@
+"""The handlers, called as the gateway calls them: bytes in, bytes out, with a grant."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import TypeVar
+
+import pytest
+from google.protobuf.message import Message
+from mneme.v1 import admin_pb2, episodic_pb2
+from mneme.v1.admin_pb2 import MetadataField, MetadataType
+from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
+
+from services.common.auth import Caller, Right, grant_signer
+from services.common.embed import Embedder
+from services.common.errors import MnemeError
+from services.common.seal import MasterKey
+from services.common.serving import Application, CallContext
+from services.episodic.servicer import Servicer
+from tests.episodic.world import NAMESPACE, World
+
+M = TypeVar("M", bound=Message)
+E, A = "mneme.v1.EpisodicService/", "mneme.v1.AdminService/"
+FIELDS = [
+    MetadataField(name="room", type=MetadataType.METADATA_TYPE_TEXT),
+    MetadataField(name="page", type=MetadataType.METADATA_TYPE_NUMBER),
+]
+
+
+class Door:
+    """An application over a world, and the grants to call it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.grants = grant_signer(MasterKey.load_or_create(world.folder / "master.key"))
+        service = SimpleNamespace(
+            host=world.host,
+            config=SimpleNamespace(call_threads=4, recall_limit=10),
+            commands=world.commands,
+            forgetting=world.forgetting,
+            reads=world.reads,
+            recaller=world.recaller,
+            rebuilder=world.rebuilder,
+        )
+        self.servicer = Servicer(service)  # type: ignore[arg-type]
+        self.application = Application("episodic", self.grants, self.servicer.handlers())
+
+    def context(self, prefixes: Sequence[str] = ("acme",), timeout_s: float = 20.0) -> CallContext:
+        caller = Caller("test", tuple(prefixes), frozenset(Right), "t", time.time() + 60)
+        return CallContext(self.grants.sign(caller), timeout_s, {})
+
+    def call(self, method: str, request: Message, answer: type[M], **context: object) -> M:
+        work = self.application.unary(method, request.SerializeToString(), self.context(**context))  # type: ignore[arg-type]
+        return answer.FromString(asyncio.run(work))
+
+    def refused(self, method: str, request: Message, **context: object) -> MnemeError:
+        with pytest.raises(MnemeError) as caught:
+            self.call(method, request, episodic_pb2.GetResponse, **context)
+        return caught.value
+
+    def recall(self, query: str, **more: object) -> episodic_pb2.RecallResponse:
+        request = episodic_pb2.RecallRequest(namespace=NAMESPACE, query=query, **more)  # type: ignore[arg-type]
+        return self.call(E + "Recall", request, episodic_pb2.RecallResponse)
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Iterator[Door]:
+    """One world of two sessions, read by all tests of this file; writers use namespaces of their own."""
+    world = World(tmp_path_factory.mktemp("door"), embedder).open()
+    world.create(fields=FIELDS)
+    for n, (room, text) in enumerate(
+        [
+            ("kitchen", "The copper kettle is kept on the top shelf."),
+            ("hall", "Umbrellas stand in the brass bucket by the door."),
+            ("kitchen", "Bread is baked on Fridays before noon."),
+            ("hall", "The barometer fell all through the night."),
+        ]
+    ):
+        world.observe(f"o{n}", text, f"s{n // 2}", actor="Ann" if n % 2 else "Ben", metadata={"room": room, "page": n})
+    world.close_episode(["o0", "o1"], "s0")
+    world.settle()
+    yield Door(world)
+    world.close()
+
+
+def strong() -> Freshness:
+    return Freshness(strong=True)
+
+
+def test_recall_says_what_it_found_where_and_why(door: Door) -> None:
+    response = door.recall("Where is the kettle?", limit=2)
+    best = response.items[0]
+    assert best.engram.text == "The copper kettle is kept on the top shelf."
+    assert best.engram.observation_id == "o0"
+    assert {"dense", "lexical", "fused"} <= {s.stage for s in best.trace}
+    assert {"plan", "retrieve", "fuse", "compose", "freshness"} <= {s.stage for s in response.stages}
+    assert len(response.items) <= 2
+    assert response.erasure_epochs == {NAMESPACE: 0}
+    [position] = response.positions
+    assert position.offset == door.world.log.end_offset("mneme.ledger.v1", position.partition) - 1
+
+
+def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
+    door.world.create("acme/empty")
+    request = episodic_pb2.RecallRequest(namespace="acme/empty", query="kettle", freshness=strong())
+    response = door.call(E + "Recall", request, episodic_pb2.RecallResponse)
+    assert (len(response.items), response.found) == (0, False)
+    assert not door.recall("").found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"actor": "Ann"}, {"o1", "o3"}),
+        ({"session": "s1"}, {"o2", "o3"}),
+        ({"metadata": [{"field": "room", "equals": {"text": "kitchen"}}]}, {"o0", "o2"}),
+        ({"metadata": [{"field": "page", "in_range": {"min": 1, "max": 3}}]}, {"o1", "o2"}),
+        ({"metadata": [{"field": "page", "equals": {"number": 3}}]}, {"o3"}),
+        ({"kinds": ["ENGRAM_KIND_NOTE"]}, set()),
+    ],
+)
+def test_filters_hold_for_every_item(door: Door, wanted: dict[str, object], expected: set[str]) -> None:
+    response = door.recall("kettle umbrellas bread barometer", limit=20, filter=wanted)
+    assert {i.engram.observation_id for i in response.items} == expected
+    listed = door.call(
+        E + "List",
+        episodic_pb2.ListRequest(namespace=NAMESPACE, filter=wanted),
+        episodic_pb2.ListResponse,  # type: ignore[arg-type]
+    )
+    assert {e.observation_id for e in listed.engrams if e.observation_id} == expected
+
+
+def test_scopes_are_read_beside_the_namespace(door: Door) -> None:
+    door.world.create("acme/other")
+    door.world.observe("p0", "The second kettle is dented.", namespace="acme/other")
+    response = door.recall("kettle", scopes=["acme/other"], freshness=strong())
+    assert {i.engram.namespace for i in response.items} == {NAMESPACE, "acme/other"}
+    assert set(response.erasure_epochs) == {NAMESPACE, "acme/other"}
+    error = door.refused(E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=["rival/x"], query="k"))
+    assert (error.reason, error.field) == ("PERMISSION_DENIED", "scopes[0]")
+
+
+def test_invariant_09_acknowledged_is_durable_and_fresh_is_asked_for(door: Door) -> None:
+    world = door.world
+    world.create("acme/fresh")
+    world.settle()
+    request = episodic_pb2.RememberRequest(namespace="acme/fresh", id="r1", text="The gate code is 4711.")
+    with world.host.fold_lock:  # indexing held back
+        done = door.call(E + "Remember", request, episodic_pb2.RememberResponse)
+        assert door.world.log.end_offset("mneme.ledger.v1", done.position.partition) > done.position.offset
+        again = door.call(E + "Remember", request, episodic_pb2.RememberResponse)
+        assert (again.duplicate, again.position, again.engram_id) == (True, done.position, done.engram_id)
+        recall = episodic_pb2.RecallRequest(namespace="acme/fresh", query="What is the gate code?")
+        assert not door.call(E + "Recall", recall, episodic_pb2.RecallResponse).items
+        recall.freshness.CopyFrom(Freshness(at_least=Positions(positions=[done.position])))
+        error = door.refused(E + "Recall", recall, timeout_s=0.4)
+        assert error.reason == "NOT_FRESH"
+        assert error.metadata["wanted"] == f"{done.position.partition}:{done.position.offset + 1}"
+    found = door.call(E + "Recall", recall, episodic_pb2.RecallResponse)
+    assert found.items[0].engram.id == done.engram_id
+    request.text = "The gate code is 4712."
+    assert door.refused(E + "Remember", request).reason == "ID_REUSED"
+
+
+def test_get_history_and_timeline(door: Door) -> None:
+    world = door.world
+    world.create("acme/story")
+    for n in range(5):
+        world.observe(f"o{n}", f"Chapter {n} ended badly.", namespace="acme/story")
+    right = door.call(
+        E + "Correct",
+        episodic_pb2.CorrectRequest(
+            namespace="acme/story", id="c1", engram_id=world.base("o2", "acme/story"), text="Chapter 2 ended well."
+        ),
+        episodic_pb2.CorrectResponse,
+    )
+    freshness = Freshness(at_least=Positions(positions=[right.position]))
+    get = episodic_pb2.GetRequest(namespace="acme/story", engram_id=right.engram_id, freshness=freshness)
+    assert door.call(E + "Get", get, episodic_pb2.GetResponse).engram.text == "Chapter 2 ended well."
+    history = episodic_pb2.HistoryRequest(namespace="acme/story", engram_id=right.engram_id)
+    events = door.call(E + "History", history, episodic_pb2.HistoryResponse).events
+    assert [(e.what, e.engram.text) for e in events] == [
+        ("observed", "Chapter 2 ended badly."),
+        ("superseded", "Chapter 2 ended badly."),
+        ("corrected", "Chapter 2 ended well."),
+    ]
+    timeline = episodic_pb2.TimelineRequest(namespace="acme/story", page_size=2)
+    seen: list[str] = []
+    while True:
+        page = door.call(E + "Timeline", timeline, episodic_pb2.TimelineResponse)
+        seen += [e.text for e in page.engrams]
+        if not page.next_page_token:
+            break
+        timeline.page_token = page.next_page_token
+    assert [t.split()[1] for t in seen] == ["0", "1", "2", "3", "4"]
+    assert seen[2] == "Chapter 2 ended well."
+
+
+def test_watch_follows_the_feed_from_a_cursor(door: Door) -> None:
+    world = door.world
+    world.create("acme/watched")
+    world.observe("o0", "One owl called.", namespace="acme/watched")
+    world.settle()
+
+    def page(at: bytes, **request: object) -> tuple[list[episodic_pb2.WatchResponse], bytes]:
+        watch = episodic_pb2.WatchRequest(namespace="acme/watched", **request)  # type: ignore[arg-type]
+        work = door.application.page(E + "Watch", watch.SerializeToString(), at, door.context())
+        messages, after = asyncio.run(work)
+        return [episodic_pb2.WatchResponse.FromString(m) for m in messages], after
+
+    first, cursor = page(b"", from_start=True)
+    assert [w.engram.text for w in first] == ["One owl called."]
+    _, from_now = page(b"")
+    world.observe("o1", "Another answered.", namespace="acme/watched")
+    world.settle()
+    assert [w.engram.text for w in page(cursor)[0]] == ["Another answered."]
+    assert [w.engram.text for w in page(from_now)[0]] == ["Another answered."]
+    assert [w.engram.text for w in page(b"", cursor=first[0].cursor)[0]] == ["Another answered."]
+
+
+def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
+    world, namespace = door.world, "acme/forget"
+    world.create(namespace)
+    for n, text in enumerate(["Mabel owes ten pounds.", "It rained.", "Mabel paid."]):
+        world.observe(f"o{n}", text, namespace=namespace)
+    world.close_episode(["o0", "o1", "o2"], namespace=namespace)
+    selector = episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name="Mabel"))
+    request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
+    listed = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+    assert [t.text for t in listed.targets if not t.derived] == ["Mabel owes ten pounds.", "Mabel paid."]
+    assert [t.kind for t in listed.targets if t.derived] == [episodic_pb2.ENGRAM_KIND_EPISODE]
+    assert not listed.HasField("receipt")
+    request.dry_run = False
+    assert door.refused(E + "Forget", request).field == "id"
+    request.id = "f1"
+    done = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+    assert (done.receipt.base_erased, done.receipt.derived_rebuilt, done.receipt.erasure_epoch) == (2, 1, 1)
+    assert {s.store: s.done for s in done.receipt.stores}["feed"]
+    assert not any(t.text for t in done.targets)
+    again = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+    assert again.receipt == done.receipt
+    verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=done.receipt.id)
+    verified = door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse)
+    assert verified.clean
+    assert {p.store for p in verified.probes} == {"keys", "feed", "index", "ledger", "recall"}
+    assert all(p.looked_at for p in verified.probes)
+    request.id = "f2"
+    assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
+
+
+def test_rebuild_stats_and_namespaces(door: Door) -> None:
+    stats = admin_pb2.GetStatsRequest(namespace=NAMESPACE)
+    before = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
+    assert before.engrams_by_kind == {"turn": 4, "episode": 1}
+    assert door.refused(A + "Rebuild", admin_pb2.RebuildRequest()).reason == "PERMISSION_DENIED"
+    started = door.call(A + "Rebuild", admin_pb2.RebuildRequest(), admin_pb2.RebuildResponse, prefixes=[""])
+    door.world.rebuilder.wait()
+    get = admin_pb2.GetOperationRequest(id=started.operation.id)
+    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse).operation
+    assert ended.state == admin_pb2.OPERATION_STATE_DONE
+    assert ended.done == ended.total > 0
+    after = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
+    assert after.generation == before.generation + 1
+    assert (after.state_hash, after.lag) == (before.state_hash, 0)
+    listed = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert NAMESPACE in [n.name for n in listed.namespaces]
+    none = door.call(
+        A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse, prefixes=["rival"]
+    )
+    assert not none.namespaces
+
+
+BAD = [
+    (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
+    (E + "Recall", episodic_pb2.RecallRequest(), "INVALID_FIELD", "namespace"),
+    (E + "Recall", episodic_pb2.RecallRequest(namespace="rival/x"), "PERMISSION_DENIED", "namespace"),
+    (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, limit=101), "INVALID_FIELD", "limit"),
+    (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, query="x" * 60_001), "TEXT_SIZE", "query"),
+    (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, id="i"), "TEXT_SIZE", "text"),
+    (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, text="x"), "INVALID_FIELD", "id"),
+    (
+        E + "Remember",
+        episodic_pb2.RememberRequest(
+            namespace=NAMESPACE, id="i", text="x", metadata={"room": MetadataValue(number=1.0)}
+        ),
+        "UNDECLARED_METADATA",
+        "metadata.room",
+    ),
+    (
+        E + "Correct",
+        episodic_pb2.CorrectRequest(namespace=NAMESPACE, id="i", text="x", engram_id="?"),
+        "NOT_FOUND",
+        "engram_id",
+    ),
+    (E + "Get", episodic_pb2.GetRequest(namespace=NAMESPACE, engram_id="?"), "NOT_FOUND", "engram_id"),
+    (E + "History", episodic_pb2.HistoryRequest(namespace=NAMESPACE, engram_id="?"), "NOT_FOUND", "engram_id"),
+    (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_size=1001), "INVALID_FIELD", "page_size"),
+    (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_token="?"), "INVALID_FIELD", "page_token"),
+    (
+        E + "VerifyForgotten",
+        episodic_pb2.VerifyForgottenRequest(namespace=NAMESPACE, receipt_id="?"),
+        "NOT_FOUND",
+        "receipt_id",
+    ),
+    (A + "GetOperation", admin_pb2.GetOperationRequest(id="?"), "NOT_FOUND", "id"),
+    (
+        E + "Recall",
+        episodic_pb2.RecallRequest(
+            namespace=NAMESPACE, freshness=Freshness(at_least=Positions(positions=[Position(partition=99)]))
+        ),
+        "INVALID_FIELD",
+        "freshness.at_least",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "reason", "field"), BAD)
+def test_bad_requests_name_the_field(door: Door, method: str, request_: Message, reason: str, field: str) -> None:
+    error = door.refused(method, request_)
+    assert (error.reason, error.field) == (reason, field)
+
+
+def test_a_filter_on_undeclared_metadata_and_a_backward_range_are_refused(door: Door) -> None:
+    wanted = episodic_pb2.RecallFilter(
+        metadata=[episodic_pb2.MetadataFilter(field="floor", equals=MetadataValue(text="1"))]
+    )
+    error = door.refused(E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, filter=wanted))
+    assert error.reason == "UNDECLARED_METADATA"
+    backward = episodic_pb2.RecallFilter()
+    backward.event_time.start.FromJsonString("2026-02-01T00:00:00Z")
+    backward.event_time.end.FromJsonString("2026-01-01T00:00:00Z")
+    error = door.refused(E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, filter=backward))
+    assert (error.reason, error.field) == ("TIME_RANGE", "filter.event_time")
