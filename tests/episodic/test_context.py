@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -143,7 +143,7 @@ def raise_(record: Record, ctx: Context) -> Sequence[Operation]:
     raise RuntimeError(f"a defect that quotes {record.text}")
 
 
-MEDDLING = {
+MEDDLING: dict[str, Callable[[Record, Context], Sequence[Operation]]] = {
     "raise": raise_,
     "read on": lambda r, c: [Patch(r.id, "keys", (Key("x", str(c.bm25("x", 1, r.namespace, Filter()))),), r.seq)],
     "read another namespace": lambda r, c: [Patch(r.id, "keys", (Key("x", str(c.scan("other"))),), r.seq)],

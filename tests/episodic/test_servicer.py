@@ -128,7 +128,7 @@ def test_filters_hold_for_every_item(door: Door, wanted: dict[str, object], expe
     listed = door.call(
         E + "List",
         episodic_pb2.ListRequest(namespace=NAMESPACE, filter=wanted),
-        episodic_pb2.ListResponse,  # type: ignore[arg-type]
+        episodic_pb2.ListResponse,
     )
     assert {e.observation_id for e in listed.engrams if e.observation_id} == expected
 

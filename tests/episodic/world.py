@@ -96,10 +96,10 @@ class World:
         self.host.parts.index.close()
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
 
-    def restart(self, **numbers: object) -> World:
+    def restart(self) -> World:
         self.close()
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
-        return self.open(**numbers)
+        return self.open()
 
     # --- what perception writes ---
 
