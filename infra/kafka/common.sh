@@ -26,9 +26,11 @@ compose() { docker compose --project-name "mneme-kafka-$port" --file "$here/comp
 
 # The pid of this folder's broker, when it runs. A pid that the system gave to something else is not it.
 running_pid() {
-  local pid
+  local pid args
   pid=$(cat "$dir/broker.pid" 2>/dev/null) || return 1
-  ps -p "$pid" -o args= 2>/dev/null | grep -qF "$dir/server.properties" && echo "$pid"
+  args=$(ps -p "$pid" -o args= 2>/dev/null) || return 1
+  if [[ $args != *"$dir/server.properties"* ]]; then return 1; fi
+  echo "$pid"
 }
 
 # Sends Kafka's ApiVersions request and waits for the first bytes of an answer.

@@ -150,6 +150,22 @@ def test_deleted_bytes_are_gone_from_every_file(path: Path) -> None:
         assert set(marks.findall(raw(path))) == readable
 
 
+def test_what_may_be_deleted_never_lies_in_the_tree(path: Path) -> None:
+    """Rows in the tree's pages move when it is balanced and leave copies; overflow pages stay until they are zeroed."""
+    log = opened(path)
+    mark = b"<marked>"
+    for size in [*range(120), *range(120, 4_200, 61)]:
+        for topic in ("compacted", "expiring"):
+            log.append([Message(topic, mark + b"%d" % size, mark * size, {"header": mark})])
+    log.append([Message("kept", b"k", b"<kept>")])
+    log.scrub()
+    content = path.read_bytes()
+    pages = [content[at : at + 1024] for at in range(0, len(content), 1024)]
+    leaf = 0x0D  # the first byte of a page of rows; an overflow page begins with the number of the next
+    assert {page[0] for page in pages if b"<kept>" in page} == {leaf}
+    assert {page[0] for page in pages if mark in page} == {0}
+
+
 def test_scrubbing_says_when_a_reader_is_in_the_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "_SCRUB_S", 0.1)
     monkeypatch.setattr(sqlite, "_BUSY_S", 0.05)
