@@ -28,7 +28,7 @@ compose() { docker compose --project-name "mneme-kafka-$port" --file "$here/comp
 running_pid() {
   local pid args
   pid=$(cat "$dir/broker.pid" 2>/dev/null) || return 1
-  args=$(ps -p "$pid" -o args= 2>/dev/null) || return 1
+  args=$(ps -ww -p "$pid" -o args= 2>/dev/null) || return 1
   if [[ $args != *"$dir/server.properties"* ]]; then return 1; fi
   echo "$pid"
 }

@@ -1,0 +1,159 @@
+"""What only the log on Kafka has to stand: other holders of a name, a broker that stops, freezes or is not there."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from services.common.log.base import (
+    Cleanup,
+    Consumer,
+    Fenced,
+    Log,
+    LogUnavailable,
+    Message,
+    Record,
+    TopicPartition,
+    TopicSpec,
+)
+from services.common.log.kafka import KafkaLog
+from tests.kafka import Broker, unique
+
+
+@pytest.fixture
+def log(kafka_broker: Broker) -> Iterator[KafkaLog]:
+    log = KafkaLog([kafka_broker.address], transaction_timeout_s=1.0)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def topic(log: KafkaLog) -> str:
+    return new_topic(log, Cleanup.KEEP)
+
+
+def new_topic(log: KafkaLog, cleanup: Cleanup) -> str:
+    name = unique(cleanup.value)
+    log.ensure_topics([TopicSpec(name, 4, cleanup, compaction_bound_s=12)])
+    return name
+
+
+def read_all(log: Log, topic: str) -> list[bytes | None]:
+    return [record.value for n in range(4) for record in log.read(topic, n)]
+
+
+def append_named(log: Log, topic: str, value: bytes, name: str) -> None:
+    with log.transaction(name=name) as tx:
+        tx.append(Message(topic, b"k", value))
+
+
+def poll_some(consumer: Consumer) -> list[Record]:
+    until = time.monotonic() + 30.0
+    while not (records := consumer.poll()):
+        assert time.monotonic() < until, "nothing came"
+    return records
+
+
+def test_a_second_holder_of_a_name_fences_the_first(kafka_broker: Broker, log: KafkaLog, topic: str) -> None:
+    name = unique("name")
+    append_named(log, topic, b"first", name)
+    other = KafkaLog([kafka_broker.address])
+    append_named(other, topic, b"second", name)
+    with pytest.raises(Fenced, match=name):
+        append_named(log, topic, b"fenced", name)
+    append_named(log, topic, b"took it back", name)
+    with pytest.raises(Fenced, match=name):
+        append_named(other, topic, b"fenced", name)
+    log.append([Message(topic, b"k", b"without a name")])
+    assert read_all(log, topic) == [b"first", b"second", b"took it back", b"without a name"]
+    other.close()
+
+
+def test_what_a_dead_process_left_open_holds_readers_back_only_for_a_while(log: KafkaLog, topic: str) -> None:
+    with log._producers.taken(time.monotonic() + 10) as dead:
+        deadline = time.monotonic() + 10
+        client = dead._started(deadline)
+        place = log._place(Message(topic, b"k", b"never committed"))
+        dead._await_sent(client, [place], dead._send(client, [place], deadline), deadline)
+        # From here on nothing is heard of it.
+        other = KafkaLog([log._servers[0]])
+        began = time.monotonic()
+        other.append([Message(topic, b"k", b"committed")])
+        assert read_all(other, topic) == [b"committed"]
+        assert time.monotonic() - began < 8.0  # transaction_timeout_s, and the broker looks every second
+        other.close()
+
+
+def test_a_broker_that_is_not_there_is_named(kafka_broker: Broker) -> None:
+    began = time.monotonic()
+    with pytest.raises(
+        LogUnavailable, match=r"127.0.0.1:1: nobody listens there. Start the broker .* bootstrap_servers"
+    ):
+        KafkaLog(["127.0.0.1:1"])
+    assert time.monotonic() - began < 2.0
+    KafkaLog(["127.0.0.1:1", kafka_broker.address]).close()
+
+
+def test_it_goes_on_after_the_broker_was_restarted(kafka_broker: Broker, log: KafkaLog, topic: str) -> None:
+    log.append([Message(topic, b"k", b"before")])
+    consumer = log.subscribe(unique("group"), [topic])
+    (record,) = poll_some(consumer)
+    consumer.commit({TopicPartition(topic, record.partition): record.offset + 1})
+    kafka_broker.stop()
+    try:
+        began = time.monotonic()
+        with pytest.raises(LogUnavailable, match=kafka_broker.address):
+            log.append([Message(topic, b"k", b"while away")], timeout_s=1.0)
+        assert time.monotonic() - began < 5.0
+        assert consumer.poll() == []
+        with pytest.raises(LogUnavailable, match="nobody listens there"):
+            KafkaLog([kafka_broker.address])
+    finally:
+        kafka_broker.start()
+    log.append([Message(topic, b"k", b"after")], timeout_s=30.0)
+    assert [r.value for r in poll_some(consumer)] == [b"after"]
+    assert read_all(log, topic) == [b"before", b"after"]
+    consumer.close()
+
+
+def test_a_frozen_broker_costs_the_timeout_and_no_more(kafka_broker: Broker, log: KafkaLog, topic: str) -> None:
+    log.append([Message(topic, b"k", b"before")])
+    kafka_broker.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(LogUnavailable) as failed:
+            log.append([Message(topic, b"k", b"while frozen")], timeout_s=1.0)
+        assert time.monotonic() - began < 6.0
+    finally:
+        kafka_broker.thaw()
+    log.append([Message(topic, b"k", b"after")], timeout_s=30.0)
+    expected = [b"before", b"while frozen", b"after"]
+    if not failed.value.in_doubt:
+        expected.remove(b"while frozen")
+    assert read_all(log, topic) == expected
+
+
+def test_compacted_bytes_leave_the_disk(kafka_broker: Broker, log: KafkaLog) -> None:
+    topic = new_topic(log, Cleanup.COMPACT)
+    if not list((kafka_broker.folder / "data").glob(f"{topic}-*")):
+        pytest.skip("the broker's files are in a container")
+
+    def is_on_disk(value: bytes) -> bool:
+        found = subprocess.run(
+            ["grep", "-rlF", value, *(kafka_broker.folder / "data").glob(f"{topic}-*")], capture_output=True
+        )
+        return bool(found.stdout)  # the broker removes files meanwhile, so the status says nothing
+
+    log.append([Message(topic, b"k", b"the erased secret"), Message(topic, b"other", b"what stays")])
+    log.append([Message(topic, b"k", None)])
+    assert is_on_disk(b"the erased secret")
+    bound_s = log.scrub()
+    assert 0 < bound_s <= 12
+    began = time.monotonic()
+    while is_on_disk(b"the erased secret"):
+        assert time.monotonic() - began < bound_s
+        time.sleep(0.1)
+    assert is_on_disk(b"what stays")
