@@ -98,7 +98,7 @@ class Recaller:
             for name, hits in future.result().items():
                 if any(c.name == name for c in channels):
                     raise ValueError(f"two plug-ins have a channel {name}")
-                channels.append(fuse.Channel(name, plugin.weight, hits))
+                channels.append(fuse.Channel(name, plugin.weight_in(plan), hits))
         return channels
 
     def _allowed(self, items: Sequence[Ranked], query: Query, fetched: _Fetched) -> tuple[Ranked, ...]:

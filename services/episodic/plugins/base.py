@@ -314,6 +314,10 @@ class Plugin:
 
     weight: float = 1.0  # of its channels in the fusion; a plug-in may make it a parameter
 
+    def weight_in(self, plan: Plan) -> float:
+        """Weight of its channels in the fusion for this plan."""
+        return self.weight
+
     # How far encode and link look, and write: the record's own session, or all of its namespace. The host holds
     # them to it. Entries are written in batches, and an erasure folds a session again instead of the namespace,
     # only where every plug-in stays within the session.

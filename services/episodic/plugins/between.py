@@ -16,11 +16,19 @@ from services.episodic.plugins.search import over, recalled
 
 @dataclass(frozen=True)
 class Between(Plugin):
-    """``weight`` in the fusion. ``depth``: how many of the range are ranked."""
+    """``weight`` in the fusion; ``depth``: how many of the range are ranked.
+
+    ``anchored_weight`` where the time was given by an event: its words are then out of the text that the other
+    channels search, while a date is in it, and in the keys.
+    """
 
     name: ClassVar[str] = "between"
-    weight: float = 1.5
+    weight: float = 0.5
+    anchored_weight: float = 1.5
     depth: int = 25
+
+    def weight_in(self, plan: Plan) -> float:
+        return self.weight if plan.anchor is None else self.anchored_weight
 
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
         if plan.time is None:

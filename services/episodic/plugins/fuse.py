@@ -41,7 +41,7 @@ def retrieve(plugins: Sequence[Plugin], plan: Plan, ctx: Context) -> list[Channe
         for name, hits in plugin.retrieve(plan, ctx).items():
             if any(c.name == name for c in channels):
                 raise ValueError(f"two plug-ins have a channel {name}")
-            channels.append(Channel(name, plugin.weight, hits))
+            channels.append(Channel(name, plugin.weight_in(plan), hits))
     return channels
 
 

@@ -56,11 +56,12 @@ class TimePlan(Plugin):
         text = plan.query.text
         if plan.time is not None or not text.strip():
             return plan
-        match = None if _HOW_LONG.search(text) else _anchor(text)
-        readings = _readings(plan, ctx)
+        if _HOW_LONG.search(text):
+            return plan
+        match, readings = _anchor(text), _readings(plan, ctx)
         if match is not None and not any(m.at < match.event_at for m, _ in readings):
             return _at_event(plan, match, readings)
-        if not readings or _HOW_LONG.search(text):
+        if not readings:
             return plan
         intervals = readings[0][1]
         return plan.with_(time=intervals[0], other_times=intervals[1:])
@@ -68,25 +69,35 @@ class TimePlan(Plugin):
 
 @dataclass(frozen=True, slots=True)
 class _Match:
+    """Where an anchor stands in the question, and what it says."""
+
+    start: int
+    end: int
     event: str
     event_at: int
-    rest: str
-    start_days: int
-    end_days: int
+    days: tuple[int, int]
 
 
 _Reading = tuple[times.Mention, tuple[Interval, ...]]
 
 
 def _at_event(plan: Plan, match: _Match, readings: list[_Reading]) -> Plan:
-    """The range from the event's date where the question gives it ("the day after Christmas"), else the anchor."""
-    plan = plan.with_(text=match.rest)
-    for _, intervals in readings:
-        shifted = tuple(
-            Interval(i.start + timedelta(match.start_days), i.start + timedelta(match.end_days)) for i in intervals
+    """The range counted from the event, found first, or from its date where that is the event ("after Christmas")."""
+    if not readings:
+        return plan.with_(
+            text=_without(plan.query.text, match.start, match.end), anchor=Anchor(match.event, *match.days)
         )
-        return plan.with_(time=shifted[0], other_times=shifted[1:])
-    return plan.with_(anchor=Anchor(match.event, match.start_days, match.end_days))
+    mention, intervals = readings[0]
+    shifted = tuple(Interval(i.start + timedelta(match.days[0]), i.start + timedelta(match.days[1])) for i in intervals)
+    plan = plan.with_(time=shifted[0], other_times=shifted[1:])
+    if match.days == (0, 1):
+        return plan  # that very day: keys hold its date in words
+    rest = _without(plan.query.text, match.start, max(match.end, mention.at + len(mention.text)))
+    return plan.with_(text=rest, anchor=Anchor(match.event, *match.days))
+
+
+def _without(text: str, start: int, end: int) -> str:
+    return " ".join((text[:start] + " " + text[end:]).split()).strip(" ,")
 
 
 def _anchor(text: str) -> _Match | None:
@@ -103,10 +114,7 @@ def _anchor(text: str) -> _Match | None:
             end = found.start("event") + going_on.start()
             event = event[: going_on.start()]
     event = event.rstrip(" .")
-    if days is None or not event:
-        return None
-    rest = " ".join((text[: found.start()] + " " + text[end:]).split()).strip(" ,")
-    return _Match(event, found.start("event"), rest, *days)
+    return _Match(found.start(), end, event, found.start("event"), days) if days and event else None
 
 
 def _range(unit: str, count: str, side: str, the: str | None, many: str | None) -> tuple[int, int] | None:
@@ -139,13 +147,17 @@ def _number(count: str) -> tuple[int | None, bool]:
 
 
 def _readings(plan: Plan, ctx: Context) -> list[_Reading]:
-    """Times that the question names, each with what it may mean, likeliest first."""
+    """Times that the question names, each with what it may mean, likeliest first; those of a calendar before those
+    that count from when one asks ("last weekend before April 10")."""
     found = times.find(plan.query.text, plan.query.asked_at)
     span = _span(plan, ctx) if any(m.yearless for m in found) else None
     readings: list[_Reading] = []
     for mention in found:
         meant = tuple(_years(plan, mention, span)) if mention.yearless and span else ()
         readings.append((mention, meant or (Interval(mention.start, mention.end),)))
+    if len(readings) > 1:
+        later = {m.at: m.start for m in times.find(plan.query.text, plan.query.asked_at + timedelta(days=800))}
+        readings.sort(key=lambda r: not r[0].yearless and later.get(r[0].at) != r[0].start)
     return readings
 
 
