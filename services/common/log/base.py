@@ -162,7 +162,11 @@ class Transaction:
 
 
 class Consumer(Protocol):
-    """A member of a group. Not thread-safe. Reads from the committed offset, or from the first record."""
+    """A member of a group. Not thread-safe. Reads from the committed offset, or from the first record.
+
+    One that does not poll for ``session_timeout_s`` loses its partitions, however alive its process is. After Fenced,
+    poll again: it joins anew and reads from the committed offsets.
+    """
 
     def poll(self, max_records: int = 256, timeout_s: float = 0.2) -> list[Record]:
         """Next records of the assigned partitions; [] after ``timeout_s``. Doubles as the heartbeat."""

@@ -49,7 +49,7 @@ _TOMBSTONE_RETENTION_MS = 86_400_000  # readers that were away for less learn of
 _BATCH_OVERHEAD_BYTES = 32 * 1024  # what the broker counts beyond our limit: small messages travel together
 _REQUEST_MAX_BYTES = 64 * 1024 * 1024  # below the broker's socket.request.max.bytes
 _PRODUCERS_MAX = 4  # transactions of one process at once
-_ABORT_S = 2.0
+_ABORT_S = 0.5  # beyond the caller's timeout; an abort that is not done by then is left to the broker
 _READ_IDLE_S = 10.0  # a read that gets nothing for so long fails
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ _logger = logging.getLogger(__name__)
 class KafkaLog:
     """The log port on a Kafka cluster (3.0 or newer). Thread-safe.
 
-    replication_factor: of topics that are made here; what exists is left as it is.
+    replication_factor: of topics that are made here. -1: the cluster's default.replication.factor.
     transaction_timeout_s: after it the broker aborts what a dead process left open, and readers go on. Longer than
         one transaction takes to send, which is milliseconds: it is open only while the block ends.
     connect_timeout_s: how long the constructor waits for an answer before it raises LogUnavailable.
@@ -68,7 +68,7 @@ class KafkaLog:
         self,
         bootstrap_servers: Sequence[str],
         *,
-        replication_factor: int = 1,
+        replication_factor: int = -1,
         transaction_timeout_s: float = 5.0,
         connect_timeout_s: float = 10.0,
         client: Mapping[str, Any] | None = None,
@@ -91,7 +91,8 @@ class KafkaLog:
         self._readers: _Pool[KafkaConsumer] = _Pool(self._new_reader, None)
         self._lock = threading.Lock()
         self._closed = False
-        self._require_answer(connect_timeout_s)
+        self._connect_timeout_s = connect_timeout_s
+        self._require_answer()
         with self.translating():
             self._admin = KafkaAdminClient(**self._client)
 
@@ -313,6 +314,7 @@ class KafkaLog:
             return int(reader.beginning_offsets([of])[of])
 
     def _new_reader(self) -> KafkaConsumer:
+        self._require_answer()
         return KafkaConsumer(**self._reader_settings())
 
     def _reader_settings(self) -> dict[str, Any]:
@@ -340,6 +342,7 @@ class KafkaLog:
             "heartbeat_interval_ms": min(1_000, session_ms // 3),
         }
         with self.translating():
+            self._require_answer()
             consumer = KafkaConsumer(**settings)
             for name in topics:
                 # Asked for its partitions, it knows them. A member that deals out partitions before it does gives
@@ -434,13 +437,13 @@ class KafkaLog:
         except LogError as error:
             _logger.warning("%s: segments stay open until the next append (%s)", topic, error)
 
-    def _require_answer(self, timeout_s: float) -> None:
-        """LogUnavailable unless somebody listens. Clients that find nobody leave a thread behind; this does not."""
+    def _require_answer(self) -> None:
+        """LogUnavailable unless somebody listens. Consumers that find nobody leave a thread behind; this does not."""
         if "proxy_url" in self._client:
             return
         for server in self._servers:
             host, _, port = server.rpartition(":")
-            with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout_s):
+            with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), self._connect_timeout_s):
                 return
         raise self._unavailable("nobody listens there")
 
@@ -630,7 +633,7 @@ class _TransactionalProducer:
 
     def _started(self, deadline: float) -> KafkaProducer:
         if self._client is None:
-            client = KafkaProducer(**self._settings)
+            client = KafkaProducer(**{**self._settings, "bootstrap_timeout_ms": _left(deadline) * 1000})
             client.config["max_block_ms"] = _left(deadline) * 1000
             try:
                 client.init_transactions()
@@ -662,9 +665,10 @@ class _TransactionalProducer:
     def _commit(self, client: KafkaProducer, deadline: float) -> None:
         try:
             done = self._wait(client, client._transaction_manager.begin_commit(), deadline)
-        except kafka_errors.KafkaError:
+        except kafka_errors.KafkaError as error:
+            cause = client._transaction_manager.last_error or error
             self._throw_away()
-            raise
+            raise self._as_port_error(cause) from error
         if not done:
             self._throw_away()
             raise LogUnavailable(
@@ -689,8 +693,9 @@ class _TransactionalProducer:
             return cause  # the client's own
         if self._is_shared_name:
             return Fenced(f"another holder took {self._settings['transactional_id']}. Start from the committed offset.")
-        ended: BaseException = kafka_errors.KafkaTimeoutError("the broker ended it (transaction_timeout_s)")
-        return ended
+        # Nobody else knows this id, so it was the broker: the transaction took too long, or the id was idle for days.
+        timed_out: BaseException = kafka_errors.KafkaTimeoutError("the broker ended it (transaction_timeout_s)")
+        return timed_out
 
     def _abort(self, client: KafkaProducer) -> None:
         try:
