@@ -17,6 +17,7 @@ MAX_TEXT_BYTES = 60_000
 MAX_REFERENCE = 1_000  # characters of external_id and source
 MAX_METADATA_FIELDS = 64
 MAX_METADATA_TEXT_BYTES = 4_000
+MAX_METADATA_BYTES = 16_000  # names and texts together: a text of 60,000 bytes and this fit one row of the index
 MAX_DERIVED_FROM = 64
 MAX_FIELDS_OF_A_TYPE = 4
 MAX_ALIAS_GROUPS = 1_000
@@ -151,6 +152,8 @@ def _check_observed_at(o: Observation, latest: datetime) -> None:
 def _check_metadata(metadata: Mapping[str, MetadataValue]) -> None:
     if len(metadata) > MAX_METADATA_FIELDS:
         raise invalid("metadata", f"It has more than {MAX_METADATA_FIELDS} fields.", "Send fewer.")
+    if sum(len(name.encode()) + len(value.text.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
+        raise invalid("metadata", f"It is longer than {MAX_METADATA_BYTES} bytes together.", "Put long text into `text`.")
     for name, value in metadata.items():
         if not name or len(name) > MAX_ID:
             raise invalid("metadata", f"A field's name is empty or longer than {MAX_ID} characters.", "Rename it.")
