@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from services.common import topics
 from services.common.log.base import Log, Message
 
 _NONCE = 12
+KEY_WAIT_S = 2.0  # for ``within_s`` of whoever follows the ledger
 MAC_BYTES = 16
 
 
@@ -106,9 +108,21 @@ class Keyring:
         aead = AESGCM(self._unwrap(key_id))
         return Sealed(key_id=key_id, nonce=nonce, ciphertext=aead.encrypt(nonce, plaintext, _bind(namespace, purpose)))
 
-    def open(self, sealed: Sealed, *, namespace: str, purpose: str) -> bytes:
-        """The plaintext. KeyDestroyed when it was erased, Tampered when anything was changed."""
-        aead = AESGCM(self._unwrap(sealed.key_id))
+    def open(self, sealed: Sealed, *, namespace: str, purpose: str, within_s: float = 0.0) -> bytes:
+        """The plaintext. KeyDestroyed when it was erased, Tampered when anything was changed.
+
+        ``within_s``: how long to wait for a key that is not there. What follows a log must: on Kafka an entry can be
+        seen a moment before its key, though one transaction wrote both.
+        """
+        deadline = time.monotonic() + within_s
+        while True:
+            try:
+                aead = AESGCM(self._unwrap(sealed.key_id))
+                break
+            except KeyDestroyed:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.02)
         try:
             return aead.decrypt(sealed.nonce, sealed.ciphertext, _bind(namespace, purpose))
         except InvalidTag as error:

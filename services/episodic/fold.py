@@ -19,7 +19,7 @@ from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 from services.common import ledger, topics
 from services.common.ids import digest
 from services.common.log.base import Log, LogError
-from services.common.seal import KeyDestroyed, Keyring, Tampered
+from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered
 from services.episodic.context import Toolkit, WriteContext
 from services.episodic.index import SEALED_BYTES, IndexUnavailable
 from services.episodic.operations import Cause, Refused, apply
@@ -143,7 +143,7 @@ class _Run:
         return self.entry.body.ingested_at
 
     def open(self, sealed: pb.Sealed, purpose: str) -> bytes:
-        return self.folder._keyring.open(sealed, namespace=self.namespace, purpose=purpose)
+        return self.folder._keyring.open(sealed, namespace=self.namespace, purpose=purpose, within_s=KEY_WAIT_S)
 
     def is_erased(self, mac: bytes) -> bool:
         return self.folder._registry.is_erased_mac(self.namespace, mac)

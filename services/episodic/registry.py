@@ -16,7 +16,7 @@ from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceCreated
 from services.common import topics
 from services.common.ledger import SEAL_NAMESPACE
 from services.common.log.base import Log
-from services.common.seal import KeyDestroyed, Keyring
+from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring
 from services.episodic.index import SLOTS
 
 
@@ -86,7 +86,9 @@ class Registry:
         aliases: tuple[AliasGroup, ...] = ()
         if created.HasField("aliases"):
             try:
-                opened = self._keyring.open(created.aliases, namespace=name, purpose=SEAL_NAMESPACE)
+                opened = self._keyring.open(
+                    created.aliases, namespace=name, purpose=SEAL_NAMESPACE, within_s=KEY_WAIT_S
+                )
                 aliases = tuple(Namespace.FromString(opened).aliases)
             except KeyDestroyed:
                 aliases = ()  # the aliases themselves were erased

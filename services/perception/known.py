@@ -19,7 +19,7 @@ from services.common import topics
 from services.common.extract import Aliases
 from services.common.ledger import SEAL_NAMESPACE
 from services.common.log.base import Log, Record, partition_of
-from services.common.seal import KeyDestroyed, Keyring
+from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ class Known:
     def _settings(self, entry: LedgerEntry, place: Place) -> NamespaceSettings:
         body = entry.namespace_created
         try:
-            sealed = self._keyring.open(body.aliases, namespace=entry.namespace, purpose=SEAL_NAMESPACE)
+            sealed = self._keyring.open(
+                body.aliases, namespace=entry.namespace, purpose=SEAL_NAMESPACE, within_s=KEY_WAIT_S
+            )
             groups = list(Namespace.FromString(sealed).aliases)
         except KeyDestroyed:
             groups = []  # the names were erased

@@ -1,13 +1,14 @@
 """Sealed text can be read with its key, by nobody without it, and never again once the key is destroyed."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services.common.log.open import open_log
 
 from services.common import topics
 from services.common.log.base import Log
+from services.common.log.open import open_log
 from services.common.seal import KeyDestroyed, Keyring, MasterKey, Tampered
 
 MASTER = MasterKey(b"m" * 32)
@@ -98,3 +99,16 @@ def test_the_master_key_file_is_private_and_stable(tmp_path: Path) -> None:
     path.chmod(0o640)
     with pytest.raises(PermissionError, match="chmod 600"):
         MasterKey.load_or_create(path)
+
+
+def test_a_key_that_comes_late_is_waited_for_as_long_as_asked(log: Log) -> None:
+    """Kafka may show an entry before its key, though one transaction wrote both: that is no erasure."""
+    ring, reader = Keyring(log, MASTER), Keyring(log, MASTER)
+    key = ring.new_key("acme/ann")
+    sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
+    with pytest.raises(KeyDestroyed):
+        reader.open(sealed, namespace="acme/ann", purpose="p", within_s=0.05)
+    late = threading.Timer(0.2, log.append, [[key.message]])
+    late.start()
+    assert reader.open(sealed, namespace="acme/ann", purpose="p", within_s=5.0) == b"text"
+    late.join()
