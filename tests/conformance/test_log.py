@@ -526,9 +526,16 @@ def test_only_expiring_topics_are_trimmed_and_only_compacted_ones_compacted(stor
 
 def test_a_closed_log_says_so(store: Store, log: Log) -> None:
     topic = store.topic(log)
+    log.append([Message(topic, b"k", b"v")])
+    consumer = store.subscribe(log, topic)
+    poll_records(consumer, 1)
     log.close()
     with pytest.raises(LogError, match="was closed"):
         log.append([Message(topic, b"k", b"v")])
+    consumer.close()
+    with pytest.raises(LogError, match="was closed"):
+        consumer.poll()
+    assert values(poll_records(store.subscribe(store.open(), topic), 1)) == {b"v": 1}  # it left its group
 
 
 def test_addresses_of_logs(tmp_path: Path) -> None:

@@ -460,8 +460,8 @@ class SqliteConsumer:
         self._closed = True
         self._claims = []
         if self._presence is not None:
-            # When the log cannot be written now, the others notice by the released presence.
-            with suppress(LogUnavailable), self._log.writing() as db:
+            # When the log cannot be written (any more), the others notice by the released presence.
+            with suppress(LogError), self._log.writing() as db:
                 _expel(db, self._group, self._presence.member)
             self._presence.release()
             self._presence = None
