@@ -261,6 +261,10 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"no database " * 1_000)
     with pytest.raises(LogUnavailable, match="no log of Mneme"):
         SqliteLog(tmp_path / "notes.txt")
+    with sqlite3.connect(tmp_path / "other.db") as db:
+        db.execute("CREATE TABLE other (n)")
+    with pytest.raises(LogError, match="no log of Mneme"):
+        SqliteLog(tmp_path / "other.db")
     opened(tmp_path / "log.db").close()
     with sqlite3.connect(tmp_path / "log.db") as db:
         db.execute("PRAGMA user_version = 99")

@@ -320,6 +320,9 @@ class SqliteLog:
                     f"{self._path}: written in format {found}; this version of Mneme knows {_FORMAT}. "
                     "Use the version that wrote it, or name another file."
                 )
+            (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+            if page_bytes != _PAGE_BYTES:  # made by another program; deleted bytes would not be gone, see _pack
+                raise LogError(f"{self._path}: a SQLite file, but no log of Mneme. Name another file.")
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             if found == 0:
