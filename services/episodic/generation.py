@@ -94,33 +94,37 @@ class Generation:
     # --- entries ---
 
     def fold(self, records: Sequence[Record], consumer: Consumer | None) -> dict[str, int]:
-        """Fold consecutive ledger records of one partition and make them durable and visible, all or none."""
+        """Fold consecutive ledger records of one partition and make them durable and visible, all or none.
+
+        Without a consumer (a rebuild) nothing is said again that was said the first time: dead letters, traces.
+        """
         view = View(self.store)
         extra: list[Message] = []
         outcomes: dict[str, int] = {}
         for record in records:
-            with telemetry.span("episodic.fold", parent=telemetry.from_headers(record.headers), offset=record.offset):
-                what = self._fold_one(record, view, extra)
+            parent = telemetry.from_headers(record.headers) if consumer is not None else None
+            with telemetry.span("episodic.fold", parent=parent, offset=record.offset):
+                what, letters = self._fold_one(record, view, extra)
+            extra += letters if consumer is not None else []
             outcomes[what] = outcomes.get(what, 0) + 1
         self._step("folded")
         last = records[-1]
         self.commit(view.changed.values(), (), extra, last.partition, last.offset + 1, consumer)
-        for record in records:
+        for record in records if consumer is not None else ():
             with telemetry.span("episodic.recallable", parent=telemetry.from_headers(record.headers)):
                 pass  # a mark in the observation's own trace
         return outcomes
 
-    def _fold_one(self, record: Record, view: View, extra: list[Message]) -> str:
+    def _fold_one(self, record: Record, view: View, extra: list[Message]) -> tuple[str, list[Message]]:
+        """What came of it, and dead letters."""
         try:
             entry = decode(record)
             outcome = self.folder.fold(entry, view)
         except Poison as poison:
-            extra += self.dead_letter(record, poison, payload=record.value)
-            return "poison"
-        for refusal in outcome.refused:
-            extra += self.dead_letter(record, refusal, payload=None)
+            return "poison", self.dead_letter(record, poison, payload=record.value)
+        letters = [m for refusal in outcome.refused for m in self.dead_letter(record, refusal, payload=None)]
         extra += self._keyring.destroy(entry.namespace, outcome.doomed_keys)
-        return outcome.what
+        return outcome.what, letters
 
     def dead_letter(self, record: Record, poison: Poison, payload: bytes | None) -> list[Message]:
         """A letter that says what could not be taken, and the key that its payload is sealed under."""

@@ -93,9 +93,8 @@ class Host:
         self._live = self._open_live(committed)
         for partition, offset in enumerate(committed):
             self.progress.advance(partition, offset)
-        for receipt in self.state.receipts():
-            if not receipt.receipt.stores:
-                self._finish(receipt)
+        for receipt in self._open_receipts():
+            self._finish(receipt)
         self._thread = threading.Thread(target=self._guarded, args=[self._run], name="episodic-writer", daemon=True)
         self._finisher = threading.Thread(
             target=self._guarded, args=[self._finish_all], name="episodic-receipts", daemon=True
@@ -230,6 +229,9 @@ class Host:
                     for partition, offset in enumerate(committed):
                         self.live.applied[partition] = offset
                         self.progress.advance(partition, offset)
+                for receipt in self._open_receipts():
+                    self.registry.applied(receipt.receipt.namespace, receipt.receipt.erasure_epoch)
+                    self._unfinished.put(receipt)
                 return
             except (LogUnavailable, IndexUnavailable, Fenced):
                 pause = min(5.0, pause * 2)
@@ -288,6 +290,10 @@ class Host:
         reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt
+
+    def _open_receipts(self) -> list[StoredReceipt]:
+        """Of erasures that were committed and not finished."""
+        return [receipt for receipt in self.state.receipts() if not receipt.receipt.stores]
 
     def _finish_all(self) -> None:
         """Compaction may take a minute on a real broker: not in the writer's thread."""

@@ -153,7 +153,7 @@ def _check_metadata(metadata: Mapping[str, MetadataValue]) -> None:
     if len(metadata) > MAX_METADATA_FIELDS:
         raise invalid("metadata", f"It has more than {MAX_METADATA_FIELDS} fields.", "Send fewer.")
     if sum(len(name.encode()) + len(value.text.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
-        raise invalid("metadata", f"It is longer than {MAX_METADATA_BYTES} bytes together.", "Put long text into `text`.")
+        raise invalid("metadata", f"It is longer than {MAX_METADATA_BYTES} bytes.", "Put long text into `text`.")
     for name, value in metadata.items():
         if not name or len(name) > MAX_ID:
             raise invalid("metadata", f"A field's name is empty or longer than {MAX_ID} characters.", "Rename it.")

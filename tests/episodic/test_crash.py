@@ -17,6 +17,7 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
 from services.common import topics
 from services.common.embed import Embedder
+from services.episodic.index import IndexUnavailable
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
 
@@ -137,10 +138,38 @@ def generations(world: World) -> set[int]:
     return {pb.FeedRecord.FromString(value).generation for value in newest.values() if value is not None}
 
 
+@pytest.mark.parametrize("step", ["committed", "indexed"])
+def test_an_index_that_is_away_for_a_moment_is_caught_up(started: World, step: str) -> None:
+    away: list[str] = []
+
+    def index_is_away(name: str) -> None:
+        if name == step and name in away:
+            away.remove(name)
+            raise IndexUnavailable("away")
+
+    world = started.open(step=index_is_away)
+    away.append(step)
+    tell(world)
+    world.settle()
+    assert len(world.host.live.store.directory.slots(NAMESPACE)) == 6
+    away.append(step)
+    receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    assert not away
+    world.settle()
+    assert world.recall("lantern").epochs == {NAMESPACE: 1}
+    assert set(readable(world.forgetting.probe(NAMESPACE, receipt)).values()) == {0}
+    after = world.hash()
+    world.rebuild()
+    assert world.hash() == after
+    world.host.check()
+    world.close()
+
+
 CHILD = """
 import sys, time
 from pathlib import Path
 from services.common.embed import Embedder
+from services.episodic.index import IndexUnavailable
 from tests.episodic.world import World
 
 world = World(Path(sys.argv[1]), Embedder.packaged(threads=1))

@@ -208,6 +208,8 @@ def test_poison_is_a_dead_letter_and_the_partition_goes_on(world: World) -> None
     letters = dead_letters(world)
     assert sorted(letter.reason for letter in letters) == ["INVALID_FIELD", "INVALID_FIELD", "UNKNOWN_NAMESPACE"]
     assert not any(b"not an entry" in letter.SerializeToString() for letter in letters)
+    world.rebuild()
+    assert len(dead_letters(world)) == 3  # said once
     assert world.reads.get(NAMESPACE, world.base("o1")).record.text == "It did not move."
 
 
