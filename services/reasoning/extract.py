@@ -1,29 +1,23 @@
 """The extractive answer: the best sentences of what was recalled, word for word, each with its source.
 
-A sentence counts by the question's words in it (rare ones more, by stem), by the same words in the rest of its text,
-by how near it is in meaning where an embedder is given, and by the rank of its text. Nothing is rewritten and nothing
-is added, so what is quoted can be looked up.
+A sentence counts by the question's words in it (rare ones more, by stem), by the same words in its whole text, and
+a little by the rank of its text. Nothing is rewritten and nothing is added, so what is quoted can be looked up.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
-
 from services.common import lexical
 
-Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-
 # Shares of a sentence's score; tried on LoCoMo's development set (README.md).
-_OWN, _AROUND, _NEAR, _RANK = 1.0, 0.4, 1.0, 0.5
+_OWN, _AROUND, _RANK = 1.0, 0.8, 0.2
 # A further sentence is quoted only if it comes this close to the best.
-_CLOSE = 0.6
+_CLOSE = 0.4
 
 _ABBREVIATIONS = frozenset(
     """
@@ -79,7 +73,7 @@ def _abbreviates(text: str, match: re.Match[str]) -> bool:
     )
 
 
-def extract(question: str, sources: Sequence[Source], limit: int, embed: Embed | None = None) -> list[Sentence]:
+def extract(question: str, sources: Sequence[Source], limit: int) -> list[Sentence]:
     """At most ``limit`` sentences of ``sources`` (best first) that best answer ``question``, best first.
 
     Empty without sources. No sentence is given twice. Scores lie in [0, 1].
@@ -88,14 +82,12 @@ def extract(question: str, sources: Sequence[Source], limit: int, embed: Embed |
     if not found or limit <= 0:
         return []
     weights = _weights(question, [set(lexical.terms(text)) for _, _, text in found])
-    near = _nearness(question, [text for _, _, text in found], embed)
     scored = []
-    for n, (rank, source, text) in enumerate(found):
+    for rank, source, text in found:
         own = _share(weights, f"{source.actor} {text}")
         around = _share(weights, f"{source.actor} {source.text}")
-        total = _OWN * own + _AROUND * around + _RANK / rank + (_NEAR * near[n] if near is not None else 0.0)
-        best = _OWN + _AROUND + _RANK + (_NEAR if near is not None else 0.0)
-        scored.append(Sentence(text, source.engram_id, round(total / best, 6)))
+        total = (_OWN * own + _AROUND * around + _RANK / rank) / (_OWN + _AROUND + _RANK)
+        scored.append(Sentence(text, source.engram_id, round(total, 6)))
     scored.sort(key=lambda s: -s.score)  # stable: equal scores stay in order of rank and place
     floor = _CLOSE * scored[0].score
     return [s for s in scored if s.score >= floor][:limit]
@@ -119,11 +111,3 @@ def _weights(question: str, documents: Sequence[set[str]]) -> dict[str, float]:
 def _share(weights: dict[str, float], text: str) -> float:
     total, there = sum(weights.values()), set(lexical.terms(text))
     return sum(w for t, w in weights.items() if t in there) / total if total else 0.0
-
-
-def _nearness(question: str, texts: Sequence[str], embed: Embed | None) -> npt.NDArray[np.float32] | None:
-    if embed is None:
-        return None
-    vectors = embed([question, *texts])
-    near: npt.NDArray[np.float32] = np.clip(vectors[1:] @ vectors[0], 0.0, 1.0)
-    return near

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,13 +71,3 @@ def test_nothing_recalled_gives_no_sentence() -> None:
     assert extract("Anything?", [], 3) == []
     assert extract("Anything?", [Source("e6", " \n… ")], 3) == []
     assert extract("Anna?", [DINNER], 0) == []
-
-
-def test_nearness_in_meaning_counts_where_an_embedder_is_given() -> None:
-    def embed(texts: object) -> npt.NDArray[np.float32]:
-        # The question, then the four sentences in order: only "It rained." is near it.
-        return np.array([[1, 0], [0, 1], [0, 1], [1, 0], [0, 1], [0, 1]], np.float32)
-
-    question = "Was the weather bad?"
-    assert extract(question, [DINNER, GARDEN], 1)[0].text != "It rained."
-    assert extract(question, [DINNER, GARDEN], 1, embed)[0].text == "It rained."
