@@ -22,7 +22,6 @@ from google.protobuf.json_format import MessageToJson, ParseDict
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 from rich.console import Console
 from rich.table import Table
-from services.common.log.open import open_log
 
 from examples import probes
 from services.cli import render
@@ -32,6 +31,7 @@ from services.common import telemetry, topics
 from services.common.config import Settings
 from services.common.errors import from_rpc_error
 from services.common.log.base import Message
+from services.common.log.open import open_log
 
 HERE = Path(__file__).parent / "diary"
 NAMESPACE = "demo/diary"

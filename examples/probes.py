@@ -9,19 +9,21 @@ from typing import Any
 
 from mneme.v1 import episodic_pb2
 from mneme.v1.ledger_pb2 import (
+    EngramDetail,
     EngramRecord,
     FeedRecord,
     LedgerEntry,
     PerceivedObservation,
     Sealed,
 )
-from services.common.log.open import open_log
 
 from services.cli.client import Client
 from services.common import ledger, topics
 from services.common.config import Settings
 from services.common.log.base import Log
+from services.common.log.open import open_log
 from services.common.seal import KeyDestroyed, Keyring, MasterKey
+from services.episodic.store import SEAL_DETAIL
 
 
 def readable(client: Client, settings: Settings, namespace: str, names: Sequence[str]) -> dict[str, int]:
@@ -78,8 +80,10 @@ def _feed(log: Log, keys: Keyring) -> Iterator[str]:
         record = FeedRecord.FromString(value)
         opened = _opened(keys, record.sealed, record.namespace, ledger.SEAL_ENGRAM)
         if opened is not None:
-            engram = EngramRecord.FromString(opened)
-            yield f"{_everything(engram.engram)} {engram.context}"
+            yield _everything(EngramRecord.FromString(opened).engram)
+        detail = _opened(keys, record.detail, record.namespace, SEAL_DETAIL)
+        if detail is not None:
+            yield str(EngramDetail.FromString(detail))
 
 
 def _ledger(log: Log, keys: Keyring) -> Iterator[str]:
