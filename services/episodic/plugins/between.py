@@ -24,7 +24,7 @@ class Between(Plugin):
 
     name: ClassVar[str] = "between"
     weight: float = 0.5
-    anchored_weight: float = 1.5
+    anchored_weight: float = 1.0
     depth: int = 25
 
     def weight_in(self, plan: Plan) -> float:

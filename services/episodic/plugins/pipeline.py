@@ -17,6 +17,10 @@ from services.episodic.plugins.base import Composition, Context, Interval, Plan,
 FETCHED = 2
 FETCHED_AT_LEAST = 10
 
+# An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs, best first.
+LOOKED_FOR_ANCHOR = 5
+ANCHORS = 3
+
 Fetch = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], Record]]
 Timer = Callable[[str], AbstractContextManager[object]]
 
@@ -28,13 +32,16 @@ def understand(plugins: Sequence[Plugin], query: Query, ctx: Context, fetch: Fet
         plan = plugin.plan(plan, ctx)
     if plan.anchor is None or plan.time is not None:
         return plan
-    fused = fuse.reciprocal_rank(fuse.retrieve(plugins, plan.with_(text=plan.anchor.text, anchor=None), ctx))[:3]
+    anchor = plan.anchor
+    fused = fuse.reciprocal_rank(fuse.retrieve(plugins, plan.with_(text=anchor.text, anchor=None), ctx))[
+        :LOOKED_FOR_ANCHOR
+    ]
     found = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
-    if not found:
+    days = list(dict.fromkeys(_midnight(item.record.event.start) for item in found))[:ANCHORS]
+    if not days:
         return plan
-    midnight = _midnight(found[0].record.event.start)
-    start, end = (midnight + timedelta(days) for days in (plan.anchor.start_days, plan.anchor.end_days))
-    return plan.with_(time=Interval(start, end))
+    meant = [Interval(day + timedelta(anchor.start_days), day + timedelta(anchor.end_days)) for day in days]
+    return plan.with_(time=meant[0], other_times=tuple(meant[1:]))
 
 
 @dataclass(frozen=True, slots=True)

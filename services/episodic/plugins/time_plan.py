@@ -27,16 +27,19 @@ _NUMBERS = {w: n for n, w in enumerate("one two three four five six seven eight 
 }
 _DAYS = {"day": 1, "week": 7, "fortnight": 14, "month": 30, "year": 365}
 _PART_OF_DAY = ("morning", "afternoon", "evening", "night")
+_WEEKDAY = tuple(f"{d}day" for d in ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun"))
 # A time so many units away is meant roughly: by how many days either way.
 _SLACK = {"day": 0, "week": 2, "fortnight": 3, "month": 7, "year": 30}
 
 _ANCHOR = re.compile(
     r"\b(?:(?:on|in|during|within|at)\s+)?"
-    r"(?P<the>the\s+(?:very\s+|same\s+)?)?"
+    r"(?P<the>the\s+(?:(?:very|same|next|first|following|whole)\s+)?)?"
     rf"(?:(?P<count>{'|'.join(_NUMBERS)}|\d{{1,3}}|a\s+few|few|several|a\s+couple\s+of)\s+)?"
-    rf"(?P<unit>{'|'.join((*_DAYS, *_PART_OF_DAY))})(?P<many>s)?\s+"
+    rf"(?P<unit>{'|'.join((*_DAYS, *_PART_OF_DAY, *_WEEKDAY))})(?P<many>s)?\s+"
     r"(?:immediately\s+|just\s+|right\s+|directly\s+)?"
-    r"(?P<side>after|following|before|preceding|of|when|that|on\s+which)\s+"
+    r"(?:(?P<side>after|following|before|preceding|of|when|that|as|on\s+which)\s+"
+    # "the day the pipes burst": nothing stands between
+    r"|(?=(?:the|his|her|their|my|our|he|she|they|we|I|(?-i:[A-Z])[\w.’'-]+)\s+\w))"
     r"(?P<event>[^,?;!]+)",
     re.IGNORECASE,
 )
@@ -105,7 +108,11 @@ def _anchor(text: str) -> _Match | None:
     if found is None:
         return None
     days = _range(
-        found["unit"].lower(), (found["count"] or "").lower(), found["side"].lower(), found["the"], found["many"]
+        found["unit"].lower(),
+        (found["count"] or "").lower(),
+        (found["side"] or "").lower(),
+        found["the"],
+        found["many"],
     )
     event, end = found["event"], found.end()
     if found.start() < 4:
@@ -119,10 +126,10 @@ def _anchor(text: str) -> _Match | None:
 
 def _range(unit: str, count: str, side: str, the: str | None, many: str | None) -> tuple[int, int] | None:
     """[start, end) in days from the event's; None where the words name no time."""
-    length = _DAYS.get(unit, 1)
+    length = 7 if unit in _WEEKDAY else _DAYS.get(unit, 1)  # "the Sunday after": one of the next seven days
     if side not in ("after", "following", "before", "preceding"):
         # "the evening of", "the day when": the event's own day. "The days of his youth" are no time.
-        if many or count or not the or unit in ("fortnight", "month", "year"):
+        if many or count or not the or unit in ("fortnight", "month", "year", *_WEEKDAY):
             return None
         return (0, 1) if length == 1 else (-3, 4)
     number, rough = _number(count)

@@ -73,6 +73,11 @@ def test_last_week_counts_from_when_one_asks() -> None:
         ("What broke two weeks after the move?", Anchor("the move", 12, 17), "What broke ?"),
         ("What broke in the month after the move?", Anchor("the move", 1, 31), "What broke ?"),
         ("What broke a few days after the move?", Anchor("the move", 2, 6), "What broke ?"),
+        ("What broke the Sunday after the move?", Anchor("the move", 1, 8), "What broke ?"),
+        ("What broke the very next day after the move?", Anchor("the move", 1, 2), "What broke ?"),
+        ("On the day the pipes burst, what broke?", Anchor("the pipes burst", 0, 1), "what broke?"),
+        ("What broke the same evening as the window?", Anchor("the window", 0, 1), "What broke ?"),
+        ("What broke the night Bert fell?", Anchor("Bert fell", 0, 1), "What broke ?"),
         ("On the day when Bert fell, what did Ada say?", Anchor("Bert fell", 0, 1), "what did Ada say?"),
     ],
 )  # fmt: skip
@@ -92,6 +97,9 @@ def test_a_time_by_an_event_is_an_anchor_and_the_rest_is_searched(text: str, anc
         "What did she do in the days of her youth?",
         "What did Bert say after the ball?",
         "Which month of the year is best?",
+        "Which day is washing day?",
+        "What is the week like at the office?",
+        "Who called on Sunday of all days?",
         "",
     ],
 )
