@@ -33,7 +33,7 @@ _SLACK = {"day": 0, "week": 2, "fortnight": 3, "month": 7, "year": 30}
 
 _ANCHOR = re.compile(
     r"\b(?:(?:on|in|during|within|at)\s+)?"
-    r"(?P<the>the\s+(?:(?:very|same|next|first|following|whole)\s+)?)?"
+    r"(?P<the>the\s+(?:(?:very|same|next|first|following|whole)\s+)*)?"
     rf"(?:(?P<count>{'|'.join(_NUMBERS)}|\d{{1,3}}|a\s+few|few|several|a\s+couple\s+of)\s+)?"
     rf"(?P<unit>{'|'.join((*_DAYS, *_PART_OF_DAY, *_WEEKDAY))})(?P<many>s)?\s+"
     r"(?:immediately\s+|just\s+|right\s+|directly\s+)?"
@@ -62,8 +62,8 @@ class TimePlan(Plugin):
         if _HOW_LONG.search(text):
             return plan
         match, readings = _anchor(text), _readings(plan, ctx)
-        if match is not None and not any(m.at < match.event_at for m, _ in readings):
-            return _at_event(plan, match, readings)
+        if match is not None and not any(_before(m, match) for m, _ in readings):
+            return _at_event(plan, match, [r for r in readings if r[0].at >= match.event_at])
         if not readings:
             return plan
         intervals = readings[0][1]
@@ -79,6 +79,14 @@ class _Match:
     event: str
     event_at: int
     days: tuple[int, int]
+
+
+def _before(mention: times.Mention, match: _Match) -> bool:
+    """Whether a mention goes before an anchor: it stands in front of it, or reads it whole ("the week after May 20").
+
+    The anchor's own "Sunday" does not.
+    """
+    return mention.at < match.start or mention.at < match.event_at < mention.at + len(mention.text)
 
 
 _Reading = tuple[times.Mention, tuple[Interval, ...]]
