@@ -18,6 +18,7 @@ from services.episodic.plugins.base import Context, Plan, Ranked
 from services.episodic.plugins.turns import day_words, said
 
 LOOKED_AT = 5  # best items
+SPAN, STEP = 30, 10  # terms
 
 # What a question says about its own form ("what kind of", "how many times"), and words that only join others. Evidence
 # seldom repeats them, and that it does not says nothing.
@@ -38,11 +39,11 @@ _FRAME = frozenset(
 class Signals:
     """What confidence rests on; every field lies in [0, 1]."""
 
-    window: float  # share (idf squared) of the question's words in the best single item with its neighbours
+    window: float  # share (idf squared) of the question's words in one stretch of a best item and its neighbours
     rarest: float  # 1 when the question's rarest word is among the best items
     cosine: float  # best cosine of a best item
     unseen: float  # share of the question's words that the namespace has never seen
-    together: float  # share (idf) of the question's words in the best items together: more than in one is scattered
+    together: float  # share (idf) of the question's words in those stretches together: more than in one is scattered
 
 
 def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
@@ -66,9 +67,9 @@ def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None
     weights = _weights(plan, ctx)
     if not best or not weights:
         return None
-    windows = [_window(item, ctx) for item in best]
-    everything: set[str] = set().union(*windows)
     squared = {term: weight * weight for term, weight in weights.items()}
+    windows = [_window(item, squared, ctx) for item in best]
+    everything: set[str] = set().union(*windows)
     rarest, never = max(weights.values()), _unseen(plan, ctx)
     return Signals(
         window=max(_share(squared, window) for window in windows),
@@ -100,11 +101,20 @@ def _unseen(plan: Plan, ctx: Context) -> float:
 _NEVER = "zzqxvjw"
 
 
-def _window(item: Ranked, ctx: Context) -> set[str]:
-    """Terms of an item, its date and its neighbours."""
+def _window(item: Ranked, weights: Mapping[str, float], ctx: Context) -> set[str]:
+    """Terms of the stretch of an item and its neighbours that holds most of the question, with its speaker and date.
+
+    ``SPAN`` terms long whatever the length of the texts: in a long one, words that lie far apart are not said together.
+    """
     before, after = ctx.neighbours(item.record, 1, 1)
-    lines = [said(r) for r in (*before, item.record, *after)]
-    return set(ctx.terms("\n".join([*lines, day_words(item.record.event.start)])))
+    own = ctx.terms(item.record.text)
+    head = ctx.terms("\n".join(said(r) for r in before))[-SPAN:]
+    tail = ctx.terms("\n".join(said(r) for r in after))[:SPAN]
+    line, last = [*head, *own, *tail], len(head) + len(own)
+    starts = range(0, max(1, len(line) - SPAN + STEP), STEP)
+    stretches = [set(line[s : s + SPAN]) for s in starts if s + SPAN > len(head) and s < last]
+    always = ctx.terms(f"{item.record.actor} {day_words(item.record.event.start)}")
+    return max(stretches, key=lambda words: _share(weights, words | set(always)), default=set()) | set(always)
 
 
 def _share(weights: Mapping[str, float], words: set[str]) -> float:

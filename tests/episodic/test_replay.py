@@ -133,7 +133,7 @@ def test_invariant_10_an_upgrade_changes_what_it_should_once(world: World, tmp_p
     assert turn is not None
     assert "Knot 1" in turn.record.keys[0].text
     world.close()
-    world.plugins = build([{"turns": {"previous_words": 0}}, "episodes", "dense", "lexical"])
+    world.plugins = build([{"turns": {"words": 0}}, "episodes", "dense", "lexical"])
     world.open()
     assert world.host.outdated
     world.rebuild()

@@ -50,6 +50,7 @@ _BATCH_OVERHEAD_BYTES = 32 * 1024  # what the broker counts beyond our limit: sm
 _REQUEST_MAX_BYTES = 64 * 1024 * 1024  # below the broker's socket.request.max.bytes
 _PRODUCERS_MAX = 4  # transactions of one process at once
 _ABORT_S = 0.5  # beyond the caller's timeout; an abort that is not done by then is left to the broker
+_OFFSETS_S = 10.0
 _READ_IDLE_S = 10.0  # a read that gets nothing for so long fails
 _logger = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class KafkaLog:
         hidden = {KafkaPartition(a.topic, a.partition): a.offset for a in appended}
         with suppress(kafka_errors.KafkaError), self._readers.taken(deadline) as reader:
             while hidden and time.monotonic() < deadline:
-                ends = reader.end_offsets(list(hidden), timeout_ms=_left(deadline) * 1000)
+                ends = _offsets(reader.end_offsets, list(hidden), deadline)
                 hidden = {partition: offset for partition, offset in hidden.items() if ends[partition] <= offset}
                 if hidden:
                     time.sleep(0.001)
@@ -307,11 +308,11 @@ class KafkaLog:
     def _kafka_end(self, of: KafkaPartition) -> int:
         """Where the next record that a reader may see will come, or a marker."""
         with self.translating(), self._readers.taken(math.inf) as reader:
-            return int(reader.end_offsets([of])[of])
+            return _offsets(reader.end_offsets, [of], time.monotonic() + _OFFSETS_S)[of]
 
     def first_offset(self, of: KafkaPartition) -> int:
         with self.translating(), self._readers.taken(math.inf) as reader:
-            return int(reader.beginning_offsets([of])[of])
+            return _offsets(reader.beginning_offsets, [of], time.monotonic() + _OFFSETS_S)[of]
 
     def _new_reader(self) -> KafkaConsumer:
         self._require_answer()
@@ -480,6 +481,19 @@ _LOST_MEMBERSHIP = (
     kafka_errors.RebalanceInProgressError,
     kafka_errors.FencedInstanceIdError,
 )
+
+
+def _offsets(
+    ask: Callable[..., dict[KafkaPartition, int]], partitions: list[KafkaPartition], deadline: float
+) -> dict[KafkaPartition, int]:
+    """What ``ask`` says of every partition. kafka-python (3.0.12) raises KeyError where it lost sight of a leader."""
+    while True:
+        try:
+            return ask(partitions, timeout_ms=_left(deadline) * 1000)
+        except KeyError:
+            if time.monotonic() > deadline:
+                raise kafka_errors.KafkaTimeoutError("no leader answered for a partition") from None
+            time.sleep(0.02)
 
 
 class KafkaLogConsumer:

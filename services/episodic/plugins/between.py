@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from services.episodic.plugins.base import Candidate, Context, Filter, Interval, Plan, Plugin
+from services.episodic.plugins.base import Candidate, Composition, Context, Filter, Interval, Plan, Plugin, Ranked
 from services.episodic.plugins.search import over, recalled
 
 
@@ -39,6 +39,17 @@ class Between(Plugin):
                 hits.setdefault((hit.namespace, hit.id), hit)
         # Other readings stand beside the first, by what they match; the first comes first where they are equal.
         return {"time": sorted(hits.values(), key=lambda hit: -hit.score)[: self.depth]}
+
+    def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
+        """Where the time was given by an event, what lies in it comes first; the rest keeps its order behind it.
+
+        The soft filter of LongMemEval (Wu et al., ICLR 2025): nothing is dropped.
+        """
+        if plan.time is None or plan.anchor is None:
+            return Composition(tuple(items))
+        asked = (plan.time, *plan.other_times)
+        inside = [i for i in items if any(t.start <= i.record.event.start < t.end for t in asked)]
+        return Composition((*inside, *(i for i in items if i not in inside)))
 
     def _inside(self, plan: Plan, ctx: Context, time: Interval) -> list[Candidate]:
         wanted = narrowed(recalled(plan), time)

@@ -15,7 +15,7 @@ class Dense(Plugin):
     """``weight`` in the fusion; lexical has 1."""
 
     name: ClassVar[str] = "dense"
-    weight: float = 0.6
+    weight: float = 0.8
 
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
         if not plan.text.strip():

@@ -27,7 +27,7 @@ def key(host: object, record: Record) -> Key:
         (["dense", {"dense": {}}], r"plugins\.dense: named twice"),
         ([{"dense": {"wieght": 1.0}}], r"plugins\.dense\.wieght: no such parameter\. Known: weight"),
         ([{"dense": {"weight": "1"}}], r"plugins\.dense\.weight: must be float"),
-        ([{"turns": {"previous_words": True}}], r"plugins\.turns\.previous_words: must be int"),
+        ([{"turns": {"words": True}}], r"plugins\.turns\.words: must be int"),
     ],
 )
 def test_what_does_not_exist_stops_the_start_and_is_named(named: list[object], says: str) -> None:
@@ -38,7 +38,7 @@ def test_what_does_not_exist_stops_the_start_and_is_named(named: list[object], s
 def test_parameters_reach_the_plugin() -> None:
     lexical, dense = build([{"lexical": {"episode_weight": 0}}, "dense"])
     assert repr(lexical) == "Lexical(episode_weight=0, episodes=20)"
-    assert dense.weight == 0.6
+    assert dense.weight == 0.8
 
 
 # --- turns ------------------------------------------------------------------------------------------------------
@@ -53,9 +53,16 @@ def test_a_key_is_own_text_then_the_turn_before_then_the_day() -> None:
     assert "Bert" not in key(host, turns[4]).text  # the first of the next session
 
 
-def test_only_the_last_words_of_the_turn_before_are_taken() -> None:
-    host = world.host(build([{"turns": {"previous_words": 2}}]))
+def test_of_the_turn_before_only_the_last_words_there_is_room_for_are_taken() -> None:
+    own = len(world.turns()[1].text.split())
+    host = world.host(build([{"turns": {"words": own + 2}}]))
     assert "\nAda: broken again.\n" in key(host, world.turns()[1]).text
+
+
+def test_a_long_turn_speaks_for_itself() -> None:
+    own = len(world.turns()[1].text.split())
+    host = world.host(build([{"turns": {"words": own}}]))
+    assert "Ada" not in key(host, world.turns()[1]).text
 
 
 def test_a_turn_is_found_by_what_was_asked_before_it() -> None:
