@@ -19,8 +19,12 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def check_pool(q: Tensor, pool: Tensor, block_table: Tensor, seq_lens: Tensor) -> None:
-    """Shapes and dtypes that all paged operators ask for. ValueError names the first that is wrong."""
+def check_pool(q: Tensor, pool: Tensor, block_table: Tensor, seq_lens: Tensor, backend: Backend) -> None:
+    """Shapes, dtypes and device that all paged operators ask for. ValueError names the first that is wrong."""
+    if backend == "torch" and q.device.type != "cpu":
+        raise ValueError(f"the torch backend runs on a CPU, not on {q.device}: name the triton backend")
+    if backend == "triton" and q.dtype == torch.float64:
+        raise ValueError("q is float64: the Triton kernels keep their sums in fp32; name the torch backend")
     if pool.dim() != 5 or pool.shape[1] != 2 or pool.shape[3] != PAGE_TOKENS:
         raise ValueError(f"pool: shape {tuple(pool.shape)}, not [pages, 2, kv_heads, {PAGE_TOKENS}, width]")
     if q.dim() != 3 or q.shape[2] != pool.shape[4]:

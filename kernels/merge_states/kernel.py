@@ -27,7 +27,7 @@ def merge_states_kernel(
         b_lse = tl.load(lses_ptr + part * cells + cell)
         # An empty part is skipped, not multiplied by zero: its output may hold anything, NaN too.
         seen = b_lse > -float("inf")
-        b_out = tl.load(outs_ptr + (part * cells + cell) * WIDTH + i_width, mask=m_width & seen, other=0.0)
+        b_out = tl.load(outs_ptr + (part * cells + cell) * WIDTH + i_width, mask=m_width & (seen != 0), other=0.0)
         new_top = tl.maximum(top, b_lse)
         pivot = tl.where(new_top == -float("inf"), 0.0, new_top)
         old_scale = tl.exp(top - pivot)

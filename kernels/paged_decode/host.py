@@ -41,7 +41,7 @@ def paged_decode(
     lse = -inf. Sums are kept in fp32 (fp64 for fp64, torch only). Table entries past a row's end and slots past its
     last token may hold anything. ValueError for shapes that do not fit.
     """
-    check_pool(q, pool, block_table, seq_lens)
+    check_pool(q, pool, block_table, seq_lens, backend)
     if backend == "torch":
         made = plan or plan_decode(block_table, seq_lens, window=window, dtype=q.dtype)
         return paged_decode_portable(q, pool, made, scale=scale)
@@ -51,8 +51,6 @@ def paged_decode(
 def _launch(
     q: Tensor, pool: Tensor, block_table: Tensor, seq_lens: Tensor, scale: float, window: int, max_len: int | None
 ) -> tuple[Tensor, Tensor]:
-    if q.dtype == torch.float64:
-        raise ValueError("q is float64: the Triton kernel keeps its sums in fp32; use the torch backend")
     rows, heads, width = q.shape
     longest = int(seq_lens.max()) if max_len is None else max_len
     splits = max(1, -(-longest // SPLIT_TOKENS))

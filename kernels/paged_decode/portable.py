@@ -1,4 +1,4 @@
-"""Paged decode on any torch device: gather the pages of a batch once, then one fused attention call.
+"""Paged decode in torch operations for a CPU: gather the pages of a batch once, then one fused attention call.
 
 ``DecodePlan`` holds what depends on tables and lengths only, so that an engine makes it once a step and every layer
 of the model uses it.
@@ -24,8 +24,8 @@ class _Bucket:
     rows: Tensor  # [n] int64, indices into the batch
     pages: Tensor  # [n * width] int64, gathered in this order; padding repeats a row's own first page
     mask: Tensor  # [n, 1, 1, width * PAGE_TOKENS] additive, 0 or -inf
-    hidden: Tensor  # [n, PAGE_TOKENS] bool: slots of the row's last page that hold no token of it
-    last: Tensor  # [n] int64, where in ``pages`` each row's last page lies
+    partial: Tensor  # [m] int64, places in ``pages`` that hold slots past their row's end
+    hidden: Tensor  # [m, PAGE_TOKENS] bool: those slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,16 @@ def _bucket(
     end = torch.tensor([spans[row][1] for row in members], device=device)
     width = int((end - begin).max())
     column = begin[:, None] + torch.arange(width, device=device)
-    # A padded place reads the row's own first page: real numbers, which the mask then drops.
-    column = torch.where(column < end[:, None], column, begin[:, None])
-    pages = block_table[rows[:, None], column].to(torch.int64)
-    token = begin[:, None] * PAGE_TOKENS + torch.arange(width * PAGE_TOKENS, device=device)
-    first = torch.tensor([firsts[row] for row in members], device=device)[:, None]
-    length = torch.tensor([lengths[row] for row in members], device=device)[:, None]
+    # A padded place may read any page that exists: all its slots are hidden.
+    pages = block_table[rows[:, None], torch.where(column < end[:, None], column, begin[:, None])].to(torch.int64)
+    token = (begin[:, None] * PAGE_TOKENS + torch.arange(width * PAGE_TOKENS, device=device)).view(-1, PAGE_TOKENS)
+    first = torch.tensor([firsts[row] for row in members], device=device).repeat_interleave(width)[:, None]
+    length = torch.tensor([lengths[row] for row in members], device=device).repeat_interleave(width)[:, None]
     mask = torch.zeros(token.shape, dtype=dtype, device=device)
     mask.masked_fill_((token < first) | (token >= length), -torch.inf)
-    last = end - begin - 1
-    slot = (end - 1)[:, None] * PAGE_TOKENS + torch.arange(PAGE_TOKENS, device=device)
-    at = torch.arange(len(members), device=device) * width + last
-    return _Bucket(rows, pages.reshape(-1), mask[:, None, None, :], slot >= length, at)
+    past = token >= length
+    partial = past.any(dim=1).nonzero().view(-1)
+    return _Bucket(rows, pages.reshape(-1), mask.view(len(members), 1, 1, -1), partial, past[partial])
 
 
 def paged_decode_portable(q: Tensor, pool: Tensor, plan: DecodePlan, *, scale: float) -> tuple[Tensor, Tensor]:
@@ -94,8 +92,8 @@ def paged_decode_portable(q: Tensor, pool: Tensor, plan: DecodePlan, *, scale: f
         n = bucket.rows.shape[0]
         kv = torch.index_select(head_major, 2, bucket.pages)  # [2, kv_heads, n * pages, 16, width]
         # Slots past a row's end may hold anything, NaN too: they are replaced, since no mask survives NaN.
-        tail = kv[:, :, bucket.last]
-        kv[:, :, bucket.last] = tail.masked_fill_(bucket.hidden[None, None, :, :, None], 0.0)
+        tails = kv[:, :, bucket.partial]
+        kv[:, :, bucket.partial] = tails.masked_fill_(bucket.hidden[None, None, :, :, None], 0.0)
         kv = kv.view(2, kv_heads, n, -1, width)
         # The heads of a group are rows of one query tile, so keys and values are never expanded.
         tile = q[bucket.rows].view(n, kv_heads, heads // kv_heads, width)

@@ -38,13 +38,11 @@ def paged_prefill(
     Returns (out [total, heads, width], lse [total, heads] fp32, fp64 for fp64). Chunks may be empty. Sums are kept
     in fp32 (fp64 for fp64, torch only). ValueError for shapes that do not fit.
     """
-    check_pool(q, pool, block_table, seq_lens)
+    check_pool(q, pool, block_table, seq_lens, backend)
     if row_starts.dtype != torch.int32 or row_starts.shape[0] != seq_lens.shape[0] + 1:
         raise ValueError("row_starts: int32, one more entry than seq_lens, is needed")
     if backend == "torch":
         return paged_prefill_portable(q, pool, block_table, row_starts, seq_lens, scale=scale, window=window)
-    if q.dtype == torch.float64:
-        raise ValueError("q is float64: the Triton kernel keeps its sums in fp32; use the torch backend")
     longest = int((row_starts[1:] - row_starts[:-1]).max()) if max_rows is None else max_rows
     total, heads, width = q.shape
     kv_heads = pool.shape[2]

@@ -1,4 +1,4 @@
-"""Chunked prefill on any torch device, sequence by sequence: unmasked prefix, causal chunk, merged by their lse."""
+"""Chunked prefill in torch operations for a CPU, sequence by sequence: unmasked prefix, causal chunk, merged by their lse."""
 
 from __future__ import annotations
 
