@@ -97,12 +97,17 @@ class PagePool:
         self._unseal(page)
         self._condemned.add(page)
 
+    def condemned(self, page: int) -> bool:
+        return page in self._condemned
+
     def writable(self, page: int) -> int:
         """``page``, when the caller is alone with it; otherwise a copy of it, one reference moved there."""
         if self._references[page] == 1 and page not in self._seals:
             return page
         copy = self.allocate()
         self._all[:, copy] = self._all[:, page]
+        if page in self._condemned:
+            self._condemned.add(copy)
         self.release(page)
         self.copies += 1
         return copy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class EngineSettings(BaseModel):
@@ -34,3 +34,9 @@ class EngineSettings(BaseModel):
     # Blocks handed to the store after a step, and how long to wait for another engine's prefill of the same prompt.
     publish_per_step: int = Field(ge=1)
     prefill_wait_s: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _a_step_moves_every_sequence(self) -> EngineSettings:
+        if self.step_tokens < self.max_running:
+            raise ValueError("step_tokens must be at least max_running: every running sequence gets a token a step")
+        return self
