@@ -186,11 +186,12 @@ class Chain:
         if found < limit and keys[found] in self._computing:
             return self._park(live, pages)
         stored = self._ask(lambda s: s.lookup(keys[:limit]), 0) if limit else 0
-        loaded = self._load(live, keys[found:stored], pages)
+        loaded_before = live.loaded  # while it was parked; the pool has them now
+        live.loaded += self._load(live, keys[found:stored], pages)
         rest = keys[len(pages) :]
         if len(pages) < limit and not self._may_compute(live, rest):
             return self._park(live, pages)
-        live.looked_up, live.in_pool, live.loaded = limit, found, loaded
+        live.looked_up, live.in_pool = limit, max(0, found - loaded_before)
         sequence = live.sequences[0]
         sequence.pages, sequence.computed, sequence.sealed = pages, len(pages) * BLOCK_TOKENS, len(pages)
         sequence.keys = keys[: len(pages)]

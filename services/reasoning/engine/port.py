@@ -51,7 +51,8 @@ class Request:
     id: str
     prompt: tuple[int, ...]
     max_tokens: int
-    # For whom, and with which erasure epochs recalled.
+    # For whom, and with which erasure epochs recalled. The epoch of the scope's own namespace belongs in it, too:
+    # without, the request counts as older than any erasure there.
     scope: Scope
     # Where the text of which engrams begins. Prompts of unknown content: blocks.unlisted, from token 0.
     spans: tuple[Span, ...] = ()

@@ -36,7 +36,8 @@ class Live:
         self.submitted = now
         self.deadline = now + request.deadline_s
         self.salt = request.scope.salt()
-        self.epochs = dict(request.scope.epochs)
+        # A namespace whose epoch the caller does not know counts as never erased from: stale once something was.
+        self.epochs = {request.scope.namespace: 0, **dict(request.scope.epochs)}
         self.prompt_keys = chain_keys(request.prompt, identity, self.salt)
         self.lineage = chain_lineage(request.spans, len(self.prompt_keys) + 1)
         # The first block that nobody may find, because what it holds was erased; None: all may be shared.

@@ -148,7 +148,7 @@ def test_invariant_21_same_tokens_with_the_store_without_it_and_after_its_restar
     assert Driver(model, store.of(3)).generate(LONG, 24) == expected
 
 
-@pytest.mark.parametrize("calls", range(12))
+@pytest.mark.parametrize("calls", range(9))
 def test_invariant_21_same_tokens_when_the_store_is_killed_at_any_call(
     model: LoadedModel, naive: Naive, calls: int
 ) -> None:
@@ -156,8 +156,9 @@ def test_invariant_21_same_tokens_when_the_store_is_killed_at_any_call(
     Driver(model, store.of(1)).generate(LONG[:70])
     failing = Failing(store.of(2), calls)
     driver = Driver(model, failing, Clock())  # a clock that stands: the store is not asked again
+    # lookup, load, begin, put twice, end, and put for the block that the answer fills: seven calls.
     assert driver.generate(LONG, 24) == naive.generate(LONG, 24)
-    assert failing.failed == driver.core.stats().store_failures == (calls < 9)
+    assert failing.failed == driver.core.stats().store_failures == (calls < 7)
     assert_nothing_is_held(driver)
 
 
