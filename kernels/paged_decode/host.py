@@ -56,9 +56,7 @@ def _launch(
     splits = max(1, -(-longest // SPLIT_TOKENS))
     kv_heads = pool.shape[2]
     group = heads // kv_heads
-    parts = torch.empty(
-        (splits, rows, heads, width), dtype=q.dtype if splits == 1 else torch.float32, device=q.device
-    )
+    parts = torch.empty((splits, rows, heads, width), dtype=q.dtype if splits == 1 else torch.float32, device=q.device)
     lses = torch.empty((splits, rows, heads), dtype=torch.float32, device=q.device)
     paged_decode_kernel[(rows, kv_heads, splits)](
         q.contiguous(),

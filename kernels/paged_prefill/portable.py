@@ -1,4 +1,4 @@
-"""Chunked prefill in torch operations for a CPU, sequence by sequence: unmasked prefix, causal chunk, merged by their lse."""
+"""Chunked prefill in torch operations for a CPU: a sequence's unmasked prefix and its causal chunk, merged by lse."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def paged_prefill_portable(
     return out, lse
 
 
-def _chunk(
-    q: Tensor, pool: Tensor, table_row: Tensor, length: int, scale: float, window: int
-) -> tuple[Tensor, Tensor]:
+def _chunk(q: Tensor, pool: Tensor, table_row: Tensor, length: int, scale: float, window: int) -> tuple[Tensor, Tensor]:
     rows = q.shape[0]
     before = length - rows
     # The oldest token that any row of the chunk may see, rounded down to its page.

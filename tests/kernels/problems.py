@@ -80,7 +80,7 @@ def assert_close(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor],
 def poisoned() -> Iterator[None]:
     """Every freshly allocated tensor is full of NaN, so a place that a kernel forgot to write shows."""
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     try:
         assert torch.empty(3).isnan().all()
         yield

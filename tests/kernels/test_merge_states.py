@@ -21,8 +21,9 @@ def test_parts_of_the_keys_merge_to_the_whole() -> None:
     cuts = [(0, 1), (1, 20), (20, 20), (20, 50)]
     outs = torch.stack(
         [
-            (torch.softmax(scores[..., a:b], -1)[..., None] * values[:, :, a:b]).sum(2) if a < b else torch.nan
-            * torch.ones(2, 3, 7, dtype=torch.float64)
+            (torch.softmax(scores[..., a:b], -1)[..., None] * values[:, :, a:b]).sum(2)
+            if a < b
+            else torch.nan * torch.ones(2, 3, 7, dtype=torch.float64)
             for a, b in cuts
         ]
     )

@@ -25,7 +25,14 @@ FIRST = Identity(
     weights=b"ab", adapter=b"", tokenizer=b"t", rope="theta=1", dtype="float32", frame_version=1, engine="e", policy="p"
 )
 SECOND = Identity(
-    weights=b"a", adapter=b"b", tokenizer=b"", rope="ttheta=1", dtype="float3", frame_version=2, engine="2e", policy="ep"
+    weights=b"a",
+    adapter=b"b",
+    tokenizer=b"",
+    rope="ttheta=1",
+    dtype="float3",
+    frame_version=2,
+    engine="2e",
+    policy="ep",
 )
 SCOPES = [
     Scope.of("a", {}),
@@ -65,9 +72,7 @@ def test_keys_have_no_cross_hits_between_any_two_of_parent_tokens_identity_and_s
 
 def test_a_key_covers_everything_before_it() -> None:
     changed = [1_000, *TOKENS[1:]]
-    pairs = list(
-        zip(chain_keys(TOKENS, b"i", b"s"), chain_keys(changed, b"i", b"s"), strict=True)
-    )
+    pairs = list(zip(chain_keys(TOKENS, b"i", b"s"), chain_keys(changed, b"i", b"s"), strict=True))
     assert len(pairs) == 2
     assert all(a != b for a, b in pairs)
     assert chain_keys(TOKENS[:31], b"i", b"s") == chain_keys(TOKENS, b"i", b"s")[:1]

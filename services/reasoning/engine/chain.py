@@ -116,16 +116,7 @@ class Chain:
     def publish(self, limit: int) -> None:
         """Hands up to ``limit`` sealed blocks to the store."""
         for _ in range(min(limit, len(self._outgoing))):
-            out = self._outgoing.popleft()
-            if isinstance(out, _End):
-                self._ask(lambda s, o=out: s.end(o.keys), None)  # type: ignore[misc]
-                continue
-            self._pool.read_frame(out.page, self._staging[0])
-            self._pool.release(out.page)
-            kept = self._ask(
-                lambda s, o=out: s.put(o.key, o.parent, self._frames[0], o.lineage, o.epochs), False  # type: ignore[misc]
-            )
-            self.counts["published" if kept else "not_published"] += 1
+            self._hand_over(self._outgoing.popleft())
 
     def leave(self, live: Live) -> None:
         """``live`` computes no more: whoever waits for it may go on."""
@@ -223,7 +214,7 @@ class Chain:
         start, total = len(pages), 0
         while total < len(keys):
             batch = keys[total : total + _LOAD_FRAMES]
-            got = self._ask(lambda s, b=batch: s.load(b, self._frames[: len(b)]), 0)  # type: ignore[misc]
+            got = self._fetch(batch)
             for i in range(got):
                 page = self._pool.allocate()
                 self._pool.write_frame(page, self._staging[i])
@@ -234,6 +225,18 @@ class Chain:
             if got < len(batch):
                 break
         return total
+
+    def _fetch(self, keys: list[bytes]) -> int:
+        return self._ask(lambda s: s.load(keys, self._frames[: len(keys)]), 0)
+
+    def _hand_over(self, out: _Outgoing | _End) -> None:
+        if isinstance(out, _End):
+            self._ask(lambda s: s.end(out.keys), None)
+            return
+        self._pool.read_frame(out.page, self._staging[0])
+        self._pool.release(out.page)
+        kept = self._ask(lambda s: s.put(out.key, out.parent, self._frames[0], out.lineage, out.epochs), False)
+        self.counts["published" if kept else "not_published"] += 1
 
     def _send(self, live: Live, page: int, keys: list[bytes], block: int) -> None:
         if self._store is None:

@@ -45,7 +45,7 @@ def identity_of(model: LoadedModel) -> Identity:
 
 
 class EngineCore:
-    """Everything but threads. Every method must be called by the thread that owns it, except ``check``, ``knows`` and ``waiting``."""
+    """Everything but threads. Only ``check``, ``knows`` and ``waiting`` may be called by another than the owner."""
 
     def __init__(
         self,

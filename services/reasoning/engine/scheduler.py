@@ -106,4 +106,3 @@ class Scheduler:
             for sequence in live.sequences:
                 if (sequence.computed >= len(live.request.prompt)) is prompt_done:
                     yield live, sequence
-

@@ -46,9 +46,7 @@ def load_directory(folder: Path, *, dtype: str, device: str = "cpu") -> LoadedMo
         raise ModelError(f"There is no model directory {folder}. Correct the setting.")
     config = hf_config.from_hf_directory(folder)
     tokenizer = tokenizers.from_hf_directory(folder)
-    return LoadedModel(
-        folder.name, build(config, SafetensorsDirectory(folder), chosen, where), tokenizer
-    )
+    return LoadedModel(folder.name, build(config, SafetensorsDirectory(folder), chosen, where), tokenizer)
 
 
 def _where(dtype: str, device: str) -> tuple[torch.dtype, torch.device]:

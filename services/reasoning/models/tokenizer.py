@@ -95,7 +95,9 @@ class ChatTokenizer:
         at = 0
         for control in self._control_pattern.finditer(rendered):
             ids += self.encode(_restore(rendered[at : control.start()], meant))
-            ids.append(self._with_control.token_to_id(control.group()))
+            token = self._with_control.token_to_id(control.group())
+            assert token is not None  # the pattern is made of the vocabulary's own
+            ids.append(token)
             at = control.end()
         return ids + self.encode(_restore(rendered[at:], meant))
 

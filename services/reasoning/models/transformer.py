@@ -97,7 +97,7 @@ def build(config: ModelConfig, source: WeightSource, dtype: torch.dtype, device:
         if tuple(tensor.shape) != shapes[name]:
             raise ModelError(f"The tensor {name} has shape {tuple(tensor.shape)}, the configuration {shapes[name]}.")
         h.update(f"{name}\0{list(tensor.shape)}\0{dtype}\0".encode())
-        h.update(tensor.view(torch.uint8).numpy())
+        h.update(tensor.view(torch.uint8).numpy().data)
         tensors[name] = tensor.to(device)
     embedding = tensors.pop("model.embed_tokens.weight")
     layers = [_fuse(tensors, f"model.layers.{i}.") for i in range(config.layers)]
@@ -110,11 +110,15 @@ def check_dtype(dtype: torch.dtype, device: torch.device) -> None:
     if dtype != torch.bfloat16:
         return
     if device.type == "cpu":
-        able = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        able = _cpu_has_bfloat16()
     else:
         able = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     if not able:
         raise ModelError(f"The processor behind {device} has no bfloat16. Set dtype to float32.")
+
+
+def _cpu_has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _shapes(config: ModelConfig, present: set[str]) -> dict[str, tuple[int, ...]]:

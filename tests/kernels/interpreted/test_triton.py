@@ -29,13 +29,9 @@ PREFILL_LENGTHS, PREFILL_ROWS = [33, 50, 17, 80, 5], [33, 7, 1, 16, 0]
 
 def check_decode(p: Problem, window: int = 0) -> None:
     wide = p.to(torch.float64)
-    expected = paged_decode_reference(
-        wide.q, wide.pool, wide.block_table, wide.seq_lens, scale=p.scale, window=window
-    )
+    expected = paged_decode_reference(wide.q, wide.pool, wide.block_table, wide.seq_lens, scale=p.scale, window=window)
     with poisoned():
-        actual = paged_decode(
-            p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, window=window, backend="triton"
-        )
+        actual = paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, window=window, backend="triton")
     assert_close(actual, expected, p.pool)
 
 
@@ -137,7 +133,7 @@ def test_mutants_of_paged_prefill_fail(old: str, new: str, tmp_path: Path, monke
     [
         ("acc = acc * old_scale + b_out", "acc = acc + b_out"),
         ("mask=m_width & (seen != 0)", "mask=m_width"),
-        ("tl.where(empty, -float(\"inf\"), top", "tl.where(empty, 0.0, top"),
+        ('tl.where(empty, -float("inf"), top', "tl.where(empty, 0.0, top"),
     ],
 )
 def test_mutants_of_merge_states_fail(old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,9 @@ class Naive:
     def logits(self, tokens: list[int]) -> Tensor:
         return paged_logits(self._model, tokens, [len(tokens)])[-1]
 
-    def generate(self, prompt: tuple[int, ...], count: int, sampling: Sampling | None = None, sample: int = 0) -> list[int]:
+    def generate(
+        self, prompt: tuple[int, ...], count: int, sampling: Sampling | None = None, sample: int = 0
+    ) -> list[int]:
         tokens = list(prompt)
         for _ in range(count):
             tokens.append(choose(self.logits(tokens), sampling or Sampling(), sample, len(tokens)))

@@ -23,9 +23,7 @@ def assert_nothing_is_held(driver: Driver) -> None:
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 33, 100])
 @pytest.mark.parametrize("sampling", [Sampling(), DRAW])
-def test_one_request_equals_naive_generation(
-    model: LoadedModel, naive: Naive, length: int, sampling: Sampling
-) -> None:
+def test_one_request_equals_naive_generation(model: LoadedModel, naive: Naive, length: int, sampling: Sampling) -> None:
     driver = Driver(model, chunk_tokens=20)
     expected = naive.generate(prompt(length), 20, sampling)
     assert driver.generate(prompt(length), 20, sampling=sampling) == expected

@@ -122,8 +122,8 @@ def test_a_copy_of_a_condemned_page_is_condemned() -> None:
 def test_frames_are_layer_then_head_then_k_and_v() -> None:
     p = pool()
     a, b = p.allocate(), p.allocate()
-    for i, layer in enumerate(p.layers):
-        layer[a] = torch.randn(2, 3, 16, 4) + i
+    for pages in p.layers:
+        pages[a] = torch.randn(2, 3, 16, 4)
     frame = torch.empty(2, 3, 2, 16, 4)
     p.read_frame(a, frame)
     for layer in range(2):

@@ -78,7 +78,7 @@ def test_invariant_28_one_counter_based_uniform_per_draw() -> None:
     assert len({uniform(*c) for c in [base, *others]}) == 6
     assert uniform(*base) == uniform(*base)
     numbers = torch.tensor([uniform(7, 0, p, 0) for p in range(10_000)], dtype=torch.float64)
-    assert 0 <= float(numbers.min())
+    assert float(numbers.min()) >= 0
     assert float(numbers.max()) < 1
     assert float(numbers.histc(20, 0, 1).sub(500).square().sum() / 500) < 45  # chi-square, 19 degrees, p < .001
     together = numbers[:-1] * numbers[1:]

@@ -93,7 +93,8 @@ def lifted(model: Any) -> Iterator[None]:
     def norm64(self: Any, x: Tensor) -> Tensor:
         wide = x.double()
         normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        return (self.weight.double() * normed).to(x.dtype)
+        scaled: Tensor = self.weight.double() * normed
+        return scaled.to(x.dtype)
 
     def rotary64(self: Any, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         angles = position_ids[..., None].double() * _frequencies64(self.config)
@@ -103,7 +104,8 @@ def lifted(model: Any) -> Iterator[None]:
     softmax = torch.nn.functional.softmax
 
     def softmax64(x: Tensor, dim: int = -1, dtype: Any = None) -> Tensor:
-        return softmax(x, dim=dim, dtype=torch.float64)
+        wide: Tensor = softmax(x, dim=dim, dtype=torch.float64)
+        return wide
 
     patch.setattr(norm, "forward", norm64)
     patch.setattr(rotary, "forward", rotary64)

@@ -87,7 +87,9 @@ def test_tokenizer_equals_that_of_transformers(model: LoadedModel, diary: str) -
         assert model.tokenizer.encode(text) == theirs(text, add_special_tokens=False)["input_ids"]
         assert model.tokenizer.decode(model.tokenizer.encode(text)) == text
     chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who is Lupin?"}]
-    assert model.tokenizer.encode_chat(chat) == theirs.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+    assert (
+        model.tokenizer.encode_chat(chat) == theirs.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+    )
 
 
 def test_remembered_text_cannot_end_a_turn(model: LoadedModel) -> None:
