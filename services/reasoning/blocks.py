@@ -9,12 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 BLOCK_TOKENS = 16
 KEY_BYTES = 16
 ROOT = bytes(KEY_BYTES)
 """The parent of every first block."""
 FRAME_VERSION = 1
+
+EngramRef: TypeAlias = tuple[str, str]
+"""(namespace, engram id)."""
+Lineage: TypeAlias = frozenset[EngramRef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +94,15 @@ class Span:
     """Engrams whose text begins at a token of the prompt. Everything from there on has attended to it."""
 
     first_token: int
-    engram_ids: frozenset[str]
+    engrams: Lineage
 
 
-def unlisted(namespace: str) -> str:
+def unlisted(namespace: str) -> EngramRef:
     """The lineage of a prompt whose caller did not list its engrams: any Forget in ``namespace`` drops its blocks.
 
-    Starts with NUL, which no engram id holds.
+    Its id is empty, which no engram's is.
     """
-    return f"\0unlisted\0{namespace}"
+    return namespace, ""
 
 
 def chain_key(parent: bytes, tokens: Sequence[int], identity: bytes, salt: bytes) -> bytes:
@@ -127,15 +132,15 @@ def hit_limit(tokens: int) -> int:
     return max(0, tokens - 1) // BLOCK_TOKENS
 
 
-def chain_lineage(spans: Iterable[Span], blocks: int) -> list[frozenset[str]]:
+def chain_lineage(spans: Iterable[Span], blocks: int) -> list[Lineage]:
     """The lineage of each block: of everything up to its end, since it has attended to all of it."""
     ordered = sorted(spans, key=lambda span: span.first_token)
-    lineage: list[frozenset[str]] = []
-    so_far: frozenset[str] = frozenset()
+    lineage: list[Lineage] = []
+    so_far: Lineage = frozenset()
     at = 0
     for block in range(blocks):
         while at < len(ordered) and ordered[at].first_token < (block + 1) * BLOCK_TOKENS:
-            so_far |= ordered[at].engram_ids
+            so_far |= ordered[at].engrams
             at += 1
         lineage.append(so_far)
     return lineage

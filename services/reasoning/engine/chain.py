@@ -5,23 +5,26 @@ from __future__ import annotations
 import enum
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 
-from services.reasoning.blocks import BLOCK_TOKENS, ROOT, chain_key, hit_limit
+from services.reasoning.blocks import BLOCK_TOKENS, ROOT, EngramRef, Lineage, chain_key, hit_limit
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped
 from services.reasoning.engine.sequence import Live, Sequence
-from services.reasoning.engine.store import BlockStore, StoreFailure
+from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 
 T = TypeVar("T")
 
 # Frames copied from the store at once: few enough to stay in a processor's cache on their way into the pool.
 _LOAD_FRAMES = 4
-# How often a parked request looks whether the prefill that it waits for has come further, in seconds.
-_LOOK_AGAIN_S = 0.005
+# Frames put at once.
+_PUT_FRAMES = 16
+# How often a request that waits for another engine's prefill looks whether it has come further, in seconds.
+_LOOK_AGAIN_S = 0.02
 # After a failure the store is left alone for this long, in seconds, so that its deadlines do not add up.
 _STORE_REST_S = 1.0
 
@@ -36,11 +39,11 @@ class Admission(enum.Enum):
 class _Outgoing:
     """A sealed page on its way to the store, with a reference of its own."""
 
+    live: Live
     page: int
     key: bytes
     parent: bytes
-    lineage: frozenset[str]
-    epochs: Mapping[str, int]
+    lineage: Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,26 @@ class _End:
     """Announcements to take back, once what was announced before is published."""
 
     keys: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of a batch on its way to the store."""
+
+    kept: int
+    lost: int
+    failed: bool
+
+
+Runner: TypeAlias = Callable[[Callable[[], Put]], "Future[Put]"]
+"""Runs a put, beside the loop or within it. Never two at once."""
+
+
+def inline(put: Callable[[], Put]) -> Future[Put]:
+    """The runner for tests: at once."""
+    done: Future[Put] = Future()
+    done.set_result(put())
+    return done
 
 
 class Chain:
@@ -60,28 +83,28 @@ class Chain:
         identity: bytes,
         prefill_wait_s: float,
         clock: Callable[[], float],
+        runner: Runner,
     ) -> None:
         self._pool = pool
         self._store = store
         self._identity = identity
         self._prefill_wait_s = prefill_wait_s
         self._clock = clock
+        self._runner = runner
+        self._putting: Future[Put] | None = None
         self._store_rests_until = 0.0
         self._computing: dict[bytes, Live] = {}
         self._outgoing: deque[_Outgoing | _End] = deque()
         # The newest erasure epoch heard of, for each namespace in which something was ever erased.
         self._epochs: dict[str, int] = {}
-        f = pool.frame
-        self._staging = torch.empty(
-            (_LOAD_FRAMES, f.layers, f.kv_heads, 2, BLOCK_TOKENS, f.head_dim), dtype=pool.layers[0].dtype
-        )
-        flat = self._staging.view(torch.uint8).view(_LOAD_FRAMES, -1).numpy()
-        self._frames = [memoryview(flat[i]) for i in range(_LOAD_FRAMES)]
+        self._load_frames, self._loading = _staging(pool, _LOAD_FRAMES)
+        self._put_frames, self._leaving = _staging(pool, _PUT_FRAMES)
         self.counts: Counter[str] = Counter()
 
     @property
-    def outgoing(self) -> int:
-        return len(self._outgoing)
+    def publishing(self) -> bool:
+        """Something is on its way to the store, or waits for it."""
+        return bool(self._outgoing) or self._putting is not None
 
     def admit(self, live: Live, promised: int) -> Admission:
         """Finds the longest prefix for ``live``, in the pool and then the store, and puts its pages in its sequence.
@@ -113,10 +136,15 @@ class Chain:
                 self._send(live, sequence.pages[block], sequence.keys, block)
             self._computed(live, key)
 
-    def publish(self, limit: int) -> None:
-        """Hands up to ``limit`` sealed blocks to the store."""
-        for _ in range(min(limit, len(self._outgoing))):
-            self._hand_over(self._outgoing.popleft())
+    def publish(self, limit: int) -> bool:
+        """Hands up to ``limit`` sealed blocks to the store, unless it is still busy. False: nothing was done."""
+        done = 0
+        while done < limit and self._collect() and self._outgoing:
+            blocks, live, ended = self._batch(limit - done)
+            self._putting = self._runner(lambda b=blocks, o=live, e=ended: self._put(b, o, e))  # type: ignore[misc]
+            done += len(blocks) + 1
+        self._collect()
+        return done > 0
 
     def leave(self, live: Live) -> None:
         """``live`` computes no more: whoever waits for it may go on."""
@@ -128,7 +156,12 @@ class Chain:
             self._outgoing.append(_End(live.announced))
             live.announced = []
 
-    def drop(self, lineage: Collection[str], epochs: Mapping[str, int], lives: Collection[Live]) -> Dropped:
+    def used(self, live: Live) -> None:
+        """Tells the store that the chain of ``live`` is in use, all of it."""
+        if live.prompt_keys and live.private_from is None:
+            self._ask(lambda s: s.used(live.prompt_keys), None)
+
+    def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], lives: Collection[Live]) -> Dropped:
         """See Engine.drop. ``lives``: every request that runs or waits."""
         for namespace, epoch in epochs.items():
             self._epochs[namespace] = max(epoch, self._epochs.get(namespace, 0))
@@ -145,7 +178,7 @@ class Chain:
         self.counts["dropped_keys"] += keys
         return Dropped(keys=keys, pages_wiped=wiped, pages_in_use=in_use)
 
-    def _make_private(self, live: Live, lineage: Collection[str]) -> int:
+    def _make_private(self, live: Live, lineage: Collection[EngramRef]) -> int:
         """From the first block that holds erased text on, nothing of ``live`` is found; how many pages that adds."""
         if live.all_lineage().isdisjoint(lineage):
             return 0
@@ -175,13 +208,13 @@ class Chain:
         limit = hit_limit(len(live.request.prompt))
         found = len(pages)
         if found < limit and keys[found] in self._computing:
-            return self._park(live, pages)
+            return self._park(live, pages, 0.0)  # who computes it runs in this loop
         stored = self._ask(lambda s: s.lookup(keys[:limit]), 0) if limit else 0
         loaded_before = live.loaded  # while it was parked; the pool has them now
         live.loaded += self._load(live, keys[found:stored], pages)
         rest = keys[len(pages) :]
         if len(pages) < limit and not self._may_compute(live, rest):
-            return self._park(live, pages)
+            return self._park(live, pages, _LOOK_AGAIN_S)
         live.looked_up, live.in_pool = limit, max(0, found - loaded_before)
         sequence = live.sequences[0]
         sequence.pages, sequence.computed, sequence.sealed = pages, len(pages) * BLOCK_TOKENS, len(pages)
@@ -202,11 +235,11 @@ class Chain:
         since = self._clock() if live.parked_since is None else live.parked_since
         return self._clock() - since >= self._prefill_wait_s
 
-    def _park(self, live: Live, pages: list[int]) -> Admission:
+    def _park(self, live: Live, pages: list[int], again_s: float) -> Admission:
         self._let_go(pages)
         now = self._clock()
         live.parked_since = now if live.parked_since is None else live.parked_since
-        live.look_at = now + _LOOK_AGAIN_S
+        live.look_at = now + again_s
         return Admission.PARKED
 
     def _load(self, live: Live, keys: list[bytes], pages: list[int]) -> int:
@@ -217,7 +250,7 @@ class Chain:
             got = self._fetch(batch)
             for i in range(got):
                 page = self._pool.allocate()
-                self._pool.write_frame(page, self._staging[i])
+                self._pool.write_frame(page, self._load_frames[i])
                 block = start + total + i
                 self._pool.seal(page, batch[i], _parent(live.prompt_keys, block), live.block_lineage(block))
                 pages.append(page)
@@ -227,23 +260,57 @@ class Chain:
         return total
 
     def _fetch(self, keys: list[bytes]) -> int:
-        return self._ask(lambda s: s.load(keys, self._frames[: len(keys)]), 0)
+        return self._ask(lambda s: s.load(keys, self._loading[: len(keys)]), 0)
 
-    def _hand_over(self, out: _Outgoing | _End) -> None:
-        if isinstance(out, _End):
-            self._ask(lambda s: s.end(out.keys), None)
-            return
-        self._pool.read_frame(out.page, self._staging[0])
-        self._pool.release(out.page)
-        kept = self._ask(lambda s: s.put(out.key, out.parent, self._frames[0], out.lineage, out.epochs), False)
-        self.counts["published" if kept else "not_published"] += 1
+    def _batch(self, limit: int) -> tuple[list[Block], Live | None, list[bytes]]:
+        """The next blocks of one request, copied out of the pool, and announcements that end with them."""
+        blocks: list[Block] = []
+        live: Live | None = None
+        while self._outgoing and len(blocks) < min(limit, _PUT_FRAMES):
+            out = self._outgoing[0]
+            if isinstance(out, _End):
+                self._outgoing.popleft()
+                return blocks, live, out.keys
+            if live is not None and out.live is not live:
+                break
+            self._outgoing.popleft()
+            live = out.live
+            self._pool.read_frame(out.page, self._put_frames[len(blocks)])
+            self._pool.release(out.page)
+            blocks.append(Block(out.key, out.parent, self._leaving[len(blocks)], out.lineage))
+        return blocks, live, []
+
+    def _put(self, blocks: list[Block], live: Live | None, ended: list[bytes]) -> Put:
+        """May run beside the loop: touches nothing but the store."""
+        if self._store is None or self._clock() < self._store_rests_until:
+            return Put(0, len(blocks), failed=False)
+        kept = 0
+        try:
+            if live is not None:
+                kept = self._store.put(blocks, live.request.scope.namespace, live.epochs)
+            if ended:
+                self._store.end(ended)
+        except StoreFailure:
+            return Put(kept, len(blocks) - kept, failed=True)
+        return Put(kept, len(blocks) - kept, failed=False)
+
+    def _collect(self) -> bool:
+        """Notes what became of the last put. False: it is still under way."""
+        if self._putting is not None:
+            if not self._putting.done():
+                return False
+            put, self._putting = self._putting.result(), None
+            self.counts["published"] += put.kept
+            self.counts["not_published"] += put.lost
+            if put.failed:
+                self._rest()
+        return True
 
     def _send(self, live: Live, page: int, keys: list[bytes], block: int) -> None:
         if self._store is None:
             return
         self._pool.share(page)
-        out = _Outgoing(page, keys[block], _parent(keys, block), live.block_lineage(block), live.epochs)
-        self._outgoing.append(out)
+        self._outgoing.append(_Outgoing(live, page, keys[block], _parent(keys, block), live.block_lineage(block)))
 
     def _computed(self, live: Live, key: bytes) -> None:
         if key in live.computing:
@@ -261,10 +328,22 @@ class Chain:
         try:
             return call(self._store)
         except StoreFailure:
-            self.counts["store_failures"] += 1
-            self._store_rests_until = self._clock() + _STORE_REST_S
+            self._rest()
             return otherwise
+
+    def _rest(self) -> None:
+        self.counts["store_failures"] += 1
+        self._store_rests_until = self._clock() + _STORE_REST_S
 
 
 def _parent(keys: list[bytes], block: int) -> bytes:
     return keys[block - 1] if block else ROOT
+
+
+def _staging(pool: PagePool, count: int) -> tuple[torch.Tensor, list[memoryview]]:
+    """Room for ``count`` frames outside the pool, as tensors and as bytes."""
+    f = pool.frame
+    shape = (count, f.layers, f.kv_heads, 2, BLOCK_TOKENS, f.head_dim)
+    frames = torch.zeros(shape, dtype=pool.layers[0].dtype)
+    flat = frames.view(torch.uint8).view(count, -1).numpy()
+    return frames, [memoryview(flat[i]) for i in range(count)]

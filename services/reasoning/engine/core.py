@@ -11,9 +11,9 @@ from torch import Tensor
 
 from kernels.layout import Backend
 from services.common.models import ModelError
-from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, Frame, Identity
+from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Frame, Identity
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
-from services.reasoning.engine.chain import Chain
+from services.reasoning.engine.chain import Chain, Runner, inline
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped, EngineStats, Finished, FinishReason, Refused, Request, Token
 from services.reasoning.engine.sampler import BadLogits, choose
@@ -53,8 +53,11 @@ class EngineCore:
         settings: EngineSettings,
         store: BlockStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        runner: Runner = inline,
     ) -> None:
-        """ModelError when model, settings and processor do not fit together."""
+        """``runner`` runs the store's puts, beside the loop or within it. ModelError when model, settings and
+        processor do not fit together.
+        """
         transformer = model.transformer
         config = transformer.config
         check_backend(settings.attention, transformer.device, transformer.dtype)
@@ -70,7 +73,7 @@ class EngineCore:
         frame = Frame(config.layers, config.kv_heads, config.head_dim, transformer.dtype.itemsize)
         self._pool = PagePool(frame, settings.pool_pages, transformer.dtype, transformer.device)
         self._identity = identity_of(model).digest()
-        self._chain = Chain(self._pool, store, self._identity, settings.prefill_wait_s, clock)
+        self._chain = Chain(self._pool, store, self._identity, settings.prefill_wait_s, clock, runner)
         self._scheduler = Scheduler(settings)
         columns = pages_for(settings.max_context)
         self._tables = torch.zeros((settings.max_running, columns), dtype=torch.int32)
@@ -92,7 +95,7 @@ class EngineCore:
 
     @property
     def idle(self) -> bool:
-        return not self._lives and not self._chain.outgoing
+        return not self._lives and not self._chain.publishing
 
     def check(self, request: Request) -> None:
         """Refused when this request could never be served. Reads settings only: any thread may call it."""
@@ -143,7 +146,7 @@ class EngineCore:
         for live in list(self._lives.values()):
             self._end(live, "failed", detail)
 
-    def drop(self, lineage: Collection[str], epochs: Mapping[str, int]) -> Dropped:
+    def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int]) -> Dropped:
         return self._chain.drop(lineage, epochs, self._scheduler.lives())
 
     def step(self) -> bool:
@@ -155,9 +158,8 @@ class EngineCore:
         works = self._scheduler.pick()
         if works:
             self._compute(works)
-        publishing = self._chain.outgoing > 0
-        self._chain.publish(self._settings.publish_per_step)
-        return bool(works) or publishing
+        published = self._chain.publish(self._settings.publish_per_step)
+        return bool(works) or published
 
     def sleep_s(self) -> float:
         """How long nothing happens by itself, after a step that found nothing to do."""
@@ -273,6 +275,7 @@ class EngineCore:
         first = sequence.computed == len(live.request.prompt)
         if first:
             self._chain.leave(live)
+            self._chain.used(live)
             live.first_token = self._clock()
             self._count_prompt(live, sequence)
             for sample in range(1, live.request.samples):

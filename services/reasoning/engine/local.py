@@ -7,8 +7,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from services.reasoning.blocks import EngramRef
+from services.reasoning.engine.chain import Put
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.engine.port import Dropped, EngineDown, EngineStats, Refused, Request
 from services.reasoning.engine.settings import EngineSettings
@@ -27,8 +29,10 @@ class LocalEngine:
     def __init__(self, model: LoadedModel, settings: EngineSettings, store: BlockStore | None = None) -> None:
         """ModelError when model, settings and processor do not fit together."""
         self._settings = settings
-        self._core = EngineCore(model, settings, store)
         self._wake = threading.Condition()
+        # One thread, one batch at a time: a store that is slow to take blocks slows no stream.
+        self._publisher = ThreadPoolExecutor(1, thread_name_prefix="engine-publish")
+        self._core = EngineCore(model, settings, store, runner=self._beside)
         # At most max_waiting submits and the drops that somebody waits for; cancels of live requests only.
         self._commands: deque[Callable[[], None]] = deque()
         self._cancels: set[str] = set()
@@ -49,6 +53,7 @@ class LocalEngine:
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
+        self._publisher.shutdown(cancel_futures=True)
 
     def check_health(self) -> None:
         """EngineDown when the loop has died."""
@@ -81,7 +86,7 @@ class LocalEngine:
                 self._cancels.add(request_id)
                 self._wake.notify()
 
-    def drop(self, lineage: Collection[str], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
+    def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
         done: Future[Dropped] = Future()
         with self._wake:
             if self._down:
@@ -98,6 +103,11 @@ class LocalEngine:
         self._core.submit(request, stream)
         with self._wake:
             self._submitting.discard(request.id)
+
+    def _beside(self, put: Callable[[], Put]) -> Future[Put]:
+        future = self._publisher.submit(put)
+        future.add_done_callback(lambda _: self._notify())
+        return future
 
     def _notify(self) -> None:
         with self._wake:

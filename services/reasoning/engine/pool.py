@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from services.reasoning.blocks import BLOCK_TOKENS, Frame
+from services.reasoning.blocks import BLOCK_TOKENS, EngramRef, Frame, Lineage
 
 
 class PoolExhausted(Exception):
@@ -24,7 +24,7 @@ class PoolExhausted(Exception):
 class _Seal:
     key: bytes
     parent: bytes
-    lineage: frozenset[str]
+    lineage: Lineage
 
 
 class PagePool:
@@ -40,7 +40,7 @@ class PagePool:
         self._references = [0] * pages
         self._seals: dict[int, _Seal] = {}
         self._page_of: dict[bytes, int] = {}
-        self._by_lineage: dict[str, set[int]] = {}
+        self._by_lineage: dict[EngramRef, set[int]] = {}
         # Pages to wipe when their last reference goes: their text was erased while they were in use.
         self._condemned: set[int] = set()
         self._free = list(range(pages - 1, -1, -1))
@@ -124,7 +124,7 @@ class PagePool:
     def holds(self, key: bytes) -> bool:
         return key in self._page_of
 
-    def seal(self, page: int, key: bytes, parent: bytes, lineage: frozenset[str]) -> bool:
+    def seal(self, page: int, key: bytes, parent: bytes, lineage: Lineage) -> bool:
         """Makes a full page findable. First wins: False when another page is sealed under ``key`` already."""
         if key in self._page_of or page in self._condemned:
             return False
@@ -134,7 +134,7 @@ class PagePool:
             self._by_lineage.setdefault(engram, set()).add(page)
         return True
 
-    def drop(self, lineage: Collection[str]) -> tuple[int, int, int]:
+    def drop(self, lineage: Collection[EngramRef]) -> tuple[int, int, int]:
         """Unseals every page whose lineage names one of ``lineage``; wipes it now, or when its last reference goes.
 
         Returns (keys no longer addressable, pages wiped, pages still in use).

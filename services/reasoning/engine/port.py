@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from services.reasoning.blocks import Scope, Span
+from services.reasoning.blocks import EngramRef, Scope, Span
 
 FinishReason = Literal["stop", "length", "cancelled", "deadline", "failed"]
 
@@ -165,7 +165,7 @@ class Engine(Protocol):
         """Ends a request; its pages are free within one step. Unknown and finished ids are ignored."""
         ...
 
-    def drop(self, lineage: Collection[str], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
+    def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
         """Makes every chain whose lineage names one of ``lineage`` not addressable and wipes its bytes.
 
         ``epochs``: the namespaces' erasure epochs from now on; a request with an older one is computed, but finds

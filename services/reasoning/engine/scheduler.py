@@ -88,7 +88,7 @@ class Scheduler:
         self._slots.append(slot)
 
     def next_look(self) -> float | None:
-        """When a parked request looks again; None when none is parked."""
+        """When a request that waits for another engine looks again; None when none does."""
         return min((live.look_at for live in self.waiting if live.parked_since is not None), default=None)
 
     def _start(self, live: Live, now: float) -> None:

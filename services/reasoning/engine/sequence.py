@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.reasoning.blocks import BLOCK_TOKENS, chain_keys, chain_lineage
+from services.reasoning.blocks import BLOCK_TOKENS, Lineage, chain_keys, chain_lineage
 from services.reasoning.engine.attention import pages_for
 from services.reasoning.engine.port import Request, Usage
 from services.reasoning.engine.stream import TokenStream
@@ -57,12 +57,12 @@ class Live:
         self.first_token = 0.0
         self.looked_up = self.in_pool = self.loaded = 0
 
-    def block_lineage(self, block: int) -> frozenset[str]:
+    def block_lineage(self, block: int) -> Lineage:
         """Of prompt blocks their own; what is generated has attended to everything."""
         return self.lineage[min(block, len(self.lineage) - 1)]
 
-    def all_lineage(self) -> frozenset[str]:
-        return frozenset().union(*(span.engram_ids for span in self.request.spans))
+    def all_lineage(self) -> Lineage:
+        return frozenset().union(*(span.engrams for span in self.request.spans))
 
     def pages_needed(self) -> int:
         """Pages of all samples together: full prompt pages once, the rest for each (the last token is never stored)."""

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from services.reasoning.blocks import EngramRef, Lineage
 
 
 class StoreFailure(Exception):
     """The store did not answer, not in time, or not soundly. To the engine: a miss, counted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block to be kept. ``frame`` is the caller's again once ``put`` returns."""
+
+    key: bytes
+    parent: bytes
+    frame: memoryview
+    lineage: Lineage
+
+
 class BlockStore(Protocol):
     """Every call keeps a deadline of its own and raises nothing but StoreFailure.
 
     A frame is the stored form of a block: ``[layer][kv_head][K, V][16][head_dim]``, ``blocks.Frame.nbytes`` bytes.
+    ``lookup``, ``load``, ``begin`` and ``used`` are called between steps, so they should take milliseconds at most;
+    ``put`` and ``end`` may be called from a thread of their own, one at a time.
     """
 
     def lookup(self, keys: Sequence[bytes]) -> int:
@@ -28,27 +43,28 @@ class BlockStore(Protocol):
         """
         ...
 
-    def put(
-        self,
-        key: bytes,
-        parent: bytes,
-        frame: memoryview,
-        lineage: Collection[str],
-        epochs: Mapping[str, int],
-    ) -> bool:
-        """Keeps a block. First put wins. False: not kept (there already, no room, or ``epochs`` are out of date)."""
+    def put(self, blocks: Sequence[Block], namespace: str, epochs: Mapping[str, int]) -> int:
+        """Keeps blocks of one chain, in its order; how many. First put wins.
+
+        ``namespace``: acted for. Blocks are not kept when they are there already, when there is no room, or when one
+        of ``epochs`` is out of date.
+        """
         ...
 
     def begin(self, keys: Sequence[bytes]) -> bool:
         """Announces that the caller computes ``keys``, for a time that the store bounds.
 
-        False when somebody else has announced the first of them: wait and look up again. True otherwise, and then
+        False when somebody else has announced the first of them, or it has just come: look up again. True otherwise;
         those that nobody has announced are the caller's.
         """
         ...
 
     def end(self, keys: Sequence[bytes]) -> None:
         """Takes back the caller's announcements: put, or given up. Others than the caller's are left alone."""
+        ...
+
+    def used(self, keys: Sequence[bytes]) -> None:
+        """A whole chain was used just now, so that its end is evicted before its beginning. A hint."""
         ...
 
 
@@ -60,7 +76,7 @@ class MemoryStore:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._frames: dict[bytes, bytes] = {}
-        self._lineage: dict[bytes, frozenset[str]] = {}
+        self._lineage: dict[bytes, Lineage] = {}
         self._computing: dict[bytes, object] = {}
         self._epochs: dict[str, int] = {}
 
@@ -68,7 +84,7 @@ class MemoryStore:
         """The store as one engine sees it; ``owner`` tells its announcements from others'."""
         return _MemoryClient(self, owner)
 
-    def drop(self, lineage: Collection[str], epochs: Mapping[str, int]) -> int:
+    def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int]) -> int:
         """Forgets every block whose lineage names one of ``lineage``; how many."""
         with self._lock:
             for namespace, epoch in epochs.items():
@@ -100,17 +116,20 @@ class _MemoryClient:
                 frame[:] = found
             return len(keys)
 
-    def put(
-        self, key: bytes, parent: bytes, frame: memoryview, lineage: Collection[str], epochs: Mapping[str, int]
-    ) -> bool:
+    def put(self, blocks: Sequence[Block], namespace: str, epochs: Mapping[str, int]) -> int:
         with self._s._lock:
-            if key in self._s._frames or len(self._s._frames) >= self._s._capacity:
-                return False
-            if any(epoch < self._s._epochs.get(namespace, 0) for namespace, epoch in epochs.items()):
-                return False
-            self._s._frames[key] = bytes(frame)
-            self._s._lineage[key] = frozenset(lineage)
-            return True
+            if any(epoch < self._s._epochs.get(name, 0) for name, epoch in epochs.items()):
+                return 0
+            kept = 0
+            for block in blocks:
+                if block.key not in self._s._frames and len(self._s._frames) < self._s._capacity:
+                    self._s._frames[block.key] = bytes(block.frame)
+                    self._s._lineage[block.key] = block.lineage
+                    kept += 1
+            return kept
+
+    def used(self, keys: Sequence[bytes]) -> None:
+        """Nothing is ever evicted."""
 
     def begin(self, keys: Sequence[bytes]) -> bool:
         with self._s._lock:

@@ -109,11 +109,7 @@ def check_dtype(dtype: torch.dtype, device: torch.device) -> None:
     """ModelError when the processor has no arithmetic of its own for ``dtype``, so that it would crawl."""
     if dtype != torch.bfloat16:
         return
-    if device.type == "cpu":
-        able = _cpu_has_bfloat16()
-    else:
-        able = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    if not able:
+    if not (_cpu_has_bfloat16() if device.type == "cpu" else torch.cuda.is_bf16_supported()):
         raise ModelError(f"The processor behind {device} has no bfloat16. Set dtype to float32.")
 
 

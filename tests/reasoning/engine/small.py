@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Driver:
         **changes: Any,
     ) -> None:
         self.settings = settings(**changes)
-        self.core = EngineCore(model, self.settings, store, **({"clock": clock} if clock else {}))
+        self.core = EngineCore(model, self.settings, store, clock or time.monotonic)
         self._streams: dict[str, TokenStream] = {}
         self._ids = 0
 

@@ -15,6 +15,8 @@ from services.reasoning.models.load import LoadedModel
 from tests.reasoning.engine.conftest import Naive
 from tests.reasoning.engine.small import prompt, settings
 
+E = ("ns", "e")
+
 
 @pytest.fixture
 def engine(model: LoadedModel) -> Iterator[LocalEngine]:
@@ -67,9 +69,9 @@ def test_invariant_27_a_cancel_right_after_submit_is_not_lost(engine: LocalEngin
 
 
 def test_drop_through_the_port(engine: LocalEngine) -> None:
-    list(engine.submit(request("a", spans=(Span(0, frozenset({"e"})),))))
-    assert engine.drop(["e"], {"ns": 1}, timeout_s=10).keys == 3
-    assert engine.drop(["e"], {"ns": 1}, timeout_s=10).keys == 0
+    list(engine.submit(request("a", spans=(Span(0, frozenset({E})),))))
+    assert engine.drop([E], {"ns": 1}, timeout_s=10).keys == 3
+    assert engine.drop([E], {"ns": 1}, timeout_s=10).keys == 0
 
 
 def test_the_port_refuses_when_full_and_when_an_id_is_in_use(model: LoadedModel) -> None:
@@ -105,7 +107,7 @@ def test_when_the_loop_dies_every_stream_ends_and_calls_are_told(
     with pytest.raises(EngineDown):
         engine.submit(request("b"))
     with pytest.raises(EngineDown):
-        engine.drop(["e"], {}, timeout_s=1)
+        engine.drop([E], {}, timeout_s=1)
 
 
 def test_close_ends_what_runs(model: LoadedModel) -> None:

@@ -8,6 +8,8 @@ import torch
 from services.reasoning.blocks import Frame
 from services.reasoning.engine.pool import PagePool, PoolExhausted
 
+E, F = ("ns", "e"), ("ns", "f")
+
 
 def pool(pages: int = 4) -> PagePool:
     return PagePool(Frame(2, 3, 4, 4), pages, torch.float32, torch.device("cpu"))
@@ -92,19 +94,19 @@ def test_first_seal_wins() -> None:
 def test_drop_wipes_what_is_cached_now_and_what_is_used_when_it_is_released() -> None:
     p = pool()
     cached, used, other = p.allocate(), p.allocate(), p.allocate()
-    for page, key, lineage in [(cached, b"c", {"e"}), (used, b"u", {"e", "f"}), (other, b"o", {"f"})]:
+    for page, key, lineage in [(cached, b"c", {E}), (used, b"u", {E, F}), (other, b"o", {F})]:
         fill(p, page, 5.0)
         p.seal(page, key, b"", frozenset(lineage))
     p.release(cached)
-    assert p.drop(["e"]) == (2, 1, 1)
+    assert p.drop([E]) == (2, 1, 1)
     assert [p.holds(key) for key in (b"c", b"u", b"o")] == [False, False, True]
     assert float(p.layers[0][cached].max()) == 0.0
     assert float(p.layers[0][used].max()) == 5.0
     assert not p.seal(used, b"u", b"", frozenset())
     p.release(used)
     assert float(p.layers[1][used].max()) == 0.0
-    assert p.drop(["e"]) == (0, 0, 0)
-    assert p.drop(["f"]) == (1, 0, 1)
+    assert p.drop([E]) == (0, 0, 0)
+    assert p.drop([F]) == (1, 0, 1)
 
 
 def test_a_copy_of_a_condemned_page_is_condemned() -> None:

@@ -94,7 +94,7 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 def test_a_dtype_that_the_processor_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make("llama", tmp_path)
     monkeypatch.setattr(transformer, "_cpu_has_bfloat16", lambda: False)
-    with pytest.raises(ModelError, match="has no bfloat16. Set dtype to float32"):
+    with pytest.raises(ModelError, match=r"has no bfloat16\. Set dtype to float32"):
         load_directory(folder, dtype="bfloat16")
     with pytest.raises(ModelError, match="'int8' is not one of float32, bfloat16"):
         load_directory(folder, dtype="int8")
@@ -102,15 +102,15 @@ def test_a_dtype_that_the_processor_lacks(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no GPU behind cuda. Set device to cpu"):
+    with pytest.raises(ModelError, match=r"no GPU behind cuda\. Set device to cpu"):
         load_directory(make("llama", tmp_path), dtype="float32", device="cuda")
 
 
 def test_an_engine_that_does_not_fit_its_model(tmp_path: Path) -> None:
     model = load_directory(make("llama", tmp_path), dtype="float32")
-    with pytest.raises(ModelError, match="context is 512 tokens. Lower the setting"):
+    with pytest.raises(ModelError, match=r"context is 512 tokens\. Lower the setting"):
         EngineCore(model, settings(max_context=513))
-    with pytest.raises(ModelError, match="triton needs a GPU, the model is on the CPU. Set attention to torch"):
+    with pytest.raises(ModelError, match=r"triton needs a GPU, the model is on the CPU\. Set attention to torch"):
         EngineCore(model, settings(attention="triton"))
 
 
@@ -172,9 +172,7 @@ def write_gguf(folder: Path, path: Path, **extra: object) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_gguf_weights_are_unpermuted_to_those_of_the_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gguf_weights_are_unpermuted_to_those_of_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make("llama", tmp_path / "hf")
     digest = write_gguf(folder, tmp_path / "m.gguf")
     model = load_gguf(tmp_path / "m.gguf", digest, dtype="float64").transformer
