@@ -11,6 +11,7 @@ from services.common.models import ModelError, locate, verify
 from services.reasoning.models import config as hf_config
 from services.reasoning.models import tokenizer as tokenizers
 from services.reasoning.models.gguf_file import GgufFile
+from services.reasoning.models.settings import ModelSettings
 from services.reasoning.models.sources import SafetensorsDirectory
 from services.reasoning.models.tokenizer import ChatTokenizer
 from services.reasoning.models.transformer import Transformer, build, check_dtype
@@ -26,6 +27,16 @@ class LoadedModel:
     tokenizer: ChatTokenizer
 
 
+def load_model(settings: ModelSettings) -> LoadedModel:
+    """The model that ``settings`` name; they must name one. ModelError for whatever keeps it from running."""
+    how = {"dtype": settings.dtype, "device": settings.device}
+    if settings.package:
+        return load_packaged(settings.package, settings.file, settings.sha256, **how)
+    if settings.gguf:
+        return load_gguf(Path(settings.gguf), settings.sha256, **how)
+    return load_directory(Path(settings.directory), **how)
+
+
 def load_packaged(package: str, file: str, sha256: str, *, dtype: str, device: str = "cpu") -> LoadedModel:
     """The GGUF ``file`` of an installed package, trusted by its digest. 2 s for SmolLM2-135M. ModelError."""
     return load_gguf(locate(package) / file, sha256, dtype=dtype, device=device)
@@ -34,7 +45,7 @@ def load_packaged(package: str, file: str, sha256: str, *, dtype: str, device: s
 def load_gguf(path: Path, sha256: str, *, dtype: str, device: str = "cpu") -> LoadedModel:
     """A GGUF file whose SHA-256 must be ``sha256``. ModelError for a wrong digest, file or dtype."""
     chosen, where = _where(dtype, device)
-    opened = GgufFile(verify(path, sha256, "reasoning.model_sha256"))
+    opened = GgufFile(verify(path, sha256, "reasoning.model.sha256"))
     transformer = build(opened.config(), opened, chosen, where)
     return LoadedModel(path.stem, transformer, tokenizers.from_gguf(opened))
 

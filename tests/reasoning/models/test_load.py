@@ -10,12 +10,14 @@ from pathlib import Path
 import gguf
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from services.common.models import ModelError
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.models import gguf_file, transformer
-from services.reasoning.models.load import load_directory, load_gguf
+from services.reasoning.models.load import load_directory, load_gguf, load_model
+from services.reasoning.models.settings import ModelSettings
 from tests.reasoning.engine.small import settings
 from tests.reasoning.models.reference import make, reference_logits
 from tests.reasoning.paged import paged_logits
@@ -190,6 +192,29 @@ def test_a_gguf_file_with_a_tensor_we_do_not_know_is_refused(tmp_path: Path) -> 
     digest = write_gguf(folder, tmp_path / "m.gguf", **{"rope_freqs.weight": 1.0})
     with pytest.raises(ModelError, match=r"rope_freqs\.weight is not one this loader knows"):
         load_gguf(tmp_path / "m.gguf", digest, dtype="float32")
+
+
+def test_settings_choose_the_loader(tmp_path: Path) -> None:
+    folder = make("llama", tmp_path / "hf")
+    digest = write_gguf(folder, tmp_path / "m.gguf")
+    by_directory = load_model(ModelSettings(directory=str(folder), dtype="float32"))
+    by_file = load_model(ModelSettings(gguf=str(tmp_path / "m.gguf"), sha256=digest, dtype="float32"))
+    assert by_directory.transformer.digest == by_file.transformer.digest
+    assert not ModelSettings(dtype="float32").configured
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"gguf": "a", "directory": "b"}, "not several"),
+        ({"package": "a", "sha256": "0" * 64}, "package needs file"),
+        ({"gguf": "a"}, "trusted by its digest only"),
+        ({"gguf": "a", "sha256": "00"}, "should match pattern"),
+    ],
+)
+def test_settings_that_name_no_one_model_are_refused(fields: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelSettings(dtype="float32", **fields)
 
 
 def test_what_is_no_gguf_file(tmp_path: Path) -> None:

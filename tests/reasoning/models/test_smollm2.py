@@ -113,5 +113,5 @@ def test_streamed_text_is_the_whole_text_and_never_half_a_character(model: Loade
 
 
 def test_a_wrong_digest_stops_the_load() -> None:
-    with pytest.raises(ModelError, match=r"reasoning\.model_sha256.*expected sha256 0{64}.*Install the package again"):
+    with pytest.raises(ModelError, match=r"reasoning\.model\.sha256.*expected sha256 0{64}.*Install the package again"):
         load_packaged(PACKAGE, FILE, "0" * 64, dtype="float32")
