@@ -1,0 +1,102 @@
+"""One node's store, from files to port: takes the arena, listens, beats, and tells clients where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import time
+
+from services.common.auth import grant_signer
+from services.common.config import CommonConfig
+from services.common.seal import MasterKey
+from services.kvstore.arena import Arena, Paths
+from services.kvstore.config import KvstoreConfig
+from services.kvstore.credentials import node_signer
+from services.kvstore.endpoint import Endpoint
+from services.kvstore.erasures import Erasures
+from services.kvstore.errors import StartError
+from services.kvstore.server import ControlPort
+from services.kvstore.servicer import KvstoreServicer
+from services.kvstore.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """Owns the arena from ``start`` to ``stop``. One event loop."""
+
+    def __init__(self, common: CommonConfig, config: KvstoreConfig) -> None:
+        self._common = common
+        self._config = config
+        self._arena: Arena | None = None
+        self._store: Store | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """StartError names the setting that cannot be used; nothing is left behind then."""
+        config, common = self._config, self._common
+        paths = Paths.of(config.arena_dir, common.data_dir)
+        self._arena = Arena(
+            paths,
+            payload_bytes=config.arena_bytes,
+            min_block_bytes=config.min_block_bytes,
+            staging_bytes=config.staging_bytes,
+            owner_timeout_s=config.owner_timeout_s,
+        )
+        try:
+            self._erasures = Erasures(common.data_dir / "kvstore" / "erasures.db", config.erased_ids)
+            self._store = store = Store(config, self._arena, self._erasures, time.monotonic)
+            master = MasterKey.load_or_create(common.master_key_path)
+            self._port = ControlPort(KvstoreServicer(store, config), node_signer(master), grant_signer(master), config)
+            await self._port.start()
+        except (OSError, sqlite3.Error) as error:
+            self._give_back()
+            raise StartError(
+                f"common.data_dir: {common.data_dir} cannot hold what the KV store keeps ({error}). Name a folder "
+                "that this user can write."
+            ) from error
+        except StartError:
+            self._give_back()
+            raise
+        self._ticking = asyncio.create_task(self._tick(store))
+        header = self._arena.header
+        self._endpoint = Endpoint(
+            f"{config.host}:{self._port.port}",
+            str(paths.arena),
+            str(paths.staging),
+            header.arena_id.hex(),
+            header.owner_epoch,
+            os.getpid(),
+        )
+        self._endpoint.write(common.data_dir)
+        _log.info("listening", extra={"port": self._port.port})
+
+    def require_alive(self) -> None:
+        """RuntimeError when a part has died."""
+        if self._ticking is None or self._ticking.done():
+            raise RuntimeError("the KV store has stopped")
+
+    async def stop(self) -> None:
+        """Readers miss at once; calls in flight get a moment; the memory goes back."""
+        if self._ticking is None:
+            return
+        self._endpoint.remove(self._common.data_dir)
+        self._ticking.cancel()
+        await self._port.stop()
+        self._give_back()
+        self._erasures.close()
+        self._ticking = None
+
+    def _give_back(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        if self._arena is not None:
+            self._arena.close()
+        self._store = self._arena = None
+
+    async def _tick(self, store: Store) -> None:
+        while True:
+            store.tick()
+            await asyncio.sleep(self._config.heartbeat_s)
