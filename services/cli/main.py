@@ -91,19 +91,16 @@ def up(config: Path | None) -> None:
     from services.common.config import ConfigError, load
 
     try:
-        settings = load(config)
-        service.start(settings, lambda step: click.echo(f"  {step} ..."))
+        with service.stopping():
+            settings = load(config)
+            service.start(settings, lambda step: click.echo(f"  {step} ..."))
+            click.echo(render.how_to_call(settings))
+            service.wait_for_signal()
+            click.echo("  stopping ...")
+        click.echo("stopped.")
     except (ConfigError, service.StartError) as error:
-        service.stop()
         click.echo(f"mneme: cannot start: {error}", err=True)
         sys.exit(2)
-    click.echo(render.how_to_call(settings))
-    try:
-        service.wait_for_signal()
-    finally:
-        click.echo("  stopping ...")
-        service.stop()
-        click.echo("stopped.")
 
 
 @main.command()
@@ -226,7 +223,7 @@ def ask(get_client: Callable[[], Client], namespace: str, question: str) -> None
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def forget(
-    get_client: Callable[[], Client], namespace: str, dry_run: bool, key: str | None, yes: bool, **by: Any
+    get_client: Callable[[], Client], /, namespace: str, dry_run: bool, key: str | None, yes: bool, **by: Any
 ) -> None:
     """Erase for good, everywhere. Try --dry-run first.
 

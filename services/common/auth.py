@@ -19,6 +19,7 @@ from services.common.seal import MasterKey
 
 _ALGORITHM = "HS256"
 GRANT_TTL_S = 300
+MAX_TOKEN_TTL_S = 31_536_000
 
 
 class Right(StrEnum):
@@ -74,7 +75,9 @@ class Signer:
     def issue(
         self, principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float
     ) -> tuple[str, Caller]:
-        """A new token with a random id, and what it says."""
+        """A new token with a random id, and what it says; revocations rely on the bound of ``ttl_s``."""
+        if ttl_s > MAX_TOKEN_TTL_S:
+            raise ValueError(f"a token lives at most {MAX_TOKEN_TTL_S} seconds")
         caller = Caller(principal, prefixes, rights, secrets.token_hex(8), time.time() + ttl_s)
         return self.sign(caller), caller
 

@@ -64,6 +64,7 @@ class Embedder:
         cls,
         *,
         threads: int = 1,
+        remembered: int = 2048,
         package: str = PACKAGE,
         sha256: str = WEIGHTS_SHA256,
         setting: str = "services.common.embed.WEIGHTS_SHA256",
@@ -74,7 +75,7 @@ class Embedder:
         """
         directory = models.locate(package) / "model"
         models.verify(directory / "model.safetensors", sha256, setting)
-        return cls(directory, threads=threads)
+        return cls(directory, threads=threads, remembered=remembered)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of ``texts``: float32 [n, 384], read-only. An empty text has one too."""

@@ -95,6 +95,11 @@ class Application:
             return response.SerializeToString()
 
     async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
+        """An empty message at once, then the responses.
+
+        The first message tells the gateway that a replica has the call: Serve may lose a cancel that comes sooner.
+        """
+        yield b""
         async with self._around(method, Kind.STREAM, context) as (handler, call):
             async for response in handler.function(_decode(handler, request), call):
                 yield response.SerializeToString()

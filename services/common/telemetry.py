@@ -47,6 +47,8 @@ LOG_FIELDS = [
     "port",
     "error",
     "trace_id",
+    "token_id",
+    "by_token_id",
 ]
 TRACE_FILE_BYTES = 32 * 1024 * 1024
 LOG_FILE_BYTES = 16 * 1024 * 1024

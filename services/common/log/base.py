@@ -52,6 +52,18 @@ class Message:
     partition: int | None = None  # None: partition_of(partition_key or key)
     partition_key: bytes | None = None  # e.g. the namespace, where the key is longer than that
 
+    @property
+    def size_bytes(self) -> int:
+        """What counts against ``TopicSpec.max_message_bytes``: key, value and headers."""
+        headers = sum(len(name.encode()) + len(value) for name, value in self.headers.items())
+        return len(self.key) + len(self.value or b"") + headers
+
+    def partition_in(self, partitions: int) -> int:
+        """The partition it goes to in a topic with that many."""
+        if self.partition is not None:
+            return self.partition
+        return partition_of(self.key if self.partition_key is None else self.partition_key, partitions)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -82,7 +94,15 @@ class LogError(Exception):
 
 
 class LogUnavailable(LogError):
-    """The disk is full, the broker is away, the deadline passed. Nothing of the call was appended."""
+    """The disk is full, the broker is away, the deadline passed. Nothing of the call was appended.
+
+    ``in_doubt``: the broker fell silent while it was committing, so all of the call took effect or nothing did,
+    and only reading tells. Where offsets were committed with it, the committed offsets tell.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
 
 
 class Fenced(LogError):
@@ -137,7 +157,10 @@ class Consumer(Protocol):
         ...
 
     def lag(self) -> int:
-        """Records between the committed offsets and the ends of the assigned partitions."""
+        """Offsets between the committed ones and the ends of the assigned partitions; 0 when all was consumed.
+
+        At least the number of records: offsets may have gaps (compaction, Kafka's transaction markers).
+        """
         ...
 
     def close(self) -> None: ...
@@ -155,9 +178,13 @@ class Log(Protocol):
         ...
 
     def transaction(
-        self, consumer: Consumer | None = None, name: str = "default", timeout_s: float = 10.0
+        self, consumer: Consumer | None = None, name: str | None = None, timeout_s: float = 10.0
     ) -> AbstractContextManager[Transaction]:
-        """``with log.transaction(consumer) as tx``. A second holder of ``name`` fences the first (Kafka)."""
+        """``with log.transaction(consumer) as tx``. Fenced, LogUnavailable when the block ends.
+
+        When the block fails, the consumer goes back to its committed offsets. A second holder of ``name`` fences
+        the first (Kafka); without a name nobody else can hold it, and the consumer's membership alone fences.
+        """
         ...
 
     def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> Consumer: ...
@@ -169,15 +196,18 @@ class Log(Protocol):
     def partitions(self, topic: str) -> int: ...
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """One past the newest committed record."""
+        """One past the newest committed record that is still there: what a reader that has read all waits at."""
         ...
 
     def trim(self, topic: str, partition: int, before: int) -> None:
-        """Drop records below ``before`` for good. Not for KEEP topics."""
+        """Drop records below ``before`` for good. EXPIRE topics only: brokers refuse it for the others."""
         ...
 
     def compact(self, topic: str) -> None:
-        """Force compaction of a COMPACT topic; returns when superseded values cannot be read any more."""
+        """Force compaction of a COMPACT topic; returns when superseded values cannot be read any more.
+
+        A deletion (a None value) itself stays readable for a day, so that readers who were away learn of it.
+        """
         ...
 
     def scrub(self) -> float:
