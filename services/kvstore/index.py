@@ -1,42 +1,48 @@
 """The shared index: an open hash table of buckets, found without asking anybody.
 
 A key lies in one of two buckets of eight, chosen by its own bits, and never moves; so a reader looks at sixteen
-places and is done, and a removed key leaves no tombstone. Readers look up whole chains at once.
+places and is done, and a removed key leaves no tombstone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+import mmap
+import struct
 
 from services.kvstore import layout
 from services.kvstore.layout import ENTRY_BYTES, KEY_BYTES, WAYS, Header
 
 _EMPTY = bytes(KEY_BYTES)
+_HALVES = struct.Struct("<QQ")  # a key's two buckets: its low and its high half, modulo their number
+_BUCKET_BYTES = WAYS * KEY_BYTES
 
 
 class IndexReader:
-    """Finds keys in a mapping of the arena. Knows no payload; what it finds must be verified."""
+    """Finds keys in a mapping of the arena. What it finds must be verified.
 
-    def __init__(self, header: Header, mapping: Any) -> None:
-        self._mask = np.uint64(header.buckets - 1)
-        words = np.frombuffer(mapping, "<u8", header.buckets * WAYS * 2, header.keys_offset)
-        self._buckets: npt.NDArray[np.uint64] = words.reshape(header.buckets, WAYS, 2)
+    Plain Python on purpose: a key costs 0.6 us, and a call no more than its keys. Vectorised with numpy, a key costs
+    0.4 us and a call 90 us on top as soon as a copy of some megabytes has emptied the caches.
+    """
 
-    def find(self, keys: Sequence[bytes]) -> list[int]:
-        """The entry of each key, -1 where it has none."""
-        wanted = np.frombuffer(b"".join(keys), "<u8").reshape(len(keys), 2)
-        homes = (wanted & self._mask).astype(np.int64)  # two buckets a key: its low and its high half
-        rows = self._buckets[homes]  # [key, home, way, half]
-        same = (rows == wanted[:, None, None, :]).all(axis=3).reshape(len(keys), 2 * WAYS)
-        place = same.argmax(axis=1)
-        each = np.arange(len(keys))
-        entry = homes[each, place // WAYS] * WAYS + place % WAYS
-        found: list[int] = np.where(same[each, place], entry, -1).tolist()
-        return found
+    def __init__(self, header: Header, mapping: mmap.mmap) -> None:
+        self._mapping = mapping
+        self._mask = header.buckets - 1
+        self._keys_offset = header.keys_offset
+        self._entries_offset = header.entries_offset
+
+    def find(self, key: bytes) -> int:
+        """Where the entry of ``key`` is in the mapping, or -1."""
+        mapping, mask = self._mapping, self._mask
+        for home in _HALVES.unpack(key):
+            bucket = home & mask
+            at = self._keys_offset + bucket * _BUCKET_BYTES
+            place = mapping.find(key, at, at + _BUCKET_BYTES)
+            while place >= 0:
+                way, between = divmod(place - at, KEY_BYTES)
+                if not between:
+                    return self._entries_offset + (bucket * WAYS + way) * ENTRY_BYTES
+                place = mapping.find(key, place + 1, at + _BUCKET_BYTES)
+        return -1
 
 
 class IndexWriter:
@@ -50,8 +56,7 @@ class IndexWriter:
     def homes(self, key: bytes) -> list[int]:
         """Every entry where ``key`` may lie."""
         mask = self._header.buckets - 1
-        low, high = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
-        first, second = (low & mask) * WAYS, (high & mask) * WAYS
+        first, second = ((half & mask) * WAYS for half in _HALVES.unpack(key))
         return list(dict.fromkeys([*range(first, first + WAYS), *range(second, second + WAYS)]))
 
     def key_at(self, entry: int) -> bytes:
