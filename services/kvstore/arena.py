@@ -61,7 +61,8 @@ class Arena:
             )
             self._map = _allocate(paths.arena, size, "kvstore.arena_bytes")
             self._staging_map = _allocate(paths.staging, staging_bytes, "kvstore.staging_bytes")
-        except BaseException:
+        except (OSError, StartError):
+            _remove(paths.arena)
             os.close(self._lock)
             raise
         self.bytes = memoryview(self._map)

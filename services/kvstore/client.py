@@ -144,8 +144,20 @@ class KvClient:
         if connection is None:
             return 0
         loaded = connection.reader.load(keys, into)
-        self._note_used(keys[:loaded])
+        self.used(keys[:loaded])
         return loaded
+
+    def used(self, keys: Sequence[bytes]) -> None:
+        """Say that a whole chain was used, loaded or just put, so that its end is evicted before its beginning.
+
+        ``load`` and ``put`` say it of their own keys; say it of the chain after both. Told with a heartbeat.
+        """
+        with self._lock:
+            for key in reversed(keys):
+                self._used[key] = None
+                self._used.move_to_end(key)
+            while len(self._used) > _MAX_NOTED:
+                self._used.popitem(last=False)
 
     # --- over the control port -------------------------------------------------------------------------------------
 
@@ -206,6 +218,7 @@ class KvClient:
         self.give_up(keys[len(outcomes) :])
         with self._lock:
             self._claims.difference_update(keys)
+        self.used(keys[: len(outcomes)])
         return outcomes
 
     def lease(self, keys: Sequence[bytes]) -> int:
@@ -327,15 +340,6 @@ class KvClient:
         )
         answer = self._try(lambda stub: stub.PutBlocks, request, pb.PutBlocksResponse, self._timing.put_s)
         return list(answer.outcomes) if answer is not None else None
-
-    def _note_used(self, keys: Sequence[bytes]) -> None:
-        """Remember hits for the next heartbeat, least recent first; of one chain the end is the least recent."""
-        with self._lock:
-            for key in reversed(keys):
-                self._used[key] = None
-                self._used.move_to_end(key)
-            while len(self._used) > _MAX_NOTED:
-                self._used.popitem(last=False)
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._timing.heartbeat_s):

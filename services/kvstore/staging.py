@@ -67,7 +67,10 @@ class StagingRing:
             self._lent[number].done = True
         while self._lent and next(iter(self._lent.values())).done:
             self._lent.popitem(last=False)
-        self._tail = next(iter(self._lent.values())).start if self._lent else self._head
+        if self._lent:
+            self._tail = next(iter(self._lent.values())).start
+        else:
+            self._head = self._tail = 0  # an empty ring has room for its whole size in one piece
 
     def renew(self, holder: str, ends_at: float) -> None:
         for reservation in self._lent.values():
