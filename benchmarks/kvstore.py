@@ -78,9 +78,11 @@ def running_store() -> Iterator[tuple[Path, MasterKey]]:
         process.start()
         theirs.close()
         ours.recv()
-        yield data_dir, MasterKey.load_or_create(data_dir / "master.key")
-        ours.send("stop")
-        process.join(10)
+        try:
+            yield data_dir, MasterKey.load_or_create(data_dir / "master.key")
+        finally:
+            ours.send("stop")
+            process.join(10)
 
 
 def _serve(data_dir: Path, pipe: Connection) -> None:
@@ -108,7 +110,7 @@ def measure_gets(kv: KvClient, size: int) -> list[tuple[float, float]]:
     assert len(kv.put(keys, [payload] * count, Origin("bench"))) == count
     target = _aligned(count * size)
     target[:] = 1
-    sources, targets = _blocks(shared_copy(payload, count), size), _blocks(memoryview(target), size)
+    sources, targets = _blocks(shared_copy(payload, count), size), _blocks(target.data, size)
     order = np.random.default_rng(1).permutation(count)
     group = max(1, GROUP_BYTES // size)
     groups = [order[at : at + group] for at in range(0, count - group + 1, group)]
@@ -142,7 +144,7 @@ def measure_gets(kv: KvClient, size: int) -> list[tuple[float, float]]:
             else:
                 copies.append(copy(blocks))
                 gets.append(get(groups[n - far]))
-        runs.append(tuple(group * size / statistics.median(times) for times in (gets, copies)))
+        runs.append((group * size / statistics.median(gets), group * size / statistics.median(copies)))
     kv.drop("bench", time.time_ns() // 1000, [])
     return runs
 

@@ -63,6 +63,7 @@ class Arena:
             self._staging_map = _allocate(paths.staging, staging_bytes, "kvstore.staging_bytes")
         except (OSError, StartError):
             _remove(paths.arena)
+            _remove(paths.lock)
             os.close(self._lock)
             raise
         self.bytes = memoryview(self._map)
@@ -94,25 +95,37 @@ class Arena:
         self._staging_map.close()
         _remove(self._paths.arena)
         _remove(self._paths.staging)
+        _remove(self._paths.lock)
         os.close(self._lock)
 
 
 def _lock(path: Path) -> int:
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StartError(
+                f"kvstore.arena_dir: {path.parent} cannot be written ({error.strerror}). Name a folder in memory, "
+                "such as /dev/shm, that this user can write."
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            raise StartError(
+                f"Another KV store owns {path.with_suffix('.arena')}. Stop it, or give this one its own "
+                "common.data_dir."
+            ) from error
+        if _is_at(path, fd):
+            return fd
+        os.close(fd)  # its last owner removed it between the two calls
+
+
+def _is_at(path: Path, fd: int) -> bool:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise StartError(
-            f"kvstore.arena_dir: {path.parent} cannot be written ({error.strerror}). Name a folder in memory, "
-            "such as /dev/shm, that this user can write."
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise StartError(
-            f"Another KV store owns {path.with_suffix('.arena')}. Stop it, or give this one its own common.data_dir."
-        ) from error
-    return fd
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _retire(path: Path) -> int:

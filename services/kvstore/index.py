@@ -33,6 +33,7 @@ class IndexReader:
     def find(self, key: bytes) -> int:
         """Where the entry of ``key`` is in the mapping, or -1."""
         mapping, mask = self._mapping, self._mask
+        bucket: int
         for home in _HALVES.unpack(key):
             bucket = home & mask
             at = self._keys_offset + bucket * _BUCKET_BYTES

@@ -54,9 +54,9 @@ def arena(store: Running) -> Bytes:
     return Bytes(store.file("arena"))
 
 
-def load_one(kv: KvClient, key: bytes, size: int = BLOCK) -> bytearray | None:
+def load_one(kv: KvClient, key: bytes, size: int = BLOCK) -> bytes | None:
     into = bytearray(size)
-    return into if kv.load([key], [into]) == 1 else None
+    return bytes(into) if kv.load([key], [into]) == 1 else None
 
 
 @pytest.mark.parametrize("at", [0, 1, BLOCK // 2, BLOCK - 1])

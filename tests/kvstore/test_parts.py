@@ -35,8 +35,8 @@ def test_slots_never_overlap_and_all_space_comes_back(seed: int) -> None:
             assert end <= PAGE * 67
             assert all(end <= other or other + size <= offset for other, size in live.items())
             live[offset] = length
-    for offset in live:
-        slabs.free(offset)
+    for start in live:
+        slabs.free(start)
     assert [slabs.allocate(16 * PAGE) is not None for _ in range(5)] == [True] * 4 + [False]
 
 
