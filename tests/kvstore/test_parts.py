@@ -29,12 +29,12 @@ def test_slots_never_overlap_and_all_space_comes_back(seed: int) -> None:
             offset = rng.choice(list(live))
             del live[offset]
             slabs.free(offset)
-        elif (offset := slabs.allocate(length := rng.choice([1, PAGE, 3 * PAGE, 16 * PAGE]))) is not None:
-            end = offset + length
-            assert offset >= PAGE * 3
+        elif (at := slabs.allocate(length := rng.choice([1, PAGE, 3 * PAGE, 16 * PAGE]))) is not None:
+            end = at + length
+            assert at >= PAGE * 3
             assert end <= PAGE * 67
-            assert all(end <= other or other + size <= offset for other, size in live.items())
-            live[offset] = length
+            assert all(end <= other or other + size <= at for other, size in live.items())
+            live[at] = length
     for start in live:
         slabs.free(start)
     assert [slabs.allocate(16 * PAGE) is not None for _ in range(5)] == [True] * 4 + [False]
