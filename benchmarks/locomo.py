@@ -18,7 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
@@ -28,12 +28,14 @@ from services.common import ids
 from services.common.embed import Embedder
 from services.episodic import plugins as listed
 from services.episodic.plugins import pipeline
-from services.episodic.plugins.base import EpisodeClosed, Interval, Plugin, Query, Ranked, Record
+from services.episodic.plugins.base import EpisodeClosed, Interval, Plugin, Query, Record
 from services.episodic.plugins.exact import ExactHost
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 KS = (5, 10, 25)
 BASELINE = "naive: plain BM25"
+SHIPPED = "all, as shipped"
+PER_K = "contiguity"
 _ID = re.compile(r"D:?(\d+):0*(\d+)")
 
 Setup = Sequence[str | Mapping[str, Mapping[str, object]]]
@@ -42,11 +44,12 @@ VARIANTS: dict[str, Setup] = {
     "turns, naive": ["turns", "naive"],
     "turns, dense": ["turns", "dense"],
     "turns, episodes, lexical": ["turns", "episodes", "lexical"],
+    "contiguity 0.3 on plain BM25": ["naive", {"contiguity": {"share": 0.3}}],
     "turns, lexical, dense": ["turns", "lexical", "dense"],
     "all but dense": ["turns", "episodes", "time_plan", "lexical", "between", "contiguity", "pack"],
-    "all, as shipped": ["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"],
+    SHIPPED: ["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"],
     "all, no time": ["turns", "episodes", "dense", "lexical", "contiguity", "pack"],
-    "all, contiguity 0.3": [
+    "contiguity 0.3 on top": [
         "turns", "episodes", "time_plan", "dense", "lexical", "between", {"contiguity": {"share": 0.3}}, "pack",
     ],
 }  # fmt: skip
@@ -120,8 +123,6 @@ def _turn(name: str, session: str, at: datetime, raw: dict[str, Any]) -> Record:
 
 
 def _numbered(turns: Sequence[Record], first: int) -> Iterator[Record]:
-    from dataclasses import replace
-
     for i, turn in enumerate(turns):
         yield replace(turn, seq=first + i)
 
@@ -141,23 +142,27 @@ def remember(conversation: Conversation, plugins: Sequence[Plugin], embedder: Em
     return host
 
 
-def ask(host: ExactHost, conversation: Conversation, text: str, limit: int = max(KS)) -> tuple[Ranked, ...]:
-    ctx = host.context(conversation.asked_at)
+def recall(host: ExactHost, conversation: Conversation, text: str, limit: int) -> pipeline.Recalled:
     query = Query((conversation.name,), text, limit, None, conversation.asked_at)
-    return pipeline.recall(host.plugins, query, ctx, host.fetch).kept
+    return pipeline.recall(host.plugins, query, host.context(conversation.asked_at), host.fetch)
 
 
 Scores = dict[tuple[int, str], list[float]]
 
 
-def measure(conversations: Sequence[Conversation], setup: Setup, embedder: Embedder) -> Scores:
-    """Evidence recall of every question, by k and category ("all" is one of them)."""
+def measure(conversations: Sequence[Conversation], setup: Setup, embedder: Embedder, per_k: bool = False) -> Scores:
+    """Evidence recall of every question, by k and category ("all" is one of them).
+
+    ``per_k`` asks anew for each k: for methods whose first items depend on how many are asked for.
+    """
     scores: Scores = {(k, c): [] for k in KS for c in ("all", *CATEGORIES.values())}
     for conversation in conversations:
         host = remember(conversation, listed.build(setup), embedder)
         for question in conversation.questions:
-            found = [i.record.id for i in ask(host, conversation, question.text)]
-            for k in KS:
+            found: list[str] = []
+            for k in sorted(KS, reverse=True):
+                if per_k or not found:
+                    found = [i.record.id for i in recall(host, conversation, question.text, k).kept]
                 share = len(question.evidence & set(found[:k])) / len(question.evidence)
                 scores[k, "all"].append(share)
                 scores[k, CATEGORIES[question.category]].append(share)
@@ -168,9 +173,9 @@ def table(conversations: Sequence[Conversation], embedder: Embedder) -> None:
     first = measure(conversations, VARIANTS[BASELINE], embedder)
     heads = ["R@5", "R@10", "R@25", "x baseline@10", *CATEGORIES.values()]
     print(f"{len(first[10, 'all'])} questions over {len(conversations)} conversations; categories at 10")
-    print("| method | " + " | ".join(heads) + " |\n|---" * 1 + "|---" * len(heads) + "|")
+    print("| method | " + " | ".join(heads) + " |\n|---" + "|---" * len(heads) + "|")
     for name, setup in VARIANTS.items():
-        scores = first if name == BASELINE else measure(conversations, setup, embedder)
+        scores = first if name == BASELINE else measure(conversations, setup, embedder, per_k=name.startswith(PER_K))
         ratio = fmean(scores[10, "all"]) / fmean(first[10, "all"])
         cells = [f"{fmean(scores[k, 'all']):.3f}" for k in KS] + [f"{ratio:.2f}"]
         cells += [f"{fmean(scores[10, c]):.3f}" for c in CATEGORIES.values()]
@@ -188,7 +193,12 @@ def main() -> int:
         return 2
     conversations = load(file)
     embedder = Embedder.packaged(threads=arguments.threads, remembered=50_000)
-    table(conversations, embedder)
+    if arguments.fit_threshold:
+        from benchmarks import fit_confidence
+
+        fit_confidence.report(conversations, embedder)
+    else:
+        table(conversations, embedder)
     return 0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 import grpc
@@ -118,9 +119,12 @@ def ingest(get_client: Callable[[], Client], namespace: str, file: Any, create: 
     if create and not _exists(client, namespace):
         request = admin_pb2.CreateNamespaceRequest(namespace=namespace)
         client.admin.CreateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
-    with render.counter("accepted by the stream") as count:
-        response = client.observe(_observations(file, namespace, count))
+    lines = _Lines(file, namespace)
+    with render.counter("sent") as count:
+        response = client.observe(lines.observations(count))
     click.echo(f"{response.accepted} accepted, {response.duplicates} known already; durable in the ledger.")
+    if lines.error is not None:
+        raise lines.error
 
 
 def _exists(client: Client, namespace: str) -> bool:
@@ -135,25 +139,38 @@ def _exists(client: Client, namespace: str) -> bool:
     return True
 
 
-def _observations(file: Any, namespace: str, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
-    import json
+class _Lines:
+    """Observations of a file of JSON lines, up to the first line that is none; ``error`` then says which."""
 
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-            fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
-            observation = ParseDict({**fields, "namespace": namespace}, common_pb2.Observation())
-        except (ValueError, ParseError, AttributeError, TypeError) as error:
-            raise MnemeError(
-                "INVALID_FIELD",
-                f"line {number} is not an observation: {error}",
-                field=file.name,
-                remedy="See `mneme ingest --help` for the format; what came before it is kept.",
-            ) from error
-        yield observation
-        count()
+    def __init__(self, file: TextIO, namespace: str) -> None:
+        self._file = file
+        self._namespace = namespace
+        self.error: MnemeError | None = None
+
+    def observations(self, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
+        for number, line in enumerate(self._file, 1):
+            if line.strip():
+                try:
+                    observation = self._parse(line)
+                except (ValueError, ParseError, AttributeError, TypeError) as error:
+                    self.error = _not_an_observation(self._file.name, number, error)
+                    return  # not raised: gRPC would lose it, and what came before is kept
+                yield observation
+                count()
+
+    def _parse(self, line: str) -> common_pb2.Observation:
+        fields = json.loads(line)
+        fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
+        return ParseDict({**fields, "namespace": self._namespace}, common_pb2.Observation())
+
+
+def _not_an_observation(name: str, number: int, error: Exception) -> MnemeError:
+    return MnemeError(
+        "INVALID_FIELD",
+        f"line {number} is not an observation: {error}.",
+        field=name,
+        remedy="See `mneme ingest --help` for the format; what came before it is kept.",
+    )
 
 
 def _metadata(value: object) -> dict[str, object]:
@@ -429,3 +446,7 @@ def token_revoke(get_client: Callable[[], Client], token_id: str) -> None:
         admin_pb2.RevokeTokenRequest(token_id=token_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
     )
     click.echo(f"{token_id}: revoked.")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import os
 import secrets
 import shutil
@@ -32,6 +34,7 @@ OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on the loopback only
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
     "HF_HUB_OFFLINE": "1",  # models come from packages
     "TRANSFORMERS_OFFLINE": "1",
@@ -118,7 +121,10 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     import ray
     from ray import serve
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(
         proxy_location="Disabled",
         logging_config=SERVE_LOGGING,
@@ -169,7 +175,16 @@ class _Stop(BaseException):
 @contextmanager
 def stopping() -> Iterator[None]:
     """Stop the service when the block ends, for whatever reason; SIGINT and SIGTERM end the block."""
+    _end_block_on_signals()
+    try:
+        yield
+    except _Stop:
+        pass
+    finally:
+        _shut_down()
 
+
+def _end_block_on_signals() -> None:
     def stop(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # one stop is under way: a second signal must not cut it short
@@ -177,12 +192,6 @@ def stopping() -> Iterator[None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    try:
-        yield
-    except _Stop:
-        pass
-    finally:
-        _shut_down()
 
 
 def _shut_down() -> None:
@@ -193,8 +202,10 @@ def _shut_down() -> None:
     from ray import serve
 
     if ray.is_initialized():
-        serve.shutdown()
-        ray.shutdown()
+        # Ray prints there that the controller, which ended itself as asked, is dead.
+        with contextlib.redirect_stdout(io.StringIO()):
+            serve.shutdown()
+            ray.shutdown()
 
 
 def wait_for_signal() -> None:

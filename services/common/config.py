@@ -53,6 +53,7 @@ class CommonConfig(BaseModel):
     trace_files: bool
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     torch_threads: int = Field(ge=1)
+    fast_handles: bool
 
     @property
     def log_url(self) -> str:

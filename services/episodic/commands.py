@@ -13,11 +13,11 @@ from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
 from services.common import ledger
 from services.common.errors import MnemeError, invalid
-from services.common.ids import MAX_ID
 from services.common.log.base import Appended
 from services.common.seal import Keyring
+from services.episodic.checks import check_id, check_metadata, check_reference, check_text, not_found
 from services.episodic.host import Host
-from services.episodic.records import MAX_TEXT_BYTES, from_us, stamp
+from services.episodic.records import from_us, stamp
 from services.episodic.registry import NamespaceInfo
 
 _REMEMBERED_COMMANDS = 10_000
@@ -41,11 +41,13 @@ class Commands:
 
     def remember(self, request: RememberRequest, info: NamespaceInfo, principal: str) -> tuple[str, Position, bool]:
         """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED."""
-        _check_id(request.id)
+        check_id(request.id)
         check_text(request.text)
         if request.kind not in _STATABLE:
             raise invalid("kind", "Only facts and notes are stated directly.", "Use FACT or NOTE.")
-        check_metadata(dict(request.metadata), info)
+        check_metadata(request.metadata, info)
+        for field in ("actor", "source", "external_id"):
+            check_reference(getattr(request, field), field)
         namespace = request.namespace
         mac = self._keyring.mac(namespace, ledger.MAC_REMEMBER, request.id)
         body = pb.Remembered(id_mac=mac, content_mac=self._content(namespace, request))
@@ -55,7 +57,7 @@ class Commands:
 
     def correct(self, request: CorrectRequest, principal: str) -> tuple[str, Position, bool]:
         """As ``remember``. NOT_FOUND when there is no such engram; INVALID_FIELD when it cannot be corrected."""
-        _check_id(request.id)
+        check_id(request.id)
         check_text(request.text)
         namespace = request.namespace
         mac = self._keyring.mac(namespace, ledger.MAC_CORRECT, request.id)
@@ -116,35 +118,6 @@ class Commands:
             raise invalid(
                 "engram_id", "The engram was corrected before.", f"Correct {slot.superseded_by}, which replaced it."
             )
-
-
-def not_found(field: str, id: str, what: str) -> MnemeError:
-    return MnemeError(
-        "NOT_FOUND", f"There is no such {what}.", field=field, remedy="Check the id.", metadata={"id": id}
-    )
-
-
-def check_text(text: str, field: str = "text") -> None:
-    size = len(text.encode())
-    if not 1 <= size <= MAX_TEXT_BYTES:
-        raise MnemeError(
-            "TEXT_SIZE",
-            "The text is empty." if size == 0 else "The text is too long.",
-            field=field,
-            remedy=f"Send 1 to {MAX_TEXT_BYTES} bytes of UTF-8; split longer texts.",
-            metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},
-        )
-
-
-def check_metadata(metadata: dict[str, object], info: NamespaceInfo) -> None:
-    """Undeclared fields are kept and cannot be filtered on; what everything takes together is bounded."""
-    if len(metadata) > 64:
-        raise invalid("metadata", "There are more than 64 fields.", "Send fewer.")
-
-
-def _check_id(id: str) -> None:
-    if not 1 <= len(id) <= MAX_ID:
-        raise invalid("id", f"It has {len(id)} characters.", f"Send 1 to {MAX_ID}, chosen by you, never used before.")
 
 
 def _position(appended: Appended) -> Position:

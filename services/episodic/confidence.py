@@ -1,16 +1,15 @@
 """How sure recall is that its first items answer the question: one number, and what it is made of.
 
 Rules, no model: does one of the best items, with its neighbours, speak of what the question speaks of? Words count by
-their rarity in the namespace (idf) and by stem; names count apart, for a name that nobody mentioned is the surest
-sign that there is nothing to find. The weights of the logistic sum, and the threshold below which Mneme says "not
-found" (``confidence_threshold`` of the episodic defaults), are fitted on LoCoMo's development set by
-``python -m benchmarks.locomo --fit-threshold`` and only there.
+stem and by their rarity in the namespace; what nobody ever mentioned (a name, a thing) is the surest sign that there
+is nothing to find. ``WEIGHTS``, ``BIAS`` and the threshold below which Mneme says "not found"
+(``confidence_threshold`` of the episodic defaults) are fitted on LoCoMo's development set, and only there, by
+``python -m benchmarks.locomo --fit-threshold``.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
@@ -20,33 +19,39 @@ from services.episodic.plugins.turns import day_words, said
 
 LOOKED_AT = 5  # best items
 
-# What a question says about its own form: "what kind of", "how many times". Evidence seldom repeats it.
+# What a question says about its own form ("what kind of", "how many times"), and words that only join others. Evidence
+# seldom repeats them, and that it does not says nothing.
 _FRAME = frozenset(
     lexical.terms(
-        "kind type sort name many much long often happen happened describe tell say said mention mentioned give gave "
-        "first last time times day date year month week thing things person people specific according exactly does"
+        """
+        kind type sort name many much long often happen happened describe tell say said mention mentioned give gave
+        first last time times day date year month week thing things person people specific according exactly
+        among between during upon within without against toward towards whether either neither both each every another
+        several since while although though however instead despite regarding concerning ever never yet still again
+        anyone anything someone something else shall may might must ought
+        """
     )
 )
-_NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w’'-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
     """What confidence rests on; every field lies in [0, 1]."""
 
-    window: float  # idf share of the question's words in the best single item with its neighbours
-    together: float  # ... in the best items together
-    item: float  # ... in the best single item alone
-    names: float  # share of the question's names in the best items together; 1 without names
+    window: float  # share (idf squared) of the question's words in the best single item with its neighbours
+    rarest: float  # 1 when the question's rarest word is among the best items
     cosine: float  # best cosine of a best item
-    agreement: float  # 1 when dense and lexical put the same item first
+    unseen: float  # share of the question's words that the namespace has never seen
+    together: float  # share (idf) of the question's words in the best items together: more than in one is scattered
 
 
 def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
-    """0 to 1: how likely it is that the first items hold the answer. 0 without items or without a question."""
-    if not items or not plan.query.text.strip():
-        return 0.0
-    return score(signals(plan, items, ctx))
+    """0 to 1: how likely it is that the first of ``items`` (best first, before compose) hold the answer.
+
+    0 without items, or for a question without words.
+    """
+    found = signals(plan, items, ctx)
+    return score(found) if found is not None else 0.0
 
 
 def score(found: Signals) -> float:
@@ -55,52 +60,62 @@ def score(found: Signals) -> float:
     return round(1.0 / (1.0 + math.exp(-total)), 6)
 
 
-def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals:
+def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None:
+    """None without items, or for a question without words."""
     best = items[:LOOKED_AT]
     weights = _weights(plan, ctx)
-    own = [_words(said(i.record) + "\n" + day_words(i.record.event.start), ctx) for i in best]
-    windows = [own[n] | _neighbours(i, ctx) for n, i in enumerate(best)]
+    if not best or not weights:
+        return None
+    windows = [_window(item, ctx) for item in best]
     everything: set[str] = set().union(*windows)
-    names = {t for name in _NAME.findall(plan.query.text) for t in ctx.terms(name)}
+    squared = {term: weight * weight for term, weight in weights.items()}
+    rarest, never = max(weights.values()), _unseen(plan, ctx)
     return Signals(
-        window=max(_share(weights, w) for w in windows),
+        window=max(_share(squared, window) for window in windows),
+        rarest=float(any(term in everything for term, weight in weights.items() if weight == rarest)),
+        cosine=max(0.0, min(1.0, max(_cosine(item) for item in best))),
+        unseen=sum(weight >= never for weight in weights.values()) / len(weights),
         together=_share(weights, everything),
-        item=max(_share(weights, w) for w in own),
-        names=len(names & everything) / len(names) if names else 1.0,
-        cosine=max(0.0, min(1.0, max(_trace(i, "dense")[1] for i in best))),
-        agreement=max(1.0 / (1 + max(_trace(i, "dense")[0], _trace(i, "lexical")[0]) - 1) for i in best),
     )
 
 
 def _weights(plan: Plan, ctx: Context) -> Mapping[str, float]:
-    """idf of the question's words, its form left out unless nothing else is there; the rarest reading of each."""
+    """idf of the question's words, those of its form left out unless nothing else is there.
+
+    Over several namespaces, of the one that knows a word best.
+    """
     merged: dict[str, float] = {}
     for namespace in plan.query.namespaces:
         for term, weight in ctx.idf(plan.query.text, namespace).items():
             merged[term] = min(weight, merged.get(term, weight))
-    told = {t: w for t, w in merged.items() if t not in _FRAME}
+    told = {term: weight for term, weight in merged.items() if term not in _FRAME}
     return told or merged
 
 
-def _words(text: str, ctx: Context) -> set[str]:
-    return set(ctx.terms(text))
+def _unseen(plan: Plan, ctx: Context) -> float:
+    """idf of a word that was never seen: in none of the namespaces, so the least of theirs."""
+    return min(ctx.idf(_NEVER, namespace)[_NEVER] for namespace in plan.query.namespaces)
 
 
-def _neighbours(item: Ranked, ctx: Context) -> set[str]:
+_NEVER = "zzqxvjw"
+
+
+def _window(item: Ranked, ctx: Context) -> set[str]:
+    """Terms of an item, its date and its neighbours."""
     before, after = ctx.neighbours(item.record, 1, 1)
-    return _words("\n".join(said(r) for r in (*before, *after)), ctx)
+    lines = [said(r) for r in (*before, item.record, *after)]
+    return set(ctx.terms("\n".join([*lines, day_words(item.record.event.start)])))
 
 
 def _share(weights: Mapping[str, float], words: set[str]) -> float:
     total = sum(weights.values())
-    return sum(w for t, w in weights.items() if t in words) / total if total else 0.0
+    return sum(w for term, w in weights.items() if term in words) / total if total else 0.0
 
 
-def _trace(item: Ranked, stage: str) -> tuple[int, float]:
-    """Rank and score that a channel gave; a rank behind all others where it did not."""
-    return next(((rank, s) for name, rank, s in item.trace if name == stage), (1_000, 0.0))
+def _cosine(item: Ranked) -> float:
+    return next((score for stage, _, score in item.trace if stage == "dense"), 0.0)
 
 
 # Fitted: see above.
-BIAS = 0.0
-WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+BIAS = -2.18
+WEIGHTS = (3.89, 1.53, 3.83, -5.29, -3.43)

@@ -16,11 +16,12 @@ from services.common.errors import MnemeError, invalid
 from services.common.extract import Aliases
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
 from services.common.seal import KeyDestroyed
+from services.episodic.checks import time_range
 from services.episodic.directory import Slot
 from services.episodic.fold import Entry
 from services.episodic.generation import decode
 from services.episodic.host import Host
-from services.episodic.records import Stored, from_us, moment_of, stamp, to_us
+from services.episodic.records import Stored, from_us, stamp, to_us
 from services.episodic.store import open_core, open_whole
 
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+", re.IGNORECASE)
@@ -70,16 +71,12 @@ class Forgetting:
             return [s for s in slots if s.source == _named("selector.source", selector.source)]
         if by == "ids":
             return self._by_ids(namespace, slots, selector.ids.ids)
-        wanted = selector.event_time
-        start = to_us(moment_of(wanted.start)) if wanted.HasField("start") else None
-        end = to_us(moment_of(wanted.end)) if wanted.HasField("end") else None
+        start, end = time_range(selector.event_time, "selector.event_time")
         if start is None and end is None:
             raise invalid("selector.event_time", "The range has no side.", "Set start, end or both.")
-        if start is not None and end is not None and end <= start:
-            raise MnemeError(
-                "TIME_RANGE", "The range ends before it starts.", field="selector.event_time", remedy="Swap them."
-            )
-        return [s for s in slots if (start is None or s.start_us >= start) and (end is None or s.start_us < end)]
+        low = to_us(start) if start is not None else None
+        high = to_us(end) if end is not None else None
+        return [s for s in slots if (low is None or s.start_us >= low) and (high is None or s.start_us < high)]
 
     def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Iterable[str]) -> list[Slot]:
         """Engram ids, observation ids; a derived engram's id stands for its sources."""
@@ -180,16 +177,22 @@ class Forgetting:
 
     def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
         """Try to read the erased in every store. A readable count of 0 everywhere is clean."""
-        ids = {*receipt.base_ids, *receipt.derived_ids}
         partition, offset = receipt.receipt.position.partition, receipt.receipt.position.offset
-        erased = pb.Erased()
+        macs: set[bytes] = set()
         for record in self._host.parts.log.read(topics.LEDGER, partition, offset, offset + 1):
-            erased = decode(record).body.erased
+            macs.update(decode(record).body.erased.id_macs)
+        ids = {*receipt.base_ids, *receipt.derived_ids}
+        return self.look_for(namespace, partition, ids, macs, receipt.key_ids)
+
+    def look_for(
+        self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
+    ) -> list[ErasureProbe]:
+        """What can be read of engrams, of observations by the hashes of their ids, and under data keys."""
         return [
-            self._probe_keys(receipt.key_ids),
-            self._probe_feed(partition, ids, set(receipt.key_ids)),
+            self._probe_keys(key_ids),
+            self._probe_feed(partition, ids, set(key_ids)),
             self._probe_index(ids),
-            self._probe_ledger(namespace, partition, set(erased.id_macs)),
+            self._probe_ledger(namespace, partition, macs),
             self._probe_recall(namespace, ids),
         ]
 

@@ -17,7 +17,7 @@ from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
-from services.common.log.base import Consumer, Fenced, LogUnavailable, Message, Record, TopicPartition
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Fenced, LogUnavailable, Message, Record, TopicPartition
 from services.episodic import erase
 from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
@@ -87,7 +87,7 @@ class Host:
     def start(self) -> None:
         """Learn what was erased, bring the index up to the feed, then follow the ledger in a thread."""
         log = self.parts.log
-        self.consumer = log.subscribe(GROUP, [topics.LEDGER])
+        self.consumer = log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
         committed = self._committed()
         self.registry.fold_all(committed)
         self._live = self._open_live(committed)
@@ -215,7 +215,7 @@ class Host:
         except Fenced:
             _log.warning("lost the partitions; joining again")
             self.consumer.close()
-            self.consumer = self.parts.log.subscribe(GROUP, [topics.LEDGER])
+            self.consumer = self.parts.log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
             self._recover()
 
     def _recover(self) -> None:

@@ -30,6 +30,7 @@ SEALED_BYTES = 98_000  # what two VARCHAR fields take, as base64
 _VARCHAR = 65_535
 _NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it
 _PAGE = 1_000
+_INDEXED = ("namespace", "kind", "session", "actor", "source", "start_us", "end_us", "active")
 _open_lock = threading.Lock()
 
 # pymilvus logs every error it raises, with values of the call; we raise it on and log it ourselves.
@@ -202,7 +203,10 @@ class Index:
         try:
             made = not self._client.has_collection(name)
             if made:
-                self._client.create_collection(name, schema=_schema(self._client), index_params=_indexes(self._client))
+                self._client.create_collection(name, schema=_schema(self._client))
+            if len(self._client.list_indexes(name)) < len(_INDEXED) + 2:
+                # Not waited for: pymilvus would look only every half second, for each of them.
+                self._client.create_index(name, _indexes(self._client), sync=False)
             self._client.load_collection(name)
         except MilvusException as error:
             raise IndexUnavailable(f"collection {name}: code {error.code}") from error
@@ -253,7 +257,7 @@ def _indexes(client: MilvusClient) -> Any:
     indexes = client.prepare_index_params()
     indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
     indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-    for name in ("namespace", "kind", "session", "actor", "source", "start_us", "end_us", "active"):
+    for name in _INDEXED:
         indexes.add_index(name, index_type="INVERTED")
     return indexes
 

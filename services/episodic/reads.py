@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mneme.v1.episodic_pb2 import HistoryEvent
@@ -14,7 +13,7 @@ from services.common import topics
 from services.common.errors import invalid
 from services.common.log.base import partition_of
 from services.common.seal import KeyDestroyed
-from services.episodic.commands import not_found
+from services.episodic.checks import not_found
 from services.episodic.directory import Slot, matches
 from services.episodic.host import Host
 from services.episodic.plugins.base import Filter
@@ -35,7 +34,6 @@ class Reads:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._hashes: dict[str, tuple[tuple[int, int], str]] = {}
-        self._lock = threading.Lock()
 
     def get(self, namespace: str, id: str) -> Stored:
         """NOT_FOUND when there is none, or it was erased."""
@@ -103,18 +101,21 @@ class Reads:
 
     # --- counting ---
 
-    def counts(self, namespace: str) -> Counts:
-        """Active engrams by kind, and the state hash, computed anew when something changed."""
+    def counts(self, namespace: str, *, with_hash: bool) -> Counts:
+        """Active engrams by kind, and the state hash, computed anew when something changed; it stops the writer."""
         store = self._host.live.store
         kinds = Counter(s.kind for s in store.directory.slots(namespace) if s.active)
-        stamp = (store.number, store.directory.changes(namespace))
-        with self._lock:
+        return Counts(dict(sorted(kinds.items())), self._hash(namespace) if with_hash else "")
+
+    def _hash(self, namespace: str) -> str:
+        with self._host.fold_lock:
+            store = self._host.live.store
+            stamp = (store.number, store.directory.changes(namespace))
             known = self._hashes.get(namespace)
-        if known is None or known[0] != stamp:
-            known = (stamp, hash_of(self._host, namespace))
-            with self._lock:
+            if known is None or known[0] != stamp:
+                known = (stamp, hash_of(self._host, namespace))
                 self._hashes[namespace] = known
-        return Counts(dict(sorted(kinds.items())), known[1])
+            return known[1]
 
 
 def _token(token: str) -> tuple[int, str]:
@@ -122,8 +123,3 @@ def _token(token: str) -> tuple[int, str]:
     if not head.lstrip("-").isdecimal():
         raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
     return int(head), id
-
-
-def partitions_of(namespaces: Sequence[str], partitions: int) -> list[int]:
-    """Ledger partitions of namespaces."""
-    return sorted({partition_of(namespace.encode(), partitions) for namespace in namespaces})

@@ -16,6 +16,7 @@ from services.common.log.base import LogError
 from services.common.log.open import open_log
 from services.common.methods import METHODS, Method
 from services.common.seal import MasterKey
+from services.common.serving import actor_options
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.metrics import MetricsServer
@@ -26,13 +27,6 @@ from services.gateway.servicer import application
 from services.gateway.tokens import Credentials, TokenOffice
 
 _log = logging.getLogger(__name__)
-
-# Ray's switches for half the latency; undocumented, so nothing may depend on them.
-FAST_HANDLES = {
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-}
 
 
 class Gateway:
@@ -87,16 +81,13 @@ class Gateway:
 def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
     """The Serve application, routing ``methods``. Deploy it with ``route_prefix=None``; it needs no proxy."""
     config = settings.section("gateway", GatewayConfig)
-    actor_options: dict[str, Any] = {"num_cpus": 0}
-    if config.fast_handles:
-        actor_options["runtime_env"] = {"env_vars": FAST_HANDLES}
     deployment = serve.deployment(Gateway).options(
         name="Gateway",
         num_replicas=config.replicas,
         max_replicas_per_node=1 if config.replicas > 1 else None,
         max_ongoing_requests=16,  # nothing but health checks comes this way
         max_queued_requests=16,
-        ray_actor_options=actor_options,
+        ray_actor_options=actor_options(settings.common),
         health_check_period_s=1,
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,

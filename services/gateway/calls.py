@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -93,15 +93,10 @@ class Calls:
     def _fold(self, method: str, spec: Method, backend: Backend) -> Any:
         async def call(messages: AsyncIterator[bytes], context: Any) -> bytes:
             async def work(admitted: Admitted) -> bytes:
-                gatherer = Gatherer(messages, self._limits)
-                try:
-                    page = await gatherer.next()
-                    state = await backend.fold(spec.app, method, b"", page, admitted.context())
-                    while page and (page := await gatherer.next()):
-                        state = await backend.fold(spec.app, method, state, page, admitted.context())
-                    return state
-                finally:
-                    await gatherer.close()
+                def fold(state: bytes, page: list[bytes]) -> Awaitable[bytes]:
+                    return backend.fold(spec.app, method, state, page, admitted.context(self._config.max_timeout_s))
+
+                return await _fold_pages(Gatherer(messages, self._limits), fold)
 
             return await self._door.run(method, spec, context, work)
 
@@ -127,6 +122,18 @@ async def _write_pages(fetch: Callable[[bytes], Any], context: Any) -> None:
     finally:
         ahead.cancel()
         await asyncio.gather(ahead, return_exceptions=True)
+
+
+async def _fold_pages(gatherer: Gatherer, fold: Callable[[bytes, list[bytes]], Awaitable[bytes]]) -> bytes:
+    """Fold page after page, the next one gathered while one is away; once, with nothing, for an empty stream."""
+    try:
+        page = await gatherer.next()
+        state = await fold(b"", page)
+        while page and (page := await gatherer.next()):
+            state = await fold(state, page)
+        return state
+    finally:
+        await gatherer.close()
 
 
 async def _write(context: Any, message: bytes) -> None:

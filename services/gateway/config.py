@@ -22,10 +22,10 @@ class GatewayConfig(BaseModel):
     max_message_bytes: int = Field(ge=65536, le=256 * 1024 * 1024)
     max_running_calls: int = Field(ge=1)
     max_waiting_calls: int = Field(ge=0)
-    max_watchers: int = Field(ge=1)
+    max_streams: int = Field(ge=1)
     default_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
     max_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
-    watch_timeout_s: float = Field(gt=0)
+    stream_timeout_s: float = Field(gt=0)
     page_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
     fold_messages: int = Field(ge=1)
     fold_bytes: int = Field(ge=1)
@@ -34,7 +34,6 @@ class GatewayConfig(BaseModel):
     health_timeout_s: float = Field(gt=0)
     revocation_period_s: float = Field(gt=0)
     stop_grace_s: float = Field(ge=0)
-    fast_handles: bool
 
     @model_validator(mode="after")
     def _tls_files_come_together(self) -> GatewayConfig:

@@ -31,6 +31,8 @@ ANY_TOKEN = Method("gateway", Kind.PAGES, Right.READ)
 
 _ADMIN = "mneme.v1.AdminService/"
 _TRACE_KEYS = ("traceparent", "tracestate")
+# Many short calls to the application in turn; each gets a deadline and a grant of its own.
+_LONG = (Kind.PAGES, Kind.FOLD)
 # The door answers a little before the client gives up, and asks for the answer a little before that: so a client
 # reads why, not only that, and NOT_FRESH is told from DEADLINE.
 _DOOR_RESERVE_S = 0.02
@@ -64,7 +66,7 @@ class Door:
         self._credentials = credentials
         self._config = config
         self._calls = Limiter("calls", config.max_running_calls, config.max_waiting_calls)
-        self._watchers = Limiter("watchers", config.max_watchers, 0)
+        self._streams = Limiter("streams", config.max_streams, 0)
 
     async def run(self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]) -> T:
         """Do ``work`` for a call, or abort the call with a typed error. No other text ever reaches a caller.
@@ -109,7 +111,7 @@ class Door:
         if spec is not ANY_TOKEN:
             _require_right(credential, method, spec)
         timeout_s = self._timeout_s(spec, context.time_remaining())
-        limiter = self._watchers if spec.kind is Kind.PAGES else self._calls
+        limiter = self._streams if spec.kind in _LONG else self._calls
         ends_at = time.monotonic() + timeout_s
         with telemetry.span(method, parent=_parent(metadata), service="gateway") as span:
             try:
@@ -120,10 +122,10 @@ class Door:
                 raise
 
     def _timeout_s(self, spec: Method, remaining_s: float | None) -> float:
-        endless = spec.kind is Kind.PAGES
-        longest = self._config.watch_timeout_s if endless else self._config.max_timeout_s
+        long = spec.kind in _LONG
+        longest = self._config.stream_timeout_s if long else self._config.max_timeout_s
         if remaining_s is None:
-            return longest if endless else self._config.default_timeout_s
+            return longest if long else self._config.default_timeout_s
         return min(_less(remaining_s, _DOOR_RESERVE_S), longest)
 
 

@@ -125,7 +125,7 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         # Above our own limit, which answers with a typed error; this one protects memory.
         ("grpc.max_receive_message_length", 2 * config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", config.max_running_calls + config.max_waiting_calls + config.max_watchers),
+        ("grpc.max_concurrent_streams", config.max_running_calls + config.max_waiting_calls + config.max_streams),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
     ]
 

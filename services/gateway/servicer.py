@@ -37,7 +37,7 @@ class TokenServicer:
             await asyncio.to_thread(self._office.revoke, call.caller, request.token_id)
         except LogError as error:
             raise MnemeError(
-                "LOG_UNAVAILABLE", "The log takes no writes now; nothing was revoked.", remedy="Try again."
+                "LOG_UNAVAILABLE", "The log takes no writes now; the token may still be good.", remedy="Try again."
             ) from error
         return admin_pb2.RevokeTokenResponse()
 

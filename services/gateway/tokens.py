@@ -58,7 +58,7 @@ class Credentials:
         return credential.grant
 
     def _learn(self, token: str) -> Credential:
-        """Check the signature, and remember that it was good: it stays so, expiry and revocation are looked at anew."""
+        """Check the signature, and remember the credential; expiry and revocation are looked at anew each time."""
         try:
             credential = Credential(self._tokens.check(token), is_grant=False)
         except MnemeError:

@@ -13,7 +13,7 @@ from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.log.open import open_log
 from services.common.seal import MasterKey
-from services.common.serving import Application
+from services.common.serving import Application, actor_options
 from services.perception.config import PerceptionConfig
 from services.perception.service import Perception
 from services.perception.servicer import Servicer
@@ -52,7 +52,7 @@ def build(settings: Settings) -> Any:
         num_replicas=config.replicas,
         max_ongoing_requests=config.max_ongoing,
         max_queued_requests=config.max_queued,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=actor_options(settings.common),
         health_check_period_s=1,
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,

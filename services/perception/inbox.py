@@ -20,7 +20,7 @@ from services.common import telemetry
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
 from services.common.errors import MnemeError, invalid
-from services.common.log.base import Consumer, Log, LogError, Record, TopicPartition
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Record, TopicPartition
 from services.perception.accept import Examined, Intake, outcome_name
 from services.perception.dead_letters import DeadLetters
 
@@ -85,7 +85,7 @@ class InboxConsumer:
 
     def _step(self) -> None:
         if self._consumer is None:
-            self._consumer = self._log.subscribe(GROUP, sorted(self._callers))
+            self._consumer = self._log.subscribe(GROUP, sorted(self._callers), BETWEEN_POLLS_S)
         records = self._consumer.poll(self._batch, self._poll_s)
         if records:
             self._take(self._consumer, records)

@@ -22,7 +22,7 @@ from mneme.v1.ledger_pb2 import EpisodeClosed, LedgerEntry, PerceivedObservation
 
 from services.common import ledger, telemetry, topics
 from services.common.errors import MnemeError
-from services.common.log.base import Consumer, Log, LogError, Message, Record, TopicPartition
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
 from services.common.seal import KeyDestroyed, Keyring, Tampered, destroying
 from services.perception.dead_letters import DeadLetters
 from services.perception.known import Known, Place
@@ -83,7 +83,7 @@ class Segmenter:
         batch: int = 64,
         poll_s: float = 0.2,
     ) -> None:
-        """``embed`` is called only for a plug-in that needs vectors."""
+        """``embed`` is called when the plug-in asks for vectors."""
         self._log = log
         self._keyring = keyring
         self._known = known
@@ -122,7 +122,7 @@ class Segmenter:
 
     def _step(self) -> None:
         if self._consumer is None:
-            self._consumer = self._log.subscribe(GROUP, [topics.LEDGER])
+            self._consumer = self._log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
         consumer = self._consumer
         records = consumer.poll(self._batch, self._poll_s)
         due = time.monotonic() - self._looked_at >= _LOOK_PERIOD_S
@@ -198,23 +198,34 @@ class Segmenter:
     # --- observations -------------------------------------------------------------------------------------------
 
     def _units(self, entries: Sequence[tuple[Record, LedgerEntry]], output: _Output) -> dict[tuple[int, int], Unit]:
-        """The units that a batch adds, by place, embedded all at once."""
-        found: list[tuple[Record, LedgerEntry, PerceivedObservation]] = []
+        """The units that a batch adds, by place."""
+        out: dict[tuple[int, int], Unit] = {}
         for record, entry in entries:
             if entry.WhichOneof("body") == "observation_accepted" and self._counts(record, entry, output):
                 perceived = self._open(record, entry, output)
                 if perceived is not None:
-                    found.append((record, entry, perceived))
-        vectors: Sequence[Vector | None] = [None] * len(found)
-        if found and self._plugin.needs_vectors:
-            with telemetry.Stages("perception")("embed"):
-                vectors = self._embed([p.observation.text for _, _, p in found])
-        return {
-            (record.partition, record.offset): Unit(
-                entry.observation_accepted.id_mac, p.observation.observed_at.ToNanoseconds() / 1e9, vector
-            )
-            for (record, entry, p), vector in zip(found, vectors, strict=True)
-        }
+                    at = perceived.observation.observed_at.ToNanoseconds() / 1e9
+                    out[record.partition, record.offset] = Unit(entry.observation_accepted.id_mac, at)
+        return out
+
+    def _vectors(self, ids: Sequence[bytes]) -> Sequence[Vector]:
+        """Vectors of units that a plug-in asks for; their texts are in the ledger."""
+        with telemetry.Stages("perception")("embed"):
+            return self._embed([self._text(i) for i in ids])
+
+    def _text(self, id_mac: bytes) -> str:
+        """The text of an accepted observation; "" once it is erased: its unit is dropped when the erasure is read."""
+        first = self._known.first(id_mac)
+        if first is None or self._known.erased(id_mac) is not None:
+            return ""
+        place = first.place
+        for record in self._log.read(topics.LEDGER, place.partition, place.offset, place.offset + 1):
+            try:
+                raw = self._unseal(LedgerEntry.FromString(record.value or b""))
+            except KeyDestroyed:
+                break
+            return PerceivedObservation.FromString(raw).observation.text
+        return ""
 
     def _counts(self, record: Record, entry: LedgerEntry, output: _Output) -> bool:
         """Whether an accepted observation is one: not erased, and the first with its id.
@@ -276,7 +287,7 @@ class Segmenter:
             self._close(session, "span", output)
         session.open.append(unit.id)
         session.opened_at = session.opened_at if len(session.open) > 1 and session.opened_at else at
-        session.state, cuts = self._plugin.push(session.state, unit)
+        session.state, cuts = self._plugin.push(session.state, unit, self._vectors)
         before = len(session.open)
         self._cut(session, cuts, output)
         if len(session.open) < before:
@@ -293,7 +304,7 @@ class Segmenter:
 
     def _close(self, session: OpenSession, reason: str, output: _Output) -> None:
         """Close what is open; the plug-in may cut inside it first."""
-        session.state, cuts = self._plugin.end(session.state)
+        session.state, cuts = self._plugin.end(session.state, self._vectors)
         self._cut(session, cuts, output)
         self._write(session, session.take(len(session.open)), reason, output)
         session.opened_at = None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
 
+from services.common import models
 from services.common.config import CommonConfig
 from services.common.extract import Extractor
 from services.common.log.base import Log
@@ -18,6 +21,9 @@ from services.perception.known import Known
 from services.perception.loop import Loop
 from services.perception.segment import Embed, Limits, Segmenter
 from services.perception.segmentation.base import Vector
+
+if TYPE_CHECKING:
+    from services.common.embed import Embedder
 
 
 class Perception:
@@ -87,20 +93,19 @@ def limits(config: PerceptionConfig) -> Limits:
 
 
 def _embedder(config: PerceptionConfig, threads: int) -> Embed:
-    """The packaged embedder. Only now is torch imported: a plug-in without vectors costs no such memory."""
-    from services.common.embed import Embedder
+    """The packaged embedder, its digest checked now and torch imported when the first vector is asked for."""
+    setting = "perception.embed_sha256"
+    models.verify(models.locate(config.embed_package) / "model" / "model.safetensors", config.embed_sha256, setting)
 
-    embedder = Embedder.packaged(
-        threads=threads,
-        package=config.embed_package,
-        sha256=config.embed_sha256,
-        setting="perception.embed_sha256",
-    )
+    @cache
+    def loaded() -> Embedder:
+        from services.common.embed import Embedder
 
-    def embed(texts: Sequence[str]) -> Sequence[Vector]:
-        return list(embedder.embed(texts))
+        return Embedder.packaged(
+            threads=threads, package=config.embed_package, sha256=config.embed_sha256, setting=setting
+        )
 
-    return embed
+    return lambda texts: list(loaded().embed(texts))
 
 
 def _no_vectors(texts: Sequence[str]) -> Sequence[Vector]:

@@ -27,13 +27,14 @@ from services.episodic.index import Index
 from services.episodic.parts import Parts
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Plugin, Query
+from services.episodic.reads import Reads
 from services.episodic.rebuild import Rebuilder, hash_of
 from services.episodic.recall import Recalled, Recaller
-from services.episodic.reads import Reads
 
 PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
 START = datetime(2024, 3, 4, 9, tzinfo=UTC)
 NAMESPACE = "acme/anna"
+ANY = Filter()
 
 
 class World:
@@ -82,6 +83,19 @@ class World:
         self.channels.shutdown()
         self.host.parts.index.close()
 
+    def kill(self) -> None:
+        """As if the process had died: nothing is flushed or finished; the kernel takes it out of its group."""
+        self.host._stop.set()
+        self.host._unfinished.put(None)
+        for thread in (self.host._thread, self.host._finisher):
+            if thread is not None:
+                thread.join(10)
+        if self.host.consumer is not None:
+            self.host.consumer.close()
+        self.channels.shutdown()
+        self.host.parts.index.close()
+        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+
     def restart(self, **numbers: object) -> World:
         self.close()
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
@@ -89,13 +103,17 @@ class World:
 
     # --- what perception writes ---
 
-    def create(self, namespace: str = NAMESPACE, aliases: Sequence[AliasGroup] = (), fields: Sequence[MetadataField] = ()) -> None:
+    def create(
+        self, namespace: str = NAMESPACE, aliases: Sequence[AliasGroup] = (), fields: Sequence[MetadataField] = ()
+    ) -> None:
         key = self.keyring.new_key(namespace)
         settings = Namespace(name=namespace, aliases=aliases, metadata_fields=fields)
         sealed = self.keyring.seal(
             key.key_id, settings.SerializeToString(), namespace=namespace, purpose=ledger.SEAL_NAMESPACE
         )
-        self.append(namespace, key.message, namespace_created=pb.NamespaceCreated(metadata_fields=fields, aliases=sealed))
+        self.append(
+            namespace, key.message, namespace_created=pb.NamespaceCreated(metadata_fields=fields, aliases=sealed)
+        )
 
     def observe(
         self,
@@ -176,7 +194,7 @@ class World:
         assert receipt is not None
         return receipt
 
-    def recall(self, text: str, *namespaces: str, limit: int = 5, wanted: Filter = Filter()) -> Recalled:
+    def recall(self, text: str, *namespaces: str, limit: int = 5, wanted: Filter = ANY) -> Recalled:
         return self.recaller.recall(
             Query(namespaces or (NAMESPACE,), text, limit, None, self.clock + timedelta(hours=1), wanted)
         )

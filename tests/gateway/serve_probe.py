@@ -13,10 +13,12 @@ from typing import Any
 import grpc
 import yaml
 
+from services.cli import up
 from services.common import telemetry
 from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS
 from services.common.methods import Method
+from services.common.serving import SERVE_LOGGING
 from tests.gateway.probe import METHODS, Probe, until
 
 # The probe's methods and the gateway's own.
@@ -58,10 +60,13 @@ def _defaults(section: str) -> dict[str, Any]:
 
 
 def settings(data_dir: Path, **changes: object) -> Settings:
-    """Settings of a gateway on free ports that keeps its things in ``data_dir``."""
+    """Settings of a gateway on free ports that keeps its things in ``data_dir``, prepared as `mneme up` does."""
     common = CommonConfig.model_validate({**_defaults("common"), "data_dir": data_dir})
     ports = {"port": free_port(), "metrics_port": free_port()}
-    return Settings(common, {"gateway": {**_defaults("gateway"), **ports, **changes}})
+    chosen = Settings(common, {"gateway": {**_defaults("gateway"), **ports, **changes}})
+    up.prepare(chosen)
+    up.ensure_topics(chosen, print)
+    return chosen
 
 
 def probe_application(env: Mapping[str, str] | None = None) -> Any:
@@ -89,13 +94,22 @@ def serve_instance(metrics_dir: Path) -> Iterator[Any]:
     import ray
     from ray import serve
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR", "enable_access_log": False})
+        serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
         yield serve
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def deploy(serve: Any, **applications: Any) -> None:
+    """Start applications; see await_running."""
+    targets = [
+        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name, target in applications.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
 
 
 def await_running(serve: Any, *names: str, within_s: float = 60) -> None:

@@ -26,6 +26,7 @@ from tests.gateway.serve_probe import (
     TABLE,
     await_running,
     channel,
+    deploy,
     probe_application,
     serve_instance,
     settings,
@@ -48,15 +49,10 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     data_dir = tmp_path_factory.mktemp("gateway")
-    (data_dir / "metrics").mkdir()
     _same_keys_as_the_probe(data_dir)
     chosen = settings(data_dir, max_running_calls=1500, default_timeout_s=30)
     with serve_instance(data_dir / "metrics") as serve:
-        targets = [
-            serve.RunTarget(target=probe_application(), name="probe", route_prefix=None),
-            serve.RunTarget(target=gateway_app.build(chosen, TABLE), name="gateway", route_prefix=None),
-        ]
-        serve.run_many(targets, wait_for_applications_running=False)
+        deploy(serve, probe=probe_application(), gateway=gateway_app.build(chosen, TABLE))
         await_running(serve, "probe", "gateway")
         port, metrics_port = (int(chosen.layers["gateway"][p]) for p in ("port", "metrics_port"))
         with channel(port) as open_channel:

@@ -151,6 +151,23 @@ def test_a_gatherer_hands_over_what_came_before_a_message_that_is_too_large() ->
     asyncio.run(scenario())
 
 
+def test_an_idle_client_stream_takes_no_place_from_calls() -> None:
+    with gateway(max_running_calls=1, max_waiting_calls=0, max_streams=4) as door:
+        release = threading.Event()
+
+        def idle() -> Iterator[Int64Value]:
+            release.wait(10)
+            yield Int64Value(value=5)
+
+        calls = [fold(door.channel()).future(idle(), metadata=bearer()) for _ in range(4)]
+        with pytest.raises(grpc.RpcError) as refused:
+            until(lambda: fold(door.channel())(ints(), metadata=bearer()) is None)
+        assert_fails(refused, grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert len(list(stream(door.channel(), "Count")(Int64Value(value=3), metadata=bearer()))) == 3
+        release.set()
+        assert [c.result(10).value for c in calls] == [5] * 4
+
+
 # Endless streams
 
 
@@ -205,8 +222,8 @@ def test_an_endless_stream_ends_when_its_token_is_revoked(door: Gateway) -> None
     assert_fails(refused, grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
 
 
-def test_endless_streams_are_bounded_and_hold_no_place_of_calls() -> None:
-    with gateway(max_watchers=2, max_running_calls=1) as door:
+def test_long_streams_are_bounded_and_hold_no_place_of_calls() -> None:
+    with gateway(max_streams=2, max_running_calls=1) as door:
         channel = door.channel()
         open_streams = [stream(channel, "Tail")(StringValue(), metadata=bearer()) for _ in range(2)]
         for each in open_streams:
@@ -230,7 +247,7 @@ def _opens(channel: grpc.Channel) -> bool:
 
 
 def test_an_endless_stream_ends_at_its_bound() -> None:
-    with gateway(watch_timeout_s=0.5) as door:
+    with gateway(stream_timeout_s=0.5) as door:
         call = stream(door.channel(), "Tail")(StringValue(value="slow"), metadata=bearer())
         with pytest.raises(grpc.RpcError) as late:
             list(call)

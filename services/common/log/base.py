@@ -16,11 +16,14 @@ Promises every implementation keeps:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
+
+# How long a service may work on one batch before it must poll again; a process that died is noticed much sooner.
+BETWEEN_POLLS_S = 60.0
 
 
 class Cleanup(Enum):
@@ -122,19 +125,40 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") % partitions
 
 
-class Transaction(Protocol):
-    """Appends and offsets that take effect together when the ``with`` block ends without an exception."""
+class Transaction:
+    """Appends and offsets that take effect together when the ``with`` block ends without an exception.
 
-    def append(self, message: Message) -> None: ...
+    Both logs collect them here and write them at the end, so that no lock and no open transaction spans the block.
+    """
+
+    def __init__(self, check: Callable[[Message], object], has_consumer: bool) -> None:
+        self._check = check  # raises for what the log would not take
+        self._has_consumer = has_consumer
+        self._appended: list[Appended] | None = None
+        self.messages: list[Message] = []
+        self.offsets: dict[TopicPartition, int] = {}
+
+    def append(self, message: Message) -> None:
+        """MessageTooLarge, LogError for an unknown topic or partition; the rest fails at the end of the block."""
+        self._check(message)
+        self.messages.append(message)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Offsets to commit for the transaction's consumer: the next one to read, per partition."""
-        ...
+        if not self._has_consumer:
+            raise LogError("offsets in a transaction without a consumer. Name it: log.transaction(consumer).")
+        self.offsets.update(offsets)
 
     @property
     def appended(self) -> Sequence[Appended]:
         """Where each append went, in order. Only after the block has ended."""
-        ...
+        if self._appended is None:
+            raise LogError("where appends went is known only after the transaction's block has ended.")
+        return self._appended
+
+    def ended(self, appended: list[Appended]) -> None:
+        """For the log: the transaction took effect."""
+        self._appended = appended
 
 
 class Consumer(Protocol):
@@ -184,6 +208,8 @@ class Log(Protocol):
 
         When the block fails, the consumer goes back to its committed offsets. A second holder of ``name`` fences
         the first (Kafka); without a name nobody else can hold it, and the consumer's membership alone fences.
+        Taking a name, an empty block is enough, also ends at once what a dead holder left open, which otherwise holds
+        its partitions and offsets back for some seconds: a service that restarts takes its name before it polls.
         """
         ...
 

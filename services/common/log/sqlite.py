@@ -42,6 +42,7 @@ from services.common.log.base import (
     TopicMismatch,
     TopicPartition,
     TopicSpec,
+    Transaction,
 )
 
 _OFFSET_BITS = 40
@@ -138,18 +139,18 @@ class SqliteLog:
 
     def append(self, messages: Sequence[Message], timeout_s: float = 10.0) -> list[Appended]:
         for message in messages:
-            self.check(message)
+            self._check(message)
         with self.writing(timeout_s) as db:
             return self._append(db, messages)
 
     @contextmanager
     def transaction(
         self, consumer: Consumer | None = None, name: str | None = None, timeout_s: float = 10.0
-    ) -> Iterator[SqliteTransaction]:
+    ) -> Iterator[Transaction]:
         """As the port says; ``name`` fences nobody here, because writers are serialised anyway."""
         if consumer is not None and not (isinstance(consumer, SqliteConsumer) and consumer.belongs_to(self)):
             raise TypeError("transaction(consumer): a consumer of another log.")
-        tx = SqliteTransaction(self, consumer)
+        tx = Transaction(self._check, consumer is not None)
         try:
             yield tx
             with self.writing(timeout_s) as db:
@@ -162,7 +163,7 @@ class SqliteLog:
             raise
         tx.ended(appended)
 
-    def check(self, message: Message) -> None:
+    def _check(self, message: Message) -> None:
         topic = self._topic(message.topic)
         topic.partition_id(message.partition_in(topic.spec.partitions))
         if message.size_bytes > topic.spec.max_message_bytes:
@@ -393,35 +394,6 @@ class SqliteLog:
                 raise LogError(f"{name}: there is no such topic. Name it in ensure_topics first.")
             self._topics[name] = topic
         return topic
-
-
-class SqliteTransaction:
-    """Collects appends and offsets; they are written when the ``with`` block ends."""
-
-    def __init__(self, log: SqliteLog, consumer: SqliteConsumer | None) -> None:
-        self._log = log
-        self._consumer = consumer
-        self._appended: list[Appended] | None = None
-        self.messages: list[Message] = []
-        self.offsets: dict[TopicPartition, int] = {}
-
-    def append(self, message: Message) -> None:
-        self._log.check(message)
-        self.messages.append(message)
-
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        if self._consumer is None:
-            raise LogError("offsets in a transaction without a consumer. Name it: log.transaction(consumer).")
-        self.offsets.update(offsets)
-
-    @property
-    def appended(self) -> Sequence[Appended]:
-        if self._appended is None:
-            raise LogError("where appends went is known only after the transaction's block has ended.")
-        return self._appended
-
-    def ended(self, appended: list[Appended]) -> None:
-        self._appended = appended
 
 
 class SqliteConsumer:

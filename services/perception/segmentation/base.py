@@ -7,13 +7,16 @@ session's end, span, count, idle time) are applied around it by ``services.perce
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-Vector = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]  # unit norm
+# Vectors of units by id, given by the host when a plug-in asks. Each costs an embedding.
+Vectors = Callable[[Sequence[bytes]], Sequence[Vector]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,6 @@ class Unit:
 
     id: bytes
     at: float  # event time, seconds since the epoch
-    vector: Vector | None = None  # unit norm; None unless the plug-in needs vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,19 @@ class Segmentation(Protocol):
     Every implementation keeps, for any sequence of calls:
 
     * episodes partition the units: cuts never exceed what is open, in order, each at least one unit;
-    * same state and same unit, same answer, to the bit: a replay from a checkpoint cuts where it was cut;
+    * same state, unit and vectors, same answer: a replay from a checkpoint cuts where it was cut;
+    * vectors are asked for only of units that were pushed and neither closed long ago nor dropped;
     * nothing of a dropped unit is left in the state.
     """
 
     name: ClassVar[str]
     needs_vectors: ClassVar[bool]
 
-    def push(self, state: bytes, unit: Unit) -> tuple[bytes, list[Cut]]:
+    def push(self, state: bytes, unit: Unit, vectors: Vectors) -> tuple[bytes, list[Cut]]:
         """Take the next unit. Cuts are counted with it among the open ones."""
         ...
 
-    def end(self, state: bytes) -> tuple[bytes, list[Cut]]:
+    def end(self, state: bytes, vectors: Vectors) -> tuple[bytes, list[Cut]]:
         """The host closes the episode here. Cuts to make before it; what they leave is closed by the host, and
         the state returned has no open unit."""
         ...

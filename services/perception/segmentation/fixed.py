@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from services.perception.segmentation.base import Cut, Unit
+from services.perception.segmentation.base import Cut, Unit, Vectors
 
 _ID_LENGTH = 1  # bytes that hold the length of an id
 
@@ -19,13 +19,13 @@ class FixedSize:
 
     units: int = 16
 
-    def push(self, state: bytes, unit: Unit) -> tuple[bytes, list[Cut]]:
+    def push(self, state: bytes, unit: Unit, vectors: Vectors) -> tuple[bytes, list[Cut]]:
         ids = [*_unpack(state), unit.id]
         if len(ids) < self.units:
             return _pack(ids), []
         return b"", [Cut(len(ids), "count")]
 
-    def end(self, state: bytes) -> tuple[bytes, list[Cut]]:
+    def end(self, state: bytes, vectors: Vectors) -> tuple[bytes, list[Cut]]:
         return b"", []
 
     def drop(self, state: bytes, ids: frozenset[bytes]) -> bytes:

@@ -9,8 +9,10 @@ that needs no language model. With e_i the unit's embedding:
 3. When the next candidate (or a hard boundary) is known, the one before it moves to the place that splits best:
    argmax_t of the modularity of the two parts of A_ij = max(0, e_i . e_j); ties to the earliest t.
 
-Vectors are kept as 16-bit integers and everything up to the threshold is integer arithmetic: a replay on another
-processor cuts alike unless the embedder itself differs, and what was cut is in the ledger anyway.
+An episode of fewer than twice ``min_units`` cannot be split, so nothing is embedded before an open one is that long:
+short sessions cost no model. Vectors are kept as 16-bit integers and everything up to the threshold is integer
+arithmetic: a replay on another processor cuts alike unless the embedder itself differs, and what was cut is in the
+ledger anyway.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from services.perception.segmentation.base import Cut, Unit
+from services.perception.segmentation.base import Cut, Unit, Vector, Vectors
 
 LOOKAHEAD = 2  # units after i that its surprise needs
 WARM_UP = 8  # surprises (or gaps) seen before their statistics count
@@ -47,16 +49,18 @@ class Surprise:
     gap_s: float = 1800.0
     gap_sigma: float = 2.0
 
-    def push(self, state: bytes, unit: Unit) -> tuple[bytes, list[Cut]]:
+    def push(self, state: bytes, unit: Unit, vectors: Vectors) -> tuple[bytes, list[Cut]]:
         session = _Session.load(state)
         cuts: list[Cut] = []
         if self._is_gap(session, unit.at):
             cuts = self._end(session, reason="gap")
-        session.add(unit, _quantise(unit), self.window)
-        cuts += self._advance(session)
+        session.add(unit, self.window)
+        if session.open >= 2 * self.min_units:
+            session.embed(vectors)
+            cuts += self._advance(session)
         return session.dump(), cuts
 
-    def end(self, state: bytes) -> tuple[bytes, list[Cut]]:
+    def end(self, state: bytes, vectors: Vectors) -> tuple[bytes, list[Cut]]:
         session = _Session.load(state)
         cuts = self._end(session, reason=None)
         return session.dump(), cuts
@@ -79,15 +83,20 @@ class Surprise:
         return math.log(gap) > mean + self.gap_sigma * max(sd, _MIN_SPREAD)
 
     def _advance(self, session: _Session) -> list[Cut]:
-        """Decide on the one unit whose look-ahead is now complete."""
-        i = len(session.units) - 1 - LOOKAHEAD
-        first_open = len(session.units) - session.open
-        if i <= 0 or i < first_open:
-            return []
+        """Measure the units whose look-ahead is complete, in order, and cut where two candidates enclose an episode."""
+        cuts: list[Cut] = []
+        while session.unmeasured > LOOKAHEAD:
+            i = len(session.units) - session.unmeasured
+            session.unmeasured -= 1
+            if i > 0:
+                cuts += self._measure(session, i)
+        return cuts
+
+    def _measure(self, session: _Session, i: int) -> list[Cut]:
         surprise = self._surprise(session, i)
         begins = _exceeds(surprise, session.window, self.gamma)
         session.window = [*session.window, surprise][-self.window :]
-        before = i - first_open  # open units before the candidate
+        before = i - (len(session.units) - session.open)  # open units before the candidate
         if not begins or before - (session.pending or 0) < self.min_units:
             return []
         cuts = [] if session.pending is None else [self._cut_pending(session, before)]
@@ -103,7 +112,7 @@ class Surprise:
     def _cut_pending(self, session: _Session, until: int) -> Cut:
         """Refine the pending boundary within the open units before ``until``, and close what lies before it."""
         open_units = session.units[len(session.units) - session.open :]
-        vectors = np.stack([u.vector for u in open_units[:until]])
+        vectors = np.stack([_vector(u) for u in open_units[:until]])
         cut = best_split(_affinity(vectors), self.min_units)
         session.close(cut, self.context)
         return Cut(cut, "surprise")
@@ -115,7 +124,7 @@ class Surprise:
             cuts.append(self._cut_pending(session, session.open))
         if reason is not None and session.open:
             cuts.append(Cut(session.open, reason))
-        session.units, session.open, session.pending = [], 0, None
+        session.units, session.open, session.unmeasured, session.pending = [], 0, 0, None
         return cuts
 
 
@@ -162,23 +171,26 @@ def _statistics(values: list[float]) -> tuple[float, float]:
     return (values[0], 0.0) if len(set(values)) == 1 else (mean, math.sqrt(variance))
 
 
-def _quantise(unit: Unit) -> _Ints:
-    if unit.vector is None:
-        raise ValueError("surprise needs vectors")
-    quantised: _Ints = np.clip(np.rint(unit.vector * _SCALE), -32_767, 32_767).astype(np.int64)
+def _quantise(vector: Vector) -> _Ints:
+    quantised: _Ints = np.clip(np.rint(vector * _SCALE), -32_767, 32_767).astype(np.int64)
     return quantised
 
 
 def _sum(units: list[_Kept]) -> _Ints:
-    total: _Ints = np.stack([u.vector for u in units]).sum(axis=0)
+    total: _Ints = np.stack([_vector(u) for u in units]).sum(axis=0)
     return total
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def _vector(unit: _Kept) -> _Ints:
+    assert unit.vector is not None  # embedded before anything is measured
+    return unit.vector
+
+
+@dataclass(slots=True, eq=False)
 class _Kept:
     id: bytes
     at: float
-    vector: _Ints
+    vector: _Ints | None = None
 
 
 @dataclass(slots=True)
@@ -187,15 +199,24 @@ class _Session:
 
     units: list[_Kept] = field(default_factory=list)
     open: int = 0  # the last so many of ``units`` are open; those before are context
+    unmeasured: int = 0  # the last so many have no surprise yet
     pending: int | None = None  # open units before the candidate boundary that waits for the next one
     window: list[float] = field(default_factory=list)  # surprises
     log_gaps: list[float] = field(default_factory=list)
 
-    def add(self, unit: Unit, vector: _Ints, window: int) -> None:
+    def add(self, unit: Unit, window: int) -> None:
         if self.units and unit.at > self.units[-1].at:
             self.log_gaps = [*self.log_gaps, round(math.log(unit.at - self.units[-1].at), 6)][-window:]
-        self.units.append(_Kept(unit.id, unit.at, vector))
+        self.units.append(_Kept(unit.id, unit.at))
         self.open += 1
+        self.unmeasured += 1
+
+    def embed(self, vectors: Vectors) -> None:
+        """Fetch the vectors that are missing: always those of the newest units."""
+        missing = [u for u in self.units if u.vector is None]
+        if missing:
+            for unit, vector in zip(missing, vectors([u.id for u in missing]), strict=True):
+                unit.vector = _quantise(vector)
 
     def close(self, count: int, context: int) -> None:
         """The oldest ``count`` open units are closed; the last ``context`` of them stay as context."""
@@ -205,13 +226,15 @@ class _Session:
 
     def drop(self, ids: frozenset[bytes], min_units: int) -> bool:
         """Take units out, with every statistic, since surprises and gaps are computed from neighbours too."""
-        first_open = len(self.units) - self.open
+        count = len(self.units)
         gone = [i for i, u in enumerate(self.units) if u.id in ids]
         if not gone:
             return False
         if self.pending is not None:
+            first_open = count - self.open
             self.pending -= sum(first_open <= i < first_open + self.pending for i in gone)
-        self.open -= sum(i >= first_open for i in gone)
+        self.unmeasured -= sum(i >= count - self.unmeasured for i in gone)
+        self.open -= sum(i >= count - self.open for i in gone)
         self.units = [u for u in self.units if u.id not in ids]
         self.window, self.log_gaps = [], []
         if self.pending is not None and self.pending < min_units:
@@ -223,12 +246,14 @@ class _Session:
             "ids": [u.id.hex() for u in self.units],
             "at": [u.at for u in self.units],
             "open": self.open,
+            "unmeasured": self.unmeasured,
             "pending": self.pending,
             "window": self.window,
             "log_gaps": self.log_gaps,
+            "embedded": sum(u.vector is not None for u in self.units),
         }
         raw = json.dumps(head, separators=(",", ":")).encode()
-        vectors = b"".join(u.vector.astype("<i2").tobytes() for u in self.units)
+        vectors = b"".join(u.vector.astype("<i2").tobytes() for u in self.units if u.vector is not None)
         return len(raw).to_bytes(4, "big") + raw + vectors
 
     @classmethod
@@ -237,8 +262,10 @@ class _Session:
             return cls()
         size = int.from_bytes(state[:4], "big")
         head: dict[str, Any] = json.loads(state[4 : 4 + size])
-        ids = [bytes.fromhex(i) for i in head["ids"]]
+        units = [_Kept(bytes.fromhex(i), at) for i, at in zip(head["ids"], head["at"], strict=True)]
         flat = np.frombuffer(state[4 + size :], dtype="<i2").astype(np.int64)
-        vectors = flat.reshape(len(ids), -1) if ids else np.zeros((0, 0), dtype=np.int64)
-        units = [_Kept(i, at, v) for i, at, v in zip(ids, head["at"], vectors, strict=True)]
-        return cls(units, head["open"], head["pending"], head["window"], head["log_gaps"])
+        if head["embedded"]:
+            vectors = flat.reshape(head["embedded"], -1)
+            for unit, vector in zip(units[: len(vectors)], vectors, strict=True):
+                unit.vector = vector
+        return cls(units, head["open"], head["unmeasured"], head["pending"], head["window"], head["log_gaps"])

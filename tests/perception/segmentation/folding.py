@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from services.perception.segmentation.base import Segmentation, Unit, Vector
+from services.perception.segmentation.base import Segmentation, Unit, Vector, Vectors
 
 
-def units(vectors: Iterable[Vector], step_s: float = 60.0) -> list[Unit]:
-    return [Unit(n.to_bytes(4, "big"), n * step_s, v) for n, v in enumerate(vectors)]
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A unit, and the vector that the host would give for it."""
+
+    id: bytes
+    at: float
+    vector: Vector
+
+
+def units(vectors: Iterable[Vector], step_s: float = 60.0) -> list[Sent]:
+    return [Sent(n.to_bytes(4, "big"), n * step_s, v) for n, v in enumerate(vectors)]
+
+
+def host(sent: Iterable[Sent]) -> Vectors:
+    by_id = {s.id: s.vector for s in sent}
+    return lambda ids: [by_id[i] for i in ids]
 
 
 def axis(n: int, dimension: int = 8) -> Vector:
@@ -25,18 +40,19 @@ def near(vector: Vector, seed: int, noise: float = 0.3) -> Vector:
     return unit
 
 
-def episodes(plugin: Segmentation, sent: list[Unit], *, end: bool = True) -> list[tuple[list[bytes], str]]:
+def episodes(plugin: Segmentation, sent: list[Sent], *, end: bool = True) -> list[tuple[list[bytes], str]]:
     """Episodes as (ids, reason), in order; with ``end``, the host's own close of what is left, reason "end"."""
     state, waiting, out = b"", [], []
+    vectors = host(sent)
     for unit in sent:
         waiting.append(unit.id)
-        state, cuts = plugin.push(state, unit)
+        state, cuts = plugin.push(state, Unit(unit.id, unit.at), vectors)
         for cut in cuts:
             assert 0 < cut.units <= len(waiting)
             out.append((waiting[: cut.units], cut.reason))
             waiting = waiting[cut.units :]
     if end:
-        state, cuts = plugin.end(state)
+        state, cuts = plugin.end(state, vectors)
         for cut in cuts:
             out.append((waiting[: cut.units], cut.reason))
             waiting = waiting[cut.units :]

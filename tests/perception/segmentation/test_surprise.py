@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.perception.segmentation.base import Unit, Vector
 from services.perception.segmentation.surprise import Surprise, best_split
-from tests.perception.segmentation.folding import axis, episodes, lengths, near, units
+from tests.perception.segmentation.folding import Sent, axis, episodes, host, lengths, near, units
 
 
 def two_topics(first: int, second: int) -> list[Vector]:
@@ -28,7 +29,7 @@ def test_a_change_of_topic_begins_an_episode_where_it_happens() -> None:
 
 def test_gamma_to_infinity_leaves_only_hard_boundaries() -> None:
     vectors = [near(axis(n % 4), seed=n) for n in range(40)]
-    sent = units(vectors[:25]) + [Unit(bytes([n]), 10_000 + n * 60.0, v) for n, v in enumerate(vectors[25:])]
+    sent = units(vectors[:25]) + [Sent(bytes([n]), 10_000 + n * 60.0, v) for n, v in enumerate(vectors[25:])]
     assert [(len(i), r) for i, r in episodes(Surprise(gamma=math.inf), sent)] == [(25, "gap"), (15, "end")]
 
 
@@ -52,19 +53,19 @@ def test_no_episode_that_surprise_cuts_is_shorter_than_the_minimum() -> None:
 
 
 def test_a_long_silence_cuts() -> None:
-    sent = [Unit(bytes([n]), n * 60.0 + (1_801 if n >= 5 else 0), axis(0)) for n in range(10)]
+    sent = [Sent(bytes([n]), n * 60.0 + (1_801 if n >= 5 else 0), axis(0)) for n in range(10)]
     assert [(len(i), r) for i, r in episodes(Surprise(), sent)] == [(5, "gap"), (5, "end")]
 
 
 def test_a_silence_far_out_of_the_sessions_own_rhythm_cuts() -> None:
     at = [n * 5.0 for n in range(12)] + [55 + 600.0 + n * 5.0 for n in range(5)]
-    sent = [Unit(bytes([n]), t, axis(0)) for n, t in enumerate(at)]
+    sent = [Sent(bytes([n]), t, axis(0)) for n, t in enumerate(at)]
     assert [(len(i), r) for i, r in episodes(Surprise(), sent)] == [(12, "gap"), (5, "end")]
 
 
 def test_an_even_rhythm_is_not_cut_by_a_slightly_longer_pause() -> None:
     at = [n * 60.0 for n in range(12)] + [11 * 60 + 90.0]
-    assert lengths(episodes(Surprise(), [Unit(bytes([n]), t, axis(0)) for n, t in enumerate(at)])) == [13]
+    assert lengths(episodes(Surprise(), [Sent(bytes([n]), t, axis(0)) for n, t in enumerate(at)])) == [13]
 
 
 @pytest.mark.parametrize(("left", "right"), [(4, 4), (5, 11), (12, 4), (7, 30)])
@@ -105,3 +106,21 @@ def test_vectors_a_hairs_breadth_apart_cut_alike() -> None:
     vectors = [near(axis(n // 15), seed=n) for n in range(60)]
     moved = [(v + 1e-7).astype(np.float32) for v in vectors]
     assert episodes(Surprise(), units(vectors)) == episodes(Surprise(), units(moved))
+
+
+def test_nothing_is_embedded_before_an_episode_could_be_split() -> None:
+    asked: list[int] = []
+    sent = units([near(axis(0), seed=n) for n in range(12)])
+
+    def vectors(ids: Sequence[bytes]) -> list[Vector]:
+        asked.append(len(ids))
+        return list(host(sent)(ids))
+
+    state = b""
+    for one in sent[:7]:
+        state, _ = Surprise().push(state, Unit(one.id, one.at), vectors)
+    Surprise().end(state, vectors)
+    assert asked == []
+    for one in sent[7:]:
+        state, _ = Surprise().push(state, Unit(one.id, one.at), vectors)
+    assert asked == [8, 1, 1, 1, 1]  # the first eight at once, then each as it comes
