@@ -93,7 +93,7 @@ def _serve(data_dir: Path, pipe: Connection) -> None:
     async def run() -> None:
         common = CommonConfig.model_validate({**defaults("common"), "data_dir": data_dir})
         config = {**defaults("kvstore"), "arena_bytes": 512 << 20, "namespace_share": 1.0}
-        node = Node(common, KvstoreConfig.model_validate(config))
+        node = Node(common, KvstoreConfig.model_validate(config), None)
         await node.start()
         pipe.send("ready")
         await asyncio.get_running_loop().run_in_executor(None, pipe.recv)

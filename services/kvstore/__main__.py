@@ -10,16 +10,19 @@ from pathlib import Path
 
 from services.common import telemetry
 from services.common.config import ConfigError, load
+from services.common.log.base import LogError
+from services.common.log.open import open_log
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.errors import StartError
 from services.kvstore.node import Node
 
 
 async def serve(config_file: Path | None) -> None:
-    """Run until a signal asks to stop. ConfigError, StartError."""
+    """Run until a signal asks to stop. ConfigError, StartError, LogError."""
     settings = load(config_file)
     telemetry.configure_from("kvstore", settings.common)
-    node = Node(settings.common, settings.section("kvstore", KvstoreConfig))
+    log = open_log(settings.common.log_url)
+    node = Node(settings.common, settings.section("kvstore", KvstoreConfig), log)
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
@@ -27,6 +30,7 @@ async def serve(config_file: Path | None) -> None:
     print("ready", flush=True)
     await asked.wait()
     await node.stop()
+    log.close()
     telemetry.flush()
 
 
@@ -35,7 +39,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="a configuration file")
     try:
         asyncio.run(serve(parser.parse_args().config))
-    except (ConfigError, StartError) as error:
+    except (ConfigError, StartError, LogError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -8,6 +8,7 @@ from ray import serve
 
 from services.common import telemetry
 from services.common.config import Settings
+from services.common.log.open import open_log
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node
 
@@ -17,7 +18,8 @@ class Kvstore:
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
         telemetry.configure_from("kvstore", settings.common)
-        self._node = Node(settings.common, settings.section("kvstore", KvstoreConfig))
+        self._ledger = open_log(settings.common.log_url)
+        self._node = Node(settings.common, settings.section("kvstore", KvstoreConfig), self._ledger)
         await self._node.start()
 
     async def check_health(self) -> None:
@@ -26,6 +28,7 @@ class Kvstore:
 
     async def __del__(self) -> None:
         await self._node.stop()
+        self._ledger.close()
         telemetry.flush()
 
 

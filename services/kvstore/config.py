@@ -34,6 +34,7 @@ class KvstoreConfig(BaseModel):
     max_keys: int = Field(ge=1)
     max_running_calls: int = Field(ge=1)
     erased_ids: int = Field(ge=0)
+    ledger_period_s: float = Field(gt=0)
 
     @field_validator("eviction")
     @classmethod

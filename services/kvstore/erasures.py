@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS epochs (namespace BLOB PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (number INTEGER PRIMARY KEY, engram BLOB NOT NULL UNIQUE);
 """
 
@@ -36,10 +38,14 @@ class Erasures:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
         self._epochs: dict[bytes, int] = dict(self._db.execute("SELECT namespace, epoch FROM epochs"))
+        self.positions: dict[int, int] = dict(self._db.execute("SELECT partition, next FROM positions"))
         self._erased: set[bytes] = {row[0] for row in self._db.execute("SELECT engram FROM erased")}
 
-    def record(self, erasures: Sequence[Erasure]) -> None:
-        """Durable when this returns. An older epoch than is known changes nothing but adds its ids."""
+    def record(self, erasures: Sequence[Erasure], positions: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Durable when this returns. An older epoch than is known changes nothing but adds its ids.
+
+        ``positions``: how far the ledger was read for them, the next offset by partition.
+        """
         epochs = {_digest(e.namespace): e.epoch for e in sorted(erasures, key=lambda e: e.epoch)}
         newer = {n: epoch for n, epoch in epochs.items() if epoch > self._epochs.get(n, 0)}
         ids = [i for e in erasures for i in dict.fromkeys(_digest(e.namespace, id) for id in e.engram_ids)]
@@ -47,6 +53,7 @@ class Erasures:
         try:
             self._db.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?)", newer.items())
             self._db.executemany("INSERT OR IGNORE INTO erased (engram) VALUES (?)", ((i,) for i in ids))
+            self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions.items())
             excess = self._db.execute("SELECT count(*) FROM erased").fetchone()[0] - self._limit
             oldest = self._db.execute("SELECT engram FROM erased ORDER BY number LIMIT ?", (max(0, excess),)).fetchall()
             self._db.executemany("DELETE FROM erased WHERE engram = ?", oldest)
@@ -55,6 +62,7 @@ class Erasures:
             self._db.execute("ROLLBACK")
             raise
         self._epochs.update(newer)
+        self.positions.update(positions)
         self._erased.update(ids)
         self._erased.difference_update(row[0] for row in oldest)
 

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from services.kvstore import layout
 from services.kvstore.arena import Arena
@@ -121,9 +122,12 @@ class Store:
         self.counts[outcome.value] += 1
         return outcome
 
-    def drop(self, erasures: Sequence[Erasure]) -> Dropped:
-        """Remember erasures for ever, then overwrite every block they reach. Idempotent, counts included."""
-        self._erasures.record(erasures)
+    def drop(self, erasures: Sequence[Erasure], positions: Mapping[int, int] = MappingProxyType({})) -> Dropped:
+        """Remember erasures for ever, then overwrite every block they reach. Idempotent, counts included.
+
+        ``positions``: how far the ledger was read for them.
+        """
+        self._erasures.record(erasures, positions)
         total = Dropped()
         for erasure in erasures:
             done = (erasure.namespace, erasure.epoch)
@@ -131,7 +135,8 @@ class Store:
             total += self._drops[done]
         while len(self._drops) > _REMEMBERED_DROPS:
             self._drops.popitem(last=False)
-        self._wipe_staging()
+        if erasures:
+            self._wipe_staging()
         return total
 
     def used(self, keys: Sequence[bytes]) -> None:

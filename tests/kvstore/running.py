@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from services.common.config import CommonConfig
+from services.common.log.base import Log
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient, Timing
 from services.kvstore.config import KvstoreConfig
@@ -72,13 +73,13 @@ def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
 class Running:
     """A store in a thread of this process."""
 
-    def __init__(self, folder: Path, memory: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, memory: Path, log: Log | None = None, **changes: Any) -> None:
         self.data_dir = folder
         self.config = config(arena_dir=memory, **changes)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.node = Node(common(folder), self.config)
+        self.node = Node(common(folder), self.config, log)
 
     def start(self) -> Running:
         asyncio.run_coroutine_threadsafe(self.node.start(), self._loop).result(30)
@@ -139,7 +140,7 @@ class Process:
 
 def _serve(data_dir: Path, memory: Path, changes: dict[str, Any], pipe: Connection) -> None:
     async def run() -> None:
-        node = Node(common(data_dir), config(arena_dir=memory, **changes))
+        node = Node(common(data_dir), config(arena_dir=memory, **changes), None)
         await node.start()
         pipe.send("ready")
         await asyncio.Event().wait()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, SessionEnded
 
+from services.common import topics
+from services.common.ledger import message
+from services.common.log.sqlite import SqliteLog
 from services.kvstore.client import KvClient, Origin
-from tests.kvstore.running import BLOCK, NAMESPACE, Running, keys, payloads
+from services.kvstore.erasure_feed import read_erasures
+from services.kvstore.erasures import Erasure, Erasures
+from tests.kvstore.running import BLOCK, NAMESPACE, Running, eventually, keys, payloads
 
 OTHER = "bolt/bob"
 STORED = pb.PUT_OUTCOME_STORED
@@ -146,3 +153,50 @@ def test_evicted_bytes_do_not_linger(store: Running, kv: KvClient) -> None:
     assert kv.put(large, payloads(4, 1 << 18), Origin(OTHER)) == [STORED] * 4
     assert kv.lookup(chain) == 0
     assert b"the secret is 42" not in store.file("arena").read_bytes()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(str(tmp_path / "log.db"))
+    log.ensure_topics(topics.specs(4, []))
+    yield log
+    log.close()
+
+
+def append_erasure(log: SqliteLog, namespace: str, epoch: int, *engram_ids: str) -> None:
+    erased = Erased(receipt_id="r", engram_ids=engram_ids, erasure_epoch=epoch)
+    log.append([message(LedgerEntry(namespace=namespace, erased=erased))])
+
+
+def test_a_store_that_was_away_learns_of_erasures_before_it_serves(
+    start: Callable[..., Running], ledger: SqliteLog
+) -> None:
+    append_erasure(ledger, NAMESPACE, 4, "e1")
+    ledger.append([message(LedgerEntry(namespace=NAMESPACE, session_ended=SessionEnded(session_mac=b"x")))])
+    with start(log=ledger, ledger_period_s=1000).client() as kv:
+        stale = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e0")])
+        assert kv.put(keys(1), payloads(1), stale) == [pb.PUT_OUTCOME_STALE_EPOCH]
+
+
+def test_a_running_store_follows_the_ledger_and_counts_once(start: Callable[..., Running], ledger: SqliteLog) -> None:
+    with start(log=ledger, ledger_period_s=0.1).client() as kv:
+        chain = keys(2)
+        kv.put(chain, payloads(2), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+        append_erasure(ledger, OTHER, 9, "e1")
+        append_erasure(ledger, NAMESPACE, 2, "e1")
+        eventually(lambda: kv.lookup(chain) == 0)
+        assert kv.drop(NAMESPACE, 2, ["e1"]).named_blocks == 2
+
+
+def test_what_was_read_of_the_ledger_is_not_read_again(tmp_path: Path, ledger: SqliteLog) -> None:
+    append_erasure(ledger, NAMESPACE, 2, "e1")
+    first = read_erasures(ledger, {})
+    assert first.erasures == (Erasure(NAMESPACE, 2, ("e1",)),)
+    erasures = Erasures(tmp_path / "erasures.db", limit=10)
+    erasures.record(first.erasures, first.positions)
+    erasures.close()
+    again = Erasures(tmp_path / "erasures.db", limit=10)
+    assert read_erasures(ledger, again.positions).erasures == ()
+    append_erasure(ledger, NAMESPACE, 3, "e2")
+    assert read_erasures(ledger, again.positions).erasures == (Erasure(NAMESPACE, 3, ("e2",)),)
+    again.close()
