@@ -68,7 +68,9 @@ class Node:
             ) from error
         except LogError as error:
             self._give_back()
-            raise StartError(f"common.log: the ledger's erasures cannot be read ({error}).") from error
+            raise StartError(
+                f"common.log: the ledger's erasures cannot be read ({error}). Start it; `mneme up` makes its topics."
+            ) from error
         except StartError:
             self._give_back()
             raise
