@@ -238,3 +238,15 @@ def test_a_put_mends_a_damaged_block(kv: KvClient, arena: Bytes) -> None:
     assert kv.lookup(chain) == 0
     assert kv.put(chain, blocks, ORIGIN) == [pb.PUT_OUTCOME_STORED]
     assert load_one(kv, chain[0]) == blocks[0]
+
+
+def test_a_dropped_block_s_entry_tells_readers_in_the_middle_of_a_copy(kv: KvClient, arena: Bytes) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), Origin(NAMESPACE, unknown=True))
+    at = arena.entry_at(chain[0])
+    before: int = ENTRY.unpack_from(arena.map, at)[0]
+    assert before % 2 == 0
+    kv.drop(NAMESPACE, 2, ["e1"])
+    after: int = ENTRY.unpack_from(arena.map, at)[0]
+    assert after > before
+    assert after % 2 == 1

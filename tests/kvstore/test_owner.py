@@ -126,6 +126,24 @@ def test_invariant_22_a_stopped_owner_is_a_miss_until_it_goes_on(tmp_path: Path,
         eventually(lambda: kv.lookup(chain) == 1)
 
 
+def test_a_store_that_does_not_answer_costs_one_deadline_not_one_a_call(tmp_path: Path, memory: Path) -> None:
+    store = Process(tmp_path, memory, owner_timeout_s=60)
+    timing = Timing(call_s=0.5, put_s=1, retry_s=5, heartbeat_s=60)
+    chain, blocks = keys(1), payloads(1)
+    with client(tmp_path, timing=timing) as kv:
+        put_until_stored(kv, chain, blocks)
+        store.signal(signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            for _ in range(20):
+                assert kv.begin(keys(1)) == Flight(0, 0, 0)
+            assert kv.put(keys(1), payloads(1), ORIGIN) == []
+            assert 0.4 < time.monotonic() - started < 1.5
+            assert kv.lookup(chain) == 1, "what is in shared memory still serves"
+        finally:
+            store.signal(signal.SIGCONT)
+
+
 def test_killed_in_the_middle_of_gets_and_puts_nothing_fails_and_nothing_is_wrong(tmp_path: Path, memory: Path) -> None:
     """kill -9, three times, while two clients put and get. Every payload is made of its key."""
     store = Process(tmp_path, memory, **BRIEF)
