@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -23,7 +23,7 @@ class Client:
     """Stubs of every service on one channel. Pass ``metadata=client.metadata, timeout=...`` to each call."""
 
     channel: grpc.Channel
-    metadata: Sequence[tuple[str, str]]
+    metadata: Sequence[tuple[str, str]] = field(repr=False)  # holds the token
 
     @property
     def perception(self) -> PerceptionServiceStub:

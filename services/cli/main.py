@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 import grpc
@@ -91,19 +92,16 @@ def up(config: Path | None) -> None:
     from services.common.config import ConfigError, load
 
     try:
-        settings = load(config)
-        service.start(settings, lambda step: click.echo(f"  {step} ..."))
+        with service.stopping():
+            settings = load(config)
+            service.start(settings, lambda step: click.echo(f"  {step} ..."))
+            click.echo(render.how_to_call(settings))
+            service.wait_for_signal()
+            click.echo("  stopping ...")
+        click.echo("stopped.")
     except (ConfigError, service.StartError) as error:
-        service.stop()
         click.echo(f"mneme: cannot start: {error}", err=True)
         sys.exit(2)
-    click.echo(render.how_to_call(settings))
-    try:
-        service.wait_for_signal()
-    finally:
-        click.echo("  stopping ...")
-        service.stop()
-        click.echo("stopped.")
 
 
 @main.command()
@@ -121,9 +119,12 @@ def ingest(get_client: Callable[[], Client], namespace: str, file: Any, create: 
     if create and not _exists(client, namespace):
         request = admin_pb2.CreateNamespaceRequest(namespace=namespace)
         client.admin.CreateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
-    with render.counter("accepted by the stream") as count:
-        response = client.observe(_observations(file, namespace, count))
+    lines = _Lines(file, namespace)
+    with render.counter("sent") as count:
+        response = client.observe(lines.observations(count))
     click.echo(f"{response.accepted} accepted, {response.duplicates} known already; durable in the ledger.")
+    if lines.error is not None:
+        raise lines.error
 
 
 def _exists(client: Client, namespace: str) -> bool:
@@ -138,25 +139,38 @@ def _exists(client: Client, namespace: str) -> bool:
     return True
 
 
-def _observations(file: Any, namespace: str, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
-    import json
+class _Lines:
+    """Observations of a file of JSON lines, up to the first line that is none; ``error`` then says which."""
 
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-            fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
-            observation = ParseDict({**fields, "namespace": namespace}, common_pb2.Observation())
-        except (ValueError, ParseError, AttributeError, TypeError) as error:
-            raise MnemeError(
-                "INVALID_FIELD",
-                f"line {number} is not an observation: {error}",
-                field=file.name,
-                remedy="See `mneme ingest --help` for the format; what came before it is kept.",
-            ) from error
-        yield observation
-        count()
+    def __init__(self, file: TextIO, namespace: str) -> None:
+        self._file = file
+        self._namespace = namespace
+        self.error: MnemeError | None = None
+
+    def observations(self, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
+        for number, line in enumerate(self._file, 1):
+            if line.strip():
+                try:
+                    observation = self._parse(line)
+                except (ValueError, ParseError, AttributeError, TypeError) as error:
+                    self.error = _not_an_observation(self._file.name, number, error)
+                    return  # not raised: gRPC would lose it, and what came before is kept
+                yield observation
+                count()
+
+    def _parse(self, line: str) -> common_pb2.Observation:
+        fields = json.loads(line)
+        fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
+        return ParseDict({**fields, "namespace": self._namespace}, common_pb2.Observation())
+
+
+def _not_an_observation(name: str, number: int, error: Exception) -> MnemeError:
+    return MnemeError(
+        "INVALID_FIELD",
+        f"line {number} is not an observation: {error}.",
+        field=name,
+        remedy="See `mneme ingest --help` for the format; what came before it is kept.",
+    )
 
 
 def _metadata(value: object) -> dict[str, object]:
@@ -226,7 +240,7 @@ def ask(get_client: Callable[[], Client], namespace: str, question: str) -> None
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def forget(
-    get_client: Callable[[], Client], namespace: str, dry_run: bool, key: str | None, yes: bool, **by: Any
+    get_client: Callable[[], Client], /, namespace: str, dry_run: bool, key: str | None, yes: bool, **by: Any
 ) -> None:
     """Erase for good, everywhere. Try --dry-run first.
 
@@ -432,3 +446,7 @@ def token_revoke(get_client: Callable[[], Client], token_id: str) -> None:
         admin_pb2.RevokeTokenRequest(token_id=token_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
     )
     click.echo(f"{token_id}: revoked.")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import secrets
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from services.common import topics
 from services.common.auth import Right, token_signer
 from services.common.config import Settings
-from services.common.log.base import LogError
+from services.common.log.base import LogError, LogUnavailable
 from services.common.log.open import open_log
 from services.common.seal import MasterKey
+from services.common.serving import SERVE_LOGGING
 
 APPLICATIONS = ("perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
+LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
 OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on the loopback only
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
     "HF_HUB_OFFLINE": "1",  # models come from packages
     "TRANSFORMERS_OFFLINE": "1",
@@ -40,7 +48,7 @@ class StartError(Exception):
 
 
 def prepare(settings: Settings) -> None:
-    """Folders, master key, topics and the operator's token; everything that can be wrong before Ray starts."""
+    """Folders, the master key and the operator's token."""
     common = settings.common
     try:
         common.data_dir.mkdir(parents=True, exist_ok=True)
@@ -49,20 +57,31 @@ def prepare(settings: Settings) -> None:
         master = MasterKey.load_or_create(common.master_key_path)
     except OSError as error:
         raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
-    try:
-        log = open_log(common.log_url)
-        log.ensure_topics(
-            topics.specs(
-                common.partitions,
-                [inbox.topic for inbox in common.inboxes],
-                common.inbox_retention_s,
-                common.dead_letter_retention_s,
-            )
-        )
-        log.close()
-    except LogError as error:
-        raise StartError(f"common.log: {error}") from error
     write_operator_token(common.token_path, master)
+
+
+def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
+    """Make or check every topic. A broker that is away is waited for; StartError when it stays so."""
+    common = settings.common
+    specs = topics.specs(
+        common.partitions,
+        [inbox.topic for inbox in common.inboxes],
+        common.inbox_retention_s,
+        common.dead_letter_retention_s,
+    )
+    deadline = time.monotonic() + LOG_WAIT_S
+    while True:
+        try:
+            with contextlib.closing(open_log(common.log_url)) as log:
+                log.ensure_topics(specs)
+            return
+        except LogUnavailable as error:
+            if time.monotonic() > deadline:
+                raise StartError(f"common.log: {error}") from error
+            progress(f"common.log: {error} Trying again")
+            time.sleep(LOG_RETRY_S)
+        except LogError as error:
+            raise StartError(f"common.log: {error}") from error
 
 
 def write_operator_token(path: Path, master: MasterKey) -> None:
@@ -96,17 +115,24 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
     progress("preparing the log and the keys")
     prepare(settings)
+    ensure_topics(settings, progress)
     os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
     progress("starting Ray")
     import ray
     from ray import serve
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(
         proxy_location="Disabled",
-        logging_config={"log_level": "ERROR", "enable_access_log": False},
+        logging_config=SERVE_LOGGING,
     )
-    targets = [serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None) for name in APPLICATIONS]
+    targets = [
+        serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name in APPLICATIONS
+    ]
     serve.run_many(targets, wait_for_applications_running=False)
     _await_running(serve, progress)
 
@@ -142,19 +168,46 @@ def _last_line(application: Any) -> str:
     return lines[-1] if lines else "failed to start; see data_dir/logs."
 
 
-def stop() -> None:
+class _Stop(BaseException):
+    """SIGINT or SIGTERM came."""
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Stop the service when the block ends, for whatever reason; SIGINT and SIGTERM end the block."""
+    _end_block_on_signals()
+    try:
+        yield
+    except _Stop:
+        pass
+    finally:
+        _shut_down()
+
+
+def _end_block_on_signals() -> None:
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # one stop is under way: a second signal must not cut it short
+        raise _Stop
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def _shut_down() -> None:
     """Let every replica end what it does, then stop Ray."""
+    if "ray" not in sys.modules:
+        return
     import ray
     from ray import serve
 
     if ray.is_initialized():
-        serve.shutdown()
-        ray.shutdown()
+        # Ray prints there that the controller, which ended itself as asked, is dead.
+        with contextlib.redirect_stdout(io.StringIO()):
+            serve.shutdown()
+            ray.shutdown()
 
 
 def wait_for_signal() -> None:
-    """Block until SIGINT or SIGTERM."""
-    asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
-    asked.wait()
+    """Block until SIGINT or SIGTERM ends the block of ``stopping``."""
+    threading.Event().wait()

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning")
+SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,6 +53,7 @@ class CommonConfig(BaseModel):
     trace_files: bool
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     torch_threads: int = Field(ge=1)
+    fast_handles: bool
 
     @property
     def log_url(self) -> str:

@@ -32,7 +32,9 @@ def identity(sha256: str = WEIGHTS_SHA256) -> str:
 
 
 class Embedder:
-    """Texts to unit vectors. Thread-safe: calls take turns. Results do not depend on the batch beyond 1e-5."""
+    """Texts to unit vectors. Thread-safe: calls run beside each other, so that a question does not wait for a batch.
+    Results do not depend on the batch beyond 1e-5.
+    """
 
     def __init__(self, directory: Path, *, threads: int = 1, batch: int = 32, remembered: int = 2048) -> None:
         """``threads`` sets torch's for the process; ``remembered`` texts keep their vectors (least recent goes)."""
@@ -64,6 +66,7 @@ class Embedder:
         cls,
         *,
         threads: int = 1,
+        remembered: int = 2048,
         package: str = PACKAGE,
         sha256: str = WEIGHTS_SHA256,
         setting: str = "services.common.embed.WEIGHTS_SHA256",
@@ -74,23 +77,24 @@ class Embedder:
         """
         directory = models.locate(package) / "model"
         models.verify(directory / "model.safetensors", sha256, setting)
-        return cls(directory, threads=threads)
+        return cls(directory, threads=threads, remembered=remembered)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of ``texts``: float32 [n, 384], read-only. An empty text has one too."""
-        out = np.empty((len(texts), DIMENSION), np.float32)
         with self._lock:
-            missing = list(dict.fromkeys(t for t in texts if t not in self._cache))
-            fresh = self._compute(missing)
-            for i, text in enumerate(texts):
-                out[i] = fresh[text] if text in fresh else self._cache[text]
-            self._remember(texts, fresh)
+            known = {t: self._cache[t] for t in texts if t in self._cache}
+        known.update(self._compute(list(dict.fromkeys(t for t in texts if t not in known))))
+        out = np.empty((len(texts), DIMENSION), np.float32)
+        for i, text in enumerate(texts):
+            out[i] = known[text]
+        with self._lock:
+            self._remember(known)
         out.flags.writeable = False
         return out
 
-    def _remember(self, texts: Sequence[str], fresh: dict[str, Vectors]) -> None:
-        for text in texts:
-            self._cache[text] = fresh[text] if text in fresh else self._cache[text]
+    def _remember(self, vectors: dict[str, Vectors]) -> None:
+        for text, vector in vectors.items():
+            self._cache[text] = vector
             self._cache.move_to_end(text)
         while len(self._cache) > self._remembered:
             self._cache.popitem(last=False)

@@ -73,6 +73,12 @@ class NewKey:
     message: Message
 
 
+def destroying(namespace: str, key_ids: Iterable[str]) -> list[Message]:
+    """Messages that destroy keys once appended. A key ring learns of it when it reads them, so a transaction that
+    fails has destroyed nothing anywhere."""
+    return [Message(topics.KEYS, k.encode(), None, partition_key=namespace.encode()) for k in key_ids]
+
+
 class Keyring:
     """The data keys of ``mneme.keys.v1``, followed by reading it; thread-safe."""
 
@@ -120,7 +126,7 @@ class Keyring:
         with self._lock:
             for key_id in ids:
                 self._wrapped.pop(key_id, None)
-        return [Message(topics.KEYS, k.encode(), None, partition_key=namespace.encode()) for k in ids]
+        return destroying(namespace, ids)
 
     def refresh(self) -> None:
         """Read what is new in the keys topic."""

@@ -24,10 +24,10 @@ from pathlib import Path
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.propagate import extract, inject
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.common.config import CommonConfig
@@ -47,7 +47,12 @@ LOG_FIELDS = [
     "port",
     "error",
     "trace_id",
+    "token_id",
+    "by_token_id",
 ]
+# Made once: a tracer a span costs more than the span. It follows the provider that ``configure`` sets later.
+_TRACER = trace.get_tracer("mneme")
+_W3C = TraceContextTextMapPropagator()
 TRACE_FILE_BYTES = 32 * 1024 * 1024
 LOG_FILE_BYTES = 16 * 1024 * 1024
 
@@ -171,11 +176,9 @@ def flush() -> None:
 @contextmanager
 def span(name: str, parent: Mapping[str, str] | None = None, **attributes: str | int | float) -> Iterator[trace.Span]:
     """A span, child of ``parent`` (a W3C carrier) where one is given, else of the current one."""
-    token = otel_context.attach(extract(dict(parent))) if parent else None
+    token = otel_context.attach(_W3C.extract(parent)) if parent else None
     try:
-        with trace.get_tracer("mneme").start_as_current_span(
-            name, attributes=attributes, record_exception=False
-        ) as current:
+        with _TRACER.start_as_current_span(name, attributes=attributes, record_exception=False) as current:
             yield current
     finally:
         if token is not None:
@@ -185,7 +188,7 @@ def span(name: str, parent: Mapping[str, str] | None = None, **attributes: str |
 def carrier() -> dict[str, str]:
     """The current trace context, to send along."""
     out: dict[str, str] = {}
-    inject(out)
+    _W3C.inject(out)
     return out
 
 

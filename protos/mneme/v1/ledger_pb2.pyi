@@ -149,7 +149,7 @@ class Erased(_message.Message):
     def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
 
 class FeedRecord(_message.Message):
-    __slots__ = ("generation", "namespace", "engram_id", "version", "position", "sealed", "erased")
+    __slots__ = ("generation", "namespace", "engram_id", "version", "position", "sealed", "erased", "detail")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +157,7 @@ class FeedRecord(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     generation: int
     namespace: str
     engram_id: str
@@ -164,23 +165,90 @@ class FeedRecord(_message.Message):
     position: _common_pb2.Position
     sealed: Sealed
     erased: bool
-    def __init__(self, generation: _Optional[int] = ..., namespace: _Optional[str] = ..., engram_id: _Optional[str] = ..., version: _Optional[int] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., erased: _Optional[bool] = ...) -> None: ...
+    detail: Sealed
+    def __init__(self, generation: _Optional[int] = ..., namespace: _Optional[str] = ..., engram_id: _Optional[str] = ..., version: _Optional[int] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., erased: _Optional[bool] = ..., detail: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class EngramRecord(_message.Message):
-    __slots__ = ("engram", "id_mac", "times", "history", "context", "ordinal")
+    __slots__ = ("engram", "id_mac", "times", "content_mac", "place", "session_mac")
     ENGRAM_FIELD_NUMBER: _ClassVar[int]
     ID_MAC_FIELD_NUMBER: _ClassVar[int]
     TIMES_FIELD_NUMBER: _ClassVar[int]
-    HISTORY_FIELD_NUMBER: _ClassVar[int]
-    CONTEXT_FIELD_NUMBER: _ClassVar[int]
-    ORDINAL_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MAC_FIELD_NUMBER: _ClassVar[int]
     engram: _episodic_pb2.Engram
     id_mac: bytes
     times: _containers.RepeatedCompositeFieldContainer[TimeMention]
+    content_mac: bytes
+    place: int
+    session_mac: bytes
+    def __init__(self, engram: _Optional[_Union[_episodic_pb2.Engram, _Mapping]] = ..., id_mac: _Optional[bytes] = ..., times: _Optional[_Iterable[_Union[TimeMention, _Mapping]]] = ..., content_mac: _Optional[bytes] = ..., place: _Optional[int] = ..., session_mac: _Optional[bytes] = ...) -> None: ...
+
+class EngramDetail(_message.Message):
+    __slots__ = ("keys", "history", "applied", "touches", "patched")
+    class TouchesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class PatchedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    TOUCHES_FIELD_NUMBER: _ClassVar[int]
+    PATCHED_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[EngramKey]
     history: _containers.RepeatedCompositeFieldContainer[_episodic_pb2.HistoryEvent]
-    context: str
-    ordinal: int
-    def __init__(self, engram: _Optional[_Union[_episodic_pb2.Engram, _Mapping]] = ..., id_mac: _Optional[bytes] = ..., times: _Optional[_Iterable[_Union[TimeMention, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_episodic_pb2.HistoryEvent, _Mapping]]] = ..., context: _Optional[str] = ..., ordinal: _Optional[int] = ...) -> None: ...
+    applied: _containers.RepeatedScalarFieldContainer[bytes]
+    touches: _containers.ScalarMap[str, float]
+    patched: _containers.ScalarMap[str, int]
+    def __init__(self, keys: _Optional[_Iterable[_Union[EngramKey, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_episodic_pb2.HistoryEvent, _Mapping]]] = ..., applied: _Optional[_Iterable[bytes]] = ..., touches: _Optional[_Mapping[str, float]] = ..., patched: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class EngramKey(_message.Message):
+    __slots__ = ("granularity", "text", "weight", "use")
+    GRANULARITY_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
+    granularity: str
+    text: str
+    weight: float
+    use: str
+    def __init__(self, granularity: _Optional[str] = ..., text: _Optional[str] = ..., weight: _Optional[float] = ..., use: _Optional[str] = ...) -> None: ...
+
+class StoredReceipt(_message.Message):
+    __slots__ = ("receipt", "base_ids", "derived_ids", "key_ids")
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    BASE_IDS_FIELD_NUMBER: _ClassVar[int]
+    DERIVED_IDS_FIELD_NUMBER: _ClassVar[int]
+    KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    receipt: _episodic_pb2.ErasureReceipt
+    base_ids: _containers.RepeatedScalarFieldContainer[str]
+    derived_ids: _containers.RepeatedScalarFieldContainer[str]
+    key_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, receipt: _Optional[_Union[_episodic_pb2.ErasureReceipt, _Mapping]] = ..., base_ids: _Optional[_Iterable[str]] = ..., derived_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Generation(_message.Message):
+    __slots__ = ("number", "fingerprint")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    fingerprint: str
+    def __init__(self, number: _Optional[int] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class IndexProgress(_message.Message):
+    __slots__ = ("next",)
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    next: _containers.RepeatedCompositeFieldContainer[_common_pb2.Position]
+    def __init__(self, next: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ...) -> None: ...
 
 class PerceptionCheckpoint(_message.Message):
     __slots__ = ("namespace", "session_mac", "open_id_macs", "opened_at", "last_ingested_at", "segmenter")

@@ -16,11 +16,14 @@ Promises every implementation keeps:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
+
+# How long a service may work on one batch before it must poll again; a process that died is noticed much sooner.
+BETWEEN_POLLS_S = 60.0
 
 
 class Cleanup(Enum):
@@ -52,6 +55,18 @@ class Message:
     partition: int | None = None  # None: partition_of(partition_key or key)
     partition_key: bytes | None = None  # e.g. the namespace, where the key is longer than that
 
+    @property
+    def size_bytes(self) -> int:
+        """What counts against ``TopicSpec.max_message_bytes``: key, value and headers."""
+        headers = sum(len(name.encode()) + len(value) for name, value in self.headers.items())
+        return len(self.key) + len(self.value or b"") + headers
+
+    def partition_in(self, partitions: int) -> int:
+        """The partition it goes to in a topic with that many."""
+        if self.partition is not None:
+            return self.partition
+        return partition_of(self.key if self.partition_key is None else self.partition_key, partitions)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -82,7 +97,15 @@ class LogError(Exception):
 
 
 class LogUnavailable(LogError):
-    """The disk is full, the broker is away, the deadline passed. Nothing of the call was appended."""
+    """The disk is full, the broker is away, the deadline passed. Nothing of the call was appended.
+
+    ``in_doubt``: the broker fell silent while it was committing, so all of the call took effect or nothing did,
+    and only reading tells. Where offsets were committed with it, the committed offsets tell.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
 
 
 class Fenced(LogError):
@@ -102,19 +125,40 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") % partitions
 
 
-class Transaction(Protocol):
-    """Appends and offsets that take effect together when the ``with`` block ends without an exception."""
+class Transaction:
+    """Appends and offsets that take effect together when the ``with`` block ends without an exception.
 
-    def append(self, message: Message) -> None: ...
+    Both logs collect them here and write them at the end, so that no lock and no open transaction spans the block.
+    """
+
+    def __init__(self, check: Callable[[Message], object], has_consumer: bool) -> None:
+        self._check = check  # raises for what the log would not take
+        self._has_consumer = has_consumer
+        self._appended: list[Appended] | None = None
+        self.messages: list[Message] = []
+        self.offsets: dict[TopicPartition, int] = {}
+
+    def append(self, message: Message) -> None:
+        """MessageTooLarge, LogError for an unknown topic or partition; the rest fails at the end of the block."""
+        self._check(message)
+        self.messages.append(message)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Offsets to commit for the transaction's consumer: the next one to read, per partition."""
-        ...
+        if not self._has_consumer:
+            raise LogError("offsets in a transaction without a consumer. Name it: log.transaction(consumer).")
+        self.offsets.update(offsets)
 
     @property
     def appended(self) -> Sequence[Appended]:
         """Where each append went, in order. Only after the block has ended."""
-        ...
+        if self._appended is None:
+            raise LogError("where appends went is known only after the transaction's block has ended.")
+        return self._appended
+
+    def ended(self, appended: list[Appended]) -> None:
+        """For the log: the transaction took effect."""
+        self._appended = appended
 
 
 class Consumer(Protocol):
@@ -137,7 +181,10 @@ class Consumer(Protocol):
         ...
 
     def lag(self) -> int:
-        """Records between the committed offsets and the ends of the assigned partitions."""
+        """Offsets between the committed ones and the ends of the assigned partitions; 0 when all was consumed.
+
+        At least the number of records: offsets may have gaps (compaction, Kafka's transaction markers).
+        """
         ...
 
     def close(self) -> None: ...
@@ -155,9 +202,15 @@ class Log(Protocol):
         ...
 
     def transaction(
-        self, consumer: Consumer | None = None, name: str = "default", timeout_s: float = 10.0
+        self, consumer: Consumer | None = None, name: str | None = None, timeout_s: float = 10.0
     ) -> AbstractContextManager[Transaction]:
-        """``with log.transaction(consumer) as tx``. A second holder of ``name`` fences the first (Kafka)."""
+        """``with log.transaction(consumer) as tx``. Fenced, LogUnavailable when the block ends.
+
+        When the block fails, the consumer goes back to its committed offsets. A second holder of ``name`` fences
+        the first (Kafka); without a name nobody else can hold it, and the consumer's membership alone fences.
+        Taking a name, an empty block is enough, also ends at once what a dead holder left open, which otherwise holds
+        its partitions and offsets back for some seconds: a service that restarts takes its name before it polls.
+        """
         ...
 
     def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> Consumer: ...
@@ -169,15 +222,18 @@ class Log(Protocol):
     def partitions(self, topic: str) -> int: ...
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """One past the newest committed record."""
+        """One past the newest committed record that is still there: what a reader that has read all waits at."""
         ...
 
     def trim(self, topic: str, partition: int, before: int) -> None:
-        """Drop records below ``before`` for good. Not for KEEP topics."""
+        """Drop records below ``before`` for good. EXPIRE topics only: brokers refuse it for the others."""
         ...
 
     def compact(self, topic: str) -> None:
-        """Force compaction of a COMPACT topic; returns when superseded values cannot be read any more."""
+        """Force compaction of a COMPACT topic; returns when superseded values cannot be read any more.
+
+        A deletion (a None value) itself stays readable for a day, so that readers who were away learn of it.
+        """
         ...
 
     def scrub(self) -> float:

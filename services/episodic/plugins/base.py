@@ -36,11 +36,16 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What retrieval matches: a text that stands for the record. The host embeds it and indexes its terms."""
+    """What retrieval matches: a text that stands for the record. The host embeds it and indexes its terms.
+
+    A record without keys is matched by its own text, both ways. Embedding is what indexing costs: give a key only
+    the use it earns.
+    """
 
     granularity: str  # "turn", "context", "episode", ...
     text: str
-    weight: float = 1.0
+    weight: float = 1.0  # its scores are multiplied by this
+    use: Literal["both", "dense", "lexical"] = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,7 @@ class Plan:
     query: Query
     text: str  # what to search for; starts as the query's text
     time: Interval | None = None
+    other_times: tuple[Interval, ...] = ()  # other readings of the same words: "April 27" of another year
     anchor: Anchor | None = None
     route: str = "retrieve"
     depth: int = 50  # candidates per channel
@@ -202,12 +208,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hit of one channel. Channels return them best first; rank counts, score explains."""
+    """A hit of one channel. Channels return them best first; rank counts, score explains.
+
+    ``sources`` is set by ``Context.knn`` and ``Context.bm25`` for derived records (an episode's members), so that a
+    plug-in need not fetch them.
+    """
 
     id: str
     namespace: str
     score: float
     why: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +240,11 @@ class Composition:
 
 
 class Context(Protocol):
-    """What a hook may ask of the host. Reads only; on the write path, exact and as of the event."""
+    """What a hook may ask of the host. Reads only; on the write path, exact and as of the event: the base record of
+    the event is there to ``get`` and ``scan``, searches find what was there before it.
+
+    Records come without their ``keys``: hooks write those and never read them.
+    """
 
     @property
     def now(self) -> datetime:
@@ -252,7 +267,10 @@ class Context(Protocol):
         ...
 
     def neighbours(self, record: Record, before: int, after: int) -> tuple[Sequence[Record], Sequence[Record]]:
-        """Active base records of the same session around a base record, in session order."""
+        """Active base records of the same session around a base record, in session order.
+
+        Notes and facts that were stated outside any session (session "") have no neighbours.
+        """
         ...
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
@@ -265,6 +283,10 @@ class Context(Protocol):
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first."""
+        ...
+
+    def span(self, namespace: str) -> Interval | None:
+        """From the earliest to the latest event time of active base records; None of an empty namespace."""
         ...
 
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
@@ -290,6 +312,13 @@ class Plugin:
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
+    weight: float = 1.0  # of its channels in the fusion; a plug-in may make it a parameter
+
+    # How far encode and link look, and write: the record's own session, or all of its namespace. The host holds
+    # them to it. Entries are written in batches, and an erasure folds a session again instead of the namespace,
+    # only where every plug-in stays within the session.
+    reads: ClassVar[Literal["session", "namespace"]] = "session"
+
     def encode(self, event: Event, ctx: Context) -> Sequence[Operation]:
         """Make derived records, or keys of a base record, from what was just written."""
         return ()
@@ -303,7 +332,7 @@ class Plugin:
         return plan
 
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
-        """Hits by channel name, each best first. Channels of all plug-ins are fused by reciprocal rank (k = 60)."""
+        """Hits by channel name, each best first. ``fuse.reciprocal_rank`` fuses the channels of all plug-ins."""
         return {}
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:

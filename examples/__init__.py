@@ -1,0 +1,1 @@
+"""Worked examples: data and small programs that use Mneme from outside."""

@@ -1,0 +1,33 @@
+"""Opens a log by its address: ``sqlite:///absolute/path`` or ``kafka://host:port[,host:port]``."""
+
+from __future__ import annotations
+
+from services.common.log.base import Log, LogError
+from services.common.log.sqlite import SqliteLog
+
+_SQLITE = "sqlite://"
+_KAFKA = "kafka://"
+
+
+def open_log(url: str) -> Log:
+    """The log at ``url``. LogError for any other address, LogUnavailable when nobody answers there."""
+    if url.startswith(_SQLITE + "/"):
+        return SqliteLog(url.removeprefix(_SQLITE))
+    if url.startswith(_KAFKA):
+        from services.common.log.kafka import KafkaLog  # its client takes a moment to import
+
+        return KafkaLog(_servers(url))
+    raise _unknown(url)
+
+
+def _servers(url: str) -> list[str]:
+    servers = url.removeprefix(_KAFKA).rstrip("/").split(",")
+    for server in servers:
+        host, colon, port = server.rpartition(":")
+        if not (host and colon and port.isdecimal()):
+            raise _unknown(url)
+    return servers
+
+
+def _unknown(url: str) -> LogError:
+    return LogError(f"{url!r} is no address of a log. Write sqlite:///absolute/path or kafka://host:port[,host:port].")

@@ -1,0 +1,63 @@
+"""The Serve deployment of episodic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from ray import serve
+
+from services.common import telemetry
+from services.common.auth import grant_signer
+from services.common.config import Settings
+from services.common.log.open import open_log
+from services.common.seal import MasterKey
+from services.common.serving import Application, actor_options
+from services.episodic.config import EpisodicConfig
+from services.episodic.service import Episodic
+from services.episodic.servicer import Servicer
+
+_log = logging.getLogger(__name__)
+
+
+class EpisodicApp(Application):
+    """The one replica: it owns the embedded index, and writes every partition in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        common, config = settings.common, settings.section("episodic", EpisodicConfig)
+        telemetry.configure_from("episodic", common)
+        master = MasterKey.load_or_create(common.master_key_path)
+        self._log = open_log(common.log_url)
+        self._episodic = Episodic(self._log, master, common, config)
+        self._servicer = Servicer(self._episodic)
+        super().__init__("episodic", grant_signer(master), self._servicer.handlers())
+        self._episodic.start()
+        _log.info("remembering", extra={"generation": self._episodic.host.live.number})
+
+    async def check_health(self) -> None:
+        """Serve asks every second; after three failures it replaces the replica."""
+        self._episodic.require_alive()
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self._episodic.stop)
+        self._servicer.stop()
+        self._log.close()
+        telemetry.flush()
+
+
+def build(settings: Settings) -> Any:
+    """The Serve application. Deploy it with ``route_prefix=None``; the gateway calls its handle."""
+    config = settings.section("episodic", EpisodicConfig)
+    deployment = serve.deployment(EpisodicApp).options(
+        name="Episodic",
+        num_replicas=1,
+        max_ongoing_requests=config.max_ongoing,
+        max_queued_requests=config.max_queued,
+        ray_actor_options=actor_options(settings.common),
+        health_check_period_s=1,
+        health_check_timeout_s=30,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=config.stop_grace_s + 5,
+    )
+    return deployment.bind(settings)

@@ -1,0 +1,93 @@
+"""What a request must be. Each refusal names the field and the remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1.admin_pb2 import MetadataType
+from mneme.v1.common_pb2 import MetadataValue, TimeRange
+
+from services.common.errors import MnemeError, invalid
+from services.common.ids import MAX_ID
+from services.episodic.records import MAX_TEXT_BYTES, moment_of
+from services.episodic.registry import NamespaceInfo
+
+MAX_METADATA_FIELDS = 64
+MAX_METADATA_BYTES = 16_000
+MAX_REFERENCE = 1_000  # characters
+
+
+def not_found(field: str, id: str, what: str) -> MnemeError:
+    return MnemeError(
+        "NOT_FOUND", f"There is no such {what}.", field=field, remedy="Check the id.", metadata={"id": id}
+    )
+
+
+def check_text(text: str, field: str = "text", least: int = 1) -> None:
+    size = len(text.encode())
+    if not least <= size <= MAX_TEXT_BYTES or (least and not text.strip()):
+        raise MnemeError(
+            "TEXT_SIZE",
+            f"The text has {size} bytes." if text.strip() else "The text is blank.",
+            field=field,
+            remedy=f"Send {least} to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
+            metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},
+        )
+
+
+def check_id(id: str, field: str = "id") -> None:
+    if not 1 <= len(id) <= MAX_ID:
+        raise invalid(field, f"It has {len(id)} characters.", f"Send 1 to {MAX_ID}, chosen by you, never used before.")
+
+
+def check_reference(value: str, field: str) -> None:
+    if len(value) > MAX_REFERENCE:
+        raise invalid(field, f"It has {len(value)} characters.", f"Send at most {MAX_REFERENCE}.")
+
+
+def check_metadata(metadata: Mapping[str, MetadataValue], info: NamespaceInfo) -> None:
+    """Undeclared fields are kept and cannot be filtered on; UNDECLARED_METADATA for a declared one of another type."""
+    size = sum(len(name.encode()) + len(value.text.encode()) for name, value in metadata.items())
+    if len(metadata) > MAX_METADATA_FIELDS or size > MAX_METADATA_BYTES:
+        limits = f"{MAX_METADATA_FIELDS} fields of {MAX_METADATA_BYTES} bytes together"
+        raise invalid("metadata", "There is too much of it.", f"Send at most {limits}.")
+    for name, value in metadata.items():
+        sort = value.WhichOneof("value")
+        if sort is None or (sort == "number" and not math.isfinite(value.number)):
+            raise invalid(f"metadata.{name}", "It has no value.", "Send a text or a finite number.")
+        require_declared(info, name, sort, f"metadata.{name}", optional=True)
+
+
+def require_declared(info: NamespaceInfo, name: str, sort: str, field: str, *, optional: bool = False) -> None:
+    """UNDECLARED_METADATA unless the namespace declares the field with this type ("text" or "number")."""
+    declared = {f.name: "number" if f.type == MetadataType.METADATA_TYPE_NUMBER else "text" for f in info.fields}
+    if declared.get(name) == sort or (optional and name not in declared):
+        return
+    raise MnemeError(
+        "UNDECLARED_METADATA",
+        f"It is declared as {declared[name]}." if name in declared else "The namespace does not declare this field.",
+        field=field,
+        remedy="Use a declared field with its type.",
+        metadata={"declared": ", ".join(f"{n}: {s}" for n, s in declared.items())},
+    )
+
+
+def time_range(given: TimeRange, field: str) -> tuple[datetime | None, datetime | None]:
+    """Its two sides. TIME_RANGE when it ends before it starts."""
+    start = moment(given.start, f"{field}.start") if given.HasField("start") else None
+    end = moment(given.end, f"{field}.end") if given.HasField("end") else None
+    if start is not None and end is not None and end < start:
+        raise MnemeError(
+            "TIME_RANGE", "The range ends before it starts.", field=field, remedy="Swap its sides, or correct one."
+        )
+    return start, end
+
+
+def moment(given: Timestamp, field: str) -> datetime:
+    try:
+        return moment_of(given)
+    except OverflowError as error:
+        raise invalid(field, "This is no time.", "Send seconds since 1970-01-01.") from error

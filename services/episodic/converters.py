@@ -1,0 +1,184 @@
+"""Between the wire and the host: requests to what the host takes, its answers to responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from mneme.v1 import admin_pb2, episodic_pb2
+from mneme.v1.common_pb2 import Position, TimeRange
+from mneme.v1.ledger_pb2 import FeedRecord, StoredReceipt
+
+from services.common.errors import invalid
+from services.episodic.checks import moment, require_declared, time_range
+from services.episodic.forget import Targets
+from services.episodic.plugins.base import Filter, Interval, Kind, Query, Ranked
+from services.episodic.recall import Recalled
+from services.episodic.records import Stored, from_us, kind_of, kind_to_proto, stamp, to_engram
+from services.episodic.registry import NamespaceInfo
+
+MAX_LIMIT = 100
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+_ANY_CONDITION = "Set equals or in_range."
+
+
+def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo], default_limit: int) -> Query:
+    """INVALID_FIELD, TIME_RANGE, UNDECLARED_METADATA."""
+    if request.limit > MAX_LIMIT:
+        raise invalid("limit", f"It is {request.limit}.", f"Ask for 1 to {MAX_LIMIT}.")
+    asked_at = moment(request.asked_at, "asked_at") if request.HasField("asked_at") else datetime.now(UTC)
+    return Query(
+        namespaces=tuple(info.name for info in infos),
+        text=request.query,
+        limit=request.limit or default_limit,
+        token_budget=request.token_budget or None,
+        asked_at=asked_at,
+        filter=to_filter(request.filter, infos),
+    )
+
+
+def to_filter(given: episodic_pb2.RecallFilter, infos: Sequence[NamespaceInfo]) -> Filter:
+    equals: dict[str, str | float] = {}
+    ranges: dict[str, tuple[float | None, float | None]] = {}
+    for n, condition in enumerate(given.metadata):
+        path = f"filter.metadata[{n}]"
+        sort = _add_condition(condition, equals, ranges, path)
+        for info in infos:
+            require_declared(info, condition.field, sort, path)
+    return Filter(
+        kinds=tuple(_kinds(given.kinds)),
+        actor=given.actor,
+        session=given.session,
+        source=given.source,
+        event=time_range(given.event_time, "filter.event_time"),
+        metadata_equals=equals,
+        metadata_range=ranges,
+    )
+
+
+def _add_condition(
+    condition: episodic_pb2.MetadataFilter,
+    equals: dict[str, str | float],
+    ranges: dict[str, tuple[float | None, float | None]],
+    path: str,
+) -> str:
+    """Adds it; returns the type that the field must have."""
+    which = condition.WhichOneof("condition")
+    if condition.field in equals or condition.field in ranges:
+        raise invalid(path, "The field has two conditions.", "Set one condition a field.")
+    if which == "in_range":
+        low = condition.in_range.min if condition.in_range.HasField("min") else None
+        high = condition.in_range.max if condition.in_range.HasField("max") else None
+        ranges[condition.field] = (low, high)
+        return "number"
+    sort: str | None = condition.equals.WhichOneof("value") if which == "equals" else None
+    if sort is None:
+        raise invalid(path, "There is no condition.", _ANY_CONDITION)
+    equals[condition.field] = condition.equals.text if sort == "text" else condition.equals.number
+    return sort
+
+
+def _kinds(kinds: Iterable[int]) -> Iterable[Kind]:
+    for kind in kinds:
+        try:
+            yield kind_of(kind)
+        except KeyError as error:
+            raise invalid("filter.kinds", "This is no kind of engram.", "Use one that this release knows.") from error
+
+
+def page_size(given: int) -> int:
+    if given > MAX_PAGE:
+        raise invalid("page_size", f"It is {given}.", f"Ask for 1 to {MAX_PAGE}.")
+    return given or DEFAULT_PAGE
+
+
+def narrowed(wanted: Filter, start: datetime | None, end: datetime | None) -> Filter:
+    """A filter, and a range beside its own."""
+    low, high = wanted.event
+    starts = [t for t in (low, start) if t is not None]
+    ends = [t for t in (high, end) if t is not None]
+    return Filter(
+        wanted.kinds,
+        wanted.actor,
+        wanted.session,
+        wanted.source,
+        (max(starts, default=None), min(ends, default=None)),
+        wanted.metadata_equals,
+        wanted.metadata_range,
+    )
+
+
+def to_recall_response(recalled: Recalled, partitions: Sequence[int]) -> episodic_pb2.RecallResponse:
+    return episodic_pb2.RecallResponse(
+        items=[_item(item, recalled.stored[item.record.id]) for item in recalled.items],
+        found=recalled.found,
+        confidence=recalled.confidence,
+        threshold=recalled.threshold,
+        understood_time=to_time_range(recalled.time) if recalled.time else None,
+        stages=[
+            episodic_pb2.StageTime(stage=stage, duration=Duration(nanos=int(seconds % 1 * 1e9), seconds=int(seconds)))
+            for stage, seconds in recalled.seconds.items()
+        ],
+        positions=positions(recalled.applied, partitions),
+        erasure_epochs=recalled.epochs,
+        dropped=recalled.dropped,
+    )
+
+
+def _item(item: Ranked, stored: Stored) -> episodic_pb2.RecallItem:
+    return episodic_pb2.RecallItem(
+        engram=to_engram(stored),
+        score=item.score,
+        trace=[episodic_pb2.StageScore(stage=stage, rank=rank, score=score) for stage, rank, score in item.trace],
+        why=item.why,
+    )
+
+
+def to_time_range(interval: Interval) -> TimeRange:
+    return TimeRange(start=stamp(interval.start), end=stamp(interval.end))
+
+
+def positions(applied: Sequence[int], partitions: Iterable[int]) -> list[Position]:
+    """The newest applied entry of each partition that has one."""
+    return [Position(partition=p, offset=applied[p] - 1) for p in partitions if applied[p] > 0]
+
+
+def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.ForgetResponse:
+    return episodic_pb2.ForgetResponse(
+        targets=[
+            episodic_pb2.ForgetTarget(
+                engram_id=slot.id,
+                kind=kind_to_proto(slot.kind),
+                derived=not slot.is_base,
+                text=texts[slot.id].record.text if slot.id in texts else "",
+                event_start=stamp(from_us(slot.start_us)),
+            )
+            for slot in (*targets.base, *targets.derived)
+        ],
+        names=targets.names,
+    )
+
+
+def to_forgotten(receipt: StoredReceipt) -> episodic_pb2.ForgetResponse:
+    """Ids only: nothing else is left."""
+    targets = [episodic_pb2.ForgetTarget(engram_id=id) for id in receipt.base_ids]
+    targets += [episodic_pb2.ForgetTarget(engram_id=id, derived=True) for id in receipt.derived_ids]
+    return episodic_pb2.ForgetResponse(targets=targets, receipt=receipt.receipt)
+
+
+def to_watched(change: Stored | FeedRecord, cursor: int) -> episodic_pb2.WatchResponse:
+    if isinstance(change, Stored):
+        return episodic_pb2.WatchResponse(engram=to_engram(change), cursor=str(cursor))
+    gone = episodic_pb2.Engram(
+        id=change.engram_id,
+        namespace=change.namespace,
+        state=episodic_pb2.EngramState.ENGRAM_STATE_FORGOTTEN,
+        version=change.version,
+    )
+    return episodic_pb2.WatchResponse(engram=gone, cursor=str(cursor))
+
+
+def to_namespace(info: NamespaceInfo, epoch: int) -> admin_pb2.Namespace:
+    return admin_pb2.Namespace(name=info.name, metadata_fields=info.fields, aliases=info.aliases, erasure_epoch=epoch)

@@ -1,0 +1,274 @@
+"""Forgetting: what a selector means, the one command that erases it, and the probe that looks for what is left."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector
+
+from services.common import ledger, topics
+from services.common.errors import MnemeError, invalid
+from services.common.extract import Aliases
+from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
+from services.common.seal import KeyDestroyed
+from services.episodic.checks import time_range
+from services.episodic.directory import Slot
+from services.episodic.fold import Entry
+from services.episodic.generation import decode
+from services.episodic.host import Host
+from services.episodic.records import Stored, from_us, stamp, to_us
+from services.episodic.store import open_core, open_whole
+
+_TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+", re.IGNORECASE)
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a selector means at a moment: base engrams and what derives from them, and the names it was widened to."""
+
+    base: Sequence[Slot]
+    derived: Sequence[Slot]
+    names: Sequence[str]
+
+
+class Forgetting:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lock = threading.Lock()  # one command at a time: epochs are counted up
+
+    # --- resolving ---
+
+    def resolve(self, namespace: str, selector: ForgetSelector) -> Targets:
+        """Base engrams that the selector names, the corrections of each with it, and what derives from those."""
+        directory = self._host.live.store.directory
+        slots = [s for s in directory.slots(namespace) if s.is_base]
+        names: list[str] = []
+        by = selector.WhichOneof("by")
+        if by == "person":
+            names = self._names(namespace, [selector.person.name, *selector.person.aliases])
+            chosen = self._naming(namespace, slots, names)
+        elif by is None:
+            raise invalid(
+                "selector", "Nothing is selected.", "Set exactly one of session, person, source, event_time, ids."
+            )
+        else:
+            chosen = self._chosen(namespace, slots, selector, by)
+        base = self._with_corrections(namespace, chosen)
+        ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
+        derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
+        return Targets(sorted(base, key=lambda s: (s.seq, s.id)), derived, names)
+
+    def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
+        if by == "session":
+            return [s for s in slots if s.session == _named("selector.session", selector.session)]
+        if by == "source":
+            return [s for s in slots if s.source == _named("selector.source", selector.source)]
+        if by == "ids":
+            return self._by_ids(namespace, slots, selector.ids.ids)
+        start, end = time_range(selector.event_time, "selector.event_time")
+        if start is None and end is None:
+            raise invalid("selector.event_time", "The range has no side.", "Set start, end or both.")
+        low = to_us(start) if start is not None else None
+        high = to_us(end) if end is not None else None
+        return [s for s in slots if (low is None or s.start_us >= low) and (high is None or s.start_us < high)]
+
+    def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Iterable[str]) -> list[Slot]:
+        """Engram ids, observation ids; a derived engram's id stands for its sources."""
+        directory, keyring = self._host.live.store.directory, self._host.parts.keyring
+        wanted: set[str] = set()
+        for id in ids:
+            slot = directory.get(namespace, id)
+            found = directory.by_mac(namespace, keyring.mac(namespace, MAC_OBSERVATION, id))
+            wanted.update((slot.sources or (id,)) if slot else [found] if found else [])
+        return [s for s in slots if s.id in wanted]
+
+    def _with_corrections(self, namespace: str, chosen: Iterable[Slot]) -> list[Slot]:
+        """A text and its corrections go together, whichever of them was named."""
+        superseded: dict[str, list[str]] = {}
+        slots = {s.id: s for s in self._host.live.store.directory.slots(namespace) if s.is_base}
+        for slot in slots.values():
+            if slot.superseded_by:
+                superseded.setdefault(slot.superseded_by, []).append(slot.id)
+        reached: dict[str, Slot] = {}
+        waiting = [s.id for s in chosen]
+        while waiting:
+            id = waiting.pop()
+            if id in slots and id not in reached:
+                reached[id] = slots[id]
+                waiting += [slots[id].superseded_by, *superseded.get(id, [])]
+        return list(reached.values())
+
+    # --- persons ---
+
+    def _names(self, namespace: str, given: Sequence[str]) -> list[str]:
+        """The names given, their alias groups, and names seen in the namespace that hold one of them."""
+        wanted = [_named("selector.person.name", name.strip()) for name in given[:1]]
+        wanted += [name.strip() for name in given[1:] if name.strip()]
+        info = self._host.registry.namespace(namespace)
+        groups = info.aliases if info else ()
+        aliases = Aliases(groups)
+        heads = {aliases.canonical(name) for name in wanted}
+        for group in groups:
+            if group.name in heads:
+                wanted += [group.name, *group.aliases]
+        pattern = _pattern(wanted)
+        seen = {n for s in self._opened(namespace) for n in (*s.record.people, s.record.actor) if pattern.search(n)}
+        return sorted({*wanted, *seen})
+
+    def _naming(self, namespace: str, slots: Sequence[Slot], names: Sequence[str]) -> list[Slot]:
+        """Base engrams whose text, people or speaker hold one of the names as whole words."""
+        pattern = _pattern(names)
+        base = {s.id: s for s in slots}
+        return [
+            base[s.id]
+            for s in self._opened(namespace)
+            if s.id in base and any(pattern.search(t) for t in (s.record.text, s.record.actor, *s.record.people))
+        ]
+
+    def _opened(self, namespace: str) -> Iterator[Stored]:
+        """Every base engram, opened, in pages."""
+        store = self._host.live.store
+        ids = sorted(s.id for s in store.directory.slots(namespace) if s.is_base)
+        for start in range(0, len(ids), _BATCH):
+            yield from store.fetch(namespace, ids[start : start + _BATCH]).values()
+
+    # --- the command ---
+
+    def command(self, namespace: str, selector: ForgetSelector, request_id: str, principal: str) -> tuple[str, Targets]:
+        """Append the one Erased entry; returns the receipt's id and what it erases.
+
+        NOT_FOUND when the selector names nothing. The entry holds ids and hashes, never the selector.
+        """
+        host = self._host
+        keyring = host.parts.keyring
+        receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
+        with self._lock:
+            targets = self.resolve(namespace, selector)
+            if not targets.base:
+                raise MnemeError(
+                    "NOT_FOUND",
+                    "The selector names nothing that is remembered.",
+                    field="selector",
+                    remedy="Try it with dry_run first.",
+                )
+            erased = pb.Erased(
+                receipt_id=receipt_id,
+                id_macs=[s.id_mac for s in targets.base if s.id_mac],
+                engram_ids=[s.id for s in targets.base],
+                key_ids=sorted({s.seal_key for s in targets.base}),
+                erasure_epoch=host.registry.next_epoch(namespace),
+            )
+            entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
+            entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
+            host.parts.log.append([ledger.message(entry)])
+            host.registry.erase(namespace, erased)
+        return receipt_id, targets
+
+    def receipt_id(self, namespace: str, request_id: str) -> str:
+        return self._host.parts.keyring.mac(namespace, MAC_FORGET, request_id).hex()
+
+    # --- looking for what is left ---
+
+    def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
+        """Try to read the erased in every store. A readable count of 0 everywhere is clean."""
+        partition, offset = receipt.receipt.position.partition, receipt.receipt.position.offset
+        macs: set[bytes] = set()
+        for record in self._host.parts.log.read(topics.LEDGER, partition, offset, offset + 1):
+            macs.update(decode(record).body.erased.id_macs)
+        ids = {*receipt.base_ids, *receipt.derived_ids}
+        return self.look_for(namespace, partition, ids, macs, receipt.key_ids)
+
+    def look_for(
+        self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
+    ) -> list[ErasureProbe]:
+        """What can be read of engrams, of observations by the hashes of their ids, and under data keys."""
+        return [
+            self._probe_keys(key_ids),
+            self._probe_feed(partition, ids, set(key_ids)),
+            self._probe_index(ids),
+            self._probe_ledger(namespace, partition, macs),
+            self._probe_recall(namespace, ids),
+        ]
+
+    def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:
+        left = sum(self._host.parts.keyring.has(key_id) for key_id in key_ids)
+        return ErasureProbe(store="keys", looked_at=len(key_ids), readable=left, detail="data keys that still exist")
+
+    def _probe_feed(self, partition: int, ids: set[str], key_ids: set[str]) -> ErasureProbe:
+        looked = readable = 0
+        for record in self._host.parts.log.read(topics.FEED, partition):
+            feed = pb.FeedRecord.FromString(record.value) if record.value is not None else pb.FeedRecord()
+            looked += 1
+            if feed.engram_id in ids or {feed.sealed.key_id, feed.detail.key_id} & key_ids:
+                readable += self._readable(feed)
+        return ErasureProbe(store="feed", looked_at=looked, readable=readable, detail="records that can be opened")
+
+    def _readable(self, feed: pb.FeedRecord) -> bool:
+        if feed.erased:
+            return False
+        keyring = self._host.parts.keyring
+        for opening in (open_core, open_whole):
+            try:
+                opening(feed, keyring)
+            except KeyDestroyed:
+                continue
+            return True
+        return False
+
+    def _probe_index(self, ids: set[str]) -> ErasureProbe:
+        rows = self._host.live.store.collection.sealed(sorted(ids))
+        readable = sum(self._readable(pb.FeedRecord.FromString(sealed)) for sealed in rows.values())
+        detail = f"{len(rows)} rows with these ids"
+        return ErasureProbe(store="index", looked_at=len(ids), readable=max(readable, len(rows)), detail=detail)
+
+    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes]) -> ErasureProbe:
+        looked = readable = 0
+        for record in self._host.parts.log.read(topics.LEDGER, partition):
+            entry = decode(record)
+            looked += 1
+            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs)) is not None:
+                readable += self._opens(namespace, *sealed)
+        detail = "sealed texts that can be opened"
+        return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
+
+    def _opens(self, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
+        try:
+            self._host.parts.keyring.open(sealed, namespace=namespace, purpose=purpose)
+        except KeyDestroyed:
+            return False
+        return True
+
+    def _probe_recall(self, namespace: str, ids: set[str]) -> ErasureProbe:
+        found = self._host.live.store.fetch(namespace, sorted(ids))
+        return ErasureProbe(store="recall", looked_at=len(ids), readable=len(found), detail="engrams that are returned")
+
+
+def _sealed_of(entry: Entry, macs: set[bytes]) -> tuple[pb.Sealed, str] | None:
+    """The sealed text of an entry about an erased id, and what it is sealed for."""
+    body = entry.body
+    if body.observation_accepted.id_mac in macs:
+        return body.observation_accepted.sealed, ledger.SEAL_OBSERVATION
+    if body.remembered.id_mac in macs:
+        return body.remembered.sealed, ledger.SEAL_REMEMBER
+    if body.corrected.id_mac in macs:
+        return body.corrected.sealed, ledger.SEAL_CORRECT
+    return None
+
+
+def _named(field: str, value: str) -> str:
+    if not value:
+        raise invalid(field, "It is empty.", "Name what is to be forgotten.")
+    return value
+
+
+def _pattern(names: Sequence[str]) -> re.Pattern[str]:
+    """Any of the names, without titles, as whole words in any case."""
+    bare = sorted({_TITLES.sub("", name).strip() or name for name in names}, key=len, reverse=True)
+    words = (r"\s+".join(re.escape(w) for w in name.split()) for name in bare)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)

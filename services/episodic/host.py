@@ -1,0 +1,387 @@
+"""The one writer of engrams: follows the ledger, partition by partition and in order.
+
+Per batch: fold, one transaction (feed records, keys, ledger offset), then the index from those feed records, then the
+next. An erasure is a batch of its own. Entries may share a batch because later ones see what earlier ones of the
+batch made; only where a plug-in searches the whole namespace are they folded one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
+from mneme.v1.ledger_pb2 import StoredReceipt
+
+from services.common import telemetry, topics
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Fenced, LogUnavailable, Message, Record, TopicPartition
+from services.episodic import erase
+from services.episodic.fold import Entry, Folder, Poison
+from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
+from services.episodic.index import IndexUnavailable
+from services.episodic.operator_state import OperatorState
+from services.episodic.parts import Parts
+from services.episodic.records import from_us, stamp
+from services.episodic.registry import Registry
+from services.episodic.store import Store
+
+GROUP = "episodic"
+_log = logging.getLogger(__name__)
+_ASSIGN_S = 30.0
+_MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
+
+
+class Progress:
+    """How far the ledger is applied and visible, by partition. Thread-safe."""
+
+    def __init__(self, partitions: int) -> None:
+        self._next = [0] * partitions
+        self._changed = threading.Condition()
+
+    def advance(self, partition: int, next_offset: int) -> None:
+        with self._changed:
+            self._next[partition] = max(self._next[partition], next_offset)
+            self._changed.notify_all()
+
+    def reached(self, wanted: Mapping[int, int]) -> bool:
+        """Whether everything before these offsets is visible."""
+        with self._changed:
+            return all(self._next[partition] >= offset for partition, offset in wanted.items())
+
+    def snapshot(self) -> list[int]:
+        with self._changed:
+            return list(self._next)
+
+    def wait(self, wanted: Mapping[int, int], timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: all(self._next[p] >= offset for p, offset in wanted.items()), timeout_s
+            )
+
+
+class Host:
+    """Owns the live generation and the thread that writes it."""
+
+    def __init__(self, parts: Parts, step: Step = no_step) -> None:
+        self.parts = parts
+        self.registry = Registry(parts.log, parts.keyring)
+        self.state = OperatorState(parts.log)
+        self.progress = Progress(parts.log.partitions(topics.LEDGER))
+        self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
+        self.building: Generation | None = None  # a rebuild's, which erasures must reach too
+        self.consumer: Consumer | None = None
+        self._live: Generation | None = None
+        self._step = step
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._receipts = threading.Condition()
+        self._unfinished: queue.Queue[StoredReceipt | None] = queue.Queue(_MAX_UNFINISHED)
+        self._finisher: threading.Thread | None = None
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Learn what was erased, bring the index up to the feed, then follow the ledger in a thread."""
+        log = self.parts.log
+        self.consumer = log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
+        committed = self._committed()
+        self.registry.fold_all(committed)
+        self._live = self._open_live(committed)
+        for partition, offset in enumerate(committed):
+            self.progress.advance(partition, offset)
+        for receipt in self.state.receipts():
+            if not receipt.receipt.stores:
+                self._finish(receipt)
+        self._thread = threading.Thread(target=self._guarded, args=[self._run], name="episodic-writer", daemon=True)
+        self._finisher = threading.Thread(
+            target=self._guarded, args=[self._finish_all], name="episodic-receipts", daemon=True
+        )
+        self._thread.start()
+        self._finisher.start()
+
+    def _committed(self) -> list[int]:
+        """Committed ledger offsets, once this member owns every partition."""
+        assert self.consumer is not None
+        partitions = [TopicPartition(topics.LEDGER, p) for p in range(self.parts.log.partitions(topics.LEDGER))]
+        deadline = time.monotonic() + _ASSIGN_S
+        while not self.consumer.assignment() >= set(partitions):
+            self.consumer.poll(max_records=1, timeout_s=0.05)
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"group {GROUP}: another member holds partitions of {topics.LEDGER}; stop it.")
+        committed = [self.consumer.committed(p) for p in partitions]
+        for partition, offset in zip(partitions, committed, strict=True):
+            self.consumer.seek(partition, offset)
+        return committed
+
+    def _open_live(self, committed: Sequence[int]) -> Generation:
+        known = self.state.generation()
+        fingerprint = self.parts.fingerprint
+        if known is None:
+            self.parts.log.append([self.state.set_generation(1, fingerprint)])
+        number = known.number if known else 1
+        generation = self.generation(number)
+        generation.open()
+        generation.applied = dict(enumerate(committed))
+        return generation
+
+    def generation(self, number: int) -> Generation:
+        """A generation over its collection, which is made where missing."""
+        parts = self.parts
+        collection, made = parts.index.open(number)
+        if made:
+            parts.log.append([self.state.set_progress(number, None)])
+        store = Store(
+            number, parts.log, parts.keyring, self.registry, collection, parts.toolkit.embed, parts.cache_bytes
+        )
+        folder = Folder(parts.log, parts.keyring, self.registry, parts.toolkit, parts.plugins, store)
+        return Generation(
+            store,
+            folder,
+            parts.log,
+            parts.keyring,
+            self.state,
+            flush_rows=parts.flush_rows,
+            flush_after_s=parts.flush_after_s,
+            step=self._step,
+        )
+
+    @property
+    def live(self) -> Generation:
+        assert self._live is not None, "the host was not started"
+        return self._live
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the live generation was made by other plug-ins, parameters or vectors than are configured."""
+        known = self.state.generation()
+        return known is not None and known.fingerprint != self.parts.fingerprint
+
+    def swap(self, generation: Generation) -> Generation:
+        """Make another generation the live one; returns the one before. Call with ``fold_lock`` held."""
+        before, self._live = self.live, generation
+        return before
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """End after the batch in hand, flushed."""
+        self._stop.set()
+        if self._thread is not None and self._finisher is not None:
+            self._thread.join(timeout_s)
+            self._unfinished.put(None)
+            self._finisher.join(timeout_s)
+        if self.consumer is not None:
+            self.consumer.close()
+
+    def check(self) -> None:
+        """RuntimeError when the writer has ended on its own."""
+        if self._failure is not None:
+            raise RuntimeError("the episodic writer has failed") from self._failure
+
+    def lag(self) -> int:
+        """Ledger entries that are not visible yet."""
+        log = self.parts.log
+        return sum(max(0, log.end_offset(topics.LEDGER, p) - n) for p, n in enumerate(self.progress.snapshot()))
+
+    # --- the writer's thread ---
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._failure = error  # ``check`` raises it where health is asked for
+            self._stop.set()
+            _log.exception("a thread of the episodic host failed")
+            raise
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._once()
+        self.live.flush()
+
+    def _once(self) -> None:
+        assert self.consumer is not None
+        try:
+            records = self.consumer.poll(max_records=self.parts.poll_records, timeout_s=self.parts.poll_s)
+            for batch in _by_partition(records):
+                self._take(batch)
+            with self.fold_lock:
+                self.live.flush_if_due()
+        except (LogUnavailable, IndexUnavailable) as error:
+            _log.warning("a store is away; trying again", extra={"error": type(error).__name__})
+            self._recover()
+        except Fenced:
+            _log.warning("lost the partitions; joining again")
+            self.consumer.close()
+            self.consumer = self.parts.log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
+            self._recover()
+
+    def _recover(self) -> None:
+        """Go back to what was committed, and let the index follow the feed up to there."""
+        assert self.consumer is not None
+        pause = 0.2
+        while not self._stop.wait(pause):
+            try:
+                committed = self._committed()
+                with self.fold_lock:
+                    self.live.drain()
+                    for partition, offset in enumerate(committed):
+                        self.live.applied[partition] = offset
+                        self.progress.advance(partition, offset)
+                return
+            except (LogUnavailable, IndexUnavailable, Fenced):
+                pause = min(5.0, pause * 2)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        """Records of one partition, in order: erasures alone, the rest in batches."""
+        limit = 1 if any(p.reads == "namespace" for p in self.parts.plugins) else self.parts.batch_entries
+        batch: list[Record] = []
+        for record in records:
+            erasure = _erasure(record)
+            if batch and (erasure is not None or len(batch) == limit):
+                self._fold(batch)
+                batch = []
+            if erasure is not None:
+                self._erase(erasure)
+            else:
+                batch.append(record)
+        if batch:
+            self._fold(batch)
+
+    def _fold(self, batch: Sequence[Record]) -> None:
+        start = time.perf_counter()
+        with self.fold_lock, self.live.lock:
+            outcomes = self.live.fold(batch, self.consumer)
+        self.progress.advance(batch[-1].partition, batch[-1].offset + 1)
+        for outcome, count in outcomes.items():
+            telemetry.RECORDS.labels(GROUP, outcome).inc(count)
+        telemetry.STAGE_SECONDS.labels(GROUP, "batch").observe(time.perf_counter() - start)
+        telemetry.LAG.labels(GROUP, topics.LEDGER).set(self.lag())
+
+    # --- erasure ---
+
+    def _erase(self, entry: Entry) -> None:
+        """Apply an Erased entry to every generation, then have the receipt finished."""
+        self.registry.fold(entry.body)
+        with self.fold_lock:
+            if self.building is not None:
+                with self.building.lock:
+                    self._erase_in(self.building, entry, None)
+            with self.live.lock:
+                receipt = self._erase_in(self.live, entry, self.consumer)
+            self.live.store.collection.flush()
+        self._step("erased")
+        self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
+        self.progress.advance(entry.partition, entry.offset + 1)
+        telemetry.RECORDS.labels(GROUP, "erasure").inc()
+        self._unfinished.put(receipt)
+
+    def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
+        result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)
+        receipt = self.state.receipt(entry.namespace, entry.body.erased.receipt_id) or _receipt(entry, result)
+        stubs = [erased_stub(generation.number, entry.namespace, i, entry) for i in (*result.base, *result.retired)]
+        extra: list[Message] = self.parts.keyring.destroy(entry.namespace, sorted(result.doomed_keys))
+        if consumer is not None:
+            extra.append(self.state.set_receipt(receipt))
+        reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
+        generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
+        return receipt
+
+    def _finish_all(self) -> None:
+        """Compaction may take a minute on a real broker: not in the writer's thread."""
+        while (receipt := self._unfinished.get()) is not None:
+            while not self._try_to_finish(receipt):
+                if self._stop.wait(1.0):
+                    return  # unfinished receipts are taken up at the next start
+
+    def _try_to_finish(self, receipt: StoredReceipt) -> bool:
+        try:
+            self._finish(receipt)
+        except LogUnavailable:
+            _log.warning("the log is away; the receipt is not finished")
+            return False
+        return True
+
+    def _finish(self, receipt: StoredReceipt) -> None:
+        """Compact and scrub what held the text, and say in the receipt what is done and what is bounded by when."""
+        log = self.parts.log
+        log.compact(topics.KEYS)
+        log.compact(topics.FEED)
+        bound_s = log.scrub()
+        self._step("scrubbed")
+        finished = StoredReceipt()
+        finished.CopyFrom(receipt)
+        finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, self.parts))
+        log.append([self.state.set_receipt(finished)])
+        with self._receipts:
+            self._receipts.notify_all()
+
+    def await_receipt(self, namespace: str, id: str, timeout_s: float) -> StoredReceipt | None:
+        """The finished receipt, or None when it is not there in time."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.check()
+            receipt = self.state.receipt(namespace, id)
+            if receipt is not None and receipt.receipt.stores:
+                return receipt
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            with self._receipts:
+                self._receipts.wait(min(left, 0.1))
+
+
+def _by_partition(records: Sequence[Record]) -> list[list[Record]]:
+    parts: dict[int, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record.partition, []).append(record)
+    return list(parts.values())
+
+
+def _erasure(record: Record) -> Entry | None:
+    try:
+        entry = decode(record)
+    except Poison:
+        return None  # folding it makes the dead letter
+    return entry if entry.body.HasField("erased") else None
+
+
+def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
+    erased = entry.body.erased
+    return StoredReceipt(
+        receipt=ErasureReceipt(
+            id=erased.receipt_id,
+            namespace=entry.namespace,
+            position={"partition": entry.partition, "offset": entry.offset},
+            at=entry.body.ingested_at,
+            erasure_epoch=erased.erasure_epoch,
+            base_erased=len(result.base),
+            derived_retired=len(result.retired),
+            derived_rebuilt=result.rebuilt,
+            keys_destroyed=len(result.doomed_keys),
+        ),
+        base_ids=sorted(set(erased.engram_ids) | set(result.base)),
+        derived_ids=sorted(result.retired),
+        key_ids=sorted(result.doomed_keys),
+    )
+
+
+def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -> list[StoreErasure]:
+    at = stamp(from_us(now_us))
+    scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
+    inbox = stamp(from_us(now_us + parts.inbox_retention_s * 1_000_000))
+    letters = stamp(from_us(now_us + parts.dead_letter_retention_s * 1_000_000))
+    count = receipt.receipt.keys_destroyed
+    log_done = bound_s == 0.0
+    return [
+        StoreErasure(
+            store="keys", done=log_done, detail=f"{count} data keys destroyed and compacted away", by=scrubbed
+        ),
+        StoreErasure(store="ledger", done=log_done, detail="sealed under destroyed keys", by=scrubbed),
+        StoreErasure(store="feed", done=log_done, detail="replaced by stubs and compacted away", by=scrubbed),
+        StoreErasure(store="index", done=True, detail="rows deleted; what they held was sealed", by=at),
+        StoreErasure(store="inbox", done=False, detail="kept as products sent it until its retention ends", by=inbox),
+        StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
+    ]

@@ -1,0 +1,294 @@
+"""The index: one Milvus collection a generation, reached through pymilvus only.
+
+A path opens Milvus Lite (this process owns it), a URI a server. One row a key of an engram: the row's dense and
+sparse vectors are of one key each, so that an engram can count by its best key. Row 0 also carries the sealed
+engram, base64 over two fields (one VARCHAR takes 65,535 bytes). Nothing here is plaintext: what can be filtered
+on is a keyed hash, a number or a time; terms are keyed hashes.
+
+Rows are visible at once and survive a killed process; they are on disk for good after ``flush``.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from services.common.embed import DIMENSION
+from services.common.errors import MnemeError
+from services.episodic.plugins.base import Vector
+
+SLOTS = 4  # filterable metadata fields of each type in a namespace
+SEALED_BYTES = 98_000  # what two VARCHAR fields take, as base64
+_VARCHAR = 65_535
+_NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it
+_PAGE = 1_000
+_INDEXED = ("namespace", "kind", "session", "actor", "source", "start_us", "end_us", "active")
+_open_lock = threading.Lock()
+
+# pymilvus logs every error it raises, with values of the call; we raise it on and log it ourselves.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not news: pymilvus asks Milvus Lite for timestamps at every iterator, which it does not have, and goes on."""
+    return not (record.exc_info and record.exc_info[0] is NotImplementedError)
+
+
+logging.getLogger("grpc._server").addFilter(_is_news)
+
+
+class IndexUnavailable(Exception):
+    """Milvus does not answer, or refuses. The feed still has everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One key of an engram."""
+
+    id: str
+    number: int  # 0 carries the sealed engram
+    namespace: str
+    kind: str
+    active: bool
+    session: str  # keyed hash, as actor, source and metadata texts are
+    actor: str
+    source: str
+    start_us: int
+    end_us: int
+    seq: int
+    feed_offset: int
+    rows: int  # rows of this engram
+    dense_weight: float
+    sparse_weight: float
+    dense: Vector | None
+    terms: Mapping[int, int]
+    sealed: bytes = b""
+    texts: Mapping[int, str] = field(default_factory=dict)  # metadata slot -> keyed hash
+    numbers: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def pk(self) -> str:
+        return pk(self.id, self.number)
+
+
+def pk(id: str, number: int) -> str:
+    return f"{id}#{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row of an engram as read back."""
+
+    id: str
+    number: int
+    rows: int
+    feed_offset: int
+    sealed: bytes
+    terms: Mapping[int, int]
+    sparse_weight: float
+
+
+class Collection:
+    """Rows of one generation. Thread-safe as far as Milvus is: one writer, many readers."""
+
+    def __init__(self, client: MilvusClient, name: str, timeout_s: float) -> None:
+        self._client = client
+        self._name = name
+        self._timeout_s = timeout_s
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self._call("upsert", data=[_to_milvus(row) for row in rows])
+
+    def delete(self, pks: Sequence[str]) -> None:
+        if pks:
+            self._call("delete", ids=list(pks))
+
+    def flush(self) -> None:
+        """Return once everything written so far is on disk."""
+        self._call("flush")
+
+    def search(self, vector: Vector, k: int, where: str) -> list[tuple[str, float]]:
+        """(engram id, cosine x weight) of the rows nearest to ``vector``; approximate, an id may come twice."""
+        [hits] = self._call(
+            "search",
+            data=[vector],
+            anns_field="dense",
+            limit=k,
+            filter=where,
+            search_params={"params": {"ef": max(64, k)}},
+            output_fields=["id", "dense_weight"],
+        )
+        return [
+            (hit["entity"]["id"], float(hit["distance"]) * hit["entity"]["dense_weight"])
+            for hit in hits
+            if hit["entity"]["dense_weight"] > 0.0
+        ]
+
+    def vectors(self, where: str) -> Iterator[tuple[str, float, Vector]]:
+        """(engram id, weight, vector) of every row that has one: for exact search."""
+        for row in self._iterate(f"({where}) and dense_weight > 0.0", ["id", "dense_weight", "dense"]):
+            yield row["id"], row["dense_weight"], np.asarray(row["dense"], np.float32)
+
+    def sealed(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Sealed engrams by id; those that are not there are left out."""
+        out: dict[str, bytes] = {}
+        for start in range(0, len(ids), _PAGE):
+            pks = [pk(i, 0) for i in ids[start : start + _PAGE]]
+            for row in self._call("query", ids=pks, output_fields=["id", "sealed_a", "sealed_b"]):
+                out[row["id"]] = base64.b64decode(row["sealed_a"] + row["sealed_b"])
+        return out
+
+    def rows(self, namespace: str | None = None) -> Iterator[Found]:
+        """Every row, of one namespace or of all."""
+        where = f'namespace == "{namespace}"' if namespace is not None else ""
+        fields = ["id", "number", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
+        for row in self._iterate(where, fields):
+            yield Found(
+                id=row["id"],
+                number=row["number"],
+                rows=row["rows"],
+                feed_offset=row["feed_offset"],
+                sealed=base64.b64decode(row["sealed_a"] + row["sealed_b"]),
+                terms={int(t): round(n) for t, n in row["sparse"].items() if int(t) != _NO_TERM},
+                sparse_weight=row["sparse_weight"],
+            )
+
+    def _iterate(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+        iterator = self._call("query_iterator", filter=where, output_fields=fields, batch_size=_PAGE)
+        try:
+            while page := iterator.next():
+                yield from page
+        except MilvusException as error:
+            raise IndexUnavailable(f"query of {self._name}: code {error.code}") from error
+        finally:
+            iterator.close()
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self._client, method)(self._name, timeout=self._timeout_s, **arguments)
+        except MilvusException as error:
+            raise IndexUnavailable(f"{method} of {self._name}: code {error.code}") from error
+
+
+class Index:
+    """Milvus: opens, creates and drops collections of generations."""
+
+    def __init__(self, uri: str, *, token: str = "", timeout_s: float = 10.0) -> None:
+        """``uri``: a path for Milvus Lite, which this process then owns, or http(s)://host:port."""
+        self._timeout_s = timeout_s
+        self._uri = uri
+        if "://" not in uri:
+            Path(uri).parent.mkdir(parents=True, exist_ok=True)
+        with _open_lock:  # parallel first opens of Milvus Lite fail
+            try:
+                self._client = MilvusClient(uri=uri, token=token, timeout=timeout_s)
+            except MilvusException as error:
+                raise IndexUnavailable(
+                    f"episodic.index_uri: {uri} cannot be opened (code {error.code}). "
+                    "Is another process using the path, or is the server away?"
+                ) from error
+
+    def open(self, generation: int) -> tuple[Collection, bool]:
+        """The collection of a generation, made where missing, and whether it was made now."""
+        name = _name(generation)
+        try:
+            made = not self._client.has_collection(name)
+            if made:
+                self._client.create_collection(name, schema=_schema(self._client))
+            if len(self._client.list_indexes(name)) < len(_INDEXED) + 2:
+                # Not waited for: pymilvus would look only every half second, for each of them.
+                self._client.create_index(name, _indexes(self._client), sync=False)
+            self._client.load_collection(name)
+        except MilvusException as error:
+            raise IndexUnavailable(f"collection {name}: code {error.code}") from error
+        return Collection(self._client, name, self._timeout_s), made
+
+    def drop(self, generation: int) -> None:
+        try:
+            if self._client.has_collection(_name(generation)):
+                self._client.drop_collection(_name(generation))
+        except MilvusException as error:
+            raise IndexUnavailable(f"drop of {_name(generation)}: code {error.code}") from error
+
+    def generations(self) -> list[int]:
+        names = self._client.list_collections()
+        return sorted(int(n.removeprefix("engrams_g")) for n in names if n.startswith("engrams_g"))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _name(generation: int) -> str:
+    return f"engrams_g{generation}"
+
+
+def _schema(client: MilvusClient) -> Any:
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("pk", DataType.VARCHAR, max_length=64, is_primary=True)
+    schema.add_field("id", DataType.VARCHAR, max_length=48)
+    schema.add_field("namespace", DataType.VARCHAR, max_length=200)
+    schema.add_field("kind", DataType.VARCHAR, max_length=16)
+    for name in ("session", "actor", "source", *(f"m_text_{i}" for i in range(SLOTS))):
+        schema.add_field(name, DataType.VARCHAR, max_length=32)
+    for i in range(SLOTS):
+        schema.add_field(f"m_num_{i}", DataType.DOUBLE, nullable=True)
+    schema.add_field("active", DataType.BOOL)
+    for name in ("number", "rows", "start_us", "end_us", "seq", "feed_offset"):
+        schema.add_field(name, DataType.INT64)
+    schema.add_field("dense_weight", DataType.FLOAT)
+    schema.add_field("sparse_weight", DataType.FLOAT)
+    schema.add_field("dense", DataType.FLOAT_VECTOR, dim=DIMENSION)
+    schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_field("sealed_a", DataType.VARCHAR, max_length=_VARCHAR)
+    schema.add_field("sealed_b", DataType.VARCHAR, max_length=_VARCHAR)
+    return schema
+
+
+def _indexes(client: MilvusClient) -> Any:
+    indexes = client.prepare_index_params()
+    indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
+    indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+    for name in _INDEXED:
+        indexes.add_index(name, index_type="INVERTED")
+    return indexes
+
+
+def _to_milvus(row: Row) -> dict[str, Any]:
+    text = base64.b64encode(row.sealed).decode()
+    return {
+        "pk": row.pk,
+        "id": row.id,
+        "namespace": row.namespace,
+        "kind": row.kind,
+        "session": row.session,
+        "actor": row.actor,
+        "source": row.source,
+        **{f"m_text_{i}": row.texts.get(i, "") for i in range(SLOTS)},
+        **{f"m_num_{i}": row.numbers.get(i) for i in range(SLOTS)},
+        "active": row.active,
+        "number": row.number,
+        "rows": row.rows,
+        "start_us": row.start_us,
+        "end_us": row.end_us,
+        "seq": row.seq,
+        "feed_offset": row.feed_offset,
+        "dense_weight": row.dense_weight if row.dense is not None else 0.0,
+        "sparse_weight": row.sparse_weight,
+        "dense": row.dense if row.dense is not None else np.zeros(DIMENSION, np.float32),
+        "sparse": {t: float(n) for t, n in row.terms.items()} or {_NO_TERM: 1.0},
+        "sealed_a": text[:_VARCHAR],
+        "sealed_b": text[_VARCHAR:],
+    }
+
+
+def unavailable(error: IndexUnavailable) -> MnemeError:
+    return MnemeError("SERVICE_UNAVAILABLE", "The index does not answer.", remedy="Try again shortly.")

@@ -1,0 +1,107 @@
+"""BM25 over one namespace, exact, in memory.
+
+Terms are keyed hashes; a document is one lexical key of an engram. The counts live in the index (its sparse field)
+and are read back from there at start. Searching them here and not there keeps the statistics of one tenant free of
+every other's and always exact, and costs 1 ms at 20,000 documents where the embedded index takes 17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.lexical import K1, B, idf
+from services.episodic.columns import Column
+
+
+class Lexicon:
+    """Documents of one namespace and their statistics. Not thread-safe: its directory locks it."""
+
+    def __init__(self) -> None:
+        self._postings: dict[int, tuple[Column, Column]] = {}  # term -> documents, counts
+        self._frequency: dict[int, int] = {}
+        self._terms: list[Sequence[int]] = []  # of each document; () once removed
+        self._owners: list[str] = []
+        self._weights = Column(np.float64)  # 0 once removed
+        self._lengths = Column(np.float64)
+        self._of: dict[str, list[int]] = {}
+        self._count = 0
+        self._total = 0.0
+
+    @property
+    def documents(self) -> int:
+        return self._count
+
+    def add(self, owner: str, counts: Mapping[int, int], weight: float) -> None:
+        """Add a document of engram ``owner``: how often it holds each term."""
+        number = len(self._owners)
+        length = float(sum(counts.values()))
+        self._owners.append(owner)
+        self._terms.append(tuple(counts))
+        self._weights.append(weight)
+        self._lengths.append(length)
+        self._of.setdefault(owner, []).append(number)
+        self._count += 1
+        self._total += length
+        for term, count in counts.items():
+            documents, numbers = self._postings.setdefault(term, (Column(np.int64), Column(np.float64)))
+            documents.append(number)
+            numbers.append(count)
+            self._frequency[term] = self._frequency.get(term, 0) + 1
+
+    def remove(self, owner: str) -> None:
+        """Forget the documents of an engram; rewritten whole once half of all are dead."""
+        for number in self._of.pop(owner, ()):
+            for term in self._terms[number]:
+                self._frequency[term] -= 1
+            self._terms[number] = ()
+            self._count -= 1
+            self._total -= float(self._lengths.values[number])
+            self._weights.values[number] = 0.0
+        if len(self._owners) > 1_024 and self._count * 2 < len(self._owners):
+            self._rewrite()
+
+    def idf(self, term: int) -> float:
+        return idf(self._count, self._frequency.get(term, 0))
+
+    def search(self, query: Mapping[int, float], k: int, allowed: Callable[[str], bool]) -> list[tuple[str, float]]:
+        """The ``k`` best engrams with their scores, and every one that ties with the last; best first.
+
+        ``query`` maps terms to how often the query says them. An engram counts by its best document.
+        """
+        if not self._count or k <= 0:
+            return []
+        scores = np.zeros(len(self._owners))
+        norm = K1 * (1.0 - B + B * np.asarray(self._lengths.values) * (self._count / max(self._total, 1.0)))
+        for term, times in sorted(query.items()):
+            found = self._postings.get(term)
+            if found is not None and self._frequency[term]:
+                rows, counts = found[0].values, found[1].values
+                scores[rows] += times * self.idf(term) * counts * (K1 + 1.0) / (counts + norm[rows])
+        scores *= self._weights.values
+        return self._best(np.round(scores, 6), k, allowed)
+
+    def _best(self, scores: npt.NDArray[np.float64], k: int, allowed: Callable[[str], bool]) -> list[tuple[str, float]]:
+        hits = np.flatnonzero(scores)
+        best: dict[str, float] = {}
+        last = 0.0
+        for number in hits[np.argsort(-scores[hits], kind="stable")]:
+            score, owner = float(scores[number]), self._owners[number]
+            if len(best) >= k and score < last:
+                break
+            if owner not in best and allowed(owner):
+                best[owner] = last = score
+        return list(best.items())
+
+    def _rewrite(self) -> None:
+        fresh = Lexicon()
+        counts: dict[int, dict[int, int]] = {}
+        for term, (documents, numbers) in self._postings.items():
+            for number, count in zip(documents.values, numbers.values, strict=True):
+                counts.setdefault(int(number), {})[term] = int(count)
+        for owner, mine in self._of.items():
+            for number in mine:
+                fresh.add(owner, counts.get(number, {}), float(self._weights.values[number]))
+        self.__dict__.update(fresh.__dict__)

@@ -1,0 +1,98 @@
+"""Small state in ``mneme.state.v1``: the generation in use, index progress, receipts, operations.
+
+Each value has one writer. What is read is what was committed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
+
+from google.protobuf.message import Message as Proto
+from mneme.v1.admin_pb2 import Operation
+from mneme.v1.ledger_pb2 import Generation, IndexProgress, StoredReceipt
+
+from services.common import topics
+from services.common.log.base import Log, Message
+
+P = TypeVar("P", bound=Proto)
+_GENERATION = "generation/in-use"
+
+
+class OperatorState:
+    """A view of the topic. Thread-safe."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._values: dict[str, bytes] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def message(self, key: str, value: Proto | None) -> Message:
+        """What to append, alone or in a transaction. None removes the key."""
+        return Message(topics.STATE, key.encode(), None if value is None else value.SerializeToString())
+
+    def get(self, key: str, type: type[P]) -> P | None:
+        """The newest committed value."""
+        self._refresh()
+        with self._lock:
+            found = self._values.get(key)
+        return type.FromString(found) if found is not None else None
+
+    def items(self, prefix: str, type: type[P]) -> Iterator[tuple[str, P]]:
+        self._refresh()
+        with self._lock:
+            found = [(k, v) for k, v in sorted(self._values.items()) if k.startswith(prefix)]
+        for key, value in found:
+            yield key, type.FromString(value)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            for record in self._log.read(topics.STATE, 0, self._next):
+                if record.value is None:
+                    self._values.pop(record.key.decode(), None)
+                else:
+                    self._values[record.key.decode()] = record.value
+                self._next = record.offset + 1
+
+    # --- what there is ---
+
+    def generation(self) -> Generation | None:
+        return self.get(_GENERATION, Generation)
+
+    def set_generation(self, number: int, fingerprint: str) -> Message:
+        return self.message(_GENERATION, Generation(number=number, fingerprint=fingerprint))
+
+    def progress(self, generation: int) -> dict[int, int]:
+        """Next feed offset to index, by partition."""
+        found = self.get(f"index/{generation}", IndexProgress)
+        return {p.partition: p.offset for p in found.next} if found else {}
+
+    def set_progress(self, generation: int, progress: dict[int, int] | None) -> Message:
+        value = None
+        if progress is not None:
+            value = IndexProgress(next=[{"partition": p, "offset": o} for p, o in sorted(progress.items())])
+        return self.message(f"index/{generation}", value)
+
+    def receipt(self, namespace: str, id: str) -> StoredReceipt | None:
+        return self.get(receipt_key(namespace, id), StoredReceipt)
+
+    def receipts(self) -> Iterator[StoredReceipt]:
+        return (receipt for _, receipt in self.items("receipt/", StoredReceipt))
+
+    def set_receipt(self, receipt: StoredReceipt) -> Message:
+        return self.message(receipt_key(receipt.receipt.namespace, receipt.receipt.id), receipt)
+
+    def operation(self, id: str) -> Operation | None:
+        return self.get(f"operation/{id}", Operation)
+
+    def operations(self) -> Iterator[Operation]:
+        return (operation for _, operation in self.items("operation/", Operation))
+
+    def set_operation(self, operation: Operation) -> Message:
+        return self.message(f"operation/{operation.id}", operation)
+
+
+def receipt_key(namespace: str, id: str) -> str:
+    return f"receipt/{namespace}/{id}"

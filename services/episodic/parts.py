@@ -1,0 +1,38 @@
+"""What the host is made of, in one hand: the log, keys, index, plug-ins, and the numbers that bound it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from services.common.log.base import Log
+from services.common.seal import Keyring
+from services.episodic.context import Toolkit
+from services.episodic.fold import fingerprint
+from services.episodic.index import Index
+from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    log: Log
+    keyring: Keyring
+    index: Index
+    toolkit: Toolkit
+    plugins: Sequence[Plugin]
+    embedder: str  # names the vectors; part of the generation
+    # How sure recall is of its items, 0 to 1, and from where on they count as found.
+    assess: Callable[[Plan, Sequence[Ranked], Context], float]
+    threshold: float
+    batch_entries: int = 128
+    poll_records: int = 256
+    poll_s: float = 0.05
+    flush_rows: int = 500
+    flush_after_s: float = 2.0
+    cache_bytes: int = 64 * 1024 * 1024
+    inbox_retention_s: int = 86_400
+    dead_letter_retention_s: int = 604_800
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.plugins, self.embedder)

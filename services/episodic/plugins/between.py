@@ -1,0 +1,62 @@
+"""The time index: what happened in the range that the plan understood, the best matches of the question first.
+
+A preference, never a gate: it is one more channel, and what lies outside the range keeps its place in the others.
+Where the question's other words match nothing in the range, its records come nearest the middle first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from services.episodic.plugins.base import Candidate, Context, Filter, Interval, Plan, Plugin
+from services.episodic.plugins.search import over, recalled
+
+
+@dataclass(frozen=True)
+class Between(Plugin):
+    """``weight`` in the fusion. ``depth``: how many of the range are ranked."""
+
+    name: ClassVar[str] = "between"
+    weight: float = 1.5
+    depth: int = 25
+
+    def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
+        if plan.time is None:
+            return {}
+        hits: dict[tuple[str, str], Candidate] = {}
+        for time in (plan.time, *plan.other_times):
+            for hit in self._inside(plan, ctx, time):
+                hits.setdefault((hit.namespace, hit.id), hit)
+        # Other readings stand beside the first, by what they match; the first comes first where they are equal.
+        return {"time": sorted(hits.values(), key=lambda hit: -hit.score)[: self.depth]}
+
+    def _inside(self, plan: Plan, ctx: Context, time: Interval) -> list[Candidate]:
+        wanted = narrowed(recalled(plan), time)
+        score: dict[tuple[str, str], float] = {}
+        if plan.text.strip() and wanted is not None:
+            vector = ctx.embed([plan.text])[0]
+            for hits in (
+                over(plan, lambda ns: ctx.bm25(plan.text, self.depth, ns, wanted), self.depth),
+                over(plan, lambda ns: ctx.knn(vector, self.depth, ns, wanted), self.depth),
+            ):
+                for rank, hit in enumerate(hits, 1):
+                    key = (hit.namespace, hit.id)
+                    score[key] = score.get(key, 0.0) + 1.0 / (10 + rank)
+        every = over(plan, lambda ns: ctx.between(time, self.depth, ns, recalled(plan)), self.depth)
+        for rank, hit in enumerate(every, 1):
+            # Half a voice: it knows when, not what; and it alone sees the times that a text speaks of.
+            key = (hit.namespace, hit.id)
+            score[key] = score.get(key, 0.0) + 0.5 / (10 + rank)
+        ordered = sorted(score.items(), key=lambda item: (-round(item[1], 6), item[0]))
+        why = f"in the time asked for ({time.start:%Y-%m-%d} to {time.end:%Y-%m-%d})"
+        return [Candidate(id, namespace, round(s, 6), why) for (namespace, id), s in ordered]
+
+
+def narrowed(wanted: Filter, time: Interval) -> Filter | None:
+    """``wanted`` and inside ``time``; None where the two do not meet."""
+    start, end = wanted.event
+    first = time.start if start is None else max(start, time.start)
+    last = time.end if end is None else min(end, time.end)
+    return replace(wanted, event=(first, last)) if first < last else None

@@ -1,0 +1,81 @@
+"""The read path over any ``Context``: plan, resolve an anchor, retrieve, fuse, fetch, compose.
+
+Pure but for what the context reads. The host times its stages, and bounds and filters what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from services.episodic.plugins import fuse
+from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
+
+# Fused hits whose records are fetched, per item asked for: enough for compose to choose from.
+FETCHED = 2
+FETCHED_AT_LEAST = 10
+
+Fetch = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], Record]]
+Timer = Callable[[str], AbstractContextManager[object]]
+
+
+def understand(plugins: Sequence[Plugin], query: Query, ctx: Context, fetch: Fetch) -> Plan:
+    """What the query means: every plan hook in listed order, then the anchor's time."""
+    plan = Plan(query, query.text)
+    for plugin in plugins:
+        plan = plugin.plan(plan, ctx)
+    if plan.anchor is None or plan.time is not None:
+        return plan
+    fused = fuse.reciprocal_rank(fuse.retrieve(plugins, plan.with_(text=plan.anchor.text, anchor=None), ctx))[:3]
+    found = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
+    if not found:
+        return plan
+    midnight = _midnight(found[0].record.event.start)
+    start, end = (midnight + timedelta(days) for days in (plan.anchor.start_days, plan.anchor.end_days))
+    return plan.with_(time=Interval(start, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a query meant, what was found for it, and what of that is returned."""
+
+    plan: Plan
+    ranked: tuple[Ranked, ...]  # best first, before compose: what confidence is assessed on, whatever the limit
+    kept: tuple[Ranked, ...]
+    dropped: tuple[str, ...]
+
+
+def recall(
+    plugins: Sequence[Plugin],
+    query: Query,
+    ctx: Context,
+    fetch: Fetch,
+    stage: Timer = lambda name: nullcontext(),
+) -> Recalled:
+    """What is recalled, best first: at most ``query.limit`` items and ``query.token_budget`` tokens."""
+    with stage("plan"):
+        plan = understand(plugins, query, ctx, fetch)
+    with stage("retrieve"):
+        channels = fuse.retrieve(plugins, plan, ctx)
+    with stage("fuse"):
+        fused = fuse.reciprocal_rank(channels)[: max(FETCHED_AT_LEAST, FETCHED * query.limit)]
+        ranked = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
+    with stage("compose"):
+        composition = compose(plugins, plan, ranked, ctx)
+    return Recalled(plan, tuple(ranked), composition.items, composition.dropped)
+
+
+def compose(plugins: Sequence[Plugin], plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
+    """Every compose hook in listed order, each on what the one before it kept."""
+    kept = tuple(items)
+    dropped: tuple[str, ...] = ()
+    for plugin in plugins:
+        composition = plugin.compose(plan, kept, ctx)
+        kept, dropped = composition.items, (*dropped, *composition.dropped)
+    return Composition(kept[: plan.query.limit], dropped)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,125 @@
+"""Reads that need no search: one engram, pages of them, their history, their changes, and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mneme.v1.episodic_pb2 import HistoryEvent
+from mneme.v1.ledger_pb2 import FeedRecord
+
+from services.common import topics
+from services.common.errors import invalid
+from services.common.log.base import partition_of
+from services.common.seal import KeyDestroyed
+from services.episodic.checks import not_found
+from services.episodic.directory import Slot, matches
+from services.episodic.host import Host
+from services.episodic.plugins.base import Filter
+from services.episodic.rebuild import hash_of
+from services.episodic.records import Stored, full_history
+from services.episodic.store import open_core
+
+_WATCHED = 1_000  # feed records looked at for one page
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    by_kind: dict[str, int]
+    state_hash: str
+
+
+class Reads:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._hashes: dict[str, tuple[tuple[int, int], str]] = {}
+
+    def get(self, namespace: str, id: str) -> Stored:
+        """NOT_FOUND when there is none, or it was erased."""
+        stored = self._host.live.store.get(namespace, id)
+        if stored is None:
+            raise not_found("engram_id", id, "engram")
+        return stored
+
+    def page(self, namespace: str, wanted: Filter, size: int, token: str, *, by_time: bool) -> tuple[list[Stored], str]:
+        """Engrams after ``token`` in order of id, or of event time and id; and the token of the next page."""
+        after = _token(token) if token else None
+        key: Callable[[Slot], tuple[int, str]] = (lambda s: (s.start_us, s.id)) if by_time else (lambda s: (0, s.id))
+        slots = sorted((s for s in self._host.live.store.directory.slots(namespace) if matches(s, wanted)), key=key)
+        chosen = [s for s in slots if after is None or key(s) > after]
+        found = self._host.live.store.fetch(namespace, [s.id for s in chosen[:size]])
+        last = chosen[size - 1] if len(chosen) > size else None
+        return [found[s.id] for s in chosen[:size] if s.id in found], f"{key(last)[0]}:{last.id}" if last else ""
+
+    def history(self, namespace: str, id: str) -> list[HistoryEvent]:
+        """What happened to an engram, and before it to what it corrects. An erased one: that it was erased."""
+        events: list[HistoryEvent] = []
+        at: str | None = id
+        while at is not None:
+            stored = self._host.live.store.whole(namespace, at)
+            if stored is None:
+                break
+            events = full_history(stored) + events
+            at = next((dst for dst, relation, _ in stored.record.links if relation == "corrects"), None)
+        if events:
+            return events
+        if self._host.registry.is_erased(namespace, id):
+            return [HistoryEvent(what="erased")]
+        raise not_found("engram_id", id, "engram")
+
+    # --- watching ---
+
+    def end(self, namespace: str) -> int:
+        """Where a watch of what comes begins."""
+        return self._host.parts.log.end_offset(topics.FEED, self._feed_partition(namespace))
+
+    def changes(self, namespace: str, start: int, limit: int) -> tuple[list[tuple[Stored | FeedRecord, int]], int]:
+        """Changes from feed offset ``start`` on, each with the offset after it, and where to go on."""
+        number = self._host.live.number
+        out: list[tuple[Stored | FeedRecord, int]] = []
+        partition = self._feed_partition(namespace)
+        end = min(self._host.parts.log.end_offset(topics.FEED, partition), start + _WATCHED)
+        for record in self._host.parts.log.read(topics.FEED, partition, start, end):
+            if len(out) == limit:
+                return out, record.offset
+            feed = FeedRecord.FromString(record.value) if record.value is not None else None
+            if feed is not None and feed.namespace == namespace and feed.generation == number:
+                out.append((self._opened(feed), record.offset + 1))
+        return out, end
+
+    def _opened(self, feed: FeedRecord) -> Stored | FeedRecord:
+        if feed.erased:
+            return feed
+        try:
+            return open_core(feed, self._host.parts.keyring)
+        except KeyDestroyed:
+            return FeedRecord(namespace=feed.namespace, engram_id=feed.engram_id, version=feed.version, erased=True)
+
+    def _feed_partition(self, namespace: str) -> int:
+        return partition_of(namespace.encode(), self._host.parts.log.partitions(topics.FEED))
+
+    # --- counting ---
+
+    def counts(self, namespace: str, *, with_hash: bool) -> Counts:
+        """Active engrams by kind, and the state hash, computed anew when something changed; it stops the writer."""
+        store = self._host.live.store
+        kinds = Counter(s.kind for s in store.directory.slots(namespace) if s.active)
+        return Counts(dict(sorted(kinds.items())), self._hash(namespace) if with_hash else "")
+
+    def _hash(self, namespace: str) -> str:
+        with self._host.fold_lock:
+            store = self._host.live.store
+            stamp = (store.number, store.directory.changes(namespace))
+            known = self._hashes.get(namespace)
+            if known is None or known[0] != stamp:
+                known = (stamp, hash_of(self._host, namespace))
+                self._hashes[namespace] = known
+            return known[1]
+
+
+def _token(token: str) -> tuple[int, str]:
+    head, _, id = token.partition(":")
+    if not head.lstrip("-").isdecimal():
+        raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
+    return int(head), id

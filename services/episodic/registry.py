@@ -1,0 +1,123 @@
+"""Namespaces, and what was erased: folded from the whole ledger before anything is read or written.
+
+Erased ids are known here from the moment the command is in the ledger, so that nothing that comes late, again or
+in another order can bring an erased observation back. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceCreated
+
+from services.common import topics
+from services.common.ledger import SEAL_NAMESPACE
+from services.common.log.base import Log
+from services.common.seal import KeyDestroyed, Keyring
+from services.episodic.index import SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceInfo:
+    name: str
+    fields: tuple[MetadataField, ...]
+    aliases: tuple[AliasGroup, ...]
+
+    def slot(self, name: str) -> tuple[str, int] | None:
+        """Where a declared metadata field lies in the index: ("text" or "number", 0 to 3)."""
+        counts = {"text": 0, "number": 0}
+        for declared in self.fields:
+            sort = "number" if declared.type == MetadataType.METADATA_TYPE_NUMBER else "text"
+            if declared.name == name:
+                return (sort, counts[sort]) if counts[sort] < SLOTS else None
+            counts[sort] += 1
+        return None
+
+
+@dataclass(slots=True)
+class _Erasures:
+    macs: set[bytes] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
+    commanded: int = 0  # highest epoch in the ledger
+    applied: int = 0  # highest epoch of which nothing can be recalled any more
+
+
+class Registry:
+    def __init__(self, log: Log, keyring: Keyring) -> None:
+        self._log = log
+        self._keyring = keyring
+        self._namespaces: dict[str, NamespaceInfo] = {}
+        self._erased: dict[str, _Erasures] = {}
+        self._lock = threading.Lock()
+
+    def fold_all(self, committed: Sequence[int]) -> None:
+        """Read the whole ledger. Entries before ``committed``, by partition, have been applied."""
+        for partition in range(self._log.partitions(topics.LEDGER)):
+            for record in self._log.read(topics.LEDGER, partition):
+                entry = LedgerEntry.FromString(record.value or b"")
+                self.fold(entry)
+                if entry.HasField("erased") and record.offset < committed[partition]:
+                    self.applied(entry.namespace, entry.erased.erasure_epoch)
+
+    def fold(self, entry: LedgerEntry) -> None:
+        """Learn from one entry; again is once."""
+        if entry.HasField("namespace_created"):
+            self._create(entry.namespace, entry.namespace_created)
+        elif entry.HasField("erased"):
+            self.erase(entry.namespace, entry.erased)
+
+    def erase(self, namespace: str, erased: Erased) -> None:
+        with self._lock:
+            known = self._erased.setdefault(namespace, _Erasures())
+            known.macs.update(erased.id_macs)
+            known.ids.update(erased.engram_ids)
+            known.commanded = max(known.commanded, erased.erasure_epoch)
+
+    def applied(self, namespace: str, epoch: int) -> None:
+        """Raise the namespace's erasure epoch: call once nothing of the erased can be recalled."""
+        with self._lock:
+            known = self._erased.setdefault(namespace, _Erasures())
+            known.applied = max(known.applied, epoch)
+
+    def _create(self, name: str, created: NamespaceCreated) -> None:
+        aliases: tuple[AliasGroup, ...] = ()
+        if created.HasField("aliases"):
+            try:
+                opened = self._keyring.open(created.aliases, namespace=name, purpose=SEAL_NAMESPACE)
+                aliases = tuple(Namespace.FromString(opened).aliases)
+            except KeyDestroyed:
+                aliases = ()  # the aliases themselves were erased
+        with self._lock:
+            self._namespaces.setdefault(name, NamespaceInfo(name, tuple(created.metadata_fields), aliases))
+
+    def namespace(self, name: str) -> NamespaceInfo | None:
+        with self._lock:
+            return self._namespaces.get(name)
+
+    def names(self) -> list[str]:
+        with self._lock:
+            return sorted(self._namespaces)
+
+    def is_erased_mac(self, namespace: str, mac: bytes) -> bool:
+        with self._lock:
+            known = self._erased.get(namespace)
+            return known is not None and mac in known.macs
+
+    def is_erased(self, namespace: str, id: str) -> bool:
+        with self._lock:
+            known = self._erased.get(namespace)
+            return known is not None and id in known.ids
+
+    def epoch(self, namespace: str) -> int:
+        """The erasure epoch: everything commanded up to it cannot be recalled."""
+        with self._lock:
+            known = self._erased.get(namespace)
+            return known.applied if known else 0
+
+    def next_epoch(self, namespace: str) -> int:
+        with self._lock:
+            known = self._erased.get(namespace)
+            return known.commanded + 1 if known else 1

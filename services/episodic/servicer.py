@@ -1,0 +1,307 @@
+"""The handlers of episodic: check, translate, call, translate back. What blocks runs in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import ParamSpec, TypeVar
+
+from mneme.v1 import admin_pb2, episodic_pb2
+from mneme.v1.common_pb2 import Freshness
+
+from services.common import telemetry, topics
+from services.common.auth import covers
+from services.common.errors import MnemeError, invalid
+from services.common.log.base import LogUnavailable, partition_of
+from services.common.serving import Call, Handler, Page
+from services.episodic import converters
+from services.episodic.checks import check_id, check_text, not_found, time_range
+from services.episodic.index import IndexUnavailable, unavailable
+from services.episodic.recall import not_fresh
+from services.episodic.records import to_engram
+from services.episodic.registry import NamespaceInfo
+from services.episodic.service import Episodic
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_E = "mneme.v1.EpisodicService/"
+_A = "mneme.v1.AdminService/"
+_LOOK_S = 0.004  # between two looks at how far the index is
+_MARGIN_S = 0.1  # kept of a deadline, to say NOT_FRESH before it passes
+_NEW_NAMESPACE_S = 5.0  # a namespace that was just created is waited for
+_WATCH_PAGE = 128
+_WATCH_WAIT_S = 1.0
+_WATCH_LOOK_S = 0.05
+_MAX_SCOPES = 32
+
+
+class Servicer:
+    def __init__(self, episodic: Episodic) -> None:
+        self._episodic = episodic
+        self._host = episodic.host
+        self._log = episodic.host.parts.log
+        self._threads = ThreadPoolExecutor(episodic.config.call_threads, thread_name_prefix="call")
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            _E + "Remember": Handler(episodic_pb2.RememberRequest, self.remember),
+            _E + "Correct": Handler(episodic_pb2.CorrectRequest, self.correct),
+            _E + "Recall": Handler(episodic_pb2.RecallRequest, self.recall),
+            _E + "Get": Handler(episodic_pb2.GetRequest, self.get),
+            _E + "List": Handler(episodic_pb2.ListRequest, self.list_engrams),
+            _E + "Timeline": Handler(episodic_pb2.TimelineRequest, self.timeline),
+            _E + "History": Handler(episodic_pb2.HistoryRequest, self.history),
+            _E + "Forget": Handler(episodic_pb2.ForgetRequest, self.forget),
+            _E + "VerifyForgotten": Handler(episodic_pb2.VerifyForgottenRequest, self.verify_forgotten),
+            _E + "Watch": Handler(episodic_pb2.WatchRequest, self.watch),
+            _A + "ListNamespaces": Handler(admin_pb2.ListNamespacesRequest, self.list_namespaces),
+            _A + "GetOperation": Handler(admin_pb2.GetOperationRequest, self.get_operation),
+            _A + "Rebuild": Handler(admin_pb2.RebuildRequest, self.rebuild),
+            _A + "GetStats": Handler(admin_pb2.GetStatsRequest, self.get_stats),
+        }
+
+    def stop(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    # --- writes ---
+
+    async def remember(self, request: episodic_pb2.RememberRequest, call: Call) -> episodic_pb2.RememberResponse:
+        info = await self._namespace(request.namespace, call)
+        commands = self._episodic.commands
+        id, position, known = await self._run(commands.remember, request, info, call.caller.principal)
+        return episodic_pb2.RememberResponse(engram_id=id, position=position, duplicate=known)
+
+    async def correct(self, request: episodic_pb2.CorrectRequest, call: Call) -> episodic_pb2.CorrectResponse:
+        await self._namespace(request.namespace, call)
+        # A product may correct what it has just stated: wait until it is there.
+        await self._fresh([request.namespace], Freshness(strong=True), call)
+        correct = self._episodic.commands.correct
+        id, position, known = await self._run(correct, request, call.caller.principal)
+        return episodic_pb2.CorrectResponse(engram_id=id, position=position, duplicate=known)
+
+    async def forget(self, request: episodic_pb2.ForgetRequest, call: Call) -> episodic_pb2.ForgetResponse:
+        namespace, forgetting = request.namespace, self._episodic.forgetting
+        await self._namespace(namespace, call)
+        if not request.dry_run:
+            check_id(request.id)
+        # Resolved over everything that was acknowledged before.
+        await self._fresh([namespace], Freshness(strong=True), call)
+        if request.dry_run:
+            targets = await self._run(forgetting.resolve, namespace, request.selector)
+            ids = [slot.id for slot in (*targets.base, *targets.derived)]
+            texts = await self._run(self._host.live.store.fetch, namespace, ids)
+            return converters.to_dry_run(targets, texts)
+        names: Sequence[str] = ()
+        receipt_id = forgetting.receipt_id(namespace, request.id)
+        if await self._run(self._host.state.receipt, namespace, receipt_id) is None:
+            principal = call.caller.principal
+            command = forgetting.command
+            receipt_id, targets = await self._run(command, namespace, request.selector, request.id, principal)
+            names = targets.names
+        left_s = max(0.0, call.time_left_s() - _MARGIN_S)
+        receipt = await self._run(self._host.await_receipt, namespace, receipt_id, left_s)
+        if receipt is None:
+            raise MnemeError(
+                "DEADLINE",
+                "The erasure is commanded and goes on; it was not done in time.",
+                remedy="Ask again with the same id: it gives the receipt.",
+            )
+        response = converters.to_forgotten(receipt)
+        response.names.extend(names)
+        return response
+
+    # --- reads ---
+
+    async def recall(self, request: episodic_pb2.RecallRequest, call: Call) -> episodic_pb2.RecallResponse:
+        if len(request.scopes) > _MAX_SCOPES:
+            raise invalid("scopes", f"There are {len(request.scopes)}.", f"Name at most {_MAX_SCOPES}.")
+        check_text(request.query, "query", least=0)
+        infos = [await self._namespace(request.namespace, call)]
+        for n, scope in enumerate(request.scopes):
+            infos.append(await self._namespace(scope, call, f"scopes[{n}]"))
+        infos = list({info.name: info for info in infos}.values())
+        query = converters.to_query(request, infos, self._episodic.config.recall_limit)
+        started = time.perf_counter()
+        partitions = await self._fresh(query.namespaces, request.freshness, call)
+        waited = time.perf_counter() - started
+        recalled = await self._run(self._episodic.recaller.recall, query)
+        response = converters.to_recall_response(recalled, partitions)
+        response.stages.add(stage="freshness").duration.FromNanoseconds(int(waited * 1e9))
+        return response
+
+    async def get(self, request: episodic_pb2.GetRequest, call: Call) -> episodic_pb2.GetResponse:
+        await self._namespace(request.namespace, call)
+        await self._fresh([request.namespace], request.freshness, call)
+        stored = await self._run(self._episodic.reads.get, request.namespace, request.engram_id)
+        return episodic_pb2.GetResponse(engram=to_engram(stored))
+
+    async def list_engrams(self, request: episodic_pb2.ListRequest, call: Call) -> episodic_pb2.ListResponse:
+        info = await self._namespace(request.namespace, call)
+        wanted = converters.to_filter(request.filter, [info])
+        size = converters.page_size(request.page_size)
+        await self._fresh([request.namespace], request.freshness, call)
+        page = self._episodic.reads.page
+        found, token = await self._run(page, request.namespace, wanted, size, request.page_token, by_time=False)
+        return episodic_pb2.ListResponse(engrams=map(to_engram, found), next_page_token=token)
+
+    async def timeline(self, request: episodic_pb2.TimelineRequest, call: Call) -> episodic_pb2.TimelineResponse:
+        info = await self._namespace(request.namespace, call)
+        start, end = time_range(request.event_time, "event_time")
+        wanted = converters.narrowed(converters.to_filter(request.filter, [info]), start, end)
+        size = converters.page_size(request.page_size)
+        await self._fresh([request.namespace], request.freshness, call)
+        page = self._episodic.reads.page
+        found, token = await self._run(page, request.namespace, wanted, size, request.page_token, by_time=True)
+        return episodic_pb2.TimelineResponse(engrams=map(to_engram, found), next_page_token=token)
+
+    async def history(self, request: episodic_pb2.HistoryRequest, call: Call) -> episodic_pb2.HistoryResponse:
+        await self._namespace(request.namespace, call)
+        await self._fresh([request.namespace], request.freshness, call)
+        events = await self._run(self._episodic.reads.history, request.namespace, request.engram_id)
+        return episodic_pb2.HistoryResponse(events=events)
+
+    async def verify_forgotten(
+        self, request: episodic_pb2.VerifyForgottenRequest, call: Call
+    ) -> episodic_pb2.VerifyForgottenResponse:
+        await self._namespace(request.namespace, call)
+        receipt = await self._run(self._host.state.receipt, request.namespace, request.receipt_id)
+        if receipt is None:
+            raise not_found("receipt_id", request.receipt_id, "receipt")
+        probes = await self._run(self._episodic.forgetting.probe, request.namespace, receipt)
+        return episodic_pb2.VerifyForgottenResponse(clean=not any(p.readable for p in probes), probes=probes)
+
+    async def watch(self, request: episodic_pb2.WatchRequest, cursor: bytes, call: Call) -> Page:
+        """The changes after ``cursor``; waits a little for the first."""
+        await self._namespace(request.namespace, call)
+        reads, namespace = self._episodic.reads, request.namespace
+        start = await self._watch_from(request, cursor)
+        until = time.monotonic() + min(_WATCH_WAIT_S, max(0.0, call.time_left_s() - _MARGIN_S))
+        while True:
+            changes, after = await self._run(reads.changes, namespace, start, _WATCH_PAGE)
+            if changes or after > start or time.monotonic() >= until:
+                messages = [converters.to_watched(change, at) for change, at in changes]
+                return Page(messages, str(after).encode())
+            await asyncio.sleep(_WATCH_LOOK_S)
+
+    async def _watch_from(self, request: episodic_pb2.WatchRequest, cursor: bytes) -> int:
+        given = cursor.decode() if cursor else request.cursor
+        if given:
+            if not given.isdecimal():
+                raise invalid("cursor", "This is no cursor.", "Send the cursor of a WatchResponse, or none.")
+            return int(given)
+        return 0 if request.from_start else await self._run(self._episodic.reads.end, request.namespace)
+
+    # --- operating ---
+
+    async def list_namespaces(
+        self, request: admin_pb2.ListNamespacesRequest, call: Call
+    ) -> admin_pb2.ListNamespacesResponse:
+        size = converters.page_size(request.page_size)
+        registry = self._host.registry
+        names = [
+            name
+            for name in registry.names()
+            if name > request.page_token and any(covers(prefix, name) for prefix in call.caller.prefixes)
+        ]
+        infos = [info for name in names[:size] if (info := registry.namespace(name)) is not None]
+        return admin_pb2.ListNamespacesResponse(
+            namespaces=[converters.to_namespace(info, registry.epoch(info.name)) for info in infos],
+            next_page_token=names[size - 1] if len(names) > size else "",
+        )
+
+    async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
+        operation = await self._run(self._host.state.operation, request.id)
+        if operation is None:
+            raise not_found("id", request.id, "operation")
+        return admin_pb2.GetOperationResponse(operation=operation)
+
+    async def rebuild(self, request: admin_pb2.RebuildRequest, call: Call) -> admin_pb2.RebuildResponse:
+        if "" not in call.caller.prefixes:
+            raise MnemeError(
+                "PERMISSION_DENIED",
+                "A rebuild is of every namespace.",
+                remedy='Use a token whose prefix is "".',
+                metadata={"right": "admin", "namespace": ""},
+            )
+        return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuilder.start))
+
+    async def get_stats(self, request: admin_pb2.GetStatsRequest, call: Call) -> admin_pb2.GetStatsResponse:
+        await self._namespace(request.namespace, call)
+        lag = await self._run(self._host.lag)
+        counts = await self._run(self._episodic.reads.counts, request.namespace, with_hash=lag == 0)
+        applied = self._host.progress.snapshot()
+        return admin_pb2.GetStatsResponse(
+            namespace=request.namespace,
+            engrams_by_kind=counts.by_kind,
+            state_hash=counts.state_hash,
+            applied=converters.positions(applied, range(len(applied))),
+            lag=lag,
+            generation=self._host.live.number,
+            erasure_epoch=self._host.registry.epoch(request.namespace),
+        )
+
+    # --- what all of them need ---
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a thread, within the current trace. LOG_UNAVAILABLE, SERVICE_UNAVAILABLE when a store is away."""
+        context = copy_context()
+        work = asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(function, *args, **kwargs))
+        try:
+            with telemetry.QUEUE.labels("episodic", "calls").track_inprogress():
+                return await work
+        except LogUnavailable as error:
+            raise MnemeError(
+                "LOG_UNAVAILABLE", "The log does not answer.", remedy="Try again; nothing was acknowledged."
+            ) from error
+        except IndexUnavailable as error:
+            raise unavailable(error) from error
+
+    async def _namespace(self, name: str, call: Call, field: str = "namespace") -> NamespaceInfo:
+        """The namespace, once the caller may use it. Waits a little for one that was just created."""
+        call.require_namespace(name, field)
+        registry = self._host.registry
+        if registry.namespace(name) is None:
+            wanted = await self._ends([name])
+            until = time.monotonic() + min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
+            while not self._host.progress.reached(wanted) and time.monotonic() < until:
+                await asyncio.sleep(_LOOK_S)
+        info = registry.namespace(name)
+        if info is None:
+            raise MnemeError(
+                "UNKNOWN_NAMESPACE",
+                "The namespace was never created.",
+                field=field,
+                remedy="Create it first.",
+                metadata={"namespace": name},
+            )
+        return info
+
+    async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> list[int]:
+        """Wait until the index is as fresh as asked for; the namespaces' partitions. NOT_FRESH at the deadline."""
+        count = self._log.partitions(topics.LEDGER)
+        partitions = sorted({partition_of(name.encode(), count) for name in namespaces})
+        level = freshness.WhichOneof("level")
+        if level == "at_least":
+            wanted = {p.partition: p.offset + 1 for p in freshness.at_least.positions}
+            if any(partition >= count for partition in wanted):
+                raise invalid("freshness.at_least", "There is no such partition.", "Send positions as they were given.")
+        elif level == "strong" and freshness.strong:
+            wanted = await self._ends(namespaces)
+        else:
+            return partitions
+        until = time.monotonic() + max(0.0, call.time_left_s() - _MARGIN_S)
+        while not self._host.progress.reached(wanted):
+            if time.monotonic() >= until:
+                raise not_fresh(self._host.progress.snapshot(), wanted)
+            await asyncio.sleep(_LOOK_S)
+        return partitions
+
+    async def _ends(self, namespaces: Sequence[str]) -> dict[int, int]:
+        """Where the namespaces' partitions of the ledger end now."""
+        count = self._log.partitions(topics.LEDGER)
+        partitions = {partition_of(name.encode(), count) for name in namespaces}
+        return {p: await self._run(self._log.end_offset, topics.LEDGER, p) for p in partitions}

@@ -1,0 +1,96 @@
+"""The Serve deployment of the gateway: a gRPC server inside a replica, and what it stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ray import serve
+
+from services.common import telemetry
+from services.common.auth import grant_signer, token_signer
+from services.common.config import Settings
+from services.common.log.base import LogError
+from services.common.log.open import open_log
+from services.common.methods import METHODS, Method
+from services.common.seal import MasterKey
+from services.common.serving import actor_options
+from services.gateway.backend import Backend, LocalBackend
+from services.gateway.config import GatewayConfig
+from services.gateway.metrics import MetricsServer
+from services.gateway.revocations import Revocations
+from services.gateway.serve_backend import ServeBackend
+from services.gateway.server import GatewayServer
+from services.gateway.servicer import application
+from services.gateway.tokens import Credentials, TokenOffice
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One door. Its callers come over its own port; Serve only keeps it alive."""
+
+    async def __init__(self, settings: Settings, methods: Mapping[str, Method]) -> None:  # type: ignore[misc]  # Serve awaits it
+        common, config = settings.common, settings.section("gateway", GatewayConfig)
+        telemetry.configure_from("gateway", common)
+        self._config = config
+        self._server: GatewayServer | None = None
+        self._metrics = MetricsServer(config.host, config.metrics_port)
+        master = MasterKey.load_or_create(common.master_key_path)
+        tokens, grants = token_signer(master), grant_signer(master)
+        self._server_log = open_log(common.log_url)
+        self._revocations = Revocations(self._server_log)
+        await asyncio.to_thread(self._revocations.refresh)
+        local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), grants)})
+        remote = ServeBackend()
+        backends: dict[str, Backend] = {
+            spec.app: local if spec.app == "gateway" else remote for spec in methods.values()
+        }
+        self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends, methods)
+        self._following = asyncio.create_task(self._follow_revocations())
+        await self._server.start()
+        _log.info("listening", extra={"port": self._server.port})
+
+    async def check_health(self) -> None:
+        """Serve asks every second; after three failures it replaces the replica."""
+        if self._server is None or self._following.done():
+            raise RuntimeError("the gateway has stopped")
+        self._server.require_alive()
+        self._metrics.require_alive()
+
+    async def __del__(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+            self._following.cancel()
+            self._server_log.close()
+        self._metrics.close()
+        telemetry.flush()
+
+    async def _follow_revocations(self) -> None:
+        """Refresh for ever. While the log does not answer, what was known stays in force."""
+        while True:
+            await asyncio.sleep(self._config.revocation_period_s)
+            try:
+                await asyncio.to_thread(self._revocations.refresh)
+            except LogError:
+                _log.warning("revocations cannot be read; the known ones stay in force", exc_info=True)
+
+
+def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
+    """The Serve application, routing ``methods``. Deploy it with ``route_prefix=None``; it needs no proxy."""
+    config = settings.section("gateway", GatewayConfig)
+    deployment = serve.deployment(Gateway).options(
+        name="Gateway",
+        num_replicas=config.replicas,
+        max_replicas_per_node=1 if config.replicas > 1 else None,
+        max_ongoing_requests=16,  # nothing but health checks comes this way
+        max_queued_requests=16,
+        ray_actor_options=actor_options(settings.common),
+        health_check_period_s=1,
+        health_check_timeout_s=10,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=config.stop_grace_s + 5,
+    )
+    return deployment.bind(settings, methods)

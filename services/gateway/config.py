@@ -1,0 +1,42 @@
+"""Settings of the gateway; see defaults.yaml for what each field means."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.common.auth import GRANT_TTL_S
+
+
+class GatewayConfig(BaseModel):
+    """Section ``gateway``. Times in seconds, sizes in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=0, le=65535)  # 0: any free port, for tests
+    metrics_port: int = Field(ge=0, le=65535)
+    tls_cert_file: str
+    tls_key_file: str
+    replicas: int = Field(ge=1)
+    reuse_port: bool
+    max_message_bytes: int = Field(ge=65536, le=256 * 1024 * 1024)
+    max_running_calls: int = Field(ge=1)
+    max_waiting_calls: int = Field(ge=0)
+    max_streams: int = Field(ge=1)
+    default_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
+    max_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
+    stream_timeout_s: float = Field(gt=0)
+    page_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
+    fold_messages: int = Field(ge=1)
+    fold_bytes: int = Field(ge=1)
+    fold_window_s: float = Field(ge=0)
+    health_period_s: float = Field(gt=0)
+    health_timeout_s: float = Field(gt=0)
+    revocation_period_s: float = Field(gt=0)
+    stop_grace_s: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _tls_files_come_together(self) -> GatewayConfig:
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("tls_cert_file and tls_key_file: name both, or neither")
+        return self

@@ -1,0 +1,157 @@
+"""What is done around every call: credential, right, place, deadline, span, metrics, and the one way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from opentelemetry.trace import Span
+
+from services.common import telemetry
+from services.common.auth import Right
+from services.common.errors import MnemeError, internal
+from services.common.methods import Kind, Method
+from services.common.serving import CallContext
+from services.gateway.config import GatewayConfig
+from services.gateway.errors import deadline, unknown_method
+from services.gateway.limiter import Limiter
+from services.gateway.tokens import Credential, Credentials
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Metadata = Iterable[tuple[str, str | bytes]]
+
+# Reflection and the health watch: endless streams for whoever has a token, whatever its rights.
+ANY_TOKEN = Method("gateway", Kind.PAGES, Right.READ)
+
+_ADMIN = "mneme.v1.AdminService/"
+_TRACE_KEYS = ("traceparent", "tracestate")
+# Many short calls to the application in turn; each gets a deadline and a grant of its own.
+_LONG = (Kind.PAGES, Kind.FOLD)
+# The door answers a little before the client gives up, and asks for the answer a little before that: so a client
+# reads why, not only that, and NOT_FRESH is told from DEADLINE.
+_DOOR_RESERVE_S = 0.02
+_APP_RESERVE_S = 0.03
+_RESERVE_SHARE = 0.05  # of what is left, where that is less
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A call that passed the door."""
+
+    method: str
+    spec: Method
+    metadata: Metadata
+    ends_at: float  # time.monotonic()
+    _credentials: Credentials
+    _credential: Credential
+
+    def context(self, at_most_s: float = float("inf")) -> CallContext:
+        """What to tell the application now. Checks the credential again: it may have been revoked in between."""
+        self._credentials.check(self.metadata)
+        left = self.ends_at - time.monotonic()
+        timeout_s = max(0.0, min(_less(left, _APP_RESERVE_S), at_most_s))
+        return CallContext(self._credentials.grant(self._credential, timeout_s), timeout_s, telemetry.carrier())
+
+
+class Door:
+    """Lets calls in, or tells them why not. Of one event loop."""
+
+    def __init__(self, credentials: Credentials, config: GatewayConfig) -> None:
+        self._credentials = credentials
+        self._config = config
+        self._calls = Limiter("calls", config.max_running_calls, config.max_waiting_calls)
+        self._streams = Limiter("streams", config.max_streams, 0)
+
+    async def run(self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]) -> T:
+        """Do ``work`` for a call, or abort the call with a typed error. No other text ever reaches a caller.
+
+        ``spec`` None is a method that does not exist.
+        """
+        name = method if spec is not None else "unknown"
+        started = time.perf_counter()
+        outcome = "CANCELLED"
+        try:
+            result = await self._typed(method, spec, context, work)
+            outcome = "OK"
+            return result
+        except MnemeError as error:
+            outcome = error.reason
+            failure = error
+        finally:
+            telemetry.CALLS.labels(name, outcome).inc()
+            telemetry.STAGE_SECONDS.labels("gateway", name).observe(time.perf_counter() - started)
+        await abort(context, failure)
+
+    async def _typed(
+        self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]
+    ) -> T:
+        try:
+            return await self._admitted(method, spec, context, work)
+        except MnemeError:
+            raise
+        except TimeoutError as error:
+            raise deadline() from error
+        except Exception as error:
+            _log.exception("defect", extra={"method": method})
+            raise internal() from error
+
+    async def _admitted(
+        self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]
+    ) -> T:
+        metadata: Metadata = context.invocation_metadata()
+        credential = self._credentials.check(metadata)
+        if spec is None:
+            raise unknown_method()
+        if spec is not ANY_TOKEN:
+            _require_right(credential, method, spec)
+        timeout_s = self._timeout_s(spec, context.time_remaining())
+        limiter = self._streams if spec.kind in _LONG else self._calls
+        ends_at = time.monotonic() + timeout_s
+        with telemetry.span(method, parent=_parent(metadata), service="gateway") as span:
+            try:
+                async with asyncio.timeout(timeout_s), limiter.place():
+                    return await work(Admitted(method, spec, metadata, ends_at, self._credentials, credential))
+            except MnemeError as error:
+                _mark(span, error)
+                raise
+
+    def _timeout_s(self, spec: Method, remaining_s: float | None) -> float:
+        long = spec.kind in _LONG
+        longest = self._config.stream_timeout_s if long else self._config.max_timeout_s
+        if remaining_s is None:
+            return longest if long else self._config.default_timeout_s
+        return min(_less(remaining_s, _DOOR_RESERVE_S), longest)
+
+
+async def abort(context: Any, error: MnemeError) -> NoReturn:
+    """End a call with a typed error: status, details and the trailer. Raises what gRPC asks for."""
+    await context.abort(error.status, str(error), error.trailers)
+    raise AssertionError("abort returned")
+
+
+def _less(left_s: float, reserve_s: float) -> float:
+    return left_s - min(reserve_s, left_s * _RESERVE_SHARE)
+
+
+def _require_right(credential: Credential, method: str, spec: Method) -> None:
+    if credential.is_grant and method.startswith(_ADMIN):
+        raise MnemeError(
+            "PERMISSION_DENIED",
+            "A service that acts for a caller cannot administer.",
+            remedy="Call with the caller's own token.",
+        )
+    credential.caller.require_right(spec.right)
+
+
+def _parent(metadata: Metadata) -> dict[str, str]:
+    return {key: value for key, value in metadata if key in _TRACE_KEYS and isinstance(value, str)}
+
+
+def _mark(span: Span, error: MnemeError) -> None:
+    span.set_attribute("reason", error.reason)

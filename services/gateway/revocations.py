@@ -1,0 +1,62 @@
+"""Revoked tokens: records of the state topic, followed by every gateway.
+
+Key ``revoked/<token id>``, value the time (Unix seconds) after which the token would have expired anyway; then the
+record is deleted. The log does the rest: it is durable, compacted and read by all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from services.common import topics
+from services.common.auth import MAX_TOKEN_TTL_S
+from services.common.log.base import Log, Message
+
+_PREFIX = b"revoked/"
+_PARTITION = 0  # the state topic has one
+
+
+class Revocations:
+    """The revoked tokens as of the last ``refresh``. Blocking methods; thread-safe."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._until: dict[str, float] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def __contains__(self, token_id: object) -> bool:
+        return token_id in self._until
+
+    def revoke(self, token_id: str) -> None:
+        """Revoke durably; here at once, elsewhere at the next refresh. LogError when it cannot be written.
+
+        An id says nothing of its token, so the record stays as long as any token could live.
+        """
+        until = time.time() + MAX_TOKEN_TTL_S
+        self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), str(int(until)).encode())])
+        self._until[token_id] = until
+
+    def refresh(self) -> None:
+        """Read what is new, and delete the records of tokens that expired. LogError."""
+        with self._lock:
+            for record in self._log.read(topics.STATE, _PARTITION, self._next):
+                self._next = record.offset + 1
+                if record.key.startswith(_PREFIX):
+                    self._take(record.key.removeprefix(_PREFIX).decode(), record.value)
+            self._drop_expired()
+
+    def _take(self, token_id: str, value: bytes | None) -> None:
+        if value is None:
+            self._until.pop(token_id, None)
+        else:
+            self._until[token_id] = float(value)
+
+    def _drop_expired(self) -> None:
+        now = time.time()
+        expired = [token_id for token_id, until in self._until.items() if until < now]
+        if expired:
+            self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), None) for token_id in expired])
+            for token_id in expired:
+                del self._until[token_id]

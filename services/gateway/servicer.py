@@ -1,0 +1,52 @@
+"""What the gateway answers itself: IssueToken and RevokeToken."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mneme.v1 import admin_pb2
+
+from services.common.auth import Signer
+from services.common.errors import MnemeError
+from services.common.log.base import LogError
+from services.common.serving import Application, Call, Handler
+from services.gateway import converters
+from services.gateway.tokens import TokenOffice
+
+_SERVICE = "mneme.v1.AdminService/"
+
+
+class TokenServicer:
+    """The token methods of AdminService."""
+
+    def __init__(self, office: TokenOffice) -> None:
+        self._office = office
+
+    async def issue_token(self, request: admin_pb2.IssueTokenRequest, call: Call) -> admin_pb2.IssueTokenResponse:
+        token, caller = self._office.issue(
+            call.caller,
+            request.principal,
+            tuple(request.namespace_prefixes),
+            converters.rights(request),
+            request.ttl_s,
+        )
+        return converters.issued(token, caller)
+
+    async def revoke_token(self, request: admin_pb2.RevokeTokenRequest, call: Call) -> admin_pb2.RevokeTokenResponse:
+        try:
+            await asyncio.to_thread(self._office.revoke, call.caller, request.token_id)
+        except LogError as error:
+            raise MnemeError(
+                "LOG_UNAVAILABLE", "The log takes no writes now; the token may still be good.", remedy="Try again."
+            ) from error
+        return admin_pb2.RevokeTokenResponse()
+
+
+def application(office: TokenOffice, grants: Signer) -> Application:
+    """The application "gateway" of the method table."""
+    servicer = TokenServicer(office)
+    handlers = {
+        _SERVICE + "IssueToken": Handler(admin_pb2.IssueTokenRequest, servicer.issue_token),
+        _SERVICE + "RevokeToken": Handler(admin_pb2.RevokeTokenRequest, servicer.revoke_token),
+    }
+    return Application("gateway", grants, handlers)

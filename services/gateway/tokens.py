@@ -1,0 +1,126 @@
+"""Who calls: from the bearer token of a call to a Caller and the grant that services act by; issuing and revoking."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from services.common.auth import GRANT_TTL_S, MAX_TOKEN_TTL_S, Caller, Right, Signer, covers, unauthenticated
+from services.common.errors import MnemeError, invalid
+from services.common.ids import is_namespace
+from services.gateway.revocations import Revocations
+
+_log = logging.getLogger(__name__)
+
+MIN_TTL_S = 60
+MAX_PRINCIPAL = 200
+MAX_PREFIXES = 16  # the token must fit into a call's metadata
+_KNOWN_TOKENS = 4096
+_TOKEN_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(slots=True)
+class Credential:
+    """A checked token, or a grant that a service acts by for a caller."""
+
+    caller: Caller
+    is_grant: bool
+    grant: str = ""
+    grant_until: float = 0.0
+
+
+class Credentials:
+    """Checks bearer tokens without asking anybody. Of one event loop."""
+
+    def __init__(self, tokens: Signer, grants: Signer, revoked: Container[str]) -> None:
+        self._tokens = tokens
+        self._grants = grants
+        self._revoked = revoked
+        self._known: dict[str, Credential] = {}
+
+    def check(self, metadata: Iterable[tuple[str, str | bytes]]) -> Credential:
+        """The credential of a call. UNAUTHENTICATED when it is missing, forged, expired or revoked."""
+        token = _bearer(metadata)
+        credential = self._known.get(token) or self._learn(token)
+        if credential.caller.expires_at <= time.time() or credential.caller.token_id in self._revoked:
+            raise unauthenticated()
+        return credential
+
+    def grant(self, credential: Credential, timeout_s: float) -> str:
+        """A grant for a call of ``timeout_s``, at most as long as the credential lives. Signed anew when it must be."""
+        now, expires_at = time.time(), credential.caller.expires_at
+        if credential.grant_until < min(now + timeout_s, expires_at):
+            credential.grant = self._grants.grant(credential.caller)
+            credential.grant_until = min(expires_at, int(now + GRANT_TTL_S))
+        return credential.grant
+
+    def _learn(self, token: str) -> Credential:
+        """Check the signature, and remember the credential; expiry and revocation are looked at anew each time."""
+        try:
+            credential = Credential(self._tokens.check(token), is_grant=False)
+        except MnemeError:
+            credential = Credential(self._grants.check(token), is_grant=True)
+        while len(self._known) >= _KNOWN_TOKENS:
+            del self._known[next(iter(self._known))]
+        self._known[token] = credential
+        return credential
+
+
+def _bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    for key, value in metadata:
+        if key == "authorization" and isinstance(value, str):
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() == "bearer":
+                return token.strip()
+    raise unauthenticated()
+
+
+class TokenOffice:
+    """Issues and revokes tokens. Every act is logged, by ids; a token is shown once and kept nowhere."""
+
+    def __init__(self, tokens: Signer, revocations: Revocations) -> None:
+        self._tokens = tokens
+        self._revocations = revocations
+
+    def issue(
+        self, by: Caller, principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float
+    ) -> tuple[str, Caller]:
+        """A token that may do no more than ``by`` may, and lives no longer. INVALID_FIELD, PERMISSION_DENIED."""
+        _check_request(principal, prefixes, rights, ttl_s)
+        for right in sorted(rights):
+            by.require_right(right)
+        for i, prefix in enumerate(prefixes):
+            if not any(covers(own, prefix) for own in by.prefixes):
+                raise MnemeError(
+                    "PERMISSION_DENIED",
+                    "The caller's own token does not cover this prefix.",
+                    field=f"namespace_prefixes[{i}]",
+                    remedy="Name a prefix within one of your own.",
+                )
+        token, issued = self._tokens.issue(principal, prefixes, rights, min(ttl_s, by.expires_at - time.time()))
+        _log.info("token issued", extra={"token_id": issued.token_id, "by_token_id": by.token_id})
+        return token, issued
+
+    def revoke(self, by: Caller, token_id: str) -> None:
+        """Refuse a token from now on; blocking. An administrator may revoke any: an id names no prefixes. LogError."""
+        if not _TOKEN_ID.fullmatch(token_id):
+            raise invalid("token_id", "A token id has 16 hexadecimal digits.", "Copy it from IssueToken's response.")
+        self._revocations.revoke(token_id)
+        _log.info("token revoked", extra={"token_id": token_id, "by_token_id": by.token_id})
+
+
+def _check_request(principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float) -> None:
+    if not 1 <= len(principal) <= MAX_PRINCIPAL:
+        raise invalid("principal", f"A principal has 1 to {MAX_PRINCIPAL} characters.", "Name who the token is for.")
+    if not 1 <= len(prefixes) <= MAX_PREFIXES:
+        raise invalid("namespace_prefixes", f"A token has 1 to {MAX_PREFIXES} prefixes.", 'Use "" for every namespace.')
+    for i, prefix in enumerate(prefixes):
+        if prefix and not is_namespace(prefix):
+            raise invalid(f"namespace_prefixes[{i}]", "This is no namespace.", 'Write it as "tenant" or "tenant/user".')
+    if not rights:
+        raise invalid("rights", "A token needs a right.", "Name read, write, forget or admin.")
+    if not MIN_TTL_S <= ttl_s <= MAX_TOKEN_TTL_S:
+        raise invalid("ttl_s", f"A token lives {MIN_TTL_S} to {MAX_TOKEN_TTL_S} seconds.", "Name a time within that.")

@@ -1,0 +1,392 @@
+"""Accepting: validate, know again, extract, seal, append. The one way into the ledger for what products send.
+
+Two steps, so that the slow one (names and times) runs beside others: ``examine`` looks at one observation alone;
+``decide``, inside ``Known.exclusive``, compares it with the ledger and makes the entries. Who appends them differs: a
+call appends alone, the inbox together with its offsets and dead letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1.admin_pb2 import Namespace
+from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind, TimeRange
+from mneme.v1.ledger_pb2 import (
+    LedgerEntry,
+    NamespaceCreated,
+    ObservationAccepted,
+    PerceivedObservation,
+    SessionEnded,
+    TimeMention,
+)
+
+from services.common import ledger, telemetry, times
+from services.common.auth import Caller
+from services.common.errors import MnemeError
+from services.common.extract import Extractor
+from services.common.ids import digest
+from services.common.log.base import Appended, Log, LogError, Message
+from services.common.seal import Keyring
+from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
+from services.perception.validate import (
+    check_declared,
+    check_id,
+    check_namespace,
+    check_new_namespace,
+    check_observation,
+    latest_allowed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Where an observation is in the ledger, and whether it was there already."""
+
+    place: Place
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A valid observation and what it speaks of; not compared with the ledger yet."""
+
+    observation: Observation
+    id_mac: bytes
+    content_mac: bytes
+    perceived: PerceivedObservation
+    principal: str
+    trace: Mapping[str, str]  # the span it was examined in: its ledger entry continues it
+
+
+@dataclass(slots=True)
+class Decision:
+    """Messages to append in one transaction, and what became of each observation once they are."""
+
+    messages: list[Message] = field(default_factory=list)
+    key_ids: list[tuple[str, str]] = field(default_factory=list)  # (namespace, key id) of the new keys
+    # Per observation: a refusal, a place found, or the index of its ledger message (new or duplicate of a new one).
+    _fates: list[MnemeError | Place | tuple[int, bool]] = field(default_factory=list)
+
+    def refuse(self, error: MnemeError) -> None:
+        self._fates.append(error)
+
+    def found(self, place: Place) -> None:
+        self._fates.append(place)
+
+    def repeated(self, message: int) -> None:
+        """It repeats an observation that this decision accepts."""
+        self._fates.append((message, True))
+
+    def accept(self, key: Message, entry: Message) -> int:
+        """The key first: whoever sees the entry finds its key. Returns the entry's index."""
+        self.messages += [key, entry]
+        self._fates.append((len(self.messages) - 1, False))
+        return len(self.messages) - 1
+
+    @property
+    def refusals(self) -> list[MnemeError | None]:
+        return [fate if isinstance(fate, MnemeError) else None for fate in self._fates]
+
+    def outcomes(self, appended: Sequence[Appended]) -> list[Accepted | MnemeError]:
+        """What became of each, given where ``messages`` went."""
+        out: list[Accepted | MnemeError] = []
+        for fate in self._fates:
+            if isinstance(fate, MnemeError):
+                out.append(fate)
+            elif isinstance(fate, Place):
+                out.append(Accepted(fate, duplicate=True))
+            else:
+                message, duplicate = fate
+                at = appended[message]
+                out.append(Accepted(Place(at.partition, at.offset), duplicate))
+        return out
+
+
+class Intake:
+    """Accepts observations, session ends and namespaces. Thread-safe."""
+
+    def __init__(
+        self,
+        log: Log,
+        keyring: Keyring,
+        known: Known,
+        extractor: Extractor,
+        clock: Callable[[], datetime],
+        *,
+        max_ahead_s: int = 86_400,
+    ) -> None:
+        """``clock`` gives the time of ingest (aware, UTC); it enters entries and nothing that is decided from them."""
+        self._log = log
+        self._keyring = keyring
+        self.known = known
+        self._extractor = extractor
+        self._clock = clock
+        self._max_ahead_s = max_ahead_s
+
+    def observe(self, observations: Sequence[Observation], caller: Caller) -> list[Accepted | MnemeError]:
+        """Accept in order, up to the first that is refused: the result ends with the refusal, if there is one.
+
+        What is accepted is durable when this returns. LOG_UNAVAILABLE: nothing of the page is known to be.
+        """
+        with _log_errors():
+            examined, refusal = self._examine_all(observations, caller)
+            with self.known.exclusive(e.observation.namespace for e in examined):
+                decision = self.decide(examined, stop_at_refusal=True)
+                outcomes = decision.outcomes(self._append(decision))
+        if refusal is not None and not any(isinstance(o, MnemeError) for o in outcomes):
+            outcomes.append(refusal)
+        for outcome in outcomes:
+            telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
+        return outcomes
+
+    def examine(self, observation: Observation, caller: Caller, trace: Mapping[str, str] | None = None) -> Examined:
+        """Validate an observation and extract what it speaks of; MnemeError says why it is refused.
+
+        ``trace``: the producer's trace context, else the current one goes on.
+        """
+        with telemetry.span("perception.accept", parent=trace):
+            settings = self._require_valid(observation, caller)
+            if observation.kind == ObservationKind.OBSERVATION_KIND_UNSPECIFIED:
+                observation.kind = ObservationKind.OBSERVATION_KIND_TURN
+            namespace = observation.namespace
+            id_mac = self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)
+            content_mac = self._keyring.mac(namespace, ledger.MAC_CONTENT, _content(observation))
+            known_already = self.known.first(id_mac) is not None or self.known.erased(id_mac) is not None
+            perceived = (
+                PerceivedObservation(observation=observation)
+                if known_already
+                else self._perceive(observation, settings)
+            )
+            return Examined(observation, id_mac, content_mac, perceived, caller.principal, telemetry.carrier())
+
+    def decide(self, examined: Sequence[Examined], *, stop_at_refusal: bool = False) -> Decision:
+        """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
+        decision = Decision()
+        new: dict[bytes, tuple[bytes, int]] = {}
+        for one in examined:
+            refusal = self._refusal(one, new)
+            first = self.known.first(one.id_mac)
+            if refusal is not None:
+                decision.refuse(refusal)
+                if stop_at_refusal:
+                    break
+            elif first is not None:
+                decision.found(first.place)
+            elif one.id_mac in new:
+                decision.repeated(new[one.id_mac][1])
+            else:
+                new[one.id_mac] = (one.content_mac, self._seal(one, decision))
+        return decision
+
+    def end_session(self, namespace: str, session: str, caller: Caller) -> Place:
+        """The entry that ends the session; the one that is there when nothing came since."""
+        check_namespace(namespace)
+        check_id("session", session, "Name the session to end.")
+        caller.require_namespace(namespace)
+        with _log_errors():
+            self._require_namespace(namespace)
+        session_mac = self._keyring.mac(namespace, ledger.MAC_SESSION, session)
+        with _log_errors(), self.known.exclusive([namespace]):
+            seen = self.known.session(session_mac)
+            if seen is None:
+                raise MnemeError(
+                    "NOT_FOUND",
+                    "No observation of this session is accepted.",
+                    field="session",
+                    remedy="Send its observations first; those sent through an inbox are known once accepted.",
+                )
+            if seen.ended:
+                return seen.place
+            entry = self._entry(namespace, caller.principal)
+            entry.session_ended.CopyFrom(SessionEnded(session_mac=session_mac))
+            [at] = self._append_messages([ledger.message(entry)])
+            return Place(at.partition, at.offset)
+
+    def create_namespace(self, settings: Namespace, caller: Caller) -> Place:
+        """The entry that created it; the one that is there when it has the same settings."""
+        check_new_namespace(settings)
+        caller.require_namespace(settings.name)
+        with _log_errors(), self.known.exclusive([settings.name]):
+            there = self.known.namespace(settings.name)
+            if there is None:
+                self._create(settings, caller.principal)
+                self.known.catch_up([self.known.partition(settings.name)])
+                there = self.known.namespace(settings.name)
+                assert there is not None
+            # Compared after the append too: another process may have been first, with other settings.
+            if _same_settings(there.settings, settings):
+                return there.place
+        raise MnemeError(
+            "NAMESPACE_EXISTS",
+            "The namespace exists with other settings.",
+            field="namespace",
+            remedy="Use it as it is (ListNamespaces shows it), or choose another name.",
+        )
+
+    def _examine_all(
+        self, observations: Sequence[Observation], caller: Caller
+    ) -> tuple[list[Examined], MnemeError | None]:
+        examined: list[Examined] = []
+        for observation in observations:
+            try:
+                examined.append(self.examine(observation, caller))
+            except MnemeError as error:
+                return examined, error
+        return examined, None
+
+    def _require_valid(self, observation: Observation, caller: Caller) -> NamespaceSettings:
+        check_namespace(observation.namespace)
+        caller.require_namespace(observation.namespace)
+        check_observation(observation, latest_allowed(self._clock(), self._max_ahead_s))
+        settings = self._require_namespace(observation.namespace)
+        check_declared(observation.metadata, settings.fields)
+        return settings
+
+    def _require_namespace(self, name: str) -> NamespaceSettings:
+        settings = self.known.namespace(name)
+        if settings is None:
+            raise MnemeError(
+                "UNKNOWN_NAMESPACE",
+                "The namespace was never created.",
+                field="namespace",
+                remedy="Create it with AdminService.CreateNamespace, or correct the name.",
+                metadata={"namespace": name},
+            )
+        return settings
+
+    def _perceive(self, observation: Observation, settings: NamespaceSettings) -> PerceivedObservation:
+        with telemetry.Stages("perception")("extract"):
+            known = [observation.actor] if observation.actor else []
+            entities = self._extractor.find(observation.text, aliases=settings.aliases, known=known)
+            mentions = times.find(observation.text, observation.observed_at.ToDatetime(tzinfo=UTC))
+        return PerceivedObservation(
+            observation=observation,
+            people=entities.people,
+            places=entities.places,
+            times=[TimeMention(text=m.text, range=_range(m.start, m.end)) for m in mentions],
+        )
+
+    def _refusal(self, one: Examined, new: Mapping[bytes, tuple[bytes, int]]) -> MnemeError | None:
+        if self.known.erased(one.id_mac) is not None:
+            return MnemeError(
+                "ERASED",
+                "The observation with this id was erased.",
+                field="id",
+                remedy="Do not send it again. Something else needs an id of its own.",
+                metadata={"id": one.observation.id},
+            )
+        first: FirstSeen | None = self.known.first(one.id_mac)
+        content = first.content_mac if first else new[one.id_mac][0] if one.id_mac in new else one.content_mac
+        if content != one.content_mac:
+            return MnemeError(
+                "ID_REUSED",
+                "The id belongs to an observation with another content.",
+                field="id",
+                remedy="Give this one an id of its own; to put the first right, use Correct.",
+                metadata={"id": one.observation.id},
+            )
+        return None
+
+    def _seal(self, one: Examined, decision: Decision) -> int:
+        namespace = one.observation.namespace
+        with telemetry.span("perception.seal", parent=one.trace):
+            key = self._keyring.new_key(namespace)
+            decision.key_ids.append((namespace, key.key_id))
+            plaintext = one.perceived.SerializeToString()
+            entry = self._entry(namespace, one.principal)
+            entry.observation_accepted.CopyFrom(
+                ObservationAccepted(
+                    id_mac=one.id_mac,
+                    content_mac=one.content_mac,
+                    session_mac=self._keyring.mac(namespace, ledger.MAC_SESSION, one.observation.session),
+                    sealed=self._keyring.seal(
+                        key.key_id, plaintext, namespace=namespace, purpose=ledger.SEAL_OBSERVATION
+                    ),
+                )
+            )
+            return decision.accept(key.message, ledger.message(entry))
+
+    def _create(self, settings: Namespace, principal: str) -> None:
+        key = self._keyring.new_key(settings.name)
+        names = Namespace(name=settings.name, aliases=settings.aliases).SerializeToString()
+        sealed = self._keyring.seal(key.key_id, names, namespace=settings.name, purpose=ledger.SEAL_NAMESPACE)
+        entry = self._entry(settings.name, principal)
+        entry.namespace_created.CopyFrom(NamespaceCreated(metadata_fields=settings.metadata_fields, aliases=sealed))
+        self._append_messages([key.message, ledger.message(entry)])
+
+    def _entry(self, namespace: str, principal: str) -> LedgerEntry:
+        return LedgerEntry(namespace=namespace, ingested_at=_timestamp(self._clock()), principal=principal)
+
+    def _append(self, decision: Decision) -> list[Appended]:
+        try:
+            return self._append_messages(decision.messages)
+        except LogError:
+            self.withdraw(decision)
+            raise
+
+    def withdraw(self, decision: Decision) -> None:
+        """Forget the keys of a decision that was not appended."""
+        for namespace, key_id in decision.key_ids:
+            self._keyring.destroy(namespace, [key_id])
+
+    def _append_messages(self, messages: Sequence[Message]) -> list[Appended]:
+        if not messages:
+            return []
+        with telemetry.Stages("perception")("append"):
+            return self._log.append(messages)
+
+
+def outcome_name(outcome: Accepted | MnemeError) -> str:
+    """For the metric of records."""
+    if isinstance(outcome, MnemeError):
+        return "refused"
+    return "duplicate" if outcome.duplicate else "accepted"
+
+
+@contextmanager
+def _log_errors() -> Iterator[None]:
+    """The port's errors, as a caller may see them."""
+    try:
+        yield
+    except LogError as error:
+        raise MnemeError(
+            "LOG_UNAVAILABLE",
+            "The log does not take writes now; nothing of this was acknowledged.",
+            remedy="Send it again later; what was written is known by its id. The operator finds the cause in the log.",
+        ) from error
+
+
+def _content(o: Observation) -> str:
+    """Everything that makes two observations the same one, apart from their id."""
+    metadata = [part for name in sorted(o.metadata) for part in (name, *_value(o.metadata[name]))]
+    at = (o.observed_at.seconds, o.observed_at.nanos)
+    fields = (o.session, o.text, o.actor, *at, o.kind, o.external_id, o.source)
+    return digest(*fields, len(o.derived_from), *o.derived_from, *metadata)
+
+
+def _value(value: MetadataValue) -> tuple[str, str]:
+    return ("number", repr(value.number)) if value.WhichOneof("value") == "number" else ("text", value.text)
+
+
+def _same_settings(a: Namespace, b: Namespace) -> bool:
+    return _settings_key(a) == _settings_key(b)
+
+
+def _settings_key(n: Namespace) -> tuple[object, ...]:
+    """Order does not matter, of fields, groups or aliases."""
+    fields = sorted((f.name, f.type) for f in n.metadata_fields)
+    return n.name, fields, sorted((g.name, sorted(g.aliases)) for g in n.aliases)
+
+
+def _range(start: datetime, end: datetime) -> TimeRange:
+    return TimeRange(start=_timestamp(start), end=_timestamp(end))
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    out = Timestamp()
+    out.FromDatetime(at)
+    return out

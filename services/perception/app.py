@@ -1,0 +1,61 @@
+"""The Serve deployment of perception."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from ray import serve
+
+from services.common import telemetry
+from services.common.auth import grant_signer
+from services.common.config import Settings
+from services.common.log.open import open_log
+from services.common.seal import MasterKey
+from services.common.serving import Application, actor_options
+from services.perception.config import PerceptionConfig
+from services.perception.service import Perception
+from services.perception.servicer import Servicer
+
+_log = logging.getLogger(__name__)
+
+
+class PerceptionApp(Application):
+    """One replica: the calls of the application, and the loops over inbox and ledger."""
+
+    def __init__(self, settings: Settings) -> None:
+        common, config = settings.common, settings.section("perception", PerceptionConfig)
+        telemetry.configure_from("perception", common)
+        master = MasterKey.load_or_create(common.master_key_path)
+        self._log = open_log(common.log_url)
+        self._perception = Perception(self._log, master, common, config)
+        super().__init__("perception", grant_signer(master), Servicer(self._perception.intake).handlers())
+        self._perception.start()
+        _log.info("perceiving", extra={"count": len(common.inboxes)})
+
+    async def check_health(self) -> None:
+        """Serve asks every second; after three failures it replaces the replica."""
+        self._perception.require_alive()
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self._perception.stop)
+        self._log.close()
+        telemetry.flush()
+
+
+def build(settings: Settings) -> Any:
+    """The Serve application. Deploy it with ``route_prefix=None``; the gateway calls its handle."""
+    config = settings.section("perception", PerceptionConfig)
+    deployment = serve.deployment(PerceptionApp).options(
+        name="Perception",
+        num_replicas=config.replicas,
+        max_ongoing_requests=config.max_ongoing,
+        max_queued_requests=config.max_queued,
+        ray_actor_options=actor_options(settings.common),
+        health_check_period_s=1,
+        health_check_timeout_s=10,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=2 * config.stop_grace_s + 5,
+    )
+    return deployment.bind(settings)

@@ -1,0 +1,56 @@
+"""Dead letters: what could not be taken, sealed, with the reason. Kept for a bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1.common_pb2 import Position
+from mneme.v1.ledger_pb2 import DeadLetter
+
+from services.common import telemetry, topics
+from services.common.errors import MnemeError
+from services.common.ledger import SEAL_DEAD_LETTER
+from services.common.log.base import Message, Record
+from services.common.seal import Keyring
+
+# Dead letters belong to no namespace: what they hold was not accepted into any.
+NAMESPACE = ""
+
+
+class DeadLetters:
+    """Makes dead letters. All of one process are sealed under one key, made with the first."""
+
+    def __init__(self, keyring: Keyring, clock: Callable[[], datetime]) -> None:
+        self._keyring = keyring
+        self._clock = clock
+        self._key_id = ""
+
+    def messages(self, record: Record, error: MnemeError) -> list[Message]:
+        """What to append, in the transaction that commits past ``record``. Continues the current trace."""
+        telemetry.RECORDS.labels("perception", "dead_letter").inc()
+        out: list[Message] = []
+        if not self._key_id:
+            key = self._keyring.new_key(NAMESPACE)
+            out.append(key.message)
+            self._key_id = key.key_id
+        at = Timestamp()
+        at.FromDatetime(self._clock())
+        # What was erased and is sent again must not live on here: the refusal is kept, the text is not.
+        payload = b"" if error.reason == "ERASED" else record.value or b""
+        letter = DeadLetter(
+            topic=record.topic,
+            position=Position(partition=record.partition, offset=record.offset),
+            reason=error.reason,
+            message=str(error),
+            payload=self._keyring.seal(self._key_id, payload, namespace=NAMESPACE, purpose=SEAL_DEAD_LETTER),
+            at=at,
+        )
+        source = f"{record.topic}/{record.partition}/{record.offset}".encode()
+        out.append(Message(topics.DEAD_LETTER, source, letter.SerializeToString(), headers=telemetry.to_headers()))
+        return out
+
+    def withdraw(self) -> None:
+        """The transaction failed: its key, if it was the first, is in no log."""
+        self._key_id = ""

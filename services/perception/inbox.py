@@ -1,0 +1,176 @@
+"""From the inbox topics into the ledger: one transaction takes records, appends entries and commits offsets.
+
+What cannot be taken becomes a dead letter in the same transaction and the partition goes on. Products are not
+trusted: which namespaces a topic may write, and who writes there, is configuration, never what a record says.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from mneme.v1.common_pb2 import Observation
+
+from services.common import telemetry
+from services.common.auth import Caller, Right
+from services.common.config import Inbox
+from services.common.errors import MnemeError, invalid
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Record, TopicPartition
+from services.perception.accept import Examined, Intake, outcome_name
+from services.perception.dead_letters import DeadLetters
+
+GROUP = "perception-inbox"
+BINARY = b"application/x-protobuf"
+JSON = b"application/json"
+_LOOK_PERIOD_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Records of one transaction: what passed the examination, and what is refused already."""
+
+    examined: list[tuple[Record, Examined]] = field(default_factory=list)
+    refused: list[tuple[Record, MnemeError]] = field(default_factory=list)
+
+
+class InboxConsumer:
+    """Takes what products wrote. ``step`` is the body of a loop; not thread-safe."""
+
+    def __init__(
+        self,
+        log: Log,
+        intake: Intake,
+        dead_letters: DeadLetters,
+        inboxes: Sequence[Inbox],
+        *,
+        batch: int = 64,
+        poll_s: float = 0.2,
+        trim_period_s: float = 30.0,
+    ) -> None:
+        self._log = log
+        self._intake = intake
+        self._dead_letters = dead_letters
+        self._callers = {i.topic: _caller(i) for i in inboxes}
+        self._batch = batch
+        self._poll_s = poll_s
+        self._trim_period_s = trim_period_s
+        self._consumer: Consumer | None = None
+        self._trimmed_at = time.monotonic()
+        self._looked_at = 0.0
+        self._erasures = intake.known.erasures
+
+    def step(self) -> None:
+        """Take one batch, or wait a little for one. When it fails, nothing was committed and the next step starts
+        from the committed offsets. LogError: step again."""
+        done = False
+        try:
+            self._step()
+            done = True
+        finally:
+            if not done:
+                self.close()
+
+    def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(LogError):  # it leaves its group; where the log is away, its session times out instead
+                consumer.close()
+
+    def _step(self) -> None:
+        if self._consumer is None:
+            self._consumer = self._log.subscribe(GROUP, sorted(self._callers), BETWEEN_POLLS_S)
+        records = self._consumer.poll(self._batch, self._poll_s)
+        if records:
+            self._take(self._consumer, records)
+        self._look_around(self._consumer)
+        self._trim_when_due(self._consumer)
+
+    def _take(self, consumer: Consumer, records: Sequence[Record]) -> None:
+        batch = _Batch()
+        for record in records:
+            self._examine(record, batch)
+        offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+        examined = [e for _, e in batch.examined]
+        with self._intake.known.exclusive(e.observation.namespace for e in examined):
+            decision = self._intake.decide(examined)
+            refused = list(batch.refused)
+            refused += [(r, e) for (r, _), e in zip(batch.examined, decision.refusals, strict=True) if e is not None]
+            committed = False
+            try:
+                with telemetry.Stages("perception")("append"), self._log.transaction(consumer) as tx:
+                    for message in decision.messages:
+                        tx.append(message)
+                    for record, error in refused:
+                        with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
+                            for message in self._dead_letters.messages(record, error):
+                                tx.append(message)
+                    tx.commit(offsets)
+                committed = True
+            finally:
+                if not committed:
+                    self._intake.withdraw(decision)
+                    self._dead_letters.withdraw()
+            outcomes = decision.outcomes(tx.appended)
+        for outcome in (*outcomes, *(error for _, error in batch.refused)):
+            telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
+        for record, error in refused:
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            _log.warning("dead letter", extra={**place, "reason": error.reason})
+
+    def _examine(self, record: Record, batch: _Batch) -> None:
+        try:
+            observation = decode(record)
+            trace = telemetry.from_headers(record.headers)
+            batch.examined.append((record, self._intake.examine(observation, self._callers[record.topic], trace)))
+        except MnemeError as error:
+            batch.refused.append((record, error))
+
+    def _look_around(self, consumer: Consumer) -> None:
+        """Now and then: how far behind, and was anything erased."""
+        if time.monotonic() - self._looked_at >= _LOOK_PERIOD_S:
+            self._looked_at = time.monotonic()
+            telemetry.LAG.labels("perception", "inbox").set(consumer.lag())
+            self._intake.known.catch_up()
+
+    def _trim_when_due(self, consumer: Consumer) -> None:
+        """Remove what was accepted: on a timer, and at once when something was erased. The inbox is plaintext."""
+        due = time.monotonic() - self._trimmed_at >= self._trim_period_s
+        erasures = self._intake.known.erasures
+        if not due and erasures == self._erasures:
+            return
+        for partition in sorted(consumer.assignment()):
+            before = consumer.committed(partition)
+            self._log.trim(partition.topic, partition.partition, before)
+        if erasures != self._erasures:
+            self._log.scrub()
+        self._trimmed_at, self._erasures = time.monotonic(), erasures
+
+
+def decode(record: Record) -> Observation:
+    """The observation of an inbox record: protobuf JSON, or binary where its ``content-type`` header says so.
+
+    INVALID_FIELD without a word of the payload.
+    """
+    remedy = "Send one mneme.v1.Observation as protobuf JSON, or binary with `content-type: application/x-protobuf`."
+    content_type = record.headers.get("content-type", JSON).split(b";")[0].strip().lower()
+    try:
+        if record.value is None:
+            raise invalid("value", "The record has no value.", remedy)
+        if content_type == BINARY:
+            return Observation.FromString(record.value)
+        if content_type == JSON:
+            return json_format.Parse(record.value.decode(), Observation())
+    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid("value", "The value is not an Observation.", remedy) from error
+    raise invalid("content-type", "The content type is not known.", remedy)
+
+
+def _caller(inbox: Inbox) -> Caller:
+    return Caller(inbox.principal, (inbox.prefix,), frozenset({Right.WRITE}), f"inbox:{inbox.topic}", float("inf"))

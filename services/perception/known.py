@@ -1,0 +1,150 @@
+"""What the ledger says already: ids, erasures, sessions, namespaces. Folded from it, and followed.
+
+Every part of perception that writes asks here first. The whole ledger is read before the first answer, so an id that
+was erased is known to be erased before anything is served; after that the fold follows whoever else appends.
+Sixteen-byte keyed hashes are kept, no texts: about 300 bytes an observation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mneme.v1.admin_pb2 import MetadataType, Namespace
+from mneme.v1.ledger_pb2 import LedgerEntry
+
+from services.common import topics
+from services.common.extract import Aliases
+from services.common.ledger import SEAL_NAMESPACE
+from services.common.log.base import Log, Record, partition_of
+from services.common.seal import KeyDestroyed, Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the ledger."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeen:
+    """The first entry that holds an observation id; later ones, of whatever content, do not count."""
+
+    content_mac: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """The newest entry of a session, and whether that ended it."""
+
+    place: Place
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceSettings:
+    """What a namespace was created with."""
+
+    settings: Namespace
+    fields: Mapping[str, MetadataType]
+    aliases: Aliases
+    place: Place
+
+
+class Known:
+    """The fold. Thread-safe; ``exclusive`` also keeps every other writer of this process out."""
+
+    def __init__(self, log: Log, keyring: Keyring) -> None:
+        self._log = log
+        self._keyring = keyring
+        self._partitions = log.partitions(topics.LEDGER)
+        self._lock = threading.RLock()
+        self._next = dict.fromkeys(range(self._partitions), 0)
+        self._ids: dict[bytes, FirstSeen] = {}
+        self._erased: dict[bytes, Place] = {}
+        self._sessions: dict[bytes, SessionSeen] = {}
+        self._namespaces: dict[str, NamespaceSettings] = {}
+        self._erasures = 0
+
+    def catch_up(self, partitions: Iterable[int] | None = None) -> None:
+        """Fold in what was appended since; all partitions unless some are named. LogUnavailable."""
+        with self._lock:
+            for partition in self._next if partitions is None else sorted(set(partitions)):
+                for record in self._log.read(topics.LEDGER, partition, self._next[partition]):
+                    self._fold(record)
+                    self._next[partition] = record.offset + 1
+
+    @contextmanager
+    def exclusive(self, namespaces: Iterable[str]) -> Iterator[None]:
+        """Hold the fold, caught up for these namespaces: what is decided inside stays true until it is appended.
+
+        Of this process. Writers elsewhere may append between; then the first entry in the ledger counts, and
+        ``services.perception.segment`` destroys the key of the other.
+        """
+        with self._lock:
+            self.catch_up(self.partition(n) for n in namespaces)
+            yield
+
+    def partition(self, namespace: str) -> int:
+        return partition_of(namespace.encode(), self._partitions)
+
+    def first(self, id_mac: bytes) -> FirstSeen | None:
+        with self._lock:
+            return self._ids.get(id_mac)
+
+    def erased(self, id_mac: bytes) -> Place | None:
+        """Where the id was erased, or None. Never forgotten."""
+        with self._lock:
+            return self._erased.get(id_mac)
+
+    def session(self, session_mac: bytes) -> SessionSeen | None:
+        with self._lock:
+            return self._sessions.get(session_mac)
+
+    def namespace(self, name: str) -> NamespaceSettings | None:
+        """Its settings; looks at the ledger's end when it is not known yet."""
+        with self._lock:
+            if name not in self._namespaces:
+                self.catch_up([self.partition(name)])
+            return self._namespaces.get(name)
+
+    @property
+    def erasures(self) -> int:
+        """Erasures folded so far."""
+        with self._lock:
+            return self._erasures
+
+    def _fold(self, record: Record) -> None:
+        entry = LedgerEntry.FromString(record.value or b"")
+        place = Place(record.partition, record.offset)
+        match entry.WhichOneof("body"):
+            case "observation_accepted":
+                body = entry.observation_accepted
+                self._ids.setdefault(body.id_mac, FirstSeen(body.content_mac, place))
+                self._sessions[body.session_mac] = SessionSeen(place, ended=False)
+            case "session_ended":
+                self._sessions[entry.session_ended.session_mac] = SessionSeen(place, ended=True)
+            case "erased":
+                self._erasures += 1
+                for id_mac in entry.erased.id_macs:
+                    self._erased.setdefault(id_mac, place)
+            case "namespace_created":
+                self._namespaces.setdefault(entry.namespace, self._settings(entry, place))
+            case _:
+                pass  # what others wrote about engrams says nothing about observations
+
+    def _settings(self, entry: LedgerEntry, place: Place) -> NamespaceSettings:
+        body = entry.namespace_created
+        try:
+            sealed = self._keyring.open(body.aliases, namespace=entry.namespace, purpose=SEAL_NAMESPACE)
+            groups = list(Namespace.FromString(sealed).aliases)
+        except KeyDestroyed:
+            groups = []  # the names were erased
+        settings = Namespace(name=entry.namespace, metadata_fields=body.metadata_fields, aliases=groups)
+        fields = {f.name: f.type for f in body.metadata_fields}
+        return NamespaceSettings(settings, fields, Aliases(groups), place)

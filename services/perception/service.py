@@ -1,0 +1,116 @@
+"""Perception, wired: what one process runs, without a transport."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from services.common import models
+from services.common.config import CommonConfig
+from services.common.extract import Extractor
+from services.common.log.base import Log
+from services.common.seal import Keyring, MasterKey
+from services.perception import segmentation
+from services.perception.accept import Intake
+from services.perception.config import PerceptionConfig
+from services.perception.dead_letters import DeadLetters
+from services.perception.inbox import InboxConsumer
+from services.perception.known import Known
+from services.perception.loop import Loop
+from services.perception.segment import Embed, Limits, Segmenter
+from services.perception.segmentation.base import Vector
+
+if TYPE_CHECKING:
+    from services.common.embed import Embedder
+
+
+class Perception:
+    """Everything perception does in one process. Made, started and stopped once."""
+
+    def __init__(self, log: Log, master: MasterKey, common: CommonConfig, config: PerceptionConfig) -> None:
+        """Reads the whole ledger, and checks the models' digests, before it returns. LogError, ModelError."""
+        keyring = Keyring(log, master)
+        known = Known(log, keyring)
+        known.catch_up()
+        extractor = Extractor(
+            package=config.ner_package,
+            weights=config.ner_weights,
+            sha256=config.ner_sha256,
+            setting="perception.ner_sha256",
+        )
+        extractor.load()
+        self._grace_s = config.stop_grace_s
+        self.intake = Intake(log, keyring, known, extractor, _now, max_ahead_s=config.max_ahead_s)
+        self._inbox = InboxConsumer(
+            log,
+            self.intake,
+            DeadLetters(keyring, _now),
+            common.inboxes,
+            batch=config.batch,
+            trim_period_s=config.trim_period_s,
+        )
+        plugin = segmentation.build(config)
+        self._segmenter = Segmenter(
+            log,
+            keyring,
+            known,
+            plugin,
+            _embedder(config, common.torch_threads) if plugin.needs_vectors else _no_vectors,
+            limits(config),
+            _now,
+            DeadLetters(keyring, _now),
+            batch=config.batch,
+        )
+        self._loops = [Loop("perception.segment", self._segmenter.step)]
+        if common.inboxes:
+            self._loops.append(Loop("perception.inbox", self._inbox.step))
+
+    def start(self) -> None:
+        for loop in self._loops:
+            loop.start()
+
+    def require_alive(self) -> None:
+        """LoopDied when one of the loops has ended by itself."""
+        for loop in self._loops:
+            loop.require_alive()
+
+    def stop(self) -> None:
+        """Let the batches in hand be committed, and leave the groups, so that others take over at once."""
+        ended = [loop.stop(self._grace_s) for loop in self._loops]
+        if all(ended):
+            self._segmenter.close()
+            self._inbox.close()
+
+
+def limits(config: PerceptionConfig) -> Limits:
+    return Limits(
+        max_units=config.episode_max_units,
+        max_span=timedelta(seconds=config.episode_max_span_s),
+        idle=timedelta(seconds=config.episode_idle_s),
+    )
+
+
+def _embedder(config: PerceptionConfig, threads: int) -> Embed:
+    """The packaged embedder, its digest checked now and torch imported when the first vector is asked for."""
+    setting = "perception.embed_sha256"
+    models.verify(models.locate(config.embed_package) / "model" / "model.safetensors", config.embed_sha256, setting)
+
+    @cache
+    def loaded() -> Embedder:
+        from services.common.embed import Embedder
+
+        return Embedder.packaged(
+            threads=threads, package=config.embed_package, sha256=config.embed_sha256, setting=setting
+        )
+
+    return lambda texts: list(loaded().embed(texts))
+
+
+def _no_vectors(texts: Sequence[str]) -> Sequence[Vector]:
+    raise AssertionError("the segmentation plug-in needs no vectors")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

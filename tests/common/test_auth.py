@@ -1,0 +1,93 @@
+"""Tokens and grants: who may what, and what forging one costs."""
+
+import base64
+import json
+import time
+
+import jwt
+import pytest
+
+from services.common.auth import Caller, Right, Signer, covers, grant_signer, token_signer
+from services.common.errors import MnemeError
+from services.common.seal import MasterKey
+
+SIGNER = Signer(b"k" * 32, "mneme")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "namespace", "covered"),
+    [
+        ("", "anything/at/all", True),
+        ("acme", "acme", True),
+        ("acme", "acme/ann", True),
+        ("acme/", "acme/ann", True),
+        ("acme", "acmeco", False),
+        ("acme/ann", "acme", False),
+        ("acme/ann", "acme/anna", False),
+    ],
+)
+def test_a_prefix_covers_whole_parts_only(prefix: str, namespace: str, covered: bool) -> None:
+    assert covers(prefix, namespace) is covered
+
+
+def test_a_token_says_who_and_what() -> None:
+    token, issued = SIGNER.issue("ann", ("acme/ann",), frozenset({Right.READ}), 60)
+    caller = SIGNER.check(token)
+    assert (caller.principal, caller.prefixes, caller.rights) == ("ann", ("acme/ann",), frozenset({Right.READ}))
+    assert caller.token_id == issued.token_id
+
+
+def _claims(**changes: object) -> dict[str, object]:
+    claims = {"aud": "mneme", "sub": "ann", "ns": [""], "rights": ["read"], "jti": "1", "exp": time.time() + 60}
+    return {key: value for key, value in {**claims, **changes}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "nonsense",
+        jwt.encode(_claims(exp=time.time() - 5), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(), b"x" * 32, algorithm="HS256"),
+        jwt.encode(_claims(aud="service"), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(exp=None), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(rights=["everything"]), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(), None, algorithm="none"),  # type: ignore[arg-type]
+    ],
+    ids=["empty", "nonsense", "expired", "other key", "other audience", "no expiry", "unknown right", "unsigned"],
+)
+def test_a_token_that_is_not_ours_is_refused(token: str) -> None:
+    with pytest.raises(MnemeError) as caught:
+        SIGNER.check(token)
+    assert caught.value.reason == "UNAUTHENTICATED"
+
+
+def test_a_changed_claim_breaks_the_signature() -> None:
+    token, _ = SIGNER.issue("ann", ("acme/ann",), frozenset({Right.READ}), 60)
+    head, body, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    claims["ns"] = [""]
+    forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    with pytest.raises(MnemeError):
+        SIGNER.check(f"{head}.{forged}.{signature}")
+
+
+def test_a_grant_is_short_lived_and_no_token() -> None:
+    master = MasterKey(b"m" * 32)
+    caller = Caller("ann", ("acme",), frozenset({Right.READ}), "1", time.time() + 1_000_000)
+    grant = grant_signer(master).grant(caller)
+    assert grant_signer(master).check(grant).expires_at <= time.time() + 301
+    with pytest.raises(MnemeError):
+        token_signer(master).check(grant)
+
+
+def test_missing_rights_and_namespaces_are_named() -> None:
+    caller = Caller("ann", ("acme/ann",), frozenset({Right.READ}), "1", time.time() + 60)
+    caller.require_right(Right.READ)
+    caller.require_namespace("acme/ann/notes")
+    with pytest.raises(MnemeError) as right:
+        caller.require_right(Right.FORGET)
+    assert right.value.metadata == {"right": "forget"}
+    with pytest.raises(MnemeError) as namespace:
+        caller.require_namespace("acme/bob", "scopes[1]")
+    assert (namespace.value.reason, namespace.value.field) == ("PERMISSION_DENIED", "scopes[1]")

@@ -1,0 +1,46 @@
+"""Layers, and what a wrong setting says."""
+
+from pathlib import Path
+
+import pytest
+
+from services.common.config import CommonConfig, ConfigError, load
+
+
+def test_defaults_load_and_are_complete() -> None:
+    settings = load(environ={})
+    assert settings.common.partitions == 4
+    assert settings.common.log_url.startswith("sqlite:///")
+    assert settings.section("common", CommonConfig) == settings.common
+
+
+def test_the_file_overrides_defaults_and_the_environment_comes_last(tmp_path: Path) -> None:
+    config = tmp_path / "mneme.yaml"
+    config.write_text("common: {partitions: 8, log_level: DEBUG}\n")
+    settings = load(config, {"MNEME__COMMON__PARTITIONS": "16"})
+    assert (settings.common.partitions, settings.common.log_level) == (16, "DEBUG")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "says"),
+    [
+        ("common: {partitons: 8}", {}, "common.partitons: no such setting .* Did you mean partitions"),
+        ("comon: {}", {}, "comon: no such section .* Did you mean common"),
+        ("common: {partitions: 0}", {}, "common.partitions: .*greater than or equal to 1"),
+        ("common: {log: postgres}", {}, "common.log: "),
+        ("", {"MNEME__COMMON__PORT": "1"}, "common.port: no such setting .environment"),
+        ("[1, 2]", {}, "must hold sections"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_names_its_path(
+    tmp_path: Path, text: str, environ: dict[str, str], says: str
+) -> None:
+    config = tmp_path / "mneme.yaml"
+    config.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        load(config, environ)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+        load(tmp_path / "nowhere.yaml", {})

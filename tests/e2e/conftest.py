@@ -1,0 +1,19 @@
+"""One embedded service for the whole folder; tests keep to namespaces of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.local import Local, environment, serving
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mneme")
+
+
+@pytest.fixture(scope="session")
+def local(folder: Path) -> Iterator[Local]:
+    with serving(environment(folder)) as running:
+        yield running

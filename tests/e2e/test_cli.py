@@ -1,0 +1,99 @@
+"""`mneme` against a running service: what a person types, and what they read."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from services.cli.local import Local
+from tests.e2e import talk
+
+NAMESPACE = "e2e/cli"
+
+
+def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", *arguments],
+        env={**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": str(local.settings.common.token_path)},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def _lines() -> str:
+    return "\n".join(
+        json.dumps(
+            {"id": f"c{n}", "session": "talk", "text": text, "actor": actor, "observed_at": f"2026-03-02T18:0{n}:00Z"}
+        )
+        for n, (actor, text) in enumerate(talk.LINES)
+    )
+
+
+def test_a_memory_from_end_to_end(local: Local) -> None:
+    assert "6 accepted, 0 known" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=_lines())
+    assert "0 accepted, 6 known" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=_lines())
+    mneme(local, "end-session", "-n", NAMESPACE, "talk")
+    recalled = mneme(local, "recall", "-n", NAMESPACE, "--fresh", "the umbrella")
+    assert "2026-03-02 c2" in recalled
+    assert "score" in recalled
+    assert "boiler" in mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
+    gone = mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--yes")
+    receipt = gone.split("receipt ")[1].split()[0]
+    assert "clean" in mneme(local, "verify-forgotten", "-n", NAMESPACE, receipt)
+    assert "Petronella" not in mneme(local, "recall", "-n", NAMESPACE, "--fresh", "Lisbon Sunday aunt")
+    before = _state_hash(mneme(local, "stats", "-n", NAMESPACE))
+    assert "rebuild done" in mneme(local, "rebuild")
+    assert _state_hash(mneme(local, "stats", "-n", NAMESPACE)) == before
+    assert NAMESPACE in mneme(local, "namespace", "list").split()
+
+
+def _state_hash(stats: str) -> str:
+    return stats.split("state hash")[1].split()[0]
+
+
+def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
+    mneme(local, "namespace", "create", "e2e/token", "--text", "room")
+    issued = mneme(local, "token", "issue", "--principal", "p", "--prefix", "e2e/token", "--right", "read")
+    token, token_id = issued.split()[0], issued.split("id ")[1].split(",")[0]
+    arguments = ("recall", "-n", "e2e/token", "x")
+    os.environ["MNEME_TOKEN"] = token
+    try:
+        assert "nothing good enough" in mneme(local, *arguments)
+        del os.environ["MNEME_TOKEN"]
+        mneme(local, "token", "revoke", token_id)
+        os.environ["MNEME_TOKEN"] = token
+        assert "UNAUTHENTICATED" in mneme(local, *arguments, code=1)
+    finally:
+        os.environ.pop("MNEME_TOKEN", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "says"),
+    [
+        (("recall", "-n", "no/such", "x"), "", 1, "UNKNOWN_NAMESPACE (namespace)"),
+        (("ingest", "-n", NAMESPACE, "-"), "{}\n", 1, "INVALID_FIELD"),
+        (("ingest", "-n", NAMESPACE, "-"), "not json\n", 1, "line 1 is not an observation"),
+        (("forget", "-n", NAMESPACE, "--dry-run"), "", 2, "name exactly one of"),
+        (("--address", "127.0.0.1:1", "stats", "-n", NAMESPACE), "", 1, "SERVICE_UNAVAILABLE"),
+        (("--token-file", "nowhere", "stats", "-n", NAMESPACE), "", 2, "Run `mneme up` in this folder first"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    local: Local, arguments: tuple[str, ...], stdin: str, code: int, says: str
+) -> None:
+    assert says in mneme(local, *arguments, stdin=stdin, code=code)
+
+
+@pytest.mark.parametrize("command", ["up", "ingest", "recall", "ask", "forget", "stats", "rebuild"])
+def test_help_teaches(local: Local, command: str) -> None:
+    text = mneme(local, command, "--help")
+    assert "Usage:" in text
+    assert len(text.splitlines()) > 5

@@ -1,0 +1,62 @@
+"""What the documents show runs, and what they name exists."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli.local import Local
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_python_example_of_the_readme_runs(local: Local) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example],
+        env={
+            **os.environ,
+            "MNEME_ADDRESS": local.address,
+            "MNEME_TOKEN": local.settings.common.token_path.read_text().strip(),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "The blue umbrella is in the hall." in ran.stdout
+
+
+def _names() -> list[str]:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    return sorted(set(re.findall(r"`(services(?:\.\w+)+(?::\w+)?)`", text)))
+
+
+def test_the_note_names_code() -> None:
+    assert len(_names()) > 20
+
+
+@pytest.mark.parametrize("name", _names())
+def test_a_name_in_the_note_can_be_imported(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    imported = importlib.import_module(module)
+    assert not attribute or hasattr(imported, attribute)
+
+
+def test_every_test_that_the_note_names_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    sources = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py"))
+    missing = {name for name in named if f"def {name}" not in sources}
+    assert named
+    assert not missing
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -1,0 +1,86 @@
+"""One trace, one metrics port, and logs that know no text."""
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+from mneme.v1.perception_pb2 import ObserveRequest
+from mneme.v1.reasoning_pb2 import AskRequest
+
+from services.cli.local import Local
+from services.common import telemetry
+from tests.e2e import talk
+
+NAMESPACE = "e2e/outside"
+
+
+def _spans(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for p in (folder / "traces").glob("*.jsonl") for line in p.read_text().splitlines()]
+
+
+def _await_services(folder: Path, trace_id: str, wanted: set[str]) -> set[str]:
+    deadline, seen = time.monotonic() + 15, set[str]()
+    while time.monotonic() < deadline and not wanted <= seen:
+        seen = {str(s["service"]) for s in _spans(folder) if s["trace_id"] == trace_id}
+        time.sleep(0.2)
+    return seen
+
+
+def test_one_trace_follows_an_observation_until_it_can_be_recalled(local: Local, folder: Path) -> None:
+    telemetry.configure("product")
+    talk.create(local.client, NAMESPACE)
+    with telemetry.span("product.observe") as span:
+        trace_id = f"{span.get_span_context().trace_id:032x}"
+        metadata = (*local.client.metadata, *telemetry.carrier().items())
+        requests = (ObserveRequest(observation=o) for o in talk.observations(NAMESPACE))
+        local.client.perception.Observe(requests, metadata=metadata, timeout=30)
+    talk.await_idle(local.client, NAMESPACE, 6)
+    wanted = {"gateway", "perception", "episodic"}
+    assert wanted <= _await_services(folder, trace_id, wanted)
+
+
+def test_one_trace_follows_a_question_to_its_answer(local: Local, folder: Path) -> None:
+    with telemetry.span("product.ask") as span:
+        trace_id = f"{span.get_span_context().trace_id:032x}"
+        metadata = (*local.client.metadata, *telemetry.carrier().items())
+        request = AskRequest(namespace=NAMESPACE, question="Where is the umbrella?")
+        assert list(local.client.reasoning.Ask(request, metadata=metadata, timeout=30))
+    wanted = {"gateway", "reasoning", "episodic"}
+    assert wanted <= _await_services(folder, trace_id, wanted)
+
+
+def test_metrics_of_every_service_are_on_one_port(local: Local) -> None:
+    gateway = local.settings.layers["gateway"]
+    with urllib.request.urlopen(f"http://{gateway['host']}:{gateway['metrics_port']}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    for wanted in (
+        'mneme_lag_records{service="perception"',
+        'mneme_lag_records{service="episodic"',
+        "mneme_queue_depth{",
+        'mneme_stage_seconds_bucket{le="0.01",service="perception"',
+        'mneme_stage_seconds_bucket{le="0.01",service="episodic"',
+        "mneme_calls_total{",
+    ):
+        assert wanted in text, wanted
+
+
+def test_no_log_and_no_trace_holds_a_text_or_a_secret(local: Local, folder: Path) -> None:
+    token = local.settings.common.token_path.read_text().strip()
+    master = local.settings.common.master_key_path.read_text().strip()
+    files = [p for sub in ("logs", "traces", "metrics") for p in (folder / sub).rglob("*") if p.is_file()]
+    assert any(p.parent.name == "logs" for p in files)
+    for path in files:
+        content = path.read_bytes()
+        for secret in (token, master, *(text for _, text in talk.LINES)):
+            assert secret.encode() not in content, path.name
+
+
+def test_nothing_at_rest_is_plaintext_once_accepted(local: Local, folder: Path) -> None:
+    """Invariant 14: the log, the index and every other file hold sealed text only."""
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    assert any("milvus" in str(p) or p.suffix == ".db" for p in files)
+    for path in files:
+        content = path.read_bytes()
+        for _, text in talk.LINES:
+            assert text.encode() not in content, path.relative_to(folder)

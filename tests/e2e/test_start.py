@@ -1,0 +1,109 @@
+"""What is wrong at the start is said in one line that names the setting; what was kept is there after a restart."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+
+from services.cli.local import Local, environment, serving
+from services.cli.up import ensure_topics
+from services.common.config import load
+from tests.e2e import talk
+
+
+def _up(environ: dict[str, str], *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "up", *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+
+
+def _one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("mneme: cannot start:"), ended.stderr
+    for word in words:
+        assert word in last
+
+
+def test_an_unknown_key_stops_the_start(tmp_path: Path) -> None:
+    config = tmp_path / "mneme.yaml"
+    config.write_text("gateway: {prot: 1}\n")
+    _one_clear_line(_up(environment(tmp_path), "--config", str(config)), "gateway.prot", "Did you mean port")
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        _one_clear_line(_up(environment(tmp_path, gateway__port=port)), "gateway.port", str(port), "Stop what uses it")
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    _one_clear_line(_up(environment(tmp_path / "file" / "data")), "common.data_dir")
+
+
+def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "master.key").write_text("00" * 32)
+    (tmp_path / "master.key").chmod(0o644)
+    _one_clear_line(_up(environment(tmp_path)), "master.key", "chmod 600")
+
+
+def test_another_partition_count_than_the_ledger_has_is_refused(tmp_path: Path) -> None:
+    ensure_topics(load(environ=environment(tmp_path)), print)
+    _one_clear_line(_up(environment(tmp_path, common__partitions=8)), "common.log", "partitions")
+
+
+def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
+    environ = environment(tmp_path)
+    with serving(environ) as first:
+        talk.create(first.client, "e2e/again")
+        first.client.observe(talk.observations("e2e/again"))
+        before = talk.await_idle(first.client, "e2e/again", 6)
+    with serving(environ) as second:
+        after = talk.await_idle(second.client, "e2e/again", 6)
+        assert after.state_hash == before.state_hash
+        assert talk.recall(second.client, "e2e/again", "umbrella").found
+        replicas = _replica_pids(second)
+        assert set(replicas) >= {"perception", "episodic"}
+        for service in ("perception", "episodic"):
+            os.kill(replicas[service], signal.SIGKILL)
+            second_tag = f"after-{service}-"
+            _observe_until_accepted(second, second_tag)
+        final = talk.await_idle(second.client, "e2e/again", 18)
+        assert final.engrams_by_kind["turn"] == 18
+        assert talk.recall(second.client, "e2e/again", "umbrella").found
+
+
+def _replica_pids(local: Local) -> dict[str, int]:
+    """The process of each service, by the log file that it writes; the newest of each."""
+    newest: dict[str, int] = {}
+    for path in sorted((local.settings.common.log_dir).glob("*.jsonl"), key=lambda p: p.stat().st_mtime):
+        service, _, pid = path.stem.rpartition("-")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), 0)
+            newest[service] = int(pid)
+    return newest
+
+
+def _observe_until_accepted(local: Local, tag: str, timeout_s: float = 60) -> None:
+    """What a product does when a call fails: send the same again."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            local.client.observe(talk.observations("e2e/again", tag=tag), timeout_s=10)
+            return
+        except grpc.RpcError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

@@ -1,0 +1,111 @@
+"""What a question says about time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.episodic.plugins import build
+from services.episodic.plugins.base import Anchor, Interval, Plan, Query
+from services.episodic.plugins.exact import ExactHost
+from services.episodic.plugins.time_plan import TimePlan
+from tests.episodic.plugins import world
+
+
+def planned(text: str, asked: datetime = world.ASKED, first: str = "1888-04-03", last: str = "1889-07-11") -> Plan:
+    """The plan over a memory that spans these days."""
+    host = ExactHost((), world.embedder().embed)
+    for n, day in enumerate((first, last)):
+        host.observe(world.turn(n, "s", "", "Nothing.", datetime.fromisoformat(day).replace(tzinfo=UTC)))
+    asked_query = Query(("home",), text, 5, None, asked)
+    return TimePlan().plan(Plan(asked_query, text), host.context(asked))
+
+
+def days(interval: Interval | None) -> tuple[str, str] | None:
+    return (f"{interval.start:%Y-%m-%d}", f"{interval.end:%Y-%m-%d}") if interval else None
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "others"),
+    [
+        ("What happened on August 4?", ("1888-08-04", "1888-08-05"), []),
+        ("What happened on April 27?", ("1889-04-27", "1889-04-28"), [("1888-04-27", "1888-04-28")]),
+        ("Who came in May 1889?", ("1889-05-01", "1889-06-01"), []),
+        ("Who came the day after Christmas?", ("1888-12-26", "1888-12-27"), []),
+        ("Who came the week before May 20?", ("1889-05-13", "1889-05-20"), [("1888-05-13", "1888-05-20")]),
+    ],
+)
+def test_a_date_means_a_day_of_the_memorys_own_years(
+    text: str, first: tuple[str, str], others: list[tuple[str, str]]
+) -> None:
+    plan = planned(text)
+    assert days(plan.time) == first
+    assert [days(t) for t in plan.other_times] == others
+    assert plan.anchor is None
+
+
+def test_last_week_counts_from_when_one_asks() -> None:
+    plan = planned("What happened last week?", asked=datetime(1889, 6, 12, tzinfo=UTC))
+    assert days(plan.time) == ("1889-06-03", "1889-06-10")
+
+
+@pytest.mark.parametrize(
+    ("text", "anchor", "rest"),
+    [
+        ("What did Bert do the week after the ball?", Anchor("the ball", 1, 8), "What did Bert do ?"),
+        ("What did Bert do the day after the ball?", Anchor("the ball", 1, 2), "What did Bert do ?"),
+        ("Who fell on the evening of the mayor's dinner?", Anchor("the mayor's dinner", 0, 1), "Who fell ?"),
+        ("In the week before the ball who came to tea?", Anchor("the ball", -7, 0), "who came to tea?"),
+        ("Two days before the move, what broke?", Anchor("the move", -2, -1), ", what broke?"),
+        ("What broke two weeks after the move?", Anchor("the move", 12, 17), "What broke ?"),
+        ("What broke in the month after the move?", Anchor("the move", 1, 31), "What broke ?"),
+        ("What broke a few days after the move?", Anchor("the move", 2, 6), "What broke ?"),
+        ("On the day when Bert fell, what did Ada say?", Anchor("Bert fell", 0, 1), "what did Ada say?"),
+    ],
+)  # fmt: skip
+def test_a_time_by_an_event_is_an_anchor_and_the_rest_is_searched(text: str, anchor: Anchor, rest: str) -> None:
+    plan = planned(text)
+    assert plan.anchor == anchor
+    assert plan.text == rest.strip(" ,")
+    assert plan.time is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How long was it since the ball?",
+        "How many days after the ball did she come?",
+        "Who danced with the mayor?",
+        "What did she do in the days of her youth?",
+        "What did Bert say after the ball?",
+        "Which month of the year is best?",
+        "",
+    ],
+)
+def test_other_questions_name_no_time(text: str) -> None:
+    plan = planned(text)
+    assert (plan.time, plan.anchor, plan.text) == (None, None, text)
+
+
+def test_the_host_finds_the_event_and_searches_the_week_after_it() -> None:
+    host = world.host(build(world.SHIPPED))
+    found = world.ask(host, world.query("What did the tailor want the week after the ball?"))
+    ball = (world.START + timedelta(days=60)).replace(hour=0)
+    assert found.plan.time == Interval(ball + timedelta(days=1), ball + timedelta(days=8))
+    assert world.texts(found)[0] == "The tailor wants nine shillings for the coat."
+    assert "in the time asked for" in found.kept[0].why
+
+
+def test_a_time_never_gates() -> None:
+    """The right answer lies outside the range that the question names, and is still found."""
+    host = world.host(build(world.SHIPPED))
+    found = world.ask(host, world.query("Who plays the harmonium, in May 1901?", limit=12))
+    assert "She plays the harmonium, does she not?" in world.texts(found)
+
+
+def test_an_event_that_is_not_there_gives_no_time() -> None:
+    plan = world.ask(
+        ExactHost(build(world.SHIPPED), world.embedder().embed), world.query("Who came the day after the war?")
+    )
+    assert plan.plan.time is None

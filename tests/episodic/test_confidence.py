@@ -1,0 +1,62 @@
+"""Confidence is a number about the first items, and tells what is there from what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.episodic import confidence
+from services.episodic.plugins import build
+from services.episodic.plugins.exact import ExactHost
+from tests.episodic.plugins import world
+
+
+@pytest.fixture(scope="module")
+def home() -> ExactHost:
+    return world.host(build(world.SHIPPED))
+
+
+def sure(host: ExactHost, text: str, limit: int = 5) -> float:
+    found = world.ask(host, world.query(text, limit))
+    return confidence.assess(found.plan, found.ranked, host.context(world.ASKED))
+
+
+ANSWERABLE = [
+    "Who plays the harmonium?",
+    "What does the tailor want for the coat?",
+    "Whose cat digs among the radishes?",
+]
+UNANSWERABLE = [
+    "Who plays the trombone?",
+    "What does the plumber want for the boiler?",
+    "Which ship did Wilhelmina board?",
+]
+
+
+@pytest.mark.parametrize("there", ANSWERABLE)
+@pytest.mark.parametrize("absent", UNANSWERABLE)
+def test_what_is_there_is_surer_than_what_is_not(home: ExactHost, there: str, absent: str) -> None:
+    assert sure(home, there) > sure(home, absent) + 0.2
+
+
+def test_a_name_that_nobody_said_lowers_it(home: ExactHost) -> None:
+    assert sure(home, "What does Mrs. Crane play?") > sure(home, "What does Mrs. Ferraby play?")
+
+
+@pytest.mark.parametrize("text", [*ANSWERABLE, *UNANSWERABLE, "?", "the", ""])
+def test_it_lies_between_0_and_1_and_does_not_depend_on_the_limit(home: ExactHost, text: str) -> None:
+    values = {sure(home, text, limit) for limit in (1, 3, 5)}
+    assert len(values) == 1
+    assert 0.0 <= values.pop() <= 1.0
+
+
+def test_nothing_recalled_is_0() -> None:
+    assert sure(ExactHost(build(world.SHIPPED), world.embedder().embed), "Who plays the harmonium?") == 0.0
+
+
+def test_words_count_by_stem(home: ExactHost) -> None:
+    one, other = (world.ask(home, world.query(t)) for t in ("Who plays the harmonium?", "Who was playing harmoniums?"))
+    ctx = home.context(world.ASKED)
+    first, second = (confidence.signals(f.plan, f.ranked, ctx) for f in (one, other))
+    assert first is not None
+    assert second is not None
+    assert (first.window, first.unseen) == (second.window, second.unseen) == (1.0, 0.0)

@@ -1,0 +1,260 @@
+"""Erasure: what goes, what is made again, and that it stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.admin_pb2 import AliasGroup
+from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
+
+from services.common import ledger, topics
+from services.common.embed import Embedder
+from services.common.errors import MnemeError
+from tests.episodic.world import NAMESPACE, World
+
+SECRET = "Ruth hid the emerald under the piano."
+OTHERS = ["The rain came early.", "They had soup with leeks.", "Nobody spoke of the journey."]
+
+
+def tell(world: World, secret: bool = True) -> None:
+    """One session of four turns, the second of which is the secret, closed as one episode."""
+    world.observe("o0", OTHERS[0], actor="Ann")
+    if secret:
+        world.observe("x", SECRET, actor="Ann", people=["Ruth"])
+    else:
+        world.clock += timedelta(minutes=1)
+    world.observe("o1", OTHERS[1], actor="Ben")
+    world.observe("o2", OTHERS[2], actor="Ann")
+    world.close_episode(["o0", "x", "o1", "o2"] if secret else ["o0", "o1", "o2"])
+    world.settle()
+
+
+def ids(*ids: str) -> ForgetSelector:
+    return ForgetSelector(ids=Ids(ids=ids))
+
+
+def readable(probes: Iterable[ErasureProbe]) -> dict[str, int]:
+    return {p.store: p.readable for p in probes}
+
+
+def test_the_probe_finds_it_before_and_nothing_after(world: World) -> None:
+    tell(world)
+    targets = world.forgetting.resolve(NAMESPACE, ids("x"))
+    [x] = targets.base
+    macs = {world.mac(ledger.MAC_OBSERVATION, "x")}
+    looked = (NAMESPACE, x.partition, {x.id}, macs, [x.seal_key, x.detail_key])
+    before = readable(world.forgetting.look_for(*looked))
+    assert all(count > 0 for count in before.values()), before
+    receipt = world.forget(ids("x"))
+    assert readable(world.forgetting.look_for(*looked)) == dict.fromkeys(before, 0)
+    assert readable(world.forgetting.probe(NAMESPACE, receipt)) == dict.fromkeys(before, 0)
+
+
+def test_state_is_as_if_it_had_never_been(world: World, tmp_path: Path, embedder: Embedder) -> None:
+    tell(world)
+    receipt = world.forget(ids("x")).receipt
+    assert (receipt.base_erased, receipt.derived_retired, receipt.derived_rebuilt) == (1, 0, 1)
+    never = sibling(world, tmp_path / "never", embedder)
+    tell(never, secret=False)
+    assert world.hash() == never.hash()
+    never.close()
+
+
+def sibling(world: World, folder: Path, embedder: Embedder) -> World:
+    """Another world under the same master key, so that hashes can be compared."""
+    folder.mkdir()
+    (folder / "master.key").write_bytes((world.folder / "master.key").read_bytes())
+    (folder / "master.key").chmod(0o600)
+    other = World(folder, embedder).open()
+    other.create()
+    other.settle()
+    return other
+
+
+def test_a_neighbours_key_no_longer_holds_the_text(world: World) -> None:
+    tell(world)
+    after = world.base("o1")
+    whole = world.host.live.store.whole(NAMESPACE, after)
+    assert whole is not None
+    assert "emerald" in whole.record.keys[0].text
+    old_key = whole.detail_key
+    world.forget(ids("x"))
+    whole = world.host.live.store.whole(NAMESPACE, after)
+    assert whole is not None
+    assert "emerald" not in whole.record.keys[0].text
+    assert not world.keyring.has(old_key)
+    assert world.keyring.has(whole.seal_key)
+
+
+def test_an_episode_of_nothing_else_is_retired(world: World) -> None:
+    world.observe("x", SECRET)
+    world.close_episode(["x"])
+    world.settle()
+    [episode] = [s for s in world.host.live.store.directory.slots(NAMESPACE) if s.kind == "episode"]
+    receipt = world.forget(ids("x"))
+    assert receipt.receipt.derived_retired == 1
+    assert list(receipt.derived_ids) == [episode.id]
+    assert world.host.live.store.directory.slots(NAMESPACE) == []
+
+
+def test_invariant_13_erased_stays_erased(world: World) -> None:
+    tell(world)
+    [entry] = [r for r in ledger_of(world) if is_observation(r.value, world.mac(ledger.MAC_OBSERVATION, "x"))]
+    world.forget(ids("x"))
+    before = world.hash()
+    # Perception starts again before its watermark: the very same entry, an episode over it, the same id anew.
+    world.log.append([ledger.message(pb.LedgerEntry.FromString(entry.value or b""))])
+    world.observe("x", SECRET)
+    world.close_episode(["x"])
+    world.settle()
+    assert world.hash() == before
+    world.restart()
+    world.settle()
+    assert world.hash() == before
+    world.rebuild()
+    assert world.hash() == before
+    assert SECRET not in world.texts(world.recall("Who hid the emerald under the piano?"))
+
+
+def test_invariant_13_erased_before_it_was_ever_indexed(world: World) -> None:
+    world.observe("o0", OTHERS[0])
+    world.settle()
+    before = world.hash()
+    world.host.stop()
+    # The command and what it erases lie in the ledger together when the host comes up.
+    world.observe("x", SECRET)
+    erased = pb.Erased(receipt_id="r", id_macs=[world.mac(ledger.MAC_OBSERVATION, "x")], engram_ids=[world.base("x")])
+    world.append(NAMESPACE, erased=erased)
+    world.kill()
+    world.open()
+    world.settle()
+    assert world.hash() == before
+
+
+def test_invariant_16_the_epoch_is_raised_once_nothing_can_be_recalled(world: World) -> None:
+    tell(world)
+    assert world.recall("emerald").epochs == {NAMESPACE: 0}
+    receipt = world.forget(ids("x")).receipt
+    recalled = world.recall("emerald")
+    assert recalled.epochs == {NAMESPACE: 1} == {NAMESPACE: receipt.erasure_epoch}
+    assert SECRET not in world.texts(recalled)
+    world.restart()
+    assert world.recall("emerald").epochs == {NAMESPACE: 1}
+
+
+def test_invariant_14_and_20_no_plaintext_on_disk(world: World) -> None:
+    tell(world)
+    world.host.live.flush()
+    assert_nowhere(world.folder, b"emerald", b"leeks", b"piano")
+    world.forget(ids("x"))
+    assert_nowhere(world.folder, b"emerald", b"leeks", b"piano")
+
+
+def test_invariant_14_destroyed_keys_are_gone_from_the_file(world: World) -> None:
+    tell(world)
+    slot = world.host.live.store.directory.get(NAMESPACE, world.base("x"))
+    assert slot is not None
+    wrapped = {r.key.decode(): pb.DataKey.FromString(r.value or b"").wrapped for r in keys_of(world) if r.value}
+    key = wrapped[slot.seal_key]
+    assert key in everything(world.folder)
+    world.forget(ids("x"))
+    assert key not in everything(world.folder)
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file())
+
+
+def assert_nowhere(folder: Path, *words: bytes) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [w for w in words if w in content], path
+
+
+def ledger_of(world: World) -> list:  # type: ignore[type-arg]
+    partitions = range(world.log.partitions(topics.LEDGER))
+    return [r for p in partitions for r in world.log.read(topics.LEDGER, p)]
+
+
+def keys_of(world: World) -> list:  # type: ignore[type-arg]
+    return [r for p in range(world.log.partitions(topics.KEYS)) for r in world.log.read(topics.KEYS, p)]
+
+
+def is_observation(value: bytes | None, mac: bytes) -> bool:
+    return pb.LedgerEntry.FromString(value or b"").observation_accepted.id_mac == mac
+
+
+# --- selectors --------------------------------------------------------------------------------------------------
+
+
+def test_forget_by_person_widens_to_aliases_and_names_seen(tmp_path: Path, embedder: Embedder) -> None:
+    world = World(tmp_path, embedder).open()
+    world.create(aliases=[AliasGroup(name="Ruth Fenwick", aliases=["Ruthie", "Aunt R."])])
+    world.observe("o0", "Ruthie came to tea.")
+    world.observe("o1", "The kettle sang.")
+    world.observe("o2", "Old Mrs. Ruth Fenwick sang too.", people=["Mrs. Ruth Fenwick"])
+    world.observe("o3", "I shall be late.", actor="Ruth Fenwick")
+    world.observe("o4", "Ruthless critics stayed away.")
+    world.settle()
+    targets = world.forgetting.resolve(NAMESPACE, ForgetSelector(person=Person(name="ruth fenwick")))
+    assert {s.id for s in targets.base} == {world.base(i) for i in ("o0", "o2", "o3")}
+    assert {"Ruthie", "Aunt R.", "Ruth Fenwick"} <= set(targets.names)
+    world.close()
+
+
+def test_forget_by_session_source_time_and_ids(world: World) -> None:
+    world.observe("o0", "Tea at four.", "s1", source="mail")
+    world.observe("o1", "Tea at five.", "s2", source="chat")
+    world.observe("o2", "Tea at six.", "s2", source="mail")
+    world.settle()
+    base = {i: world.base(i) for i in ("o0", "o1", "o2")}
+
+    def resolved(selector: ForgetSelector) -> set[str]:
+        return {s.id for s in world.forgetting.resolve(NAMESPACE, selector).base}
+
+    assert resolved(ForgetSelector(session="s2")) == {base["o1"], base["o2"]}
+    assert resolved(ForgetSelector(source="mail")) == {base["o0"], base["o2"]}
+    assert resolved(ids("o1", base["o2"], "unknown")) == {base["o1"], base["o2"]}
+    by_time = ForgetSelector()
+    by_time.event_time.start.FromDatetime(world.clock)
+    assert resolved(by_time) == {base["o2"]}
+    with pytest.raises(MnemeError) as caught:
+        world.forgetting.resolve(NAMESPACE, ForgetSelector())
+    assert caught.value.reason == "INVALID_FIELD"
+
+
+def test_a_correction_goes_with_what_it_corrects(world: World) -> None:
+    world.observe("o0", "The safe's number is 7319.")
+    world.settle()
+    corrected = world.correct("c1", world.base("o0"), "The safe's number is 7320.")
+    world.settle()
+    assert set(world.forget(ids("o0")).base_ids) == {world.base("o0"), corrected}
+    assert world.host.live.store.directory.slots(NAMESPACE) == []
+    with pytest.raises(MnemeError) as caught:
+        world.correct("c1", world.base("o0"), "The safe's number is 7320.")
+    assert caught.value.reason == "ERASED"
+
+
+def test_a_remembered_id_that_was_erased_is_refused(world: World) -> None:
+    note = world.remember("r1", "The key is under the mat.")
+    world.settle()
+    world.forget(ids(note))
+    with pytest.raises(MnemeError) as caught:
+        world.remember("r1", "The key is under the mat.")
+    assert caught.value.reason == "ERASED"
+
+
+def test_the_command_holds_no_selector(world: World) -> None:
+    tell(world)
+    world.forget(ForgetSelector(person=Person(name="Ruth")))
+    entry = pb.LedgerEntry.FromString(ledger_of(world)[-1].value or b"")
+    [erased] = [
+        e.erased for r in ledger_of(world) if (e := pb.LedgerEntry.FromString(r.value or b"")).HasField("erased")
+    ]
+    assert entry.namespace == NAMESPACE
+    assert b"Ruth" not in erased.SerializeToString()

@@ -1,0 +1,225 @@
+"""Whatever was said, corrected and erased, in whatever order: a rebuild comes to the same state."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import ForgetSelector, Ids
+
+from services.common import ledger, topics
+from services.common.embed import Embedder
+from services.common.errors import MnemeError
+from services.episodic.plugins import build
+from tests.episodic.world import NAMESPACE, World
+
+SESSIONS = ("s1", "s2")
+WORDS = ("amber", "barge", "cedar", "drum", "ember", "fern")
+
+command = st.one_of(
+    st.tuples(st.just("say"), st.integers(0, 7), st.sampled_from(SESSIONS)),
+    st.tuples(st.just("say again"), st.integers(0, 7), st.sampled_from(SESSIONS)),
+    st.tuples(st.just("close"), st.integers(0, 5), st.integers(1, 3)),
+    st.tuples(st.just("correct"), st.integers(0, 7), st.integers(0, 3)),
+    st.tuples(st.just("remember"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("forget"), st.integers(0, 7), st.just(0)),
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Iterator[World]:
+    """One world for all examples; each plays in a namespace of its own."""
+    folder = tmp_path_factory.mktemp("replay")
+    world = World(folder, embedder).open()
+    yield world
+    world.close()
+    shutil.rmtree(folder)
+
+
+def play(world: World, namespace: str, commands: list[tuple[str, int, object]]) -> None:
+    said: list[tuple[str, str]] = []
+    for what, n, other in commands:
+        if what in ("say", "say again") and (what == "say again" or not any(i == f"o{n}" for i, _ in said)):
+            world.observe(f"o{n}", f"Turn {n}: {WORDS[n % 6]} and {WORDS[(n + 2) % 6]}.", str(other), namespace)
+            said.append((f"o{n}", str(other)))
+        elif what == "close" and said:
+            session = said[-1][1]
+            mine = [i for i, s in dict.fromkeys(said) if s == session]
+            world.close_episode(mine[n % len(mine) :][: int(str(other))], session, namespace)
+        elif what == "remember":
+            try_to(partial(world.remember, f"r{n}", f"Note {n} on {WORDS[n]}.", namespace))
+        elif what == "correct":
+            world.settle()
+            target, text = world.base(f"o{n}", namespace), f"Rather {WORDS[int(str(other))]}."
+            try_to(partial(world.correct, f"c{other}", target, text, namespace))
+        elif what == "forget":
+            world.settle()
+            try_to(partial(world.forget, ForgetSelector(ids=Ids(ids=[f"o{n}"])), namespace))
+    world.settle()
+
+
+def try_to(command: Callable[[], object]) -> None:
+    """Some commands are refused, as they should be: what matters is that the state is the same after a rebuild."""
+    try:
+        command()
+    except MnemeError as error:
+        if error.reason not in ("NOT_FOUND", "INVALID_FIELD", "ERASED", "ID_REUSED"):
+            raise
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(commands=st.lists(command, min_size=4, max_size=16))
+def test_invariant_08_a_rebuild_comes_to_the_live_state(shared: World, commands: list[tuple[str, int, object]]) -> None:
+    namespace = f"replay/{len(shared.host.registry.names())}"
+    shared.create(namespace)
+    shared.settle()
+    play(shared, namespace, commands)
+    live = shared.hash(namespace)
+    shared.rebuild()
+    assert shared.hash(namespace) == live
+
+
+def history(world: World) -> list[tuple[str, str, str, int]]:
+    slots = sorted(world.host.live.store.directory.slots(NAMESPACE), key=lambda s: s.id)
+    return [
+        (slot.id, event.what, event.engram.text, event.engram.state)
+        for slot in slots
+        for event in world.reads.history(NAMESPACE, slot.id)
+    ]
+
+
+def test_invariant_01_compaction_loses_no_memory(world: World) -> None:
+    for n in range(4):
+        world.observe(f"o{n}", f"Page {n} of the logbook.")
+    world.close_episode(["o0", "o1"])
+    world.settle()
+    world.correct("c1", world.base("o1"), "Page 1 of the ledger.")
+    world.settle()
+    before, told = world.hash(), history(world)
+    world.log.compact(topics.FEED)
+    world.log.compact(topics.KEYS)
+    world.restart()
+    assert (world.hash(), history(world)) == (before, told)
+    world.rebuild()
+    assert (world.hash(), history(world)) == (before, told)
+
+
+def test_invariant_01_the_index_is_made_from_a_compacted_feed(world: World) -> None:
+    for n in range(4):
+        world.observe(f"o{n}", f"Page {n} of the logbook.")
+    world.close_episode(["o0", "o1"])
+    world.settle()
+    before = world.hash()
+    world.log.compact(topics.FEED)
+    world.close()
+    shutil.rmtree(world.folder / "index.db")
+    world.open()
+    world.settle()
+    assert world.hash() == before
+
+
+def test_invariant_10_an_upgrade_changes_what_it_should_once(world: World, tmp_path: Path) -> None:
+    for n in range(3):
+        world.observe(f"o{n}", f"Knot {n} on the rope.")
+    world.settle()
+    before = world.hash()
+    turn = world.host.live.store.whole(NAMESPACE, world.base("o2"))
+    assert turn is not None
+    assert "Knot 1" in turn.record.keys[0].text
+    world.close()
+    world.plugins = build([{"turns": {"previous_words": 0}}, "episodes", "dense", "lexical"])
+    world.open()
+    assert world.host.outdated
+    world.rebuild()
+    assert not world.host.outdated
+    again = world.host.live.store.whole(NAMESPACE, world.base("o2"))
+    assert again is not None
+    assert again.id == turn.id
+    assert "Knot 1" not in again.record.keys[0].text
+    assert again.applied.isdisjoint(turn.applied)
+    assert world.hash() != before
+
+
+def test_invariant_12_other_namespaces_change_nothing(world: World) -> None:
+    """The same words in one namespace, alone and between another's: the same engrams, scores and all."""
+    world.create("acme/alone")
+    world.create("other/busy")
+    for n in range(5):
+        world.observe(f"o{n}", f"Bell {n} rang over {WORDS[n]} hill.", namespace="acme/alone")
+    world.settle()
+    before, found = world.hash("acme/alone"), world.recall("the bell over cedar hill", "acme/alone")
+    for n in range(20):
+        world.observe(f"o{n}", f"Bell {n} rang over cedar hill and cedar vale.", namespace="other/busy")
+    world.settle()
+    again = world.recall("the bell over cedar hill", "acme/alone")
+    assert world.hash("acme/alone") == before
+    lexical = [[t for t in i.trace if t[0] == "lexical"] for i in found.items]
+    assert [[t for t in i.trace if t[0] == "lexical"] for i in again.items] == lexical
+    assert [i.record.id for i in again.items] == [i.record.id for i in found.items]
+
+
+def test_invariant_03_order_is_per_namespace(world: World) -> None:
+    """Entries of a namespace lie in one partition whatever their session; neighbours follow the ledger."""
+    places = [world.observe(f"o{n}", f"Step {n}.", f"s{n % 5}") for n in range(10)]
+    assert len({p.partition for p in places}) == 1
+    world.settle()
+    turns = world.host.live.store.directory.turns(NAMESPACE, "s3")
+    assert [id for _, id in turns] == [world.base("o3"), world.base("o8")]
+
+
+def test_the_same_entry_twice_changes_nothing(world: World) -> None:
+    world.observe("o0", "A heron stood in the reeds.")
+    world.observe("o1", "It did not move.")
+    world.close_episode(["o0", "o1"])
+    world.settle()
+    before = world.hash()
+    entries = [r for p in range(4) for r in world.log.read(topics.LEDGER, p)]
+    world.log.append([ledger.message(pb.LedgerEntry.FromString(r.value or b"")) for r in entries])
+    world.settle()
+    assert world.hash() == before
+    assert dead_letters(world) == []
+
+
+def test_the_same_id_with_other_content_is_a_dead_letter(world: World) -> None:
+    world.observe("o0", "A heron stood in the reeds.")
+    world.observe("o0", "Two herons stood in the reeds.")
+    world.observe("o1", "It did not move.")
+    world.settle()
+    assert [letter.reason for letter in dead_letters(world)] == ["ID_REUSED"]
+    assert world.reads.get(NAMESPACE, world.base("o1")).record.text == "It did not move."
+
+
+def test_poison_is_a_dead_letter_and_the_partition_goes_on(world: World) -> None:
+    world.log.append([topic_message(NAMESPACE, b"\xff not an entry")])
+    body = pb.ObservationAccepted(id_mac=b"m", content_mac=b"c", session_mac=b"s")
+    key = world.keyring.new_key(NAMESPACE)
+    wrong = world.keyring.seal(key.key_id, b"x", namespace=NAMESPACE, purpose="something else")
+    body.sealed.CopyFrom(wrong)
+    world.append(NAMESPACE, key.message, observation_accepted=body)
+    world.append("never/created", observation_accepted=body)
+    world.observe("o1", "It did not move.")
+    world.settle()
+    letters = dead_letters(world)
+    assert sorted(letter.reason for letter in letters) == ["INVALID_FIELD", "INVALID_FIELD", "UNKNOWN_NAMESPACE"]
+    assert not any(b"not an entry" in letter.SerializeToString() for letter in letters)
+    assert world.reads.get(NAMESPACE, world.base("o1")).record.text == "It did not move."
+
+
+def topic_message(namespace: str, value: bytes):  # type: ignore[no-untyped-def]
+    from services.common.log.base import Message
+
+    return Message(topics.LEDGER, namespace.encode(), value)
+
+
+def dead_letters(world: World) -> list[pb.DeadLetter]:
+    return [
+        pb.DeadLetter.FromString(r.value or b"")
+        for p in range(world.log.partitions(topics.DEAD_LETTER))
+        for r in world.log.read(topics.DEAD_LETTER, p)
+    ]

@@ -1,0 +1,216 @@
+"""A small world for tests: a real SQLite log, real Milvus Lite, the real embedder, and perception's part by hand."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, Namespace
+from mneme.v1.common_pb2 import MetadataValue, Observation, Position
+from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, RememberRequest
+
+from services.common import ledger, topics
+from services.common.embed import Embedder
+from services.common.log.sqlite import SqliteLog
+from services.common.seal import Keyring, MasterKey
+from services.episodic.commands import Commands
+from services.episodic.confidence import assess
+from services.episodic.context import Toolkit, count_tokens
+from services.episodic.forget import Forgetting
+from services.episodic.generation import Step, no_step
+from services.episodic.host import Host
+from services.episodic.index import Index
+from services.episodic.parts import Parts
+from services.episodic.plugins import build
+from services.episodic.plugins.base import Filter, Plugin, Query
+from services.episodic.reads import Reads
+from services.episodic.rebuild import Rebuilder, hash_of
+from services.episodic.recall import Recalled, Recaller
+
+PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
+START = datetime(2024, 3, 4, 9, tzinfo=UTC)
+NAMESPACE = "acme/anna"
+ANY = Filter()
+
+
+class World:
+    """Folders of one machine, and whatever runs on them. ``open`` again after ``kill`` is a restart."""
+
+    def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 4):
+        self.folder = folder
+        self.embedder = embedder
+        self.plugins = plugins
+        self.log = SqliteLog(folder / "log.db")
+        self.log.ensure_topics(topics.specs(partitions, [topics.INBOX]))
+        self.keyring = Keyring(self.log, MasterKey.load_or_create(folder / "master.key"))
+        self.clock = START
+        self.host: Host
+
+    # --- life ---
+
+    def open(self, step: Step = no_step, **numbers: object) -> World:
+        from concurrent.futures import ThreadPoolExecutor
+
+        parts = Parts(
+            log=self.log,
+            keyring=self.keyring,
+            index=Index(str(self.folder / "index.db")),
+            toolkit=Toolkit(self.embedder.embed, count_tokens, lambda text, info: ((), ()), lambda text, now: []),
+            plugins=self.plugins,
+            embedder="test",
+            assess=assess,
+            threshold=0.5,
+            **{"poll_s": 0.01, **numbers},  # type: ignore[arg-type]
+        )
+        self.host = Host(parts, step)
+        self.host.start()
+        self.rebuilder = Rebuilder(self.host)
+        self.rebuilder.recover()
+        self.forgetting = Forgetting(self.host)
+        self.commands = Commands(self.host)
+        self.reads = Reads(self.host)
+        self.channels = ThreadPoolExecutor(4)
+        self.recaller = Recaller(self.host, self.channels)
+        return self
+
+    def close(self) -> None:
+        self.rebuilder.stop()
+        self.host.stop()
+        self.channels.shutdown()
+        self.host.parts.index.close()
+
+    def kill(self) -> None:
+        """As if the process had died: nothing is flushed or finished; the kernel takes it out of its group."""
+        self.host._stop.set()
+        self.host._unfinished.put(None)
+        for thread in (self.host._thread, self.host._finisher):
+            if thread is not None:
+                thread.join(10)
+        if self.host.consumer is not None:
+            self.host.consumer.close()
+        self.channels.shutdown()
+        self.host.parts.index.close()
+        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+
+    def restart(self, **numbers: object) -> World:
+        self.close()
+        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+        return self.open(**numbers)
+
+    # --- what perception writes ---
+
+    def create(
+        self, namespace: str = NAMESPACE, aliases: Sequence[AliasGroup] = (), fields: Sequence[MetadataField] = ()
+    ) -> None:
+        key = self.keyring.new_key(namespace)
+        settings = Namespace(name=namespace, aliases=aliases, metadata_fields=fields)
+        sealed = self.keyring.seal(
+            key.key_id, settings.SerializeToString(), namespace=namespace, purpose=ledger.SEAL_NAMESPACE
+        )
+        self.append(
+            namespace, key.message, namespace_created=pb.NamespaceCreated(metadata_fields=fields, aliases=sealed)
+        )
+
+    def observe(
+        self,
+        id: str,
+        text: str,
+        session: str = "s1",
+        namespace: str = NAMESPACE,
+        *,
+        actor: str = "",
+        source: str = "",
+        people: Sequence[str] = (),
+        at: datetime | None = None,
+        metadata: dict[str, str | float] | None = None,
+    ) -> Position:
+        self.clock += timedelta(minutes=1)
+        observation = Observation(
+            id=id,
+            namespace=namespace,
+            session=session,
+            text=text,
+            actor=actor,
+            source=source,
+            metadata={
+                k: MetadataValue(text=v) if isinstance(v, str) else MetadataValue(number=v)
+                for k, v in (metadata or {}).items()
+            },
+        )
+        observation.observed_at.FromDatetime(at or self.clock)
+        perceived = pb.PerceivedObservation(observation=observation, people=people)
+        key = self.keyring.new_key(namespace)
+        plaintext = perceived.SerializeToString()
+        body = pb.ObservationAccepted(
+            id_mac=self.mac(ledger.MAC_OBSERVATION, id, namespace),
+            content_mac=self.mac(ledger.MAC_CONTENT, text, namespace),
+            session_mac=self.mac(ledger.MAC_SESSION, session, namespace),
+            sealed=self.keyring.seal(key.key_id, plaintext, namespace=namespace, purpose=ledger.SEAL_OBSERVATION),
+        )
+        return self.append(namespace, key.message, observation_accepted=body)
+
+    def close_episode(self, ids: Sequence[str], session: str = "s1", namespace: str = NAMESPACE) -> Position:
+        body = pb.EpisodeClosed(
+            session_mac=self.mac(ledger.MAC_SESSION, session, namespace),
+            id_macs=[self.mac(ledger.MAC_OBSERVATION, i, namespace) for i in ids],
+            reason="count",
+        )
+        return self.append(namespace, episode_closed=body)
+
+    def append(self, namespace: str, *before: object, **body: object) -> Position:
+        entry = pb.LedgerEntry(namespace=namespace, **body)  # type: ignore[arg-type]
+        entry.ingested_at.CopyFrom(Timestamp(seconds=int(self.clock.timestamp())))
+        [*_, at] = self.log.append([*before, ledger.message(entry)])  # type: ignore[list-item]
+        return Position(partition=at.partition, offset=at.offset)
+
+    def mac(self, purpose: str, value: str, namespace: str = NAMESPACE) -> bytes:
+        return self.keyring.mac(namespace, purpose, value)
+
+    # --- what callers do ---
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Until everything in the ledger is visible."""
+        ends = {p: self.log.end_offset(topics.LEDGER, p) for p in range(self.log.partitions(topics.LEDGER))}
+        if not self.host.progress.wait(ends, timeout_s):
+            self.host.check()
+            raise TimeoutError(f"applied {self.host.progress.snapshot()}, wanted {ends}")
+
+    def remember(self, id: str, text: str, namespace: str = NAMESPACE) -> str:
+        info = self.host.registry.namespace(namespace)
+        assert info is not None
+        return self.commands.remember(RememberRequest(namespace=namespace, id=id, text=text), info, "test")[0]
+
+    def correct(self, id: str, engram_id: str, text: str, namespace: str = NAMESPACE) -> str:
+        request = CorrectRequest(namespace=namespace, id=id, engram_id=engram_id, text=text)
+        return self.commands.correct(request, "test")[0]
+
+    def forget(self, selector: ForgetSelector, namespace: str = NAMESPACE) -> pb.StoredReceipt:
+        receipt_id, _ = self.forgetting.command(namespace, selector, secrets.token_hex(4), "test")
+        receipt = self.host.await_receipt(namespace, receipt_id, 30.0)
+        assert receipt is not None
+        return receipt
+
+    def recall(self, text: str, *namespaces: str, limit: int = 5, wanted: Filter = ANY) -> Recalled:
+        return self.recaller.recall(
+            Query(namespaces or (NAMESPACE,), text, limit, None, self.clock + timedelta(hours=1), wanted)
+        )
+
+    def texts(self, recalled: Recalled) -> list[str]:
+        return [item.record.text for item in recalled.items]
+
+    def hash(self, namespace: str = NAMESPACE) -> str:
+        return hash_of(self.host, namespace)
+
+    def rebuild(self) -> None:
+        operation = self.rebuilder.start()
+        self.rebuilder.wait()
+        ended = self.host.state.operation(operation.id)
+        assert ended is not None
+        assert ended.state == 2, ended  # DONE
+
+    def base(self, id: str, namespace: str = NAMESPACE) -> str:
+        return ledger.base_id(namespace, id)

@@ -1,0 +1,125 @@
+"""The probe as a Serve application, and one Ray Serve instance with the real gateway in front of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import grpc
+import yaml
+
+from services.cli import up
+from services.common import telemetry
+from services.common.config import CommonConfig, Settings
+from services.common.methods import METHODS as REAL_METHODS
+from services.common.methods import Method
+from services.common.serving import SERVE_LOGGING
+from tests.gateway.probe import METHODS, Probe, until
+
+# The probe's methods and the gateway's own.
+TABLE: dict[str, Method] = {**METHODS, **{m: s for m, s in REAL_METHODS.items() if s.app == "gateway"}}
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class ServedProbe(Probe):
+    """The probe in a replica: tells what a test in the same process would look at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        telemetry.QUEUE.labels("probe", "probe").set(3)
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+    async def count_of(self, what: str) -> int:
+        return self.calls[what]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _defaults(section: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(
+        resources.files(f"services.{section}").joinpath("defaults.yaml").read_text()
+    )
+    return loaded
+
+
+def settings(data_dir: Path, **changes: object) -> Settings:
+    """Settings of a gateway on free ports that keeps its things in ``data_dir``, prepared as `mneme up` does."""
+    common = CommonConfig.model_validate({**_defaults("common"), "data_dir": data_dir})
+    ports = {"port": free_port(), "metrics_port": free_port()}
+    chosen = Settings(common, {"gateway": {**_defaults("gateway"), **ports, **changes}})
+    up.prepare(chosen)
+    up.ensure_topics(chosen, print)
+    return chosen
+
+
+def probe_application(env: Mapping[str, str] | None = None) -> Any:
+    from ray import serve
+
+    actor_options: dict[str, Any] = {"num_cpus": 0}
+    if env:
+        actor_options["runtime_env"] = {"env_vars": dict(env)}
+    deployment = serve.deployment(ServedProbe).options(
+        name="Probe",
+        max_ongoing_requests=2000,  # an open stream holds one
+        max_queued_requests=2000,
+        ray_actor_options=actor_options,
+        health_check_period_s=1,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=2,
+    )
+    return deployment.bind()
+
+
+@contextmanager
+def serve_instance(metrics_dir: Path) -> Iterator[Any]:
+    """A quiet Ray Serve instance of this machine, without a proxy."""
+    os.environ.update(QUIET, PROMETHEUS_MULTIPROC_DIR=str(metrics_dir))
+    import ray
+    from ray import serve
+
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
+        yield serve
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def deploy(serve: Any, **applications: Any) -> None:
+    """Start applications; see await_running."""
+    targets = [
+        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name, target in applications.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+
+
+def await_running(serve: Any, *names: str, within_s: float = 60) -> None:
+    until(lambda: all(_status(serve, name) == "RUNNING" for name in names), within_s)
+
+
+def _status(serve: Any, name: str) -> str:
+    application = serve.status().applications.get(name)
+    return str(application.status.value) if application else ""
+
+
+def channel(port: int) -> grpc.Channel:
+    return grpc.insecure_channel(f"127.0.0.1:{port}")

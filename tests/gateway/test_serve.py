@@ -1,0 +1,196 @@
+"""The gateway in front of real Ray Serve replicas."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from mneme.v1 import admin_pb2, admin_service_pb2_grpc
+
+from services.gateway import app as gateway_app
+from tests.gateway import probe as in_memory
+from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, assert_fails, bearer, fold, stream, unary, until
+from tests.gateway.serve_probe import (
+    TABLE,
+    await_running,
+    channel,
+    deploy,
+    probe_application,
+    serve_instance,
+    settings,
+)
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@dataclass
+class Deployed:
+    channel: grpc.Channel
+    metrics_port: int
+    probe: Any  # handle
+
+    def running(self) -> int:
+        answer = unary(self.channel, "Running")(StringValue(), metadata=bearer(), timeout=10)
+        return int(answer.value)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    data_dir = tmp_path_factory.mktemp("gateway")
+    _same_keys_as_the_probe(data_dir)
+    chosen = settings(data_dir, max_running_calls=1500, default_timeout_s=30)
+    with serve_instance(data_dir / "metrics") as serve:
+        deploy(serve, probe=probe_application(), gateway=gateway_app.build(chosen, TABLE))
+        await_running(serve, "probe", "gateway")
+        port, metrics_port = (int(chosen.layers["gateway"][p]) for p in ("port", "metrics_port"))
+        with channel(port) as open_channel:
+            until(lambda: _overall(open_channel) == SERVING, 20)
+            yield Deployed(open_channel, metrics_port, serve.get_app_handle("probe"))
+
+
+def _same_keys_as_the_probe(data_dir: Path) -> None:
+    key = data_dir / "master.key"
+    key.write_text(bytes(range(32)).hex() + "\n")
+    key.chmod(0o600)
+
+
+def _overall(open_channel: grpc.Channel) -> int:
+    status: int = health_pb2_grpc.HealthStub(open_channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status
+    return status
+
+
+def test_a_plain_client_with_a_token_and_no_other_header_is_served(deployed: Deployed) -> None:
+    answer = unary(deployed.channel, "Echo")(StringValue(value="hello"), metadata=bearer(), timeout=10)
+    assert answer.value == "ann:hello"
+    numbers = stream(deployed.channel, "Count")(Int64Value(value=20), metadata=bearer(), timeout=10)
+    assert [n.value for n in numbers] == list(range(20))
+    sent = (Int64Value(value=v) for v in range(500))
+    assert fold(deployed.channel)(sent, metadata=bearer(), timeout=10).value == sum(range(500))
+
+
+def test_errors_cross_the_handles_whole_and_without_a_traceback(deployed: Deployed) -> None:
+    fail = unary(deployed.channel, "Fail")
+    with pytest.raises(grpc.RpcError) as refused:
+        fail(StringValue(value="typed"), metadata=bearer(), timeout=10)
+    error = assert_fails(refused, grpc.StatusCode.FAILED_PRECONDITION, "ERASED")
+    assert (error.field, dict(error.metadata)) == ("id", {"id": "7"})
+    calls = (
+        lambda: fail(StringValue(value="defect"), metadata=bearer(), timeout=10),
+        lambda: list(stream(deployed.channel, "Count")(Int64Value(value=13), metadata=bearer(), timeout=10)),
+    )
+    for call in calls:
+        with pytest.raises(grpc.RpcError) as refused:
+            call()
+        told = f"{refused.value.details()} {assert_fails(refused, grpc.StatusCode.INTERNAL, 'INTERNAL')}"
+        for leak in (in_memory.SECRET, "Traceback", "Ray", ".py"):
+            assert leak not in told
+
+
+def test_the_deadline_reaches_the_replica(deployed: Deployed) -> None:
+    left = unary(deployed.channel, "Remaining")(StringValue(), metadata=bearer(), timeout=9)
+    assert 8 < float(left.value) < 9
+    with pytest.raises(grpc.RpcError) as late:
+        unary(deployed.channel, "Sleep")(StringValue(value="30"), metadata=bearer(), timeout=1)
+    assert_fails(late, grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE")
+    until(lambda: deployed.running() == 0)
+
+
+def test_invariant_27_a_thousand_streams_cancelled_at_random_points_all_stop(deployed: Deployed) -> None:
+    """Most around their very start, where Serve itself loses some. Nothing but the cancel ends them within 60 s."""
+    chance = random.Random(27)
+    count = stream(deployed.channel, "Count")
+    ran_before = _calls(deployed, "count")
+
+    def open_and_cancel(delay_s: float, reads: int) -> None:
+        call = count(Int64Value(value=10_000_000), metadata=bearer(), timeout=60)
+        try:
+            for _ in range(reads):
+                next(call)
+            time.sleep(delay_s)
+        finally:
+            call.cancel()
+
+    plans = [(chance.uniform(0, 0.02), chance.choice([0, 0, 0, 1, 3])) for _ in range(1000)]
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda plan: open_and_cancel(*plan), plans))
+    until(lambda: deployed.running() == 0, within_s=10)
+    assert time.monotonic() - started < 50, "stopped by the cancel, not by the deadline"
+    assert _calls(deployed, "count") - ran_before > 200, "many reached the replica before they were cancelled"
+
+
+def test_invariant_29_a_reader_that_stops_reading_stops_the_replica(deployed: Deployed) -> None:
+    call = stream(deployed.channel, "Tail")(StringValue(), metadata=bearer(), timeout=30)
+    next(call)
+    time.sleep(1)
+    asked = _calls(deployed, "pages")
+    time.sleep(1)
+    assert _calls(deployed, "pages") == asked
+    assert asked * PAGE_MESSAGES * MESSAGE_BYTES < 16 * 1024 * 1024
+    for _ in range(asked * PAGE_MESSAGES):
+        next(call)
+    until(lambda: _calls(deployed, "pages") > asked)
+    call.cancel()
+
+
+def _calls(deployed: Deployed, what: str) -> int:
+    return int(deployed.probe.count_of.remote(what).result(timeout_s=10))
+
+
+def test_tokens_are_issued_and_revoked_through_the_door(deployed: Deployed) -> None:
+    admin = admin_service_pb2_grpc.AdminServiceStub(deployed.channel)
+    echo = unary(deployed.channel, "Echo")
+    request = admin_pb2.IssueTokenRequest(
+        principal="bob", namespace_prefixes=["acme"], rights=[admin_pb2.RIGHT_READ], ttl_s=600
+    )
+    issued = admin.IssueToken(request, metadata=bearer(), timeout=10)
+    assert echo(StringValue(value="x"), metadata=bearer(issued.token), timeout=10).value == "bob:x"
+    admin.RevokeToken(admin_pb2.RevokeTokenRequest(token_id=issued.token_id), metadata=bearer(), timeout=10)
+    with pytest.raises(grpc.RpcError) as refused:
+        echo(StringValue(value="x"), metadata=bearer(issued.token), timeout=10)
+    assert_fails(refused, grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+
+
+def test_metrics_of_the_gateway_and_its_replicas_come_from_one_port(deployed: Deployed) -> None:
+    unary(deployed.channel, "Echo")(StringValue(value="x"), metadata=bearer(), timeout=10)
+    with urllib.request.urlopen(f"http://127.0.0.1:{deployed.metrics_port}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    assert 'mneme_calls_total{method="mneme.test.Probe/Echo",status="OK"}' in text
+    assert 'mneme_stage_seconds_count{service="gateway",stage="mneme.test.Probe/Echo"}' in text
+    assert 'mneme_queue_depth{queue="probe",service="probe"} 3.0' in text, "written by the replica"
+
+
+def test_a_killed_replica_is_a_typed_error_and_comes_back(deployed: Deployed) -> None:
+    pid = deployed.probe.pid.remote().result(timeout_s=10)
+    in_flight = unary(deployed.channel, "Sleep").future(StringValue(value="30"), metadata=bearer(), timeout=20)
+    until(lambda: deployed.running() == 1)
+    os.kill(pid, signal.SIGKILL)
+    started = time.monotonic()
+    with pytest.raises(grpc.RpcError) as lost:
+        in_flight.result()
+    assert_fails(lost, grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+    assert time.monotonic() - started < 5
+    until(lambda: _answers(deployed), within_s=30)
+    until(lambda: _overall(deployed.channel) == SERVING, within_s=10)
+
+
+def _answers(deployed: Deployed) -> bool:
+    try:
+        unary(deployed.channel, "Echo")(StringValue(value="x"), metadata=bearer(), timeout=10)
+    except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return False
+        raise
+    return True

@@ -1,0 +1,101 @@
+"""A real broker for tests: ``kafka_broker``, one per session, started by ``infra/kafka/up``.
+
+Import the fixture into a conftest.py to use it there; however many do, they get the same broker. Topics of one test
+must not meet those of another: name them with ``unique``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_INFRA = Path(__file__).parent.parent / "infra" / "kafka"
+_EX_UNAVAILABLE = 69
+
+
+@dataclass(frozen=True)
+class Broker:
+    folder: Path
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"kafka://{self.address}"
+
+    def start(self) -> None:
+        """Start it, on what it wrote before. Skips the test where the machine cannot run a broker."""
+        done = self._infra("up")
+        if done.returncode == _EX_UNAVAILABLE:
+            pytest.skip(f"no Kafka here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+
+    def stop(self) -> None:
+        done = self._infra("down")
+        assert done.returncode == 0, done.stderr
+
+    def freeze(self) -> None:
+        """Let it stop answering, with its connections open."""
+        os.kill(self._pid(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._pid(), signal.SIGCONT)
+
+    def remove(self) -> None:
+        self._infra("down", "--purge")
+
+    def _pid(self) -> int:
+        file = self.folder / "broker.pid"
+        if not file.exists():
+            pytest.skip("the broker runs in a container, where this test cannot stop it")
+        return int(file.read_text())
+
+    def _infra(self, command: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [_INFRA / command, "--ephemeral", self.folder, "--port", str(self.port), *more],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+
+_brokers: list[Broker] = []  # the one of this session: pytest makes a fixture anew for every conftest that has it
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    if not _brokers:
+        broker = Broker(tmp_path_factory.mktemp("kafka"), _two_free_ports())
+        broker.start()
+        _brokers.append(broker)
+    yield _brokers[0]
+    _brokers[0].remove()
+
+
+def unique(name: str) -> str:
+    return f"{name}.{uuid.uuid4().hex[:10]}"
+
+
+def _two_free_ports() -> int:
+    """The first of two neighbouring free ports: the second is the controller's."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise RuntimeError("no two neighbouring free ports")

@@ -1,0 +1,206 @@
+"""From the inbox into the ledger: what is taken, what becomes a dead letter, and that nothing is lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from google.protobuf import json_format
+from mneme.v1.common_pb2 import Observation
+from mneme.v1.ledger_pb2 import DeadLetter
+
+from services.common import telemetry, topics
+from services.common.ledger import SEAL_DEAD_LETTER
+from services.common.log.base import Message
+from services.perception.dead_letters import NAMESPACE
+from services.perception.inbox import InboxConsumer
+from tests.perception.world import ACME_INBOX, PARTITIONS, World, observation
+
+
+def as_json(made: Observation) -> bytes:
+    return json_format.MessageToJson(made).encode()
+
+
+def accepted(world: World) -> list[bytes]:
+    return [e.observation_accepted.id_mac for e in world.entries() if e.HasField("observation_accepted")]
+
+
+def drain(inbox: InboxConsumer) -> None:
+    for _ in range(20):
+        inbox.step()
+
+
+def payload(world: World, letter: DeadLetter) -> bytes:
+    return world.keyring.open(letter.payload, namespace=NAMESPACE, purpose=SEAL_DEAD_LETTER)
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (as_json(observation(0)), {}),
+        (as_json(observation(0)), {"content-type": b"application/json; charset=utf-8"}),
+        (observation(0).SerializeToString(), {"content-type": b"application/x-protobuf"}),
+    ],
+    ids=["JSON", "JSON by header", "binary"],
+)
+def test_an_observation_is_taken_in_either_encoding(world: World, value: bytes, headers: dict[str, bytes]) -> None:
+    world.send(value, headers=headers)
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0")]
+    [entry] = [e for e in world.entries() if e.HasField("observation_accepted")]
+    assert entry.principal == "inbox"
+    assert world.dead_letters() == []
+
+
+POISON: list[tuple[str, bytes | None, dict[str, bytes], str]] = [
+    ("garbage", b"\xff\xfe garbage", {}, "INVALID_FIELD"),
+    ("no object", b"[1]", {}, "INVALID_FIELD"),
+    ("an unknown field", b'{"id": "o1", "colour": "red"}', {}, "INVALID_FIELD"),
+    ("deeply nested", b"[" * 100_000, {}, "INVALID_FIELD"),
+    ("null", None, {}, "INVALID_FIELD"),
+    ("garbage in binary", b"\xff\xff", {"content-type": b"application/x-protobuf"}, "INVALID_FIELD"),
+    ("another content type", b"<a/>", {"content-type": b"text/xml"}, "INVALID_FIELD"),
+    ("invalid", as_json(observation(1, session="")), {}, "INVALID_FIELD"),
+    ("too long", as_json(observation(1, "x" * 60_001)), {}, "TEXT_SIZE"),
+    ("no such namespace", as_json(observation(1, namespace="nowhere")), {}, "UNKNOWN_NAMESPACE"),
+    ("a reused id", as_json(observation(0, "Another text.")), {}, "ID_REUSED"),
+]
+
+
+@pytest.mark.parametrize(("value", "headers", "reason"), [pytest.param(*p[1:], id=p[0]) for p in POISON])
+def test_poison_becomes_a_dead_letter_and_the_partition_goes_on(
+    world: World, value: bytes | None, headers: dict[str, bytes], reason: str
+) -> None:
+    world.send(as_json(observation(0)))
+    where = world.send(value, headers=headers)
+    world.send(as_json(observation(2)))
+    drain(world.inbox())
+
+    assert accepted(world) == [world.id_mac("o0"), world.id_mac("o2")]
+    [letter] = world.dead_letters()
+    assert (letter.reason, letter.topic) == (reason, topics.INBOX)
+    assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
+    assert payload(world, letter) == (value or b"")
+
+
+def test_a_dead_letter_is_sealed(world: World) -> None:
+    world.send(b"zorblewax is no JSON")
+    inbox = world.inbox(trim_period_s=0.0)
+    drain(inbox)  # the inbox itself is trimmed
+    world.log.scrub()
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_invariant_2_a_topic_writes_only_under_its_prefix(world: World) -> None:
+    world.create("umbrella")
+    world.send(as_json(observation(0, namespace="umbrella")), topic=ACME_INBOX)
+    world.send(as_json(observation(1, namespace="acme/user")), topic=ACME_INBOX)
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o1")]
+    assert [letter.reason for letter in world.dead_letters()] == ["PERMISSION_DENIED"]
+
+
+def test_invariant_3_the_ledger_is_keyed_by_namespace_whatever_the_producer_did(world: World) -> None:
+    for n in range(8):
+        world.log.append([Message(topics.INBOX, b"", as_json(observation(n)), partition=n % PARTITIONS)])
+    drain(world.inbox())
+    where = [
+        (record.key, partition)
+        for partition in range(PARTITIONS)
+        for record in world.log.read(topics.LEDGER, partition)
+    ]
+    assert {key for key, _ in where} == {b"acme/user"}
+    assert len({partition for _, partition in where}) == 1
+    assert len(where) == 9
+
+
+def test_a_record_that_comes_again_is_taken_once(world: World, make_world: Callable[[], World]) -> None:
+    world.send(as_json(observation(0)))
+    world.send(as_json(observation(0)))  # the producer retried
+    drain(world.inbox())
+    world.close()
+    drain(make_world().inbox())  # a restart
+    assert accepted(make_world()) == [world.id_mac("o0")]
+
+
+def test_invariant_4_what_fails_before_the_commit_comes_again_once(world: World) -> None:
+    for n in range(6):
+        world.send(as_json(observation(n)))
+    inbox = world.inbox()
+    real = world.keyring.seal
+    calls = 0
+
+    def fail_in_the_middle(*args: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise RuntimeError("crash")
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    world.keyring.seal = fail_in_the_middle  # type: ignore[method-assign,assignment]
+    with pytest.raises(RuntimeError, match="crash"):
+        drain(inbox)
+    assert accepted(world) == []
+    drain(inbox)
+    assert sorted(accepted(world)) == sorted(world.id_mac(f"o{n}") for n in range(6))
+
+
+def test_invariant_13_an_erased_observation_that_comes_again_is_a_dead_letter_without_its_text(world: World) -> None:
+    world.observe(observation(0, "Gowing smelt the zorblewax."))
+    world.erase("o0")
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
+    drain(world.inbox())
+    [letter] = world.dead_letters()
+    assert letter.reason == "ERASED"
+    assert payload(world, letter) == b""
+    assert len(accepted(world)) == 1
+
+
+def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
+    inbox = world.inbox(trim_period_s=3_600.0)
+    drain(inbox)
+    assert b"zorblewax" in world.bytes_on_disk()
+    inbox.close()
+    drain(world.inbox(trim_period_s=0.0))
+    world.log.scrub()
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_the_accepted_part_of_the_inbox_goes_with_an_erasure(world: World) -> None:
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
+    inbox = world.inbox(trim_period_s=3_600.0)
+    drain(inbox)
+    world.erase("o0")
+    inbox._looked_at = 0.0  # a second later
+    drain(inbox)
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_what_is_not_accepted_yet_is_never_trimmed(world: World) -> None:
+    inbox = world.inbox(trim_period_s=0.0, batch=2)
+    for n in range(9):
+        world.send(as_json(observation(n)))
+        inbox.step()
+    drain(inbox)
+    assert len(set(accepted(world))) == 9
+
+
+def test_the_ledger_entry_continues_the_producers_trace(world: World) -> None:
+    telemetry.configure("test")
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    world.send(as_json(observation(0)), headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01".encode()})
+    drain(world.inbox())
+    headers = [r.headers for p in range(PARTITIONS) for r in world.log.read(topics.LEDGER, p)]
+    assert trace_id in headers[-1]["traceparent"].decode()
+
+
+def test_two_processes_share_the_inbox_and_take_each_record_once(world: World, make_world: Callable[[], World]) -> None:
+    other = make_world()
+    first, second = world.inbox(batch=3), other.inbox(batch=3)
+    for n in range(40):
+        world.log.append([Message(topics.INBOX, b"", as_json(observation(n)), partition=n % PARTITIONS)])
+    for _ in range(40):
+        first.step()
+        second.step()
+    assert sorted(accepted(world)) == sorted(world.id_mac(f"o{n}") for n in range(40))

@@ -1,0 +1,64 @@
+"""The fold of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.common import ledger
+from services.common.seal import Keyring, MasterKey
+from services.perception.known import Known, Place
+from tests.perception.world import ANYBODY, World, observation
+
+
+def test_a_restarted_fold_knows_what_the_running_one_knows(world: World) -> None:
+    world.create("acme/other")
+    accepted = world.observe(*[observation(n, session=f"s{n % 3}") for n in range(9)])
+    world.intake.end_session("acme/user", "s1", ANYBODY)
+    world.erase("o4", "o5")
+    world.known.catch_up()
+
+    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted.catch_up()
+    for known in (world.known, restarted):
+        for n, one in enumerate(accepted):
+            first = known.first(world.id_mac(f"o{n}"))
+            assert first is not None
+            assert first.place == one.place
+            assert (known.erased(world.id_mac(f"o{n}")) is not None) == (n in (4, 5))
+        for n in range(3):
+            session = known.session(world.keyring.mac("acme/user", ledger.MAC_SESSION, f"s{n}"))
+            assert session is not None
+            assert session.ended == (n == 1)
+        assert known.erasures == 1
+        assert known.namespace("acme/other") is not None
+        assert known.namespace("acme/none") is None
+
+
+def test_it_follows_what_other_processes_append(world: World, make_world: Callable[[], World]) -> None:
+    other = make_world()
+    [accepted] = other.observe(observation(0))
+    assert world.known.first(world.id_mac("o0")) is None
+    world.known.catch_up()
+    first = world.known.first(world.id_mac("o0"))
+    assert first is not None
+    assert first.place == accepted.place
+
+
+def test_the_first_entry_of_an_id_counts(world: World, make_world: Callable[[], World]) -> None:
+    other = make_world()
+    other.known.catch_up = lambda partitions=None: None  # type: ignore[method-assign]
+    [first] = world.observe(observation(0))
+    other.observe(observation(0, "With another text."))
+    world.known.catch_up()
+    known = world.known.first(world.id_mac("o0"))
+    assert known is not None
+    assert known.place == first.place == Place(first.place.partition, first.place.offset)
+
+
+def test_aliases_whose_key_was_destroyed_are_no_aliases(world: World) -> None:
+    [entry] = [e for e in world.entries() if e.HasField("namespace_created")]
+    world.log.append(world.keyring.destroy("acme/user", [entry.namespace_created.aliases.key_id]))
+    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    settings = restarted.namespace("acme/user")
+    assert settings is not None
+    assert list(settings.settings.aliases) == []
