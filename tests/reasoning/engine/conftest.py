@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import Tensor
 
 from services.reasoning.engine.port import Sampling
@@ -38,5 +37,4 @@ class Naive:
 
 @pytest.fixture(scope="session")
 def naive(model: LoadedModel) -> Naive:
-    torch.set_num_threads(1)
     return Naive(model)

@@ -18,8 +18,6 @@ from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel, load_directory
 from tests.reasoning.models.reference import VOCAB, make
 
-torch.set_num_threads(1)
-
 SETTINGS: dict[str, Any] = {
     "pool_pages": 64,
     "max_context": 512,

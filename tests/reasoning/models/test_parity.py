@@ -18,8 +18,6 @@ from services.reasoning.models.transformer import build
 from tests.reasoning.models.reference import KINDS, VOCAB, make, reference_logits
 from tests.reasoning.paged import paged_logits
 
-torch.set_num_threads(1)
-
 TOKENS = torch.randint(3, VOCAB, (150,), generator=torch.Generator().manual_seed(1)).tolist()
 # A first chunk, a later one, single steps, chunks across and on borders of pages.
 CHUNKS = [37, 1, 1, 10, 47, 16, 38]

