@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning")
+SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
 
 M = TypeVar("M", bound=BaseModel)

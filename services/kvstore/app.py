@@ -1,0 +1,50 @@
+"""The Serve deployment of the KV store: one replica a node owns that node's arena and control port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+
+from services.common import telemetry
+from services.common.config import Settings
+from services.common.log.open import open_log
+from services.kvstore.config import KvstoreConfig
+from services.kvstore.node import Node
+
+
+class Kvstore:
+    """Its callers come over its own port and through shared memory; Serve only keeps it alive."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
+        telemetry.configure_from("kvstore", settings.common)
+        self._ledger = open_log(settings.common.log_url)
+        self._node = Node(settings.common, settings.section("kvstore", KvstoreConfig), self._ledger)
+        await self._node.start()
+
+    async def check_health(self) -> None:
+        """Serve asks every second; after three failures it replaces the replica."""
+        self._node.require_alive()
+
+    async def __del__(self) -> None:
+        await self._node.stop()
+        self._ledger.close()
+        telemetry.flush()
+
+
+def build(settings: Settings) -> Any:
+    """The Serve application. Deploy it with ``route_prefix=None``; it needs no proxy."""
+    config = settings.section("kvstore", KvstoreConfig)
+    deployment = serve.deployment(Kvstore).options(
+        name="Kvstore",
+        num_replicas=config.replicas,
+        max_replicas_per_node=1 if config.replicas > 1 else None,
+        max_ongoing_requests=16,  # nothing but health checks comes this way
+        max_queued_requests=16,
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=1,
+        health_check_timeout_s=10,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=5,
+    )
+    return deployment.bind(settings)

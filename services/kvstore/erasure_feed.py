@@ -1,0 +1,41 @@
+"""Follows the ledger's erasures, so that a store which was away when one was asked for still learns of it.
+
+Whoever asks for an erasure also calls DropBlocks and waits for the answer; this is what makes that call a matter
+of speed, not of truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mneme.v1.ledger_pb2 import LedgerEntry
+
+from services.common import topics
+from services.common.log.base import Log
+from services.kvstore.erasures import Erasure
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Erasures in ledger order within each partition, and where to read on."""
+
+    erasures: tuple[Erasure, ...]
+    positions: Mapping[int, int]
+
+
+def read_erasures(log: Log, positions: Mapping[int, int]) -> Batch:
+    """What the ledger holds from ``positions`` (next offset by partition) to its end now. LogError."""
+    erasures: list[Erasure] = []
+    after: dict[int, int] = {}
+    for partition in range(log.partitions(topics.LEDGER)):
+        start = positions.get(partition, 0)
+        end = log.end_offset(topics.LEDGER, partition)
+        for record in log.read(topics.LEDGER, partition, start, end):
+            entry = LedgerEntry.FromString(record.value or b"")
+            if entry.WhichOneof("body") == "erased":
+                erased = entry.erased
+                erasures.append(Erasure(entry.namespace, erased.erasure_epoch, tuple(erased.engram_ids)))
+        if end != start:
+            after[partition] = end
+    return Batch(tuple(erasures), after)

@@ -1,0 +1,175 @@
+"""The paged pool: where keys and values lie, who refers to them, and which are worth keeping.
+
+One pool a layer, ``[page, K/V, kv_head, 16, d]``. A page is free, used (somebody holds references), or cached: held
+by nobody, but sealed under its key for a later hit, until room is needed. Sealed pages are never written again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from services.reasoning.blocks import BLOCK_TOKENS, EngramRef, Frame, Lineage
+
+
+class PoolExhausted(Exception):
+    """No page is free or cached. Admission reserves, so this is a defect of the scheduler's sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seal:
+    key: bytes
+    parent: bytes
+    lineage: Lineage
+
+
+class PagePool:
+    """Pages and their bookkeeping. Not thread-safe: one engine loop owns it."""
+
+    def __init__(self, frame: Frame, pages: int, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (frame.layers, pages, 2, frame.kv_heads, BLOCK_TOKENS, frame.head_dim)
+        self._all = torch.zeros(shape, dtype=dtype, device=device)
+        self.layers: list[Tensor] = list(self._all.unbind(0))
+        self.pages = pages
+        self.frame = frame
+        self.copies = 0
+        self._references = [0] * pages
+        self._seals: dict[int, _Seal] = {}
+        self._page_of: dict[bytes, int] = {}
+        self._by_lineage: dict[EngramRef, set[int]] = {}
+        # Pages to wipe when their last reference goes: their text was erased while they were in use.
+        self._condemned: set[int] = set()
+        self._free = list(range(pages - 1, -1, -1))
+        # Least recently released first.
+        self._cached: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def cached(self) -> int:
+        return len(self._cached)
+
+    @property
+    def available(self) -> int:
+        """Pages that allocate can give: free, or cached and given up for it."""
+        return len(self._free) + len(self._cached)
+
+    def allocate(self) -> int:
+        """A page with one reference and undefined content. PoolExhausted."""
+        if not self._free:
+            if not self._cached:
+                raise PoolExhausted
+            page, _ = self._cached.popitem(last=False)
+            self._unseal(page)
+            self._free.append(page)
+        page = self._free.pop()
+        self._references[page] = 1
+        return page
+
+    def share(self, page: int) -> None:
+        """One more reference to a used page."""
+        assert self._references[page] > 0
+        self._references[page] += 1
+
+    def release(self, page: int) -> None:
+        """One reference less. The last one: sealed pages stay cached, others are free."""
+        self._references[page] -= 1
+        assert self._references[page] >= 0
+        if self._references[page]:
+            return
+        if page in self._condemned:
+            self._condemned.discard(page)
+            self._wipe(page)
+            self._free.append(page)
+        elif page in self._seals:
+            self._cached[page] = None
+        else:
+            self._free.append(page)
+
+    def condemn(self, page: int) -> None:
+        """Marks a used page: never to be found, wiped when its last reference goes."""
+        self._unseal(page)
+        self._condemned.add(page)
+
+    def condemned(self, page: int) -> bool:
+        return page in self._condemned
+
+    def writable(self, page: int) -> int:
+        """``page``, when the caller is alone with it; otherwise a copy of it, one reference moved there."""
+        if self._references[page] == 1 and page not in self._seals:
+            return page
+        copy = self.allocate()
+        self._all[:, copy] = self._all[:, page]
+        if page in self._condemned:
+            self._condemned.add(copy)
+        self.release(page)
+        self.copies += 1
+        return copy
+
+    def find(self, key: bytes) -> int | None:
+        """The page sealed under ``key``, with one more reference; None when there is none."""
+        page = self._page_of.get(key)
+        if page is None:
+            return None
+        self._cached.pop(page, None)
+        self._references[page] += 1
+        return page
+
+    def holds(self, key: bytes) -> bool:
+        return key in self._page_of
+
+    def seal(self, page: int, key: bytes, parent: bytes, lineage: Lineage) -> bool:
+        """Makes a full page findable. First wins: False when another page is sealed under ``key`` already."""
+        if key in self._page_of or page in self._condemned:
+            return False
+        self._seals[page] = _Seal(key, parent, lineage)
+        self._page_of[key] = page
+        for engram in lineage:
+            self._by_lineage.setdefault(engram, set()).add(page)
+        return True
+
+    def drop(self, lineage: Collection[EngramRef]) -> tuple[int, int, int]:
+        """Unseals every page whose lineage names one of ``lineage``; wipes it now, or when its last reference goes.
+
+        Returns (keys no longer addressable, pages wiped, pages still in use).
+        """
+        pages = {page for engram in lineage for page in self._by_lineage.get(engram, ())}
+        wiped = 0
+        for page in pages:
+            self._unseal(page)
+            if self._references[page]:
+                self._condemned.add(page)
+            else:
+                del self._cached[page]
+                self._wipe(page)
+                self._free.append(page)
+                wiped += 1
+        return len(pages), wiped, len(pages) - wiped
+
+    def read_frame(self, page: int, frame: Tensor) -> None:
+        """Copies a page into ``frame`` [layers, kv_heads, 2, 16, d], the stored form."""
+        frame.copy_(self._all[:, page].transpose(1, 2))
+
+    def write_frame(self, page: int, frame: Tensor) -> None:
+        """Fills a page from the stored form."""
+        self._all[:, page].copy_(frame.transpose(1, 2))
+
+    def _unseal(self, page: int) -> None:
+        seal = self._seals.pop(page, None)
+        if seal is None:
+            return
+        del self._page_of[seal.key]
+        for engram in seal.lineage:
+            pages = self._by_lineage[engram]
+            pages.discard(page)
+            if not pages:
+                del self._by_lineage[engram]
+
+    def _wipe(self, page: int) -> None:
+        self._all[:, page] = 0

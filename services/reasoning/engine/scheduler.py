@@ -1,0 +1,108 @@
+"""Who is computed next: bounded waiting, admission in order, and what one step holds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.reasoning.engine.chain import Admission, Chain
+from services.reasoning.engine.sequence import Live, Sequence
+from services.reasoning.engine.settings import EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """``count`` tokens of one sequence, from its first that is not computed yet."""
+
+    live: Live
+    sequence: Sequence
+    count: int
+
+    @property
+    def reaches_end(self) -> bool:
+        """Its last token is in it, so the next one can be chosen."""
+        return self.sequence.computed + self.count == len(self.sequence.tokens)
+
+
+class Scheduler:
+    """Waiting and running requests. A request is admitted once every page it can ever need is promised to it, so
+    that nothing has to be thrown out later; in order, but past those that wait for another's prefill.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self.waiting: deque[Live] = deque()
+        self.running: list[Live] = []
+        self._slots = list(range(settings.max_running - 1, -1, -1))
+
+    def lives(self) -> list[Live]:
+        return [*self.running, *self.waiting]
+
+    def promised(self) -> int:
+        return sum(live.promised for live in self.running)
+
+    def admit(self, chain: Chain, now: float) -> None:
+        """Moves waiting requests into the running ones, as far as sequences and pages reach."""
+        parked: deque[Live] = deque()
+        while self.waiting:
+            live = self.waiting[0]
+            if live.request.samples > len(self._slots):
+                break
+            if live.look_at <= now:
+                live.sequences = [Sequence(0, list(live.request.prompt), slot=-1)]
+                outcome = chain.admit(live, self.promised())
+                if outcome is Admission.NO_ROOM:
+                    live.sequences = []
+                    break
+                if outcome is Admission.READY:
+                    self._start(self.waiting.popleft(), now)
+                    continue
+                live.sequences = []
+            parked.append(self.waiting.popleft())
+        self.waiting.extendleft(reversed(parked))
+
+    def pick(self) -> list[Work]:
+        """The next step: one token of every sequence that has its prompt, then chunks of prompts, oldest first.
+
+        Works of one token come first.
+        """
+        budget = self._settings.step_tokens
+        single: list[Work] = []
+        chunks: list[Work] = []
+        for live, sequence in self._ready(prompt_done=True):
+            single.append(Work(live, sequence, 1))
+            budget -= 1
+        for live, sequence in self._ready(prompt_done=False):
+            count = min(budget, self._settings.chunk_tokens, len(sequence.tokens) - sequence.computed)
+            if count <= 0:
+                break
+            (single if count == 1 else chunks).append(Work(live, sequence, count))
+            budget -= count
+        return single + chunks
+
+    def take_slot(self) -> int:
+        return self._slots.pop()
+
+    def free_slot(self, slot: int) -> None:
+        self._slots.append(slot)
+
+    def next_look(self) -> float | None:
+        """When a request that waits for another engine looks again; None when none does."""
+        return min((live.look_at for live in self.waiting if live.parked_since is not None), default=None)
+
+    def _start(self, live: Live, now: float) -> None:
+        live.started = now
+        live.promised = live.pages_needed() - len(live.sequences[0].pages)
+        live.sequences[0].slot = self.take_slot()
+        # The other samples' slots are theirs from now on; they fork when the prompt is computed.
+        live.reserved_slots = [self.take_slot() for _ in range(live.request.samples - 1)]
+        self.running.append(live)
+
+    def _ready(self, *, prompt_done: bool) -> Iterator[tuple[Live, Sequence]]:
+        for live in self.running:
+            if prompt_done and live.stream.full:
+                continue
+            for sequence in live.sequences:
+                if (sequence.computed >= len(live.request.prompt)) is prompt_done:
+                    yield live, sequence

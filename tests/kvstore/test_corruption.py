@@ -1,0 +1,252 @@
+"""Invariant 22: wrong bytes are never used. Each test spoils real bytes of a real arena."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from mneme.v1 import kvstore_pb2 as pb
+
+from services.kvstore import layout
+from services.kvstore.client import KvClient, Origin
+from services.kvstore.layout import ENTRY, ENTRY_BYTES, KEY_BYTES, PAGE, BadArena, Header
+from services.kvstore.reader import Reader
+from tests.kvstore.running import BLOCK, IDENTITY, NAMESPACE, Running, eventually, keys, payloads
+
+ORIGIN = Origin(NAMESPACE)
+
+
+class Bytes:
+    """The arena, written behind its owner's back."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("r+b") as f:
+            self.map = mmap.mmap(f.fileno(), 0)
+        self.header = Header.unpack(self.map[:PAGE])
+
+    def key_at(self, key: bytes) -> int:
+        at = self.map.find(key, self.header.keys_offset, self.header.entries_offset)
+        assert at > 0
+        return at
+
+    def entry_at(self, key: bytes) -> int:
+        return self.header.entries_offset + (self.key_at(key) - self.header.keys_offset) // KEY_BYTES * ENTRY_BYTES
+
+    def payload_at(self, key: bytes) -> int:
+        offset: int = ENTRY.unpack_from(self.map, self.entry_at(key))[1]
+        return offset
+
+    def flip(self, at: int, bit: int = 0) -> None:
+        self.map[at] ^= 1 << bit
+
+    def swap(self, one: int, other: int, size: int) -> None:
+        self.map[one : one + size], self.map[other : other + size] = (
+            self.map[other : other + size],
+            self.map[one : one + size],
+        )
+
+
+@pytest.fixture
+def arena(store: Running) -> Bytes:
+    return Bytes(store.file("arena"))
+
+
+def load_one(kv: KvClient, key: bytes, size: int = BLOCK) -> bytes | None:
+    into = bytearray(size)
+    return bytes(into) if kv.load([key], [into]) == 1 else None
+
+
+@pytest.mark.parametrize("at", [0, 1, BLOCK // 2, BLOCK - 1])
+def test_a_flipped_bit_of_the_payload_is_a_miss(kv: KvClient, arena: Bytes, at: int) -> None:
+    chain, blocks = keys(2), payloads(2)
+    kv.put(chain, blocks, ORIGIN)
+    arena.flip(arena.payload_at(chain[0]) + at, bit=at % 8)
+    assert load_one(kv, chain[0]) is None
+    assert load_one(kv, chain[1]) == blocks[1]
+
+
+def test_no_flipped_bit_of_an_entry_yields_other_bytes(kv: KvClient, arena: Bytes) -> None:
+    """Some bits do not matter to a load (the entry's own checksum); none may give anything but the block."""
+    chain, blocks = keys(1), payloads(1)
+    kv.put(chain, blocks, ORIGIN)
+    entry = arena.entry_at(chain[0])
+    missed = 0
+    for bit in range(ENTRY.size * 8):
+        arena.flip(entry + bit // 8, bit % 8)
+        loaded = load_one(kv, chain[0])
+        assert loaded is None or loaded == blocks[0]
+        assert kv.lookup(chain) == 0, bit
+        missed += loaded is None
+        arena.flip(entry + bit // 8, bit % 8)
+    assert missed >= (3 * 8 + 16) * 8 - 63  # offset, length, epoch, digest, and the sequence's lowest bit
+    assert load_one(kv, chain[0]) == blocks[0]
+
+
+def test_swapped_payloads_are_misses(kv: KvClient, arena: Bytes) -> None:
+    chain = keys(2)
+    kv.put(chain, payloads(2), ORIGIN)
+    arena.swap(arena.payload_at(chain[0]), arena.payload_at(chain[1]), BLOCK)
+    assert load_one(kv, chain[0]) is None
+    assert load_one(kv, chain[1]) is None
+
+
+def test_swapped_entries_are_misses(kv: KvClient, arena: Bytes) -> None:
+    """A whole entry, checksum and all, under another key."""
+    chain = keys(2)
+    kv.put(chain, payloads(2), ORIGIN)
+    arena.swap(arena.entry_at(chain[0]), arena.entry_at(chain[1]), ENTRY_BYTES)
+    assert kv.lookup(chain[:1]) == kv.lookup(chain[1:]) == 0
+    assert load_one(kv, chain[0]) is None
+    assert load_one(kv, chain[1]) is None
+
+
+def test_a_truncated_block_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+    """Its length made smaller by someone who can compute the entry's checksum."""
+    chain = keys(1)
+    kv.put(chain, payloads(1), ORIGIN)
+    at = arena.entry_at(chain[0])
+    sequence, offset, length, epoch, digest, identity, _ = ENTRY.unpack_from(arena.map, at)
+    raw = layout.pack_entry(chain[0], sequence, offset, length - 16, epoch, digest, identity)
+    arena.map[at : at + len(raw)] = raw
+    assert load_one(kv, chain[0]) is None
+    assert load_one(kv, chain[0], BLOCK - 16) is None
+
+
+def test_a_block_said_to_end_beyond_the_arena_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), ORIGIN)
+    at = arena.entry_at(chain[0])
+    sequence, _, length, epoch, digest, identity, _ = ENTRY.unpack_from(arena.map, at)
+    raw = layout.pack_entry(chain[0], sequence, arena.header.file_bytes - 8, length, epoch, digest, identity)
+    arena.map[at : at + len(raw)] = raw
+    assert load_one(kv, chain[0]) is None
+
+
+def test_an_entry_of_another_owner_epoch_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), ORIGIN)
+    at = arena.entry_at(chain[0])
+    sequence, offset, length, epoch, digest, identity, _ = ENTRY.unpack_from(arena.map, at)
+    raw = layout.pack_entry(chain[0], sequence, offset, length, epoch - 1, digest, identity)
+    arena.map[at : at + len(raw)] = raw
+    assert kv.lookup(chain) == 0
+    assert load_one(kv, chain[0]) is None
+
+
+def test_a_truncated_arena_is_a_miss_and_no_crash(store: Running, kv: KvClient) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), ORIGIN)
+    assert kv.lookup(chain) == 1
+    size = store.file("arena").stat().st_size
+    os.truncate(store.file("arena"), size - PAGE)
+    try:
+        assert kv.lookup(chain) == 0
+        assert load_one(kv, chain[0]) is None
+    finally:
+        os.truncate(store.file("arena"), size)
+
+
+def test_a_stale_owner_epoch_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), ORIGIN)
+    at = layout.OWNER_EPOCH_WORD * 8
+    arena.map[at : at + 8] = (arena.header.owner_epoch + 1).to_bytes(8, "little")
+    assert kv.lookup(chain) == 0
+    assert load_one(kv, chain[0]) is None
+
+
+def test_a_damaged_header_is_no_arena(store: Running, arena: Bytes) -> None:
+    raw = arena.header.pack()
+    for bit in range(len(raw) * 8):
+        arena.flip(bit // 8, bit % 8)
+        with pytest.raises(BadArena):
+            Reader(store.file("arena"), IDENTITY)
+        arena.flip(bit // 8, bit % 8)
+    Reader(store.file("arena"), IDENTITY)
+
+
+def test_a_slot_reused_while_it_is_copied_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+    """The sequence moves on between the two looks at it, the bytes stay right: still a miss."""
+    chain, blocks = keys(1), payloads(1)
+    kv.put(chain, blocks, ORIGIN)
+    connection = kv._connection
+    assert connection is not None
+    reader, at = connection.reader, arena.entry_at(chain[0])
+    original = reader._words
+
+    class Moved:
+        """The words as they are after the copy: one publish later."""
+
+        def __getitem__(self, word: int) -> int:
+            return original[word] + (2 if word == at // 8 else 0)
+
+    reader._words = Moved()  # type: ignore[assignment]
+    try:
+        assert not reader._copy(chain[0], bytearray(BLOCK))
+    finally:
+        reader._words = original
+    assert load_one(kv, chain[0]) == blocks[0]
+
+
+def test_readers_racing_evictions_get_right_bytes_or_none(store: Running, kv: KvClient) -> None:
+    """Every payload is made of its key, so a reader can tell; the arena turns over several times meanwhile."""
+    stop, wrong, hits = threading.Event(), [], []
+    recent: list[bytes] = []
+
+    def read() -> None:
+        with store.client() as reader:
+            into = bytearray(BLOCK)
+            while not stop.is_set():
+                for key in recent[-8:] + recent[:8]:
+                    if reader.load([key], [into]) == 1:
+                        hits.append(1)
+                        if into != key * (BLOCK // 16):
+                            wrong.append(key)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(30):
+        chain = keys(32)
+        kv.put(chain, [key * (BLOCK // 16) for key in chain], ORIGIN)
+        recent[:] = (recent + chain)[-200:]
+    stop.set()
+    thread.join(10)
+    assert hits
+    assert not wrong
+    assert kv.stats().counts["evicted"] > 500
+
+
+def test_a_reported_block_is_dropped_and_can_be_put_again(kv: KvClient, arena: Bytes) -> None:
+    chain, blocks = keys(1), payloads(1)
+    kv.put(chain, blocks, ORIGIN)
+    arena.flip(arena.payload_at(chain[0]))
+    assert load_one(kv, chain[0]) is None
+    eventually(lambda: kv.stats().counts["corrupt"] == 1)
+    assert kv.lookup(chain) == 0
+    assert kv.put(chain, blocks, ORIGIN) == [pb.PUT_OUTCOME_STORED]
+    assert load_one(kv, chain[0]) == blocks[0]
+
+
+def test_a_put_mends_a_damaged_block(kv: KvClient, arena: Bytes) -> None:
+    """Damage that no reader sees as such: the entry. First put wins only while it is whole."""
+    chain, blocks = keys(1), payloads(1)
+    kv.put(chain, blocks, ORIGIN)
+    arena.flip(arena.entry_at(chain[0]) + 9)
+    assert kv.lookup(chain) == 0
+    assert kv.put(chain, blocks, ORIGIN) == [pb.PUT_OUTCOME_STORED]
+    assert load_one(kv, chain[0]) == blocks[0]
+
+
+def test_a_dropped_block_s_entry_tells_readers_in_the_middle_of_a_copy(kv: KvClient, arena: Bytes) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), Origin(NAMESPACE, unknown=True))
+    at = arena.entry_at(chain[0])
+    before: int = ENTRY.unpack_from(arena.map, at)[0]
+    assert before % 2 == 0
+    kv.drop(NAMESPACE, 2, ["e1"])
+    after: int = ENTRY.unpack_from(arena.map, at)[0]
+    assert after > before
+    assert after % 2 == 1

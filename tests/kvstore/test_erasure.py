@@ -1,0 +1,202 @@
+"""Erasure reaches the blocks: not addressable, overwritten, refused when they come late, and never forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mneme.v1 import kvstore_pb2 as pb
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, SessionEnded
+
+from services.common import topics
+from services.common.ledger import message
+from services.common.log.sqlite import SqliteLog
+from services.kvstore.client import KvClient, Origin
+from services.kvstore.erasure_feed import read_erasures
+from services.kvstore.erasures import Erasure, Erasures
+from tests.kvstore.running import BLOCK, NAMESPACE, Running, eventually, keys, payloads
+
+OTHER = "bolt/bob"
+STORED = pb.PUT_OUTCOME_STORED
+
+
+def on_disk(store: Running, text: bytes) -> bool:
+    return any(text in store.file(kind).read_bytes() for kind in ("arena", "staging"))
+
+
+def marked(*marks: bytes) -> list[bytes]:
+    return [mark * (BLOCK // len(mark)) for mark in marks]
+
+
+def test_dropped_blocks_are_gone_and_their_bytes_overwritten_in_arena_and_ring(store: Running, kv: KvClient) -> None:
+    chain = keys(2)
+    origin = Origin(NAMESPACE, {NAMESPACE: 1, OTHER: 5}, [(OTHER, "e9"), (NAMESPACE, "e1")])
+    kv.put(chain, marked(b"public text here", b"the secret is 42"), origin, [1, 2])
+    assert on_disk(store, b"the secret is 42")
+    dropped = kv.drop(NAMESPACE, 2, ["e1"])
+    assert (dropped.named_blocks, dropped.unreachable_blocks, dropped.overwritten_bytes) == (1, 1, 2 * BLOCK)
+    assert kv.lookup(chain[1:]) == 0
+    assert kv.load(chain[1:], [bytearray(BLOCK)]) == 0
+    assert not on_disk(store, b"the secret is 42")
+
+
+def test_invariant_17_later_blocks_of_the_chain_count(kv: KvClient) -> None:
+    """The question's block comes after e1's and attended to it: it goes too; what came before e1 has no part in it."""
+    before, of_e1, question, of_e2 = keys(4)
+    origin = Origin(NAMESPACE, {OTHER: 1}, [(OTHER, "e1"), (OTHER, "e2")])
+    kv.put([before, of_e1, question, of_e2], payloads(4), origin, [0, 1, 1, 2])
+    dropped = kv.drop(OTHER, 1, ["e1"])  # the epoch the blocks were made with: only the lineage tells them apart
+    assert (dropped.named_blocks, dropped.unreachable_blocks) == (3, 0)
+    assert kv.lookup([before]) == 1
+    assert [kv.lookup([key]) for key in (of_e1, question, of_e2)] == [0, 0, 0]
+
+
+def test_invariant_16_recall_then_forget_then_put_is_refused(store: Running, kv: KvClient) -> None:
+    recalled = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e1")])
+    kv.drop(NAMESPACE, 4, ["e1"])
+    chain = keys(1)
+    assert kv.put(chain, marked(b"the secret is 42"), recalled) == [pb.PUT_OUTCOME_STALE_EPOCH]
+    assert kv.lookup(chain) == 0
+    kv.drop(NAMESPACE, 5, [])
+    assert not on_disk(store, b"the secret is 42")
+
+
+def test_invariant_16_every_namespace_in_the_prompt_counts(kv: KvClient) -> None:
+    kv.drop(OTHER, 7, ["x"])
+    stale = Origin(NAMESPACE, {NAMESPACE: 1, OTHER: 6}, [(NAMESPACE, "e1")])
+    fresh = Origin(NAMESPACE, {NAMESPACE: 1, OTHER: 7}, [(NAMESPACE, "e1")])
+    assert kv.put(keys(1), payloads(1), stale) == [pb.PUT_OUTCOME_STALE_EPOCH]
+    assert kv.put(keys(1), payloads(1), fresh) == [STORED]
+
+
+def test_invariant_16_a_forget_between_staging_and_commit_wins(
+    store: Running, kv: KvClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes lie in the ring already when the erasure comes."""
+    real_try = kv._try
+
+    def forget_first(method, request, answer, timeout_s):  # type: ignore[no-untyped-def]
+        if isinstance(request, pb.PutBlocksRequest):
+            assert on_disk(store, b"the secret is 42")
+            with store.client() as other:
+                other.drop(NAMESPACE, 2, ["e1"])
+        return real_try(method, request, answer, timeout_s)
+
+    monkeypatch.setattr(kv, "_try", forget_first)
+    chain = keys(1)
+    origin = Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")])
+    assert kv.put(chain, marked(b"the secret is 42"), origin) == [pb.PUT_OUTCOME_STALE_EPOCH]
+    assert kv.lookup(chain) == 0
+    assert not on_disk(store, b"the secret is 42")
+
+
+def test_an_erased_engram_is_refused_under_a_fresh_epoch_too(kv: KvClient) -> None:
+    kv.drop(NAMESPACE, 2, ["e1"])
+    origin = Origin(NAMESPACE, {NAMESPACE: 2}, [(NAMESPACE, "e0"), (NAMESPACE, "e1")])
+    assert kv.put(keys(2), payloads(2), origin, [1, 2]) == [STORED, pb.PUT_OUTCOME_ERASED]
+
+
+def test_erasures_are_remembered_by_the_store_s_successor(start: Callable[..., Running]) -> None:
+    first = start()
+    with first.client() as kv:
+        kv.drop(NAMESPACE, 4, ["e1"])
+    first.stop_node()
+    with start().client() as kv:
+        stale = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e0")])
+        erased = Origin(NAMESPACE, {NAMESPACE: 4}, [(NAMESPACE, "e1")])
+        assert kv.put(keys(1), payloads(1), stale) == [pb.PUT_OUTCOME_STALE_EPOCH]
+        assert kv.put(keys(1), payloads(1), erased) == [pb.PUT_OUTCOME_ERASED]
+
+
+def test_blocks_of_unknown_lineage_go_with_any_erasure_in_their_namespace(kv: KvClient) -> None:
+    unknown, known = keys(1), keys(1)
+    kv.put(unknown, payloads(1), Origin(NAMESPACE, unknown=True))
+    kv.put(known, payloads(1), Origin(NAMESPACE))
+    assert kv.drop(OTHER, 2, ["e1"]).named_blocks == 0
+    assert kv.lookup(unknown) == 1
+    assert kv.drop(NAMESPACE, 2, ["e1"]).named_blocks == 1
+    assert kv.lookup(unknown) == 0
+    assert kv.lookup(known) == 1
+
+
+def test_leases_do_not_protect_from_erasure(kv: KvClient) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+    assert kv.lease(chain)
+    assert kv.drop(NAMESPACE, 2, ["e1"]).named_blocks == 1
+    assert kv.lookup(chain) == 0
+
+
+def test_asking_again_answers_with_the_same_counts(kv: KvClient) -> None:
+    chain = keys(2)
+    kv.put(chain, payloads(2), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+    first = kv.drop(NAMESPACE, 2, ["e1"])
+    assert first.named_blocks == 2
+    assert kv.drop(NAMESPACE, 2, ["e1"]) == first
+
+
+def test_an_older_erasure_that_comes_late_still_drops_and_lowers_no_epoch(kv: KvClient) -> None:
+    kv.drop(NAMESPACE, 5, ["e5"])
+    chain = keys(1)
+    kv.put(chain, payloads(1), Origin(NAMESPACE, {NAMESPACE: 5}, [(NAMESPACE, "e4")]))
+    assert kv.drop(NAMESPACE, 4, ["e4"]).named_blocks == 1
+    late = Origin(NAMESPACE, {NAMESPACE: 4}, [(NAMESPACE, "e0")])
+    assert kv.put(keys(1), payloads(1), late) == [pb.PUT_OUTCOME_STALE_EPOCH]
+
+
+def test_evicted_bytes_do_not_linger(store: Running, kv: KvClient) -> None:
+    """What was evicted has no lineage any more, so a later erasure could not find it."""
+    chain = keys(1)
+    kv.put(chain, marked(b"the secret is 42"), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+    large = keys(4)
+    assert kv.put(large, payloads(4, 1 << 18), Origin(OTHER)) == [STORED] * 4
+    assert kv.lookup(chain) == 0
+    assert b"the secret is 42" not in store.file("arena").read_bytes()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(str(tmp_path / "log.db"))
+    log.ensure_topics(topics.specs(4, []))
+    yield log
+    log.close()
+
+
+def append_erasure(log: SqliteLog, namespace: str, epoch: int, *engram_ids: str) -> None:
+    erased = Erased(receipt_id="r", engram_ids=engram_ids, erasure_epoch=epoch)
+    log.append([message(LedgerEntry(namespace=namespace, erased=erased))])
+
+
+def test_a_store_that_was_away_learns_of_erasures_before_it_serves(
+    start: Callable[..., Running], ledger: SqliteLog
+) -> None:
+    append_erasure(ledger, NAMESPACE, 4, "e1")
+    ledger.append([message(LedgerEntry(namespace=NAMESPACE, session_ended=SessionEnded(session_mac=b"x")))])
+    with start(log=ledger, ledger_period_s=1000).client() as kv:
+        stale = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e0")])
+        assert kv.put(keys(1), payloads(1), stale) == [pb.PUT_OUTCOME_STALE_EPOCH]
+
+
+def test_a_running_store_follows_the_ledger_and_counts_once(start: Callable[..., Running], ledger: SqliteLog) -> None:
+    with start(log=ledger, ledger_period_s=0.1).client() as kv:
+        chain = keys(2)
+        kv.put(chain, payloads(2), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+        append_erasure(ledger, OTHER, 9, "e1")
+        append_erasure(ledger, NAMESPACE, 2, "e1")
+        eventually(lambda: kv.lookup(chain) == 0)
+        assert kv.drop(NAMESPACE, 2, ["e1"]).named_blocks == 2
+
+
+def test_what_was_read_of_the_ledger_is_not_read_again(tmp_path: Path, ledger: SqliteLog) -> None:
+    append_erasure(ledger, NAMESPACE, 2, "e1")
+    first = read_erasures(ledger, {})
+    assert first.erasures == (Erasure(NAMESPACE, 2, ("e1",)),)
+    erasures = Erasures(tmp_path / "erasures.db", limit=10)
+    erasures.record(first.erasures, first.positions)
+    erasures.close()
+    again = Erasures(tmp_path / "erasures.db", limit=10)
+    assert read_erasures(ledger, again.positions).erasures == ()
+    append_erasure(ledger, NAMESPACE, 3, "e2")
+    assert read_erasures(ledger, again.positions).erasures == (Erasure(NAMESPACE, 3, ("e2",)),)
+    again.close()

@@ -1,0 +1,304 @@
+"""Blocks found, loaded, shared, published and dropped; and the same tokens whatever the store does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from services.reasoning.blocks import Span, unlisted
+from services.reasoning.engine.port import Finished
+from services.reasoning.engine.store import Block, BlockStore, MemoryStore, StoreFailure
+from services.reasoning.models.load import LoadedModel
+from tests.reasoning.engine.conftest import Naive
+from tests.reasoning.engine.small import Driver, prompt
+from tests.reasoning.engine.test_generation import assert_nothing_is_held
+from tests.reasoning.engine.test_scheduling import Clock
+
+LONG = prompt(100)
+E = ("ns", "e")
+
+
+@pytest.mark.parametrize(("length", "blocks"), [(15, 0), (16, 0), (17, 1), (32, 1), (33, 2), (100, 6)])
+def test_at_most_floor_n_minus_1_over_16_blocks_hit(model: LoadedModel, length: int, blocks: int) -> None:
+    store = MemoryStore(100)
+    first, second = Driver(model, store.of(1)), Driver(model, store.of(2))
+    first.generate(prompt(length))
+    again = first.generate(prompt(length))
+    assert (first.usage.blocks_looked_up, first.usage.blocks_in_pool) == (blocks, blocks)
+    assert first.usage.cached_tokens == 16 * blocks
+    assert second.generate(prompt(length)) == again
+    assert (second.usage.blocks_in_pool, second.usage.blocks_loaded) == (0, blocks)
+
+
+def test_what_was_generated_is_found_too(model: LoadedModel, naive: Naive) -> None:
+    """The next turn of a conversation: prompt and answer are one prefix."""
+    driver = Driver(model)
+    turn = LONG + tuple(driver.generate(LONG, 40))
+    assert driver.generate(turn + prompt(5, 1), 10) == naive.generate(turn + prompt(5, 1), 10)
+    assert driver.usage.blocks_in_pool == 139 // 16
+
+
+def test_invariant_26_one_prefill_for_many(model: LoadedModel, naive: Naive) -> None:
+    """Six requests at once with one long prefix: it is computed once, and all use the same pages."""
+    driver = Driver(model)
+    ids = [driver.submit(LONG + prompt(4, seed), 6) for seed in range(6)]
+    driver.core.step()
+    assert driver.core.stats().running == 1  # the others wait for it
+    driver.run()
+    for seed, request_id in enumerate(ids):
+        assert driver.tokens(request_id)[0] == naive.generate(LONG + prompt(4, seed), 6)
+    stats = driver.core.stats()
+    assert stats.blocks_computed == 6
+    assert stats.blocks_in_pool == 5 * 6
+    assert_nothing_is_held(driver)
+
+
+def test_who_waits_goes_on_when_the_prefill_is_cancelled(model: LoadedModel, naive: Naive) -> None:
+    driver = Driver(model, chunk_tokens=16)
+    first = driver.submit(LONG, 6)
+    second = driver.submit(LONG, 6)
+    for _ in range(3):
+        driver.core.step()
+    driver.core.cancel(first)
+    driver.run()
+    assert driver.tokens(second)[0] == naive.generate(LONG, 6)
+    assert driver.usage.blocks_in_pool == 3  # what the first had got to
+
+
+def test_invariant_26_one_prefill_for_many_engines(model: LoadedModel, naive: Naive) -> None:
+    store = MemoryStore(100)
+    clock = Clock()
+    first, second = Driver(model, store.of(1), clock, chunk_tokens=16), Driver(model, store.of(2), clock)
+    a, b = first.submit(LONG, 6), second.submit(LONG, 6)
+    while not first.core.idle:
+        first.core.step()
+        clock.now += 0.01
+        second.core.step()
+    second.run()
+    assert first.tokens(a) == second.tokens(b) == [naive.generate(LONG, 6)]
+    assert (second.usage.blocks_loaded, second.usage.blocks_in_pool, second.usage.blocks_computed) == (6, 0, 0)
+
+
+def test_an_engine_that_died_while_computing_is_waited_for_so_long_only(model: LoadedModel, naive: Naive) -> None:
+    store = MemoryStore(100)
+    clock = Clock()
+    dead, alive = Driver(model, store.of(1), clock, chunk_tokens=16), Driver(model, store.of(2), clock)
+    dead.submit(LONG)
+    dead.core.step()
+    request_id = alive.submit(LONG, 6)
+    alive.core.step()
+    assert alive.core.stats().running == 0
+    assert 0 < alive.core.sleep_s() <= 0.05
+    clock.now += alive.settings.prefill_wait_s + 1
+    alive.run()
+    assert alive.tokens(request_id)[0] == naive.generate(LONG, 6)
+    assert (alive.usage.blocks_loaded, alive.usage.blocks_computed) == (1, 5)
+
+
+class Failing:
+    """A store that is gone after ``calls`` calls, or whose call of one name always fails."""
+
+    def __init__(self, inner: BlockStore, calls: int = 10**9, name: str = "") -> None:
+        self._inner = inner
+        self._calls = calls
+        self._name = name
+        self.failed = 0
+
+    def _may(self, name: str) -> BlockStore:
+        self._calls -= 1
+        if self._calls < 0 or name == self._name:
+            self.failed += 1
+            raise StoreFailure("gone")
+        return self._inner
+
+    def lookup(self, keys: Sequence[bytes]) -> int:
+        return self._may("lookup").lookup(keys)
+
+    def load(self, keys: Sequence[bytes], frames: Sequence[memoryview]) -> int:
+        return self._may("load").load(keys, frames)
+
+    def put(self, blocks: Sequence[Block], namespace: str, epochs: Mapping[str, int]) -> int:
+        return self._may("put").put(blocks, namespace, epochs)
+
+    def used(self, keys: Sequence[bytes]) -> None:
+        self._may("used").used(keys)
+
+    def begin(self, keys: Sequence[bytes]) -> bool:
+        return self._may("begin").begin(keys)
+
+    def end(self, keys: Sequence[bytes]) -> None:
+        self._may("end").end(keys)
+
+
+def test_invariant_21_same_tokens_with_the_store_without_it_and_after_its_restart(
+    model: LoadedModel, naive: Naive
+) -> None:
+    expected = naive.generate(LONG, 24)
+    store = MemoryStore(100)
+    assert Driver(model).generate(LONG, 24) == expected
+    engine = Driver(model, store.of(1))
+    assert engine.generate(LONG, 24) == expected
+    assert len(store) == 7  # the answer filled one more block
+    warm = Driver(model, store.of(2))
+    assert warm.generate(LONG, 24) == expected
+    assert warm.usage.blocks_loaded == 6
+    store.__init__(100)  # type: ignore[misc]
+    assert engine.generate(LONG, 24) == expected
+    assert engine.usage.blocks_in_pool == 6
+    assert len(store) >= 6  # the pool knew more than the store and told it
+    assert Driver(model, store.of(3)).generate(LONG, 24) == expected
+
+
+@pytest.mark.parametrize("calls", range(9))
+def test_invariant_21_same_tokens_when_the_store_is_killed_at_any_call(
+    model: LoadedModel, naive: Naive, calls: int
+) -> None:
+    store = MemoryStore(100)
+    Driver(model, store.of(1)).generate(LONG[:70])
+    failing = Failing(store.of(2), calls)
+    driver = Driver(model, failing, Clock())  # a clock that stands: the store is not asked again
+    # lookup, load, begin, put twice, end, and put for the block that the answer fills: seven calls.
+    assert driver.generate(LONG, 24) == naive.generate(LONG, 24)
+    assert failing.failed == driver.core.stats().store_failures == (calls < 7)
+    assert_nothing_is_held(driver)
+
+
+@pytest.mark.parametrize("name", ["lookup", "load", "put", "begin", "end", "used"])
+def test_same_tokens_when_one_call_of_the_store_always_fails(model: LoadedModel, naive: Naive, name: str) -> None:
+    store = MemoryStore(100)
+    Driver(model, store.of(1)).generate(LONG[:70])
+    driver = Driver(model, Failing(store.of(2), name=name))
+    assert driver.generate(LONG, 24) == naive.generate(LONG, 24)
+    assert driver.core.stats().store_failures >= 1
+    assert_nothing_is_held(driver)
+
+
+def test_a_frame_in_the_wrong_order_would_be_noticed(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: K and V swapped on their way out of the store give other tokens."""
+    store = MemoryStore(100)
+    right = Driver(model, store.of(1)).generate(LONG, 24)
+    driver = Driver(model, store.of(2))
+    write = driver.core._pool.write_frame
+    monkeypatch.setattr(driver.core._pool, "write_frame", lambda page, frame: write(page, frame.flip(2)))
+    assert driver.generate(LONG, 24) != right
+
+
+def test_other_namespaces_and_epochs_find_nothing(model: LoadedModel) -> None:
+    store = MemoryStore(100)
+    driver = Driver(model, store.of(1))
+    driver.generate(LONG, namespace="a", epochs={"a": 1})
+    for namespace, epochs in [("b", {"a": 1}), ("a", {"a": 2}), ("a", {"a": 1, "b": 1}), ("a", {})]:
+        driver.generate(LONG, namespace=namespace, epochs=epochs)
+        assert driver.usage.cached_tokens == 0
+    driver.generate(LONG, namespace="a", epochs={"a": 1})
+    assert driver.usage.cached_tokens == 96
+
+
+NOTE = (Span(40, frozenset({E})),)
+
+
+def text_is_in_pool(driver: Driver) -> bool:
+    """Any page holds anything but zeros: what a drop must leave behind of a pool that held the erased only."""
+    return bool((driver.core._pool._all != 0).any())
+
+
+def test_invariant_18_drop_makes_chains_unaddressable_and_wipes_their_bytes(model: LoadedModel) -> None:
+    driver = Driver(model)
+    driver.generate(LONG, spans=NOTE)
+    driver.generate(prompt(50, 3))
+    dropped = driver.core.drop({E}, {"ns": 1})
+    # Blocks 2 to 5 of the prompt hold the note or attended to it; the last, partial page was never findable.
+    assert (dropped.keys, dropped.pages_wiped, dropped.pages_in_use) == (4, 4, 0)
+    assert driver.core.drop({E}, {"ns": 1}).keys == 0
+    driver.generate(LONG, spans=NOTE, epochs={"ns": 1})
+    assert driver.usage.cached_tokens == 0
+    keys = set(driver.core._pool._page_of)
+    driver.generate(LONG, spans=NOTE)  # recalled before the erasure: finds nothing, leaves nothing
+    assert driver.usage.cached_tokens == 0
+    assert set(driver.core._pool._page_of) == keys
+
+
+def test_erased_bytes_are_gone_from_the_pool(model: LoadedModel) -> None:
+    driver = Driver(model)
+    driver.generate(LONG[:96], 1, spans=(Span(0, frozenset({E})),), epochs={"ns": 0})
+    assert text_is_in_pool(driver)
+    assert driver.core.drop({E}, {"ns": 1}).pages_wiped == 6
+    assert not text_is_in_pool(driver)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4, 8])
+def test_erasure_reaches_requests_under_way(model: LoadedModel, naive: Naive, steps: int) -> None:
+    """Recalled, submitted, then erased: the request ends well, and neither pool nor store keep anything of it."""
+    store = MemoryStore(100)
+    driver = Driver(model, store.of(1), chunk_tokens=30, publish_per_step=1)
+    request_id = driver.submit(LONG, 12, spans=(Span(0, frozenset({E})),), epochs={"ns": 0}, samples=2)
+    for _ in range(steps):
+        driver.core.step()
+    dropped = driver.core.drop({E}, {"ns": 1})
+    store.drop({E}, {"ns": 1})
+    assert dropped.pages_wiped == 0
+    assert (dropped.pages_in_use > 0) is (steps > 0)
+    driver.run()
+    assert driver.tokens(request_id)[0] == naive.generate(LONG, 12)
+    assert not text_is_in_pool(driver)
+    assert len(store) == 0
+    assert driver.core.stats().pages_free == driver.core.stats().pages
+
+
+def test_invariant_16_recall_forget_put(model: LoadedModel) -> None:
+    """Recalled, erased while there was nothing to drop, and only then submitted: nothing is put."""
+    store = MemoryStore(100)
+    store.drop({E}, {"ns": 1})
+    driver = Driver(model, store.of(1))
+    driver.generate(LONG, spans=NOTE, epochs={"ns": 0})
+    assert len(store) == 0
+    assert driver.core.stats().blocks_not_published == 6
+
+
+def test_a_prompt_of_unknown_content_goes_with_any_erasure_in_its_namespace(model: LoadedModel) -> None:
+    driver = Driver(model)
+    driver.generate(LONG, spans=(Span(0, frozenset({unlisted("ns")})),))
+    driver.generate(prompt(100, 1), namespace="other", spans=(Span(0, frozenset({unlisted("other")})),))
+    assert driver.core.drop({("ns", "x"), unlisted("ns")}, {"ns": 1}).keys == 6
+
+
+def test_who_waits_for_a_prefill_that_is_erased_computes_for_itself(model: LoadedModel, naive: Naive) -> None:
+    driver = Driver(model, chunk_tokens=16)
+    erased = driver.submit(LONG, 6, spans=(Span(0, frozenset({E})),))
+    other = driver.submit(LONG, 6)
+    driver.core.step()
+    driver.core.drop({E}, {})
+    driver.run()
+    expected = naive.generate(LONG, 6)
+    assert driver.tokens(erased)[0] == driver.tokens(other)[0] == expected
+    assert not any(isinstance(e, Finished) for e in driver.events(other))
+
+
+def test_memory_store_keeps_its_contract() -> None:
+    store = MemoryStore(2)
+    a, b = store.of("a"), store.of("b")
+    frame = memoryview(bytearray(b"1234"))
+
+    def block(key: bytes, content: memoryview = frame) -> Block:
+        return Block(key, b"", content, frozenset({E}) if key == b"k1" else frozenset())
+
+    assert a.put([block(b"k1")], "ns", {"ns": 1}) == 1
+    assert b.put([block(b"k1", memoryview(b"abcd"))], "ns", {}) == 0  # first put wins
+    assert b.put([block(b"k2"), block(b"k3")], "ns", {}) == 1  # full
+    assert a.lookup([b"k1", b"k3", b"k2"]) == 1
+    out = [memoryview(bytearray(4)) for _ in range(2)]
+    assert b.load([b"k1", b"k3"], out) == 1
+    assert bytes(out[0]) == b"1234"
+    assert a.begin([b"x", b"y"])
+    assert a.begin([b"x"])
+    assert not b.begin([b"x"])
+    assert b.begin([b"w", b"x"])
+    b.end([b"x"])
+    assert not b.begin([b"x"])  # a's, still
+    a.end([b"x"])
+    assert b.begin([b"x"])
+    assert store.drop([E], {"ns": 2}) == 1
+    assert a.lookup([b"k1"]) == 0
+    assert a.put([block(b"k1")], "ns", {"ns": 1}) == 0
+    assert a.put([block(b"k1")], "ns", {"ns": 2}) == 1
