@@ -58,7 +58,8 @@ def test_a_kafka_producer_writes_and_grpc_recalls(kafka_broker: Broker, tmp_path
         assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
         kafka_broker.start()
         _observe_until_accepted(local, "back")
-        assert talk.await_idle(local.client, NAMESPACE, 12, timeout_s=90).engrams_by_kind["turn"] == 12
+        # What failed was not acknowledged: all of it came to be (the broker decided after the caller left) or nothing.
+        assert talk.await_idle(local.client, NAMESPACE, 12, timeout_s=90).engrams_by_kind["turn"] in (12, 18)
 
 
 def _observe_until_accepted(local: object, tag: str, timeout_s: float = 60) -> None:
@@ -94,10 +95,11 @@ def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(kafka_broker
         address = f"127.0.0.1:{environ['MNEME__GATEWAY__PORT']}"
         while not is_serving(address) and time.monotonic() < deadline:
             time.sleep(0.3)
-        assert is_serving(address)
+        serves = is_serving(address)
     finally:
         process.terminate()
         output, _ = process.communicate(timeout=60)
+    assert serves, output
     assert process.returncode == 0
     assert kafka_broker.address in output
     assert "common.log" in output

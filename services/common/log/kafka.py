@@ -51,6 +51,7 @@ _REQUEST_MAX_BYTES = 64 * 1024 * 1024  # below the broker's socket.request.max.b
 _PRODUCERS_MAX = 4  # transactions of one process at once
 _ABORT_S = 0.5  # beyond the caller's timeout; an abort that is not done by then is left to the broker
 _OFFSETS_S = 10.0
+_HEARTBEAT_MS = 10_000
 _READ_IDLE_S = 10.0  # a read that gets nothing for so long fails
 _logger = logging.getLogger(__name__)
 
@@ -337,7 +338,8 @@ class KafkaLog:
         settings = {
             **self._reader_settings(),
             "group_id": group,
-            "session_timeout_ms": session_ms,
+            # A process that died is noticed by its missing heartbeats, long before a slow one is by its missing polls.
+            "session_timeout_ms": min(session_ms, _HEARTBEAT_MS),
             # A member that does not poll is as dead as one that does not answer.
             "max_poll_interval_ms": session_ms,
             "heartbeat_interval_ms": min(1_000, session_ms // 3),

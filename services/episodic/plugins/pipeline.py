@@ -15,7 +15,7 @@ from services.episodic.plugins.base import Composition, Context, Interval, Plan,
 
 # Fused hits whose records are fetched, per item asked for: enough for compose to choose from.
 FETCHED = 2
-FETCHED_AT_LEAST = 10
+FETCHED_AT_LEAST = 20
 
 # An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs, best first.
 LOOKED_FOR_ANCHOR = 5
