@@ -18,6 +18,12 @@ from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 NAMESPACE = "e2e/kafka"
 
 
+@pytest.fixture(scope="module")
+def master_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all services on the broker: another one could not open what the first one sealed."""
+    return tmp_path_factory.mktemp("key") / "master.key"
+
+
 def _send(broker: Broker, *values: bytes) -> None:
     """An ordinary producer: no partitioner, no transaction, no header of ours."""
     producer = KafkaProducer(bootstrap_servers=broker.address, acks="all")
@@ -43,8 +49,13 @@ def _as_json(tag: str) -> list[bytes]:
     ]
 
 
-def test_a_kafka_producer_writes_and_grpc_recalls(kafka_broker: Broker, tmp_path: Path) -> None:  # noqa: F811
-    with serving(environment(tmp_path, common__log=f"kafka://{kafka_broker.address}")) as local:
+def test_a_kafka_producer_writes_and_grpc_recalls(
+    kafka_broker: Broker,  # noqa: F811
+    master_key: Path,
+    tmp_path: Path,
+) -> None:
+    environ = environment(tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key)
+    with serving(environ) as local:
         talk.create(local.client, NAMESPACE)
         _send(kafka_broker, b"not an observation at all", *_as_json("k"), *_as_json("k"))
         stats = talk.await_idle(local.client, NAMESPACE, 6)
@@ -76,9 +87,13 @@ def _observe_until_accepted(local: object, tag: str, timeout_s: float = 60) -> N
             time.sleep(0.5)
 
 
-def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(kafka_broker: Broker, tmp_path: Path) -> None:  # noqa: F811
+def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(
+    kafka_broker: Broker,  # noqa: F811
+    master_key: Path,
+    tmp_path: Path,
+) -> None:
     kafka_broker.stop()
-    environ = environment(tmp_path, common__log=f"kafka://{kafka_broker.address}")
+    environ = environment(tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key)
     process = subprocess.Popen(
         [sys.executable, "-m", "services.cli.main", "up"],
         env={**os.environ, **environ},
