@@ -278,6 +278,7 @@ def show_traces(settings: Settings) -> None:
     """One trace from produce to recallable, one from question to answer."""
     step("Two traces")
     telemetry.flush()
+    time.sleep(1.5)  # the services write their spans every half second
     for root, must_reach in (("demo.produce", "episodic"), ("demo.ask", "episodic")):
         trace = probes.trace(settings, root, must_reach)
         if trace is None:
