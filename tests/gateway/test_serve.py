@@ -7,7 +7,7 @@ import random
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,15 +134,24 @@ def test_invariant_27_a_thousand_streams_cancelled_at_random_points_all_stop(dep
 def test_invariant_29_a_reader_that_stops_reading_stops_the_replica(deployed: Deployed) -> None:
     call = stream(deployed.channel, "Tail")(StringValue(), metadata=bearer(), timeout=30)
     next(call)
-    time.sleep(1)
-    asked = _calls(deployed, "pages")
-    time.sleep(1)
-    assert _calls(deployed, "pages") == asked
+    asked = _standing_still(lambda: _calls(deployed, "pages"))
     assert asked * PAGE_MESSAGES * MESSAGE_BYTES < 16 * 1024 * 1024
     for _ in range(asked * PAGE_MESSAGES):
         next(call)
     until(lambda: _calls(deployed, "pages") > asked)
     call.cancel()
+
+
+def _standing_still(count: Callable[[], int]) -> int:
+    """What a counter says once it has not moved for a second; fails when it never stops."""
+    deadline, last = time.monotonic() + 15, -1
+    while time.monotonic() < deadline:
+        now = count()
+        if now == last:
+            return now
+        last = now
+        time.sleep(1)
+    raise AssertionError(f"still counting at {last}")
 
 
 def _calls(deployed: Deployed, what: str) -> int:
