@@ -10,7 +10,6 @@ is nothing to find. ``WEIGHTS``, ``BIAS`` and the threshold below which Mneme sa
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
@@ -35,9 +34,6 @@ _FRAME = frozenset(
     )
 )
 
-# Capitalised, and not the first word of its sentence.
-_NAME = re.compile(r"(?<!^)(?<![.!?]\s)\b[A-Z][\w’'-]+")
-
 
 @dataclass(frozen=True, slots=True)
 class Signals:
@@ -48,8 +44,6 @@ class Signals:
     cosine: float  # best cosine of a best item
     unseen: float  # share of the question's words that the namespace has never seen
     together: float  # share (idf) of the question's words in those stretches together: more than in one is scattered
-    topic: float  # like window, of the words that are no names: what is asked, whoever it is asked of
-    named: float  # share of the question's names in one of those stretches; 1 without names
 
 
 def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
@@ -76,8 +70,6 @@ def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None
     squared = {term: weight * weight for term, weight in weights.items()}
     windows = [_window(item, squared, ctx) for item in best]
     everything: set[str] = set().union(*windows)
-    names = {term for name in _NAME.findall(plan.query.text) for term in ctx.terms(name)}
-    topic = {term: weight for term, weight in squared.items() if term not in names}
     rarest, never = max(weights.values()), _unseen(plan, ctx)
     return Signals(
         window=max(_share(squared, window) for window in windows),
@@ -85,8 +77,6 @@ def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None
         cosine=max(0.0, min(1.0, max(_cosine(item) for item in best))),
         unseen=sum(weight >= never for weight in weights.values()) / len(weights),
         together=_share(weights, everything),
-        topic=max(_share(topic, window) for window in windows) if topic else 1.0,
-        named=max(len(names & window) for window in windows) / len(names) if names else 1.0,
     )
 
 

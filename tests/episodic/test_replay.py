@@ -34,6 +34,16 @@ command = st.one_of(
 )
 
 
+def _remove(folder: Path) -> None:
+    """Milvus Lite builds indexes behind, and may still be at it just after it was closed."""
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(0.1)
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Iterator[World]:
     """One world for all examples; each plays in a namespace of its own."""
@@ -77,16 +87,6 @@ def try_to(command: Callable[[], object]) -> None:
 
 @settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(commands=st.lists(command, min_size=4, max_size=16))
-def _remove(folder: Path) -> None:
-    """Milvus Lite builds indexes behind, and may still be at it just after it was closed."""
-    for _ in range(50):
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)
-            return
-        time.sleep(0.1)
-    shutil.rmtree(folder)
-
-
 def test_invariant_08_a_rebuild_comes_to_the_live_state(shared: World, commands: list[tuple[str, int, object]]) -> None:
     namespace = f"replay/{len(shared.host.registry.names())}"
     shared.create(namespace)
