@@ -2,8 +2,8 @@
 
 ``link`` keeps the way back to the turn before. ``compose`` gives ``share`` of the places to the neighbours of the
 best hits, next first, then previous, in the order of their hits (EM-LLM's contiguity buffer, Fountas et al., ICLR
-2025: 0.3). Where keys already hold the turn before (``turns``) neighbours cost more evidence than they bring
-(docs/methods.md), so the share is 0 by default and the links remain.
+2025: 0.3). Over keys that hold the turn before (``turns``) neighbours win on one kind of question what they lose on
+another (docs/methods.md), so the share is 0 by default and the links remain.
 """
 
 from __future__ import annotations
