@@ -29,10 +29,10 @@ import numpy as np
 import yaml
 
 from services.common.config import CommonConfig
+from services.common.nodes import NodeCredential
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient, Origin, Timing
 from services.kvstore.config import KvstoreConfig
-from services.kvstore.credentials import NodeCredential
 from services.kvstore.node import Node
 
 RUNS = 5
