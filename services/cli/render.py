@@ -100,7 +100,8 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
         f"{given.derived_retired} derived retired, {given.derived_rebuilt} rebuilt without them",
     ]
     for store in given.stores:
-        state = "done" if store.done else f"until {store.by.ToJsonString()}"
+        bound = f"until {store.by.ToJsonString()}" if store.HasField("by") else "pending"
+        state = "done" if store.done else bound
         lines.append(f"  {store.store:8} {state}: {store.detail}")
     return "\n".join(lines)
 
