@@ -14,7 +14,8 @@ RNG = np.random.default_rng(5)
 
 def unit(count: int) -> npt.NDArray[np.float32]:
     rows: npt.NDArray[np.float32] = RNG.normal(size=(count, DIMENSION)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 @pytest.mark.parametrize("count", [1, 7, 300, 2_500])
