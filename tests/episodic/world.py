@@ -41,6 +41,7 @@ class World:
     """Folders of one machine, and whatever runs on them. ``open`` again after ``kill`` is a restart."""
 
     def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 4):
+        self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
         self.folder = folder
         self.embedder = embedder
         self.plugins = plugins
@@ -58,7 +59,7 @@ class World:
         parts = Parts(
             log=self.log,
             keyring=self.keyring,
-            index=Index(str(self.folder / "index.db")),
+            index=Index(str(self.folder / "index.db"), searches_vectors=self.searches_vectors),
             toolkit=Toolkit(self.embedder.embed, count_tokens, lambda text, info: ((), ()), lambda text, now: []),
             plugins=self.plugins,
             embedder="test",
