@@ -41,7 +41,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Diary:
-    """Paragraphs for a prompt, the engrams that they are, and the erasure epochs as of their recall."""
+    """A prompt's beginning, the engrams that its paragraphs are, and the erasure epochs as of their recall."""
 
     text: str
     engrams: pb.PromptEngrams
@@ -55,7 +55,7 @@ def run(client: Client, namespace: str, console: Console) -> None:
 
 
 def _share(client: Client, namespace: str, console: Console) -> None:
-    diary = _diary(client, namespace, LONG_BYTES)
+    diary = _diary(client, namespace, "Some pages of a diary", LONG_BYTES)
     cold = _generate(client, namespace, diary, FIRST, ANSWER_TOKENS)
     _await_published(client, cold)
     pool = warm = None
@@ -70,7 +70,7 @@ def _share(client: Client, namespace: str, console: Console) -> None:
     if pool is None or warm is None:
         raise KvFailed("one of the two engines never answers")
     console.print(f"  {cold.usage.prompt_tokens} tokens of diary and a question; then a further question, twice")
-    _show(console, {"first engine, cold": cold, "second engine, from the store": warm, "first engine, its pool": pool})
+    _show(console, {"engine 1, cold": cold, "engine 2, store": warm, "engine 1, pool": pool})
     if cold.usage.cached_tokens:
         raise KvFailed("the first prompt was not cold")
     for written, found in ((warm, warm.usage.blocks_loaded), (pool, pool.usage.blocks_in_pool)):
@@ -81,7 +81,7 @@ def _share(client: Client, namespace: str, console: Console) -> None:
 
 
 def _compare(client: Client, namespace: str, console: Console) -> None:
-    diary = _diary(client, namespace, SHORT_BYTES)
+    diary = _diary(client, namespace, "One page of a diary", SHORT_BYTES)
     computed = _generate(client, namespace, diary, FIRST, SAME_TOKENS)
     _await_published(client, computed)
     for _ in range(TRIES):
@@ -99,13 +99,13 @@ def _compare(client: Client, namespace: str, console: Console) -> None:
     )
     if not computed.ids == loaded.ids == apart.ids:
         raise KvFailed("the tokens differ with and without the store")
-    if not loaded.usage.blocks_loaded or apart.usage.cached_tokens:
+    if computed.usage.cached_tokens or not loaded.usage.blocks_loaded or apart.usage.cached_tokens:
         raise KvFailed("the tokens compared were not computed, loaded and computed again")
     console.print("  the same tokens: computed, loaded from the store, and computed where nothing is shared")
 
 
-def _diary(client: Client, namespace: str, most_bytes: int) -> Diary:
-    """Paragraphs in order of time, as many as fit."""
+def _diary(client: Client, namespace: str, title: str, most_bytes: int) -> Diary:
+    """Paragraphs in order of time, as many as fit; another title shares nothing with this one."""
     request = episodic_pb2.TimelineRequest(namespace=namespace, page_size=200)
     request.event_time.start.FromJsonString(FROM)
     request.filter.kinds.append(episodic_pb2.ENGRAM_KIND_TURN)
@@ -120,14 +120,14 @@ def _diary(client: Client, namespace: str, most_bytes: int) -> Diary:
             break
         texts.append(engram.text)
         engrams.engrams.add(namespace=namespace, engram_id=engram.id)
-    return Diary("\n".join(texts), engrams, dict(now.erasure_epochs))
+    return Diary(title + ":\n" + "\n".join(texts), engrams, dict(now.erasure_epochs))
 
 
 def _generate(client: Client, namespace: str, diary: Diary, question: str, tokens: int) -> Written:
     """Asks through the gateway, as any product would; the diary first, so that questions share it."""
     request = pb.GenerateRequest(
         namespace=namespace,
-        messages=[pb.ChatMessage(role="user", content=f"From a diary:\n{diary.text}\n\nQuestion: {question}")],
+        messages=[pb.ChatMessage(role="user", content=f"{diary.text}\n\nQuestion: {question}")],
         max_tokens=tokens,
         engrams=diary.engrams,
         erasure_epochs={namespace: 0, **diary.epochs},
@@ -161,8 +161,8 @@ def _await_published(client: Client, written: Written) -> None:
 
 
 def _show(console: Console, rows: dict[str, Written]) -> None:
-    table = Table()
-    for column in ("", "first token", "blocks looked up", "from the store", "from its pool", "computed"):
+    table = Table(title="blocks of 16 tokens")
+    for column in ("", "first token", "looked up", "store", "pool", "computed"):
         table.add_column(column, justify="right" if column else "left")
     for name, written in rows.items():
         used = written.usage
