@@ -1,4 +1,4 @@
-"""An erasure reaches every keeper of KV blocks; who does not answer is named in the receipt, and asked until it does."""
+"""An erasure reaches every keeper of KV blocks; who does not answer is named in the receipt, and asked again."""
 
 from __future__ import annotations
 
