@@ -13,10 +13,12 @@ from mneme.v1 import engine_node_pb2, kvstore_pb2
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
 
+from services.common import telemetry
 from services.common.errors import MnemeError
 from services.common.nodes import ENGINES, NodeCredential, keepers, node_signer, register_engine
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient
+from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.core import identity_of
 from services.reasoning.engine.kv_client import KvClientStore, store_identity
@@ -43,6 +45,7 @@ class Runtime:
         self._wants_store = store
         self._kv: KvClient | None = None
         self._registered: Path | None = None
+        self._totals = telemetry.Totals("engine")
 
     async def start(self) -> Writer:
         """Loads the model, which takes seconds. ModelError for whatever keeps it from running."""
@@ -54,8 +57,13 @@ class Runtime:
         return writer
 
     def check_health(self) -> None:
-        """EngineDown when the engine's loop has died."""
+        """EngineDown when the engine's loop has died. Asked every second, and shows the metrics meanwhile."""
         self._engine.check_health()
+        stats = converters.to_engine_stats(self._name, self._engine.stats())
+        self._totals.show(stats.counts)
+        telemetry.QUEUE.labels("engine", "requests").set(stats.waiting)
+        for kind in ("pages_free", "pages_cached", "pages_used", "running"):
+            telemetry.HELD.labels("engine", kind).set(getattr(stats, kind))
 
     async def close(self) -> None:
         if self._registered is not None:
