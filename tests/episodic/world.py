@@ -54,8 +54,6 @@ class World:
     # --- life ---
 
     def open(self, step: Step = no_step, **numbers: object) -> World:
-        from concurrent.futures import ThreadPoolExecutor
-
         parts = Parts(
             log=self.log,
             keyring=self.keyring,
@@ -74,14 +72,12 @@ class World:
         self.forgetting = Forgetting(self.host)
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
-        self.channels = ThreadPoolExecutor(4)
-        self.recaller = Recaller(self.host, self.channels)
+        self.recaller = Recaller(self.host)
         return self
 
     def close(self) -> None:
         self.rebuilder.stop()
         self.host.stop()
-        self.channels.shutdown()
         self.host.parts.index.close()
 
     def kill(self) -> None:
@@ -93,7 +89,6 @@ class World:
                 thread.join(10)
         if self.host.consumer is not None:
             self.host.consumer.close()
-        self.channels.shutdown()
         self.host.parts.index.close()
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
 
