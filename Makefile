@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo up test unit lint format types layers protos protos-check protos-lint install clean help
+.PHONY: demo up test unit lint format types layers protos protos-check protos-lint kernels-compile install clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -53,6 +53,9 @@ protos-check: $(INSTALLED) ## is the generated code fresh?
 
 protos-lint: $(INSTALLED) ## buf's standard rules
 	cd protos && ../$(BIN)/buf lint
+
+kernels-compile: $(INSTALLED) ## every GPU kernel for sm_80 and sm_90, without a GPU; checks the table of docs/kernels.md
+	$(BIN)/python -m tests.kernels.compiled
 
 clean: ## the environment and embedded data
 	rm -rf $(VENV) .mneme
