@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import triton
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from kernels.layout import PAGE_TOKENS, Backend, check_pool
 from kernels.merge_states.host import merge_states
 from kernels.paged_decode.kernel import paged_decode_kernel
+from kernels.paged_decode.native import paged_decode_native
 from kernels.paged_decode.portable import DecodePlan, paged_decode_portable, plan_decode
 
 # Tokens of a split. Fixed, not derived from the batch (invariant 28); below 256 the merge costs more than it gains.
@@ -24,7 +27,7 @@ def paged_decode(
     seq_lens: Tensor,
     *,
     scale: float,
-    backend: Backend,
+    backend: Backend | Literal["native"],
     window: int = 0,
     max_len: int | None = None,
     plan: DecodePlan | None = None,
@@ -41,7 +44,9 @@ def paged_decode(
     lse = -inf. Sums are kept in fp32 (fp64 for fp64, torch only). Table entries past a row's end and slots past its
     last token may hold anything. ValueError for shapes that do not fit.
     """
-    check_pool(q, pool, block_table, seq_lens, backend)
+    check_pool(q, pool, block_table, seq_lens, "torch" if backend == "native" else backend)
+    if backend == "native":
+        return paged_decode_native(q, pool, block_table, seq_lens, scale=scale, window=window)
     if backend == "torch":
         made = plan or plan_decode(block_table, seq_lens, window=window, dtype=q.dtype)
         return paged_decode_portable(q, pool, made, scale=scale)
