@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from services.common.config import CommonConfig
@@ -39,8 +38,7 @@ class Episodic:
         self.forgetting = Forgetting(self.host)
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
-        self._channels = ThreadPoolExecutor(config.channel_threads, thread_name_prefix="channel")
-        self.recaller = Recaller(self.host, self._channels)
+        self.recaller = Recaller(self.host)
 
     def start(self) -> None:
         """Returns when the index follows the feed, and was made by what is configured."""
@@ -58,7 +56,6 @@ class Episodic:
         """End what runs; what is written is flushed."""
         self.rebuilder.stop(self._grace_s)
         self.host.stop(self._grace_s)
-        self._channels.shutdown(cancel_futures=True)
         self.host.parts.index.close()
 
 
