@@ -17,6 +17,7 @@ from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
+from services.common.background import give_way
 from services.common.log.base import BETWEEN_POLLS_S, Consumer, Fenced, LogUnavailable, Message, Record, TopicPartition
 from services.episodic import erase
 from services.episodic.fold import Entry, Folder, Poison
@@ -187,6 +188,7 @@ class Host:
     # --- the writer's thread ---
 
     def _guarded(self, work: Callable[[], None]) -> None:
+        give_way()
         try:
             work()
         except BaseException as error:
