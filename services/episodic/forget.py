@@ -182,7 +182,8 @@ class Forgetting:
         for record in self._host.parts.log.read(topics.LEDGER, partition, offset, offset + 1):
             macs.update(decode(record).body.erased.id_macs)
         ids = {*receipt.base_ids, *receipt.derived_ids}
-        return self.look_for(namespace, partition, ids, macs, receipt.key_ids)
+        blocks = self._probe_blocks(namespace, receipt.receipt.erasure_epoch, ids)
+        return [*self.look_for(namespace, partition, ids, macs, receipt.key_ids), *blocks]
 
     def look_for(
         self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
@@ -195,6 +196,14 @@ class Forgetting:
             self._probe_ledger(namespace, partition, macs),
             self._probe_recall(namespace, ids),
         ]
+
+    def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
+        """Dropping twice is dropping once: a keeper that answers holds nothing of it. None where nobody keeps any."""
+        asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
+        silent = [each.keeper for each in asked if not each.done]
+        detail = f"keepers of KV blocks; no answer from {', '.join(silent)}" if silent else "keepers of KV blocks"
+        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(silent), detail=detail)
+        return [probe] if asked else []
 
     def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:
         left = sum(self._host.parts.keyring.has(key_id) for key_id in key_ids)

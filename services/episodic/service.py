@@ -12,6 +12,7 @@ from services.common.log.base import Log
 from services.common.seal import Keyring, MasterKey
 from services.common.times import find as find_times
 from services.episodic import confidence, plugins
+from services.episodic.blocks import BlockDrops
 from services.episodic.commands import Commands
 from services.episodic.config import EpisodicConfig
 from services.episodic.context import Toolkit, count_tokens
@@ -79,6 +80,7 @@ def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicCo
         embedder=identity(config.embed_sha256),
         assess=confidence.assess,
         threshold=config.confidence_threshold,
+        drop_blocks=BlockDrops(common.data_dir, master),
         batch_entries=config.batch_entries,
         poll_records=config.poll_records,
         poll_s=config.poll_s,

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import grpc
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.local import Local, environment, serving
 from services.cli.up import ensure_topics
@@ -62,6 +63,32 @@ def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
 def test_another_partition_count_than_the_ledger_has_is_refused(tmp_path: Path) -> None:
     ensure_topics(load(environ=environment(tmp_path)), print)
     _one_clear_line(_up(environment(tmp_path, common__partitions=8)), "common.log", "partitions")
+
+
+def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) -> None:
+    _one_clear_line(
+        _up(environment(tmp_path, reasoning__model__sha256="ab" * 32)), "reasoning.model.sha256", "expected sha256 abab"
+    )
+
+
+def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
+    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning", "no model directory", "Correct the setting")
+
+
+def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
+    _one_clear_line(_up(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
+
+
+def test_without_a_model_and_a_store_quotes_are_all_there_is(tmp_path: Path) -> None:
+    settings = {"reasoning__model__package": '""', "kvstore__replicas": 0}
+    with serving(environment(tmp_path, **settings)) as local:
+        talk.create(local.client, "e2e/quotes")
+        local.client.observe(talk.observations("e2e/quotes"))
+        talk.await_idle(local.client, "e2e/quotes", 6)
+        asked = AskRequest(namespace="e2e/quotes", question="Where is the umbrella?", wording=WordingOptions())
+        *_, last = local.client.reasoning.Ask(asked, metadata=local.client.metadata, timeout=30)
+        assert (last.done.model, last.done.wording.outcome) == ("none", WORDING_OUTCOME_NO_MODEL)
 
 
 def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
