@@ -14,6 +14,7 @@ def merge_states_kernel(
     lse_ptr,  # [cells] fp32
     parts,
     cells,
+    PARTS: tl.constexpr,  # parts read at once
     WIDTH: tl.constexpr,
     WIDTH_PAD: tl.constexpr,
 ):
@@ -23,17 +24,19 @@ def merge_states_kernel(
     top = -float("inf")
     total = 0.0
     acc = tl.zeros([WIDTH_PAD], dtype=tl.float32)
-    for part in range(parts):
-        b_lse = tl.load(lses_ptr + part * cells + cell)
+    for start in range(0, parts, PARTS):
+        part = start + tl.arange(0, PARTS)
+        b_lse = tl.load(lses_ptr + part * cells + cell, mask=part < parts, other=-float("inf"))
         # An empty part is skipped, not multiplied by zero: its output may hold anything, NaN too.
-        seen = b_lse > -float("inf")
-        b_out = tl.load(outs_ptr + (part * cells + cell) * WIDTH + i_width, mask=m_width & (seen != 0), other=0.0)
-        new_top = tl.maximum(top, b_lse)
+        m_part = (b_lse > -float("inf"))[:, None] & m_width[None, :]
+        o_part = (part.to(tl.int64) * cells + cell) * WIDTH
+        b_out = tl.load(outs_ptr + o_part[:, None] + i_width[None, :], mask=m_part, other=0.0)
+        new_top = tl.maximum(top, tl.max(b_lse, axis=0))
         pivot = tl.where(new_top == -float("inf"), 0.0, new_top)
         old_scale = tl.exp(top - pivot)
         weight = tl.exp(b_lse - pivot)
-        acc = acc * old_scale + b_out.to(tl.float32) * weight
-        total = total * old_scale + weight
+        acc = acc * old_scale + tl.sum(b_out.to(tl.float32) * weight[:, None], axis=0)
+        total = total * old_scale + tl.sum(weight, axis=0)
         top = new_top
     empty = total == 0.0
     acc = acc / tl.where(empty, 1.0, total)

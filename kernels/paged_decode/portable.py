@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from kernels.layout import PAGE_TOKENS, accumulation_dtype
+from kernels.portable import attend
+from kernels.quantised import KVPool, select_head_major
 
 # Rows are batched with others of like length: the longest of a bucket has at most this many times the pages of the
 # shortest, plus the slack, so that padding stays a small part of what is read.
@@ -34,72 +36,104 @@ class DecodePlan:
     rows: int
 
 
-def plan_decode(block_table: Tensor, seq_lens: Tensor, *, window: int, dtype: torch.dtype) -> DecodePlan:
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What one row reads: its first ``sinks`` columns of the table, then columns begin <= c < end."""
+
+    sinks: int
+    begin: int
+    end: int
+    first: int  # oldest token of the window
+    free: int  # tokens before this one are seen outside the window too
+    length: int
+
+    @property
+    def pages(self) -> int:
+        return self.sinks + self.end - self.begin
+
+
+def plan_decode(
+    block_table: Tensor,
+    seq_lens: Tensor,
+    *,
+    window: int,
+    dtype: torch.dtype,
+    sinks: int = 0,
+    older: Tensor | None = None,
+    newer: Tensor | None = None,
+) -> DecodePlan:
     lengths: list[int] = seq_lens.tolist()
-    firsts = [max(0, n - window) if window else 0 for n in lengths]
-    spans = [(first // PAGE_TOKENS, -(-n // PAGE_TOKENS)) for first, n in zip(firsts, lengths, strict=True)]
-    order = sorted((row for row, n in enumerate(lengths) if n), key=lambda row: spans[row][1] - spans[row][0])
+    before: list[int] = [0] * len(lengths) if older is None else older.tolist()
+    after: list[int] = [0] * len(lengths) if newer is None else newer.tolist()
+    spans = [_span(*row, window, sinks) for row in zip(lengths, before, after, strict=True)]
+    order = sorted((row for row, span in enumerate(spans) if span.pages), key=lambda row: spans[row].pages)
     buckets: list[_Bucket] = []
     start = 0
     while start < len(order):
-        shortest = spans[order[start]][1] - spans[order[start]][0]
+        shortest = spans[order[start]].pages
         end = start
-        while end < len(order) and _fits(spans[order[end]], shortest):
+        while end < len(order) and spans[order[end]].pages <= shortest * _BUCKET_RATIO + _BUCKET_SLACK:
             end += 1
         members = order[start:end]
-        buckets.append(_bucket(block_table, members, spans, firsts, lengths, dtype))
+        buckets.append(_bucket(block_table, members, [spans[row] for row in members], dtype))
         start = end
     return DecodePlan(tuple(buckets), len(lengths))
 
 
-def _fits(span: tuple[int, int], shortest: int) -> bool:
-    return span[1] - span[0] <= shortest * _BUCKET_RATIO + _BUCKET_SLACK
+def _span(length: int, older: int, newer: int, window: int, sinks: int) -> _Span:
+    end = -(-length // PAGE_TOKENS)
+    first = min(max(0, length + newer - window), length) if window else 0
+    free = min(max(0, sinks - older), length) if window else 0
+    begin, sink_pages = first // PAGE_TOKENS, -(-free // PAGE_TOKENS)
+    if first == length:
+        begin = end
+    if sink_pages >= begin:
+        sink_pages, begin = 0, 0
+    if first == length and free == 0:
+        return _Span(0, end, end, first, free, length)  # the window has left this table
+    return _Span(sink_pages, begin, end, first, free, length)
 
 
-def _bucket(
-    block_table: Tensor,
-    members: list[int],
-    spans: list[tuple[int, int]],
-    firsts: list[int],
-    lengths: list[int],
-    dtype: torch.dtype,
-) -> _Bucket:
+def _bucket(block_table: Tensor, members: list[int], spans: list[_Span], dtype: torch.dtype) -> _Bucket:
     device = block_table.device
     rows = torch.tensor(members, dtype=torch.int64, device=device)
-    begin = torch.tensor([spans[row][0] for row in members], device=device)
-    end = torch.tensor([spans[row][1] for row in members], device=device)
-    width = int((end - begin).max())
-    column = begin[:, None] + torch.arange(width, device=device)
+    sinks, begin, end, first, free, length = torch.tensor(
+        [(s.sinks, s.begin, s.end, s.first, s.free, s.length) for s in spans], device=device
+    ).T[:, :, None]
+    width = max(span.pages for span in spans)
+    place = torch.arange(width, device=device)
+    column = torch.where(place < sinks, place, place - sinks + begin)
     # A padded place may read any page that exists: all its slots are hidden.
-    pages = block_table[rows[:, None], torch.where(column < end[:, None], column, begin[:, None])].to(torch.int64)
-    token = (begin[:, None] * PAGE_TOKENS + torch.arange(width * PAGE_TOKENS, device=device)).view(-1, PAGE_TOKENS)
-    first = torch.tensor([firsts[row] for row in members], device=device).repeat_interleave(width)[:, None]
-    length = torch.tensor([lengths[row] for row in members], device=device).repeat_interleave(width)[:, None]
-    mask = torch.zeros(token.shape, dtype=dtype, device=device)
-    mask.masked_fill_((token < first) | (token >= length), -torch.inf)
+    spare = torch.where(sinks > 0, 0, begin)
+    pages = block_table[rows[:, None], torch.where(column < end, column, spare)].to(torch.int64)
+    token = (column[:, :, None] * PAGE_TOKENS + torch.arange(PAGE_TOKENS, device=device)).flatten(1)
     past = token >= length
-    partial = past.any(dim=1).nonzero().view(-1)
-    return _Bucket(rows, pages.reshape(-1), mask.view(len(members), 1, 1, -1), partial, past[partial])
+    mask = torch.zeros(token.shape, dtype=dtype, device=device)
+    mask.masked_fill_(past | ((token < first) & (token >= free)), -torch.inf)
+    by_page = past.view(-1, PAGE_TOKENS)
+    partial = by_page.any(dim=1).nonzero().view(-1)
+    return _Bucket(rows, pages.reshape(-1), mask.view(len(members), 1, 1, -1), partial, by_page[partial])
 
 
-def paged_decode_portable(q: Tensor, pool: Tensor, plan: DecodePlan, *, scale: float) -> tuple[Tensor, Tensor]:
+def paged_decode_portable(
+    q: Tensor, pool: KVPool, plan: DecodePlan, *, scale: float, softcap: float = 0.0
+) -> tuple[Tensor, Tensor]:
     rows, heads, width = q.shape
     kv_heads = pool.shape[2]
     out = torch.zeros_like(q)
     lse = torch.full((rows, heads), -torch.inf, dtype=accumulation_dtype(q.dtype), device=q.device)
-    head_major = pool.permute(1, 2, 0, 3, 4)
     for bucket in plan.buckets:
         n = bucket.rows.shape[0]
-        kv = torch.index_select(head_major, 2, bucket.pages)  # [2, kv_heads, n * pages, 16, width]
+        kv = select_head_major(pool, bucket.pages, q.dtype)
         # Slots past a row's end may hold anything, NaN too: they are replaced, since no mask survives NaN.
         tails = kv[:, :, bucket.partial]
         kv[:, :, bucket.partial] = tails.masked_fill_(bucket.hidden[None, None, :, :, None], 0.0)
         kv = kv.view(2, kv_heads, n, -1, width)
         # The heads of a group are rows of one query tile, so keys and values are never expanded.
         tile = q[bucket.rows].view(n, kv_heads, heads // kv_heads, width)
-        part, part_lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            tile, kv[0].transpose(0, 1), kv[1].transpose(0, 1), 0.0, False, attn_mask=bucket.mask, scale=scale
+        part, part_lse = attend(
+            tile, kv[0].transpose(0, 1), kv[1].transpose(0, 1), mask=bucket.mask, scale=scale, softcap=softcap
         )
         out[bucket.rows] = part.reshape(n, heads, width)
-        lse[bucket.rows] = part_lse.reshape(n, heads)
+        lse[bucket.rows] = part_lse.reshape(n, heads).to(lse.dtype)
     return out, lse

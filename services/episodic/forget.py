@@ -18,7 +18,7 @@ from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
 from services.episodic.directory import Slot
-from services.episodic.fold import Entry
+from services.episodic.fold import Entry, Poison
 from services.episodic.generation import decode
 from services.episodic.host import Host
 from services.episodic.records import Stored, from_us, stamp, to_us
@@ -239,8 +239,11 @@ class Forgetting:
     def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes]) -> ErasureProbe:
         looked = readable = 0
         for record in self._host.parts.log.read(topics.LEDGER, partition):
-            entry = decode(record)
             looked += 1
+            try:
+                entry = decode(record)
+            except Poison:
+                continue  # a dead letter, sealed under a key of its own
             if entry.namespace == namespace and (sealed := _sealed_of(entry, macs)) is not None:
                 readable += self._opens(namespace, *sealed)
         detail = "sealed texts that can be opened"

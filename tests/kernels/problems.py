@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 import torch
 from torch import Tensor
 
 from kernels.layout import PAGE_TOKENS
+from kernels.quantised import LEVELS, Kind, KVPool, QuantisedPool, dequantise, empty_pool
 
 # Largest error against fp64, in units of max|V|: what accumulating in fp32 (fp64) and rounding the result allow.
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+
+DEVICE = os.environ.get("MNEME_TEST_DEVICE", "cpu")
 
 
 @dataclass(frozen=True)
 class Problem:
     q: Tensor
-    pool: Tensor
+    pool: KVPool
     block_table: Tensor
     row_starts: Tensor
     seq_lens: Tensor
     scale: float
 
+    def on_device(self) -> Problem:
+        """Where the Triton kernels run: the CPU under the interpreter, the GPU where MNEME_TEST_DEVICE=cuda."""
+        tables = (self.block_table.to(DEVICE), self.row_starts.to(DEVICE), self.seq_lens.to(DEVICE))
+        return Problem(self.q.to(DEVICE), self.pool.to(DEVICE), *tables, self.scale)
+
+    @property
+    def plain(self) -> Tensor:
+        """The pool, where it is known to be of plain numbers."""
+        assert isinstance(self.pool, Tensor)
+        return self.pool
+
     def to(self, dtype: torch.dtype) -> Problem:
-        return Problem(
-            self.q.to(dtype), self.pool.to(dtype), self.block_table, self.row_starts, self.seq_lens, self.scale
-        )
+        pool = self.pool.to(dtype) if isinstance(self.pool, Tensor) else self.pool
+        return Problem(self.q.to(dtype), pool, self.block_table, self.row_starts, self.seq_lens, self.scale)
 
 
 def problem(
@@ -62,9 +77,35 @@ def problem(
     return made.to(dtype)
 
 
-def assert_close(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor], values: Tensor) -> None:
+def quantised(p: Problem, kind: Kind, seed: int = 1) -> Problem:
+    """``p`` over a pool of random codes. Parameters of pages that no sequence has are NaN, slots past an end are too
+    (fp8). No quantiser is involved: whatever codes say is the truth."""
+    assert isinstance(p.pool, Tensor)
+    g = torch.Generator().manual_seed(seed)
+    pages, _, kv_heads, _, width = p.pool.shape
+    made = empty_pool(kind, pages, kv_heads, width)
+    made.codes.copy_(torch.randint(0, 256, made.codes.shape, generator=g))
+    if kind == "fp8":
+        # Codes from 0x78 up are 256 to 448 and NaN: less than that, and scaled to the size of other keys.
+        made.codes.copy_(torch.where((made.codes & 0x7F) < 0x78, made.codes, made.codes & 0x8F))
+        unused = p.pool.isnan().any(dim=-1)
+        made.codes[unused] = 0x7F
+        made.key_params.copy_(torch.rand(kv_heads, generator=g) * 0.01 + 0.005)
+        made.value_params.copy_(torch.rand(kv_heads, generator=g) * 0.01 + 0.005)
+    else:
+        held = ~p.pool[:, 0, 0, 0].isnan().any(dim=-1)
+        for params in (made.key_params, made.value_params):
+            drawn = torch.rand(params.shape, generator=g) + 0.5
+            params.copy_(drawn * 5 / LEVELS[kind])
+            params[:, :, 1] = (drawn[:, :, 1] - 3.5).to(torch.float16)
+            params[~held] = torch.nan
+    return replace(p, pool=made)
+
+
+def assert_close(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor], pool: KVPool) -> None:
     """(out, lse) against fp64, within the table; -inf only where it is expected, NaN nowhere."""
-    out, lse = actual
+    out, lse = actual[0].cpu(), actual[1].cpu()
+    values = dequantise(pool, torch.float32) if isinstance(pool, QuantisedPool) else pool
     bound = TOLERANCE[out.dtype] * float(values.nan_to_num(0.0).abs().max())
     assert not out.isnan().any(), "NaN in the output"
     assert not lse.isnan().any(), "NaN in the log-sum-exp"
@@ -88,8 +129,8 @@ def poisoned() -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
-def mutant(module: ModuleType, old: str, new: str, folder: Path) -> ModuleType:
-    """``module`` with the one occurrence of ``old`` in its source replaced."""
+def plant(monkeypatch: pytest.MonkeyPatch, module: ModuleType, old: str, new: str, folder: Path) -> None:
+    """Replaces the one occurrence of ``old`` in ``module``'s source, for everyone under kernels/ who imported it."""
     source = Path(str(module.__file__)).read_text()
     assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times in {module.__file__}"
     path = folder / "mutated.py"
@@ -100,4 +141,13 @@ def mutant(module: ModuleType, old: str, new: str, folder: Path) -> ModuleType:
     made = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = made  # dataclasses look their module up
     spec.loader.exec_module(made)
-    return made
+    planted = 0
+    for name, mutated in vars(made).items():
+        original = getattr(module, name, None)
+        if name.startswith("__") or not callable(mutated) or original is mutated:
+            continue
+        for user in [m for n, m in sys.modules.items() if n.startswith("kernels.")]:
+            if vars(user).get(name) is original:
+                monkeypatch.setattr(user, name, mutated)
+                planted += 1
+    assert planted, f"nobody uses what {module.__file__} defines"

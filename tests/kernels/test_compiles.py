@@ -1,48 +1,55 @@
-"""What the interpreter tests, compiled for real GPUs without one: the interpreter lets pass what a compiler refuses."""
+"""What the interpreter tests, compiled for real GPUs without one: the interpreter lets pass what a compiler refuses.
+
+A sample of kernels/configurations.py; ``make kernels-compile`` compiles them all.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import replace
 
 import pytest
+import torch
 import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
-from kernels.layout import PAGE_TOKENS
-from kernels.merge_states.kernel import merge_states_kernel
-from kernels.paged_decode import host as decode_host
-from kernels.paged_decode.kernel import paged_decode_kernel
-from kernels.paged_prefill import host as prefill_host
-from kernels.paged_prefill.kernel import paged_prefill_kernel
+from kernels.configurations import GENERATIONS, configurations, prefill
+from tests.kernels.compiled import DOCUMENT, compiled, faults
 
-# SmolLM2's heads, and the shared memory of a block on sm_80 and sm_90, in bytes.
-SHAPE = {"PAGE": PAGE_TOKENS, "KV_HEADS": 3, "GROUP": 3, "WIDTH": 64, "WIDTH_PAD": 64}
-SHARED = {80: 163 << 10, 90: 227 << 10}
-
-DECODE = (
-    {"q_ptr": "*bf16", "pool_ptr": "*bf16", "table_ptr": "*i32", "lens_ptr": "*i32", "out_ptr": "*fp32"}
-    | {"lse_ptr": "*fp32", "rows": "i32", "table_stride": "i32", "scale": "fp32"},
-    {"WINDOW": 24, "SPLIT": decode_host.SPLIT_TOKENS, "BLOCK": decode_host.BLOCK_TOKENS, "GROUP_PAD": 16, **SHAPE},
-)
-PREFILL = (
-    {"q_ptr": "*bf16", "pool_ptr": "*bf16", "table_ptr": "*i32", "starts_ptr": "*i32", "lens_ptr": "*i32"}
-    | {"out_ptr": "*bf16", "lse_ptr": "*fp32", "table_stride": "i32", "scale": "fp32"},
-    {"WINDOW": 24, "TILE": prefill_host.TILE_PAIRS, "BLOCK": prefill_host.BLOCK_TOKENS, **SHAPE},
-)
-MERGE = (
-    {"outs_ptr": "*fp32", "lses_ptr": "*fp32", "out_ptr": "*bf16", "lse_ptr": "*fp32", "parts": "i32", "cells": "i32"},
-    {"WIDTH": 64, "WIDTH_PAD": 64},
-)
+SAMPLE = [
+    "paged_decode bf16 64, SmolLM2's heads",
+    "paged_decode int4 128",
+    "paged_prefill bf16 128",
+    "paged_prefill fp32 64",
+    "merge_states splits 64",
+]
 
 
-@pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize(
-    ("kernel", "case"), [(paged_decode_kernel, DECODE), (paged_prefill_kernel, PREFILL), (merge_states_kernel, MERGE)]
-)
-def test_kernel_compiles_and_fits(kernel: Any, case: tuple[dict[str, str], dict[str, int]], capability: int) -> None:
-    signature, constants = case
-    source = ASTSource(kernel, signature | dict.fromkeys(constants, "constexpr"), constexprs=constants)
-    made = triton.compile(source, target=GPUTarget("cuda", capability, 32))
-    assert made.asm["cubin"]
-    assert made.metadata.shared <= SHARED[capability]
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("name", SAMPLE)
+def test_kernel_compiles_as_the_table_says(name: str, generation: int) -> None:
+    made = next(c for c in configurations(generation) if c.name == name)
+    result = compiled(made, generation)
+    assert faults(made, result) == []
+    text = DOCUMENT.read_text()
+    if f"triton {triton.__version__};" not in text:
+        pytest.skip(f"the table is of another triton than {triton.__version__}; its faults were checked")
+    assert result.row in text, "stale: python -m tests.kernels.compiled --write"
+
+
+def test_the_list_is_of_at_most_forty_named_configurations_and_the_table_has_them_all() -> None:
+    names = [[made.name for made in configurations(generation)] for generation in GENERATIONS]
+    assert names[0] == names[1]
+    assert len(set(names[0])) == len(names[0]) <= 40
+    rows = re.findall(r"^\| ([^|]+) \| sm_(\d+) \|", DOCUMENT.read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((name, str(generation)) for name in names[0] for generation in GENERATIONS)
+
+
+def test_a_kernel_that_spills_is_found() -> None:
+    """Two fp32 tiles of 64 pairs and 64 tokens do not fit the registers of sm_80."""
+    made = prefill("too large", torch.float32, 128, 80)
+    made = replace(made, constants=made.constants | {"TILE": 64, "BLOCK": 64})
+    assert any("local loads and stores" in fault for fault in faults(made, compiled(made, 80)))
+    one_lane = replace(made, checks=frozenset({"wide loads"}), constants=made.constants | {"TILE": 16, "BLOCK": 16})
+    result = compiled(one_lane, 80)
+    result.instructions.clear()
+    assert any("128-bit" in fault for fault in faults(one_lane, result))

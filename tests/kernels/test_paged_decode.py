@@ -10,46 +10,40 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.paged_decode import host, portable
+from kernels.paged_decode import portable
 from kernels.paged_decode.host import paged_decode
 from kernels.paged_decode.reference import paged_decode_reference
-from tests.kernels.problems import Problem, assert_close, mutant, poisoned, problem
+from kernels.quantised import Kind
+from tests.kernels.checks import check_decode, int32
+from tests.kernels.problems import plant, problem, quantised
 
 LENGTHS = [1, 15, 16, 17, 0, 100, 33, 257]
-
-
-def check(p: Problem, window: int = 0) -> None:
-    wide = p.to(torch.float64)
-    expected = paged_decode_reference(wide.q, wide.pool, wide.block_table, wide.seq_lens, scale=p.scale, window=window)
-    with poisoned():
-        actual = paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, window=window, backend="torch")
-    assert_close(actual, expected, p.pool)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("heads", "kv_heads", "width"), [(9, 3, 64), (4, 4, 96), (6, 1, 40)])
 def test_paged_decode_equals_reference(dtype: torch.dtype, heads: int, kv_heads: int, width: int) -> None:
-    check(problem(LENGTHS, heads=heads, kv_heads=kv_heads, width=width, dtype=dtype))
+    check_decode(problem(LENGTHS, heads=heads, kv_heads=kv_heads, width=width, dtype=dtype), "torch")
 
 
 @pytest.mark.parametrize("window", [1, 16, 20, 1000])
 def test_paged_decode_sees_only_the_window(window: int) -> None:
-    check(problem(LENGTHS), window=window)
+    check_decode(problem(LENGTHS), "torch", window=window)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 130), min_size=1, max_size=6), st.integers(1, 3), st.integers(1, 3), st.integers(0, 40))
 def test_paged_decode_on_any_shape(lengths: list[int], kv_heads: int, group: int, window: int) -> None:
-    check(problem(lengths, heads=kv_heads * group, kv_heads=kv_heads, width=24), window=window)
+    check_decode(problem(lengths, heads=kv_heads * group, kv_heads=kv_heads, width=24), "torch", window=window)
 
 
 def test_one_token_returns_its_value_and_equal_scores_the_mean() -> None:
     p = problem([1, 40], heads=2, kv_heads=2)
     p.q[1] = 0.0
     out, lse = paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, backend="torch")
-    torch.testing.assert_close(out[0], p.pool[p.block_table[0, 0], 1, :, 0])
+    torch.testing.assert_close(out[0], p.plain[p.block_table[0, 0], 1, :, 0])
     pages = [int(p.block_table[1, j]) for j in range(3)]
-    values = torch.cat([p.pool[page, 1] for page in pages], dim=1)[:, :40]
+    values = torch.cat([p.plain[page, 1] for page in pages], dim=1)[:, :40]
     torch.testing.assert_close(out[1], values.mean(dim=1), atol=1e-6, rtol=0)
     assert lse[1].tolist() == pytest.approx([math.log(40)] * 2)
 
@@ -57,9 +51,10 @@ def test_one_token_returns_its_value_and_equal_scores_the_mean() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("| (token >= length)", "| (token > length)"),
+        ("past = token >= length", "past = token > length"),
         ("token < first", "token <= first"),
-        ("-(-n // PAGE_TOKENS)", "n // PAGE_TOKENS + 1"),
+        ("end = -(-length // PAGE_TOKENS)", "end = length // PAGE_TOKENS + 1"),
+        ("place - sinks + begin)", "place + begin)"),
         (
             ".view(n, kv_heads, heads // kv_heads, width)",
             ".view(n, heads // kv_heads, kv_heads, width).transpose(1, 2)",
@@ -68,11 +63,9 @@ def test_one_token_returns_its_value_and_equal_scores_the_mean() -> None:
     ],
 )
 def test_mutants_of_the_torch_backend_fail(old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = mutant(portable, old, new, tmp_path)
-    monkeypatch.setattr(host, "plan_decode", made.plan_decode)
-    monkeypatch.setattr(host, "paged_decode_portable", made.paged_decode_portable)
+    plant(monkeypatch, portable, old, new, tmp_path)
     with pytest.raises((AssertionError, IndexError)):
-        check(problem(LENGTHS), window=20)
+        check_decode(problem(LENGTHS), "torch", window=20, sinks=2)
 
 
 def test_wrong_shapes_are_refused() -> None:
@@ -83,3 +76,33 @@ def test_wrong_shapes_are_refused() -> None:
         paged_decode(p.q.half(), p.pool, p.block_table, p.seq_lens, scale=1.0, backend="torch")
     with pytest.raises(ValueError, match="no multiple"):
         paged_decode(p.q[:, :4], p.pool, p.block_table, p.seq_lens, scale=1.0, backend="torch")
+
+
+@pytest.mark.parametrize("options", [{"softcap": 5.0}, {"window": 20, "sinks": 3}, {"window": 40, "sinks": 33}])
+def test_paged_decode_caps_scores_and_keeps_sinks(options: dict[str, float]) -> None:
+    check_decode(problem(LENGTHS), "torch", **options)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4", "fp8"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_paged_decode_of_quantised_pools(kind: Kind, dtype: torch.dtype) -> None:
+    p = problem(LENGTHS, heads=4, kv_heads=2, dtype=dtype)
+    check_decode(quantised(p, kind), "torch")
+    check_decode(quantised(p, kind), "torch", window=30, sinks=2)
+
+
+def test_a_table_may_hold_a_part_of_its_sequence() -> None:
+    p = problem([33, 20, 64, 10, 0, 200], heads=4, kv_heads=2, width=32)
+    older, newer = int32(0, 5, 2, 30, 4, 0), int32(3, 0, 90, 17, 4, 150)
+    check_decode(p, "torch", older=older, newer=newer)
+    check_decode(p, "torch", window=25, sinks=4, older=older, newer=newer)
+
+
+def test_the_definition_of_a_window_with_sinks_is_a_plain_softmax_over_what_is_seen() -> None:
+    """The reference itself, by hand: two sinks and a window of three over ten tokens."""
+    p = problem([10], heads=2, kv_heads=1, dtype=torch.float64)
+    keys, values = p.plain[int(p.block_table[0, 0]), :, 0]
+    seen = [0, 1, 7, 8, 9]
+    weights = torch.softmax(p.q[0] @ keys[seen].T * p.scale, dim=1)
+    out, _ = paged_decode_reference(p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, window=3, sinks=2)
+    torch.testing.assert_close(out[0], weights @ values[seen], atol=1e-13, rtol=0)

@@ -1,7 +1,9 @@
-"""Runs in Triton's interpreter only; test_interpreter.py starts it."""
+"""Runs in Triton's interpreter, which test_interpreter.py starts, or on a GPU (MNEME_TEST_DEVICE=cuda, no mutants)."""
 
 from __future__ import annotations
 
 import os
 
-collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["test_*.py"]
+from tests.kernels.problems import DEVICE
+
+collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") == "1" or DEVICE == "cuda" else ["test_*.py"]
