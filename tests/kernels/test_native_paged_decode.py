@@ -123,7 +123,7 @@ def test_what_the_library_does_not_compute_is_refused() -> None:
     assert isinstance(p.pool, torch.Tensor)
     for asked in ({"sinks": 1}, {"softcap": 5.0}, {"older": p.seq_lens, "newer": p.seq_lens}):
         with pytest.raises(ValueError, match="native backend has no sinks"):
-            paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=1.0, backend="native", **asked)  # type: ignore[arg-type]
+            paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=1.0, backend="native", **asked)
     wide = p.to(torch.float64)
     with pytest.raises(ValueError, match="not torch.float64"):
         paged_decode(wide.q, wide.pool, p.block_table, p.seq_lens, scale=1.0, backend="native")
