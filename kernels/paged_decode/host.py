@@ -67,6 +67,8 @@ def paged_decode(
     """
     check_pool(q, pool, block_table, seq_lens, "torch" if backend == "native" else backend)
     if backend == "native":
+        if sinks or softcap or older is not None or newer is not None or not isinstance(pool, Tensor):
+            raise ValueError("the native backend has no sinks, softcap, split tables or quantised pools: name torch")
         return paged_decode_native(q, pool, block_table, seq_lens, scale=scale, window=window)
     if backend == "torch":
         made = plan or plan_decode(

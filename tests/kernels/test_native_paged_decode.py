@@ -87,6 +87,7 @@ def test_invariant_28_native_decode_does_not_depend_on_the_batch_or_the_threads(
 def test_a_long_sequence_of_large_scores_keeps_its_weights() -> None:
     """Scores that rise along the sequence: every block rescales what came before."""
     p = problem([2000], heads=3, kv_heads=1)
+    assert isinstance(p.pool, torch.Tensor)
     for page in range(125):
         p.pool[p.block_table[0, page], 0] *= 0.01 + page / 40
     check(p)
@@ -119,6 +120,10 @@ def test_what_lies_outside_is_refused_not_read() -> None:
 
 def test_what_the_library_does_not_compute_is_refused() -> None:
     p = problem([5])
+    assert isinstance(p.pool, torch.Tensor)
+    for asked in ({"sinks": 1}, {"softcap": 5.0}, {"older": p.seq_lens, "newer": p.seq_lens}):
+        with pytest.raises(ValueError, match="native backend has no sinks"):
+            paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=1.0, backend="native", **asked)
     wide = p.to(torch.float64)
     with pytest.raises(ValueError, match="not torch.float64"):
         paged_decode(wide.q, wide.pool, p.block_table, p.seq_lens, scale=1.0, backend="native")
