@@ -87,7 +87,8 @@ def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
     for engine in response.engines:
         c = engine.counts
         lines.append(
-            f"{engine.engine:14} {engine.model}, {engine.attention}: {c['requests']} requests, "
+            f"{engine.engine:14} {engine.model}, attention {engine.attention}, CPU kernels {engine.cpu_kernels}: "
+            f"{c['requests']} requests, "
             f"{engine.running} running, {engine.waiting} waiting; "
             f"{c['cached_tokens']} of {c['prompt_tokens']} prompt tokens from the cache; "
             f"blocks {c['blocks_computed']} computed, {c['blocks_loaded']} loaded, {c['blocks_published']} published; "

@@ -228,6 +228,7 @@ def to_engine_stats(engine: str, stats: EngineStats) -> pb.EngineStats:
         engine=engine,
         model=stats.model,
         attention=stats.attention,
+        cpu_kernels=stats.cpu_kernels,
         counts={**counts, **{f"finished_{reason}": n for reason, n in stats.finished.items()}},
         **{name: int(getattr(stats, name)) for name in _SIZES},
     )

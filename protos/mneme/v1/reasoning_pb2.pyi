@@ -319,7 +319,7 @@ class KvStoreStats(_message.Message):
     def __init__(self, blocks: _Optional[int] = ..., used_bytes: _Optional[int] = ..., capacity_bytes: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ..., eviction: _Optional[str] = ...) -> None: ...
 
 class EngineStats(_message.Message):
-    __slots__ = ("engine", "model", "attention", "pages", "pages_free", "pages_cached", "pages_used", "running", "waiting", "counts")
+    __slots__ = ("engine", "model", "attention", "pages", "pages_free", "pages_cached", "pages_used", "running", "waiting", "counts", "cpu_kernels")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -337,6 +337,7 @@ class EngineStats(_message.Message):
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
+    CPU_KERNELS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     attention: str
@@ -347,4 +348,5 @@ class EngineStats(_message.Message):
     running: int
     waiting: int
     counts: _containers.ScalarMap[str, int]
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., attention: _Optional[str] = ..., pages: _Optional[int] = ..., pages_free: _Optional[int] = ..., pages_cached: _Optional[int] = ..., pages_used: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    cpu_kernels: str
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., attention: _Optional[str] = ..., pages: _Optional[int] = ..., pages_free: _Optional[int] = ..., pages_cached: _Optional[int] = ..., pages_used: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ..., cpu_kernels: _Optional[str] = ...) -> None: ...
