@@ -162,3 +162,24 @@ def finish(top, total, acc):
     empty = total == 0.0
     divisor = tl.where(empty, 1.0, total)
     return acc / divisor[:, None], tl.where(empty, -float("inf"), top + tl.log(divisor))
+
+
+@triton.jit
+def round_even(x):
+    """The nearest whole number below 2^22 in size, halves to even: adding 1.5 * 2^23 leaves no place for a fraction."""
+    return (x + 12582912.0) - 12582912.0
+
+
+@triton.jit
+def encode_e4m3(x):
+    """fp32 to the codes of fp8 e4m3, nearest, halves to even; beyond 448 the greatest. NaN becomes the greatest too."""
+    bits = x.to(tl.uint32, bitcast=True)
+    sign = (bits >> 24) & 0x80
+    size = tl.minimum(tl.abs(x), 448.0)
+    size = tl.where(x == x, size, 448.0)
+    # Normal numbers: drop 20 of 23 mantissa bits, rounding, and move the exponent's bias from 127 to 7.
+    wide = size.to(tl.uint32, bitcast=True)
+    normal = ((wide + 0x7FFFF + ((wide >> 20) & 1)) >> 20) - (120 << 3)
+    # Below 2^-6 the codes are multiples of 2^-9.
+    small = round_even(size * 512.0).to(tl.uint32)
+    return (sign | tl.where(size < 0.015625, small, normal)).to(tl.uint8)

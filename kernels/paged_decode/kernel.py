@@ -76,37 +76,13 @@ def paged_decode_kernel(
         seen = visible(start + tl.arange(0, BLOCK), position, end, WINDOW, SINKS, older)
         page = find_pages(p_table, start, seen, KIND, BLOCK, PAGE)
         b_key = read_block(
-            pool_ptr,
-            key_params_ptr,
-            page,
-            start,
-            seen,
-            kv_head,
-            dtype,
-            0,
-            KIND,
-            BLOCK,
-            PAGE,
-            KV_HEADS,
-            WIDTH,
-            WIDTH_PAD,
-        )
+            pool_ptr, key_params_ptr, page, start, seen, kv_head,
+            dtype, 0, KIND, BLOCK, PAGE, KV_HEADS, WIDTH, WIDTH_PAD,
+        )  # fmt: skip
         b_value = read_block(
-            pool_ptr,
-            value_params_ptr,
-            page,
-            start,
-            seen,
-            kv_head,
-            dtype,
-            1,
-            KIND,
-            BLOCK,
-            PAGE,
-            KV_HEADS,
-            WIDTH,
-            WIDTH_PAD,
-        )
+            pool_ptr, value_params_ptr, page, start, seen, kv_head,
+            dtype, 1, KIND, BLOCK, PAGE, KV_HEADS, WIDTH, WIDTH_PAD,
+        )  # fmt: skip
         score = cap_scores(tl.dot(b_q, tl.trans(b_key), input_precision="tf32x3") * scale, SOFTCAP)
         score = tl.where(seen[None, :], score, -float("inf"))
         top, total, acc = absorb(top, total, acc, score, b_value, "tf32x3")

@@ -19,6 +19,8 @@ def paged_decode_native(
         raise not_computed(q.dtype)
     if width > MAX_WIDTH:
         raise ValueError(f"the native backend has heads of at most {MAX_WIDTH}, not {width}: name the torch backend")
+    if pool.dtype != q.dtype:
+        raise ValueError(f"the native backend reads pages of q's dtype, {q.dtype}, not {pool.dtype}: name torch")
     if not pool.is_contiguous():
         raise ValueError("pool: the native backend needs it contiguous")
     if q.stride(2) != 1 or q.stride(1) != width:

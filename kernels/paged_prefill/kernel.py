@@ -93,37 +93,13 @@ def paged_prefill_kernel(
             valid = valid & ((token > before + first_row - WINDOW) | (token < SINKS - older))
         page = find_pages(p_table, start, valid, KIND, BLOCK, PAGE)
         b_key = read_block(
-            pool_ptr,
-            key_params_ptr,
-            page,
-            start,
-            valid,
-            kv_head,
-            dtype,
-            0,
-            KIND,
-            BLOCK,
-            PAGE,
-            KV_HEADS,
-            WIDTH,
-            WIDTH_PAD,
-        )
+            pool_ptr, key_params_ptr, page, start, valid, kv_head,
+            dtype, 0, KIND, BLOCK, PAGE, KV_HEADS, WIDTH, WIDTH_PAD,
+        )  # fmt: skip
         b_value = read_block(
-            pool_ptr,
-            value_params_ptr,
-            page,
-            start,
-            valid,
-            kv_head,
-            dtype,
-            1,
-            KIND,
-            BLOCK,
-            PAGE,
-            KV_HEADS,
-            WIDTH,
-            WIDTH_PAD,
-        )
+            pool_ptr, value_params_ptr, page, start, valid, kv_head,
+            dtype, 1, KIND, BLOCK, PAGE, KV_HEADS, WIDTH, WIDTH_PAD,
+        )  # fmt: skip
         score = cap_scores(tl.dot(b_q, tl.trans(b_key), input_precision=PRECISION) * scale, SOFTCAP)
         score = tl.where(seen, score, -float("inf"))
         top, total, acc = absorb(top, total, acc, score, b_value, PRECISION)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kernels.cascade_decode.plan import Shared
 from kernels.layout import PAGE_TOKENS
 from kernels.quantised import LEVELS, Kind, KVPool, QuantisedPool, dequantise, empty_pool
 
@@ -75,6 +76,15 @@ def problem(
     starts = torch.tensor([0, *torch.tensor(rows).cumsum(0).tolist()], dtype=torch.int32)
     made = Problem(q, pool, table, starts, torch.tensor(seq_lens, dtype=torch.int32), width**-0.5)
     return made.to(dtype)
+
+
+def sharing(p: Problem, nodes: list[Shared]) -> Problem:
+    """``p`` with the pages of each node those of its first row."""
+    table = p.block_table.clone()
+    for node in nodes:
+        columns = slice(-(-node.begin // PAGE_TOKENS), node.end // PAGE_TOKENS)
+        table[list(node.rows), columns] = table[node.rows[0], columns]
+    return replace(p, block_table=table)
 
 
 def quantised(p: Problem, kind: Kind, seed: int = 1) -> Problem:
@@ -146,7 +156,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: ModuleType, old: str, new: st
         original = getattr(module, name, None)
         if name.startswith("__") or not callable(mutated) or original is mutated:
             continue
-        for user in [m for n, m in sys.modules.items() if n.startswith("kernels.")]:
+        for user in [m for n, m in sys.modules.items() if n.startswith(("kernels.", "tests.kernels.checks"))]:
             if vars(user).get(name) is original:
                 monkeypatch.setattr(user, name, mutated)
                 planted += 1

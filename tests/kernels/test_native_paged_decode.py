@@ -130,6 +130,8 @@ def test_what_the_library_does_not_compute_is_refused() -> None:
     with pytest.raises(ValueError, match="contiguous"):
         paged_decode(p.q, p.pool.transpose(0, 1).contiguous().transpose(0, 1), p.block_table, p.seq_lens, scale=1.0,
                      backend="native")  # fmt: skip
+    with pytest.raises(ValueError, match="not torch.bfloat16"):
+        paged_decode(p.q, p.pool.bfloat16(), p.block_table, p.seq_lens, scale=1.0, backend="native")
     big = problem([5], width=514)
     with pytest.raises(ValueError, match="at most 512"):
         paged_decode(big.q, big.pool, big.block_table, big.seq_lens, scale=1.0, backend="native")

@@ -85,7 +85,7 @@ def test_rows_longer_than_all_splits_have_longer_splits(monkeypatch: pytest.Monk
         ("kv_head * GROUP + i_group", "kv_head + KV_HEADS * i_group"),
         ("position = length - 1", "position = length - 2"),
         ("tl.maximum(SPLIT, ", "tl.maximum(SPLIT // 2, "),
-        ("dtype,\n            1,\n", "dtype,\n            0,\n"),
+        ("dtype, 1, KIND", "dtype, 0, KIND"),
     ],
 )
 def test_mutants_of_the_kernel_fail(old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
