@@ -1,4 +1,4 @@
-"""Loads the compiled library, chooses the instruction set, and says why where it cannot."""
+"""The native operators on tensors: the library with its signatures, number formats and threads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from kernels.native import build
+from kernels.native.loading import NativeUnavailable as NativeUnavailable
+from kernels.native.loading import open_library
 
 _P, _I, _L, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 # Every operator begins with how (2 isa + number format) and threads. Those that index a pool answer with the first bad
@@ -29,10 +31,6 @@ CpuBackend = Literal["torch", "native"]
 
 MAX_WIDTH = 512
 """Largest head width: what a task keeps on its stack."""
-
-
-class NativeUnavailable(RuntimeError):
-    """The native operators cannot run here. The message says why and names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +61,13 @@ def load(path: Path, isa: str = "", kernels: Path = build.KERNELS) -> Native:
 
     NativeUnavailable; ValueError for an instruction set that does not run here.
     """
-    if not path.is_file():
-        lacks = "" if build.compiler() else " There is no C++ compiler (g++ or clang++): install one first."
-        raise NativeUnavailable(f"The native CPU kernels are not built. Run `{build.COMMAND}`.{lacks}")
-    # Looked for in the file: once loaded, a library would stay until the process ends.
-    if build.digest(kernels).encode() not in path.read_bytes():
-        raise NativeUnavailable(f"{path} was built from other sources. Run `{build.COMMAND}`.")
-    try:
-        calls = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise NativeUnavailable(f"{path} does not load ({error}). Run `{build.COMMAND}`.") from error
+    opened = open_library(path, isa, kernels)
+    calls = opened.calls
     for name, (arguments, answer) in _SIGNATURES.items():
         function = getattr(calls, name)
         function.argtypes, function.restype = arguments, answer
-    calls.mneme_isa_name.restype = ctypes.c_char_p
-    isas = {calls.mneme_isa_name(i).decode(): bool(calls.mneme_isa_runs(i)) for i in range(calls.mneme_isa_count())}
-    chosen = isa or [name for name, runs in isas.items() if runs][-1]
-    if not isas.get(chosen):
-        raise ValueError(f"isa {chosen!r} does not run here; of {isas}")
-    how = {dtype: 2 * list(isas).index(chosen) + number for dtype, number in _NUMBERS.items()}
-    return Native(calls, chosen, how, isas, _share_threads(calls))
+    how = {dtype: 2 * opened.number + number for dtype, number in _NUMBERS.items()}
+    return Native(calls, opened.isa, how, opened.isas, _share_threads(calls))
 
 
 def _share_threads(calls: ctypes.CDLL) -> str:

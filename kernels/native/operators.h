@@ -46,10 +46,21 @@ struct SiluMul {
     int64_t rows, width;
 };
 
-// Each does the task with this number: a (row, kv head) of paged_decode, a row of the others.
+struct CheckedCopy {
+    const uint64_t* from;    // [blocks], addresses
+    const uint64_t* to;      // [blocks], addresses
+    const int64_t* lengths;  // [blocks], in bytes, all above 240
+    const uint64_t* seeds;   // [blocks]
+    uint8_t* digests;        // [blocks, 16]
+    bool past_caches;        // write where the caches need not hold it
+};
+
+// Each does the task with this number: a (row, kv head) of paged_decode, a block of checked_copy, a
+// row of the others.
 struct Operators {
     void (*paged_decode[2])(const PagedDecode*, int64_t);
     void (*add_rms_norm[2])(const AddRmsNorm*, int64_t);
     void (*rope_kv_write[2])(const RopeKvWrite*, int64_t);
     void (*silu_mul[2])(const SiluMul*, int64_t);
+    void (*checked_copy)(const CheckedCopy*, int64_t);
 };
