@@ -272,6 +272,7 @@ class KvClient:
         except (BadArena, OSError, ValueError):
             _log.warning("the arena cannot be used", exc_info=True)
             return old
+        _log.info("attached to the KV store", extra={"copies_with": reader.copies_with})
         if old is not None:
             old.channel.close()
             self._claims.clear()

@@ -64,7 +64,9 @@ def test_the_best_instruction_set_of_the_processor_is_chosen() -> None:
 def test_everything_that_is_compiled_counts_for_the_digest() -> None:
     names = {path.relative_to(build.KERNELS).as_posix() for path in build.sources()}
     assert {"native/isa.cpp", "native/library.cpp", "native/operators.h", "native/vectors.h"} <= names
-    assert {f"{o}/native.h" for o in ("paged_decode", "add_rms_norm", "rope_kv_write", "silu_mul")} <= names
+    assert {
+        f"{o}/native.h" for o in ("checked_copy", "paged_decode", "add_rms_norm", "rope_kv_write", "silu_mul")
+    } <= names
     included = {
         line.split('"')[1].removeprefix("../") for path in build.sources() for line in path.read_text().splitlines()
         if line.startswith('#include "')

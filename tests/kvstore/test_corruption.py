@@ -1,4 +1,5 @@
-"""Invariant 22: wrong bytes are never used. Each test spoils real bytes of a real arena."""
+"""Invariant 22: wrong bytes are never used. Each test spoils real bytes of a real arena, and runs twice: with blocks
+copied by the native operator and by Python."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
 
+from kernels.checked_copy import host as checked_copy
+from kernels.checked_copy.host import CheckedCopy, NativeUnavailable
 from services.kvstore import layout
 from services.kvstore.client import KvClient, Origin
 from services.kvstore.layout import ENTRY, ENTRY_BYTES, KEY_BYTES, PAGE, BadArena, Header
 from services.kvstore.reader import Reader
+from tests.kernels.native_library import MISSING
 from tests.kvstore.running import BLOCK, IDENTITY, NAMESPACE, Running, eventually, keys, payloads
 
 ORIGIN = Origin(NAMESPACE)
@@ -47,6 +51,21 @@ class Bytes:
             self.map[other : other + size],
             self.map[one : one + size],
         )
+
+
+def unavailable() -> CheckedCopy:
+    raise NativeUnavailable("this test wants Python")
+
+
+@pytest.fixture(autouse=True, params=["native", "python"])
+def copies_with(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What copies the blocks."""
+    with_: str = request.param
+    if with_ == "python":
+        monkeypatch.setattr(checked_copy, "native", unavailable)
+    elif MISSING:
+        pytest.skip(MISSING)
+    return with_
 
 
 @pytest.fixture
@@ -83,6 +102,44 @@ def test_no_flipped_bit_of_an_entry_yields_other_bytes(kv: KvClient, arena: Byte
         arena.flip(entry + bit // 8, bit % 8)
     assert missed >= (3 * 8 + 16) * 8 - 63  # offset, length, epoch, digest, and the sequence's lowest bit
     assert load_one(kv, chain[0]) == blocks[0]
+
+
+def test_a_load_ends_before_the_first_damaged_block(
+    store: Running, kv: KvClient, arena: Bytes, copies_with: str
+) -> None:
+    """More blocks than are copied together."""
+    chain, blocks = keys(70), payloads(70)
+    kv.put(chain, blocks, ORIGIN)
+    for damaged in (66, 64, 2, 0):
+        arena.flip(arena.payload_at(chain[damaged]) + damaged)
+        buffers = [bytearray(BLOCK) for _ in chain]
+        reader = Reader(store.file("arena"), IDENTITY)
+        assert reader.copies_with.startswith(copies_with)
+        assert reader.load(chain, buffers) == damaged
+        assert buffers[:damaged] == blocks[:damaged]
+        assert reader.take_suspects(9) == [chain[damaged]]
+
+
+def test_short_blocks_are_verified_too(kv: KvClient, arena: Bytes) -> None:
+    """Below what the native operator digests, at its edge, and between longer ones."""
+    sizes = [BLOCK, 240, 1, 241, BLOCK]
+    chain, blocks = keys(5), [os.urandom(size) for size in sizes]
+    for key, block in zip(chain, blocks, strict=True):
+        kv.put([key], [block], ORIGIN)
+    buffers = [bytearray(size) for size in sizes]
+    assert kv.load(chain, buffers) == 5
+    assert buffers == blocks
+    arena.flip(arena.payload_at(chain[1]))
+    assert kv.load(chain, buffers) == 1
+
+
+def test_a_buffer_that_cannot_be_written_is_refused(kv: KvClient) -> None:
+    chain = keys(1)
+    kv.put(chain, payloads(1), ORIGIN)
+    with pytest.raises(TypeError):
+        kv.load(chain, [bytes(BLOCK)])
+    assert kv.load(chain, [bytearray(BLOCK - 1)]) == 0
+    assert kv.load(chain, [bytearray(BLOCK + 1)]) == 0
 
 
 def test_swapped_payloads_are_misses(kv: KvClient, arena: Bytes) -> None:
@@ -185,7 +242,7 @@ def test_a_slot_reused_while_it_is_copied_is_a_miss(kv: KvClient, arena: Bytes) 
 
     reader._words = Moved()  # type: ignore[assignment]
     try:
-        assert not reader._copy(chain[0], bytearray(BLOCK))
+        assert reader.load(chain, [bytearray(BLOCK)]) == 0
     finally:
         reader._words = original
     assert load_one(kv, chain[0]) == blocks[0]
