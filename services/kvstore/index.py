@@ -25,24 +25,21 @@ class IndexReader:
     """
 
     def __init__(self, header: Header, mapping: mmap.mmap) -> None:
-        self._mapping = mapping
+        self._search = mapping.find
         self._mask = header.buckets - 1
         self._keys_offset = header.keys_offset
         self._entries_offset = header.entries_offset
 
     def find(self, key: bytes) -> int:
         """Where the entry of ``key`` is in the mapping, or -1."""
-        mapping, mask = self._mapping, self._mask
-        bucket: int
+        search, mask, keys_offset = self._search, self._mask, self._keys_offset
         for home in _HALVES.unpack(key):
-            bucket = home & mask
-            at = self._keys_offset + bucket * _BUCKET_BYTES
-            place = mapping.find(key, at, at + _BUCKET_BYTES)
+            at: int = keys_offset + (home & mask) * _BUCKET_BYTES
+            place = search(key, at, at + _BUCKET_BYTES)
             while place >= 0:
-                way, between = divmod(place - at, KEY_BYTES)
-                if not between:
-                    return self._entries_offset + (bucket * WAYS + way) * ENTRY_BYTES
-                place = mapping.find(key, place + 1, at + _BUCKET_BYTES)
+                if not place % KEY_BYTES:  # the keys' offset is a multiple of it
+                    return self._entries_offset + (place - keys_offset) // KEY_BYTES * ENTRY_BYTES
+                place = search(key, place + 1, at + _BUCKET_BYTES)
         return -1
 
 

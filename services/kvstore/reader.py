@@ -13,7 +13,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +35,9 @@ _Byte = ctypes.c_char
 _address = ctypes.addressof
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Blocks that were found and whose buffers fit, column by column."""
-
-    keys: list[bytes] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)  # of the entries' sequence words
-    sequences: list[int] = field(default_factory=list)
-    sources: list[int] = field(default_factory=list)  # addresses
-    buffers: list[ctypes.c_char] = field(default_factory=list)  # their first bytes; they hold the buffers in place
-    lengths: list[int] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
-    digests: list[bytes] = field(default_factory=list)
+# A block whose entry was found and whose buffer fits: key; where its sequence word is, and what it said; the address of
+# its bytes; the buffer's first byte, which keeps the buffer where it is; length; seed; digest.
+_Found = tuple[bytes, int, int, int, ctypes.c_char, int, int, bytes]
 
 
 class Reader:
@@ -144,20 +134,20 @@ class Reader:
     def _load_batch(self, keys: Sequence[bytes], into: Sequence[Any]) -> int:
         done = 0
         if self._checked_copy is not None:
-            batch = self._find_batch(keys, into)
-            done = self._copy_batch(batch, self._checked_copy)
-            if done < len(batch.keys):
+            found = self._find_batch(keys, into)
+            done = self._copy_batch(found, self._checked_copy)
+            if done < len(found):
                 return done
         while done < len(keys) and self._copy(keys[done], into[done]):
             done += 1
         return done
 
-    def _find_batch(self, keys: Sequence[bytes], into: Sequence[Any]) -> _Batch:
+    def _find_batch(self, keys: Sequence[bytes], into: Sequence[Any]) -> list[_Found]:
         """The blocks up to the first miss, or the first that is too short for the operator.
 
         Microseconds matter here: memcpy takes six for a block of 64 KiB.
         """
-        batch = _Batch()
+        found: list[_Found] = []
         find, mapping, size, epoch = self._find, self._map, self._size, self.header.owner_epoch
         base, identity = self._address, self._identity
         for key, target in zip(keys, into, strict=True):
@@ -166,37 +156,34 @@ class Reader:
                 break
             sequence, offset, length, owner, digest, _, _ = _unpack_entry(mapping, at)
             view = target if type(target) is memoryview else memoryview(target)
-            if length < checked_copy.SHORTEST_BYTES:
+            if length < checked_copy.SHORTEST_BYTES or sequence & 1 or owner != epoch:
                 break
-            if sequence & 1 or owner != epoch or view.nbytes != length or offset + length > size:
+            if view.nbytes != length or offset + length > size:
                 break
-            batch.buffers.append(_Byte.from_buffer(view))  # TypeError: read-only, or not in one piece
-            batch.keys.append(key)
-            batch.places.append(at >> 3)
-            batch.sequences.append(sequence)
-            batch.sources.append(base + offset)
-            batch.lengths.append(length)
-            batch.seeds.append(_seed(key + identity))
-            batch.digests.append(digest)
-        return batch
+            buffer = _Byte.from_buffer(view)  # TypeError: read-only, or not in one piece
+            found.append((key, at >> 3, sequence, base + offset, buffer, length, _seed(key + identity), digest))
+        return found
 
-    def _copy_batch(self, batch: _Batch, copy: checked_copy.CheckedCopy) -> int:
+    def _copy_batch(self, found: Sequence[_Found], copy: checked_copy.CheckedCopy) -> int:
         """How many leading blocks arrived as they were put. One call for all, then what ``_copy`` checks for each."""
-        arrived = copy(batch.sources, list(map(_address, batch.buffers)), batch.lengths, batch.seeds)
+        if not found:
+            return 0
+        keys, places, sequences, sources, buffers, lengths, seeds, digests = zip(*found, strict=True)
+        arrived = copy(sources, list(map(_address, buffers)), lengths, seeds)
         words = self._words
         # Read again after the copy: not reused, not erased, not another owner's by now.
-        unmoved = [words[place] for place in batch.places]
+        unmoved = tuple([words[place] for place in places])
         if words[_EPOCH] != self.header.owner_epoch:
             return 0
-        if unmoved == batch.sequences and arrived == b"".join(batch.digests):
-            return len(batch.keys)
-        for n, key in enumerate(batch.keys):
-            if unmoved[n] != batch.sequences[n]:
+        if unmoved == sequences and arrived == b"".join(digests):
+            return len(keys)
+        for n, key in enumerate(keys):
+            if unmoved[n] != sequences[n]:
                 return n
-            if arrived[n * layout.DIGEST_BYTES : (n + 1) * layout.DIGEST_BYTES] != batch.digests[n]:
+            if arrived[n * layout.DIGEST_BYTES : (n + 1) * layout.DIGEST_BYTES] != digests[n]:
                 self._suspects.append(key)
                 return n
-        return len(batch.keys)
+        return len(keys)
 
     def _copy(self, key: bytes, target: Any) -> bool:
         """One block, in Python: where there is no native operator, and for blocks too short for it."""
