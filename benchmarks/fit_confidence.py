@@ -1,28 +1,34 @@
-"""Fits the weights and the threshold of services/episodic/confidence.py on LoCoMo's development half.
+"""Fits the weights and the threshold of services/episodic/confidence.py on texts that are not the demo's.
 
-Three kinds of questions: its own answerable ones (categories 1 to 4); *foreign* ones, asked of another conversation
-with the speakers' names mapped; and *altered* ones, whose rarest plain word is replaced by one that the conversation
-never says. The adversarial category (what one speaker did, asked of the other) is reported apart and not fitted.
+    MNEME_EVAL_DATA=... python -m benchmarks.fit_confidence
+
+What must be told apart, in two sets that count alike. Of LoCoMo's development half: its own questions (categories 1
+to 4); *foreign* ones, asked of another conversation with the speakers' names mapped; and *altered* ones, whose rarest
+plain word is replaced by one that the conversation never says. Of EpBench's development questions: those that one
+chapter answers, and those that none does. An answerable question counts where its evidence is among the first five:
+confidence is about what was recalled. The threshold refuses a tenth of those. The adversarial category (what one
+speaker did, asked of the other) is reported apart and not fitted.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import locomo
+from benchmarks import epbench, locomo
 from services.common import lexical
 from services.common.embed import Embedder
 from services.episodic import confidence
 from services.episodic import plugins as listed
 from services.episodic.plugins.exact import ExactHost
 
-REFUSED = 0.10  # of the answerable, at most
+REFUSED = 0.10  # of the answerable whose evidence was recalled
 _PLAIN = re.compile(r"\b[a-z]{4,}\b")
 
 Floats = npt.NDArray[np.float64]
@@ -30,14 +36,19 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    kind: str  # "own", "foreign", "altered", "adversarial"
-    conversation: str
+    kind: str  # "own", "foreign", "altered", "adversarial"; "one chapter", "no chapter"
+    group: str  # what it is asked of
+    recalled: bool  # its evidence was
     signals: tuple[float, ...]
 
+    @property
+    def answerable(self) -> bool:
+        return self.kind in ("own", "one chapter")
 
-def cases(conversations: Sequence[locomo.Conversation], embedder: Embedder) -> list[Case]:
+
+def cases(conversations: Sequence[locomo.Conversation], book: locomo.Conversation, embedder: Embedder) -> list[Case]:
     plugins = listed.build(locomo.VARIANTS[locomo.SHIPPED])
-    hosts = {c.name: locomo.remember(c, plugins, embedder) for c in conversations}
+    hosts = {c.name: locomo.remember(c, plugins, embedder) for c in (*conversations, book)}
     rng, out = random.Random(0), []
     for n, conversation in enumerate(conversations):
         other = conversations[(n + 1) % len(conversations)]
@@ -49,15 +60,19 @@ def cases(conversations: Sequence[locomo.Conversation], embedder: Embedder) -> l
                 foreign = _mapped(question.text, conversation.speakers, other.speakers)
                 asked = [("own", conversation, question.text), ("foreign", other, foreign)]
                 asked += [("altered", conversation, altered)] if altered else []
-            out += [Case(kind, to.name, _signals(hosts[to.name], to, text)) for kind, to, text in asked]
+            out += [_case(kind, hosts[to.name], to, text, question.evidence) for kind, to, text in asked]
+    for question in book.questions:
+        kind = "one chapter" if question.evidence else "no chapter"
+        out.append(_case(kind, hosts[book.name], book, question.text, question.evidence))
     return out
 
 
-def _signals(host: ExactHost, conversation: locomo.Conversation, text: str) -> tuple[float, ...]:
+def _case(kind: str, host: ExactHost, conversation: locomo.Conversation, text: str, evidence: frozenset[str]) -> Case:
     recalled = locomo.recall(host, conversation, text, 5)
     found = confidence.signals(recalled.plan, recalled.ranked, host.context(conversation.asked_at))
     assert found is not None, text
-    return astuple(found)
+    first = {i.record.id for i in recalled.ranked[: confidence.LOOKED_AT]}
+    return Case(kind, conversation.name, bool(first & evidence), astuple(found))
 
 
 def _mapped(text: str, mine: tuple[str, str], theirs: tuple[str, str]) -> str:
@@ -99,39 +114,61 @@ def auroc(positive: Floats, negative: Floats) -> float:
     return float(above + 0.5 * (positive[:, None] == negative[None, :]).mean())
 
 
-def report(conversations: Sequence[locomo.Conversation], embedder: Embedder) -> None:
-    found = cases(conversations, embedder)
-    fitted = [c for c in found if c.kind != "adversarial"]
-    weights = np.round(_fit(fitted), 2)
-    threshold = np.floor(1e3 * np.quantile(_scores(found, "own", weights), REFUSED)) / 1e3
+def learn(found: Sequence[Case]) -> tuple[Floats, float]:
+    """Weights with the bias last, rounded as they are shipped, and the threshold."""
+    told = [c for c in found if c.kind != "adversarial" and (c.recalled or not c.answerable)]
+    talk, book = ([c for c in told if (c.group == epbench.NAME) == is_book] for is_book in (False, True))
+    even = [*talk, *book * max(1, round(len(talk) / max(1, len(book))))]
+    weights = np.round(fit(_rows(even), np.array([float(c.answerable) for c in even])), 2)
+    return weights, float(np.quantile(_scores([c for c in even if c.answerable], weights), REFUSED))
+
+
+def _rows(found: Sequence[Case]) -> Floats:
+    return np.array([c.signals for c in found])
+
+
+def _scores(found: Sequence[Case], weights: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-(_rows(found) @ weights[:-1] + weights[-1]))))
+
+
+def report(found: Sequence[Case]) -> None:
+    weights, threshold = learn(found)
     print(f"BIAS = {weights[-1]}\nWEIGHTS = {tuple(float(w) for w in weights[:-1])}\nthreshold = {threshold:.3f}")
-    _print("fitted and judged on all", found, {c.name: (weights, float(threshold)) for c in conversations})
-    held_out = {}
-    for name in {c.name for c in conversations}:
-        train = [c for c in fitted if c.conversation != name]
-        w = _fit(train)
-        held_out[name] = (w, float(np.quantile(_scores(train, "own", w), REFUSED)))
-    _print("judged on a conversation, fitted on the others", found, held_out)
+    _print("fitted and judged on all", [(found, weights, threshold)])
+    folds = []
+    for n in range(5):  # every conversation is held out once, and every fifth question of the book with it
+        inside = [(c.group if c.group != epbench.NAME else i % 5) for i, c in enumerate(found)]
+        out = {sorted({c.group for c in found if c.group != epbench.NAME})[n], n}
+        weights, threshold = learn([c for c, i in zip(found, inside, strict=True) if i not in out])
+        folds.append(([c for c, i in zip(found, inside, strict=True) if i in out], weights, threshold))
+    _print("judged on what was held out", folds)
 
 
-def _fit(train: Sequence[Case]) -> Floats:
-    return fit(np.array([c.signals for c in train]), np.array([float(c.kind == "own") for c in train]))
-
-
-def _scores(found: Sequence[Case], kind: str, weights: Floats) -> Floats:
-    rows = np.array([c.signals for c in found if c.kind == kind])
-    return np.asarray(1.0 / (1.0 + np.exp(-(rows @ weights[:-1] + weights[-1]))))
-
-
-def _print(title: str, found: Sequence[Case], by: dict[str, tuple[Floats, float]]) -> None:
+def _print(title: str, folds: Sequence[tuple[Sequence[Case], Floats, float]]) -> None:
     print(title)
-    own = np.concatenate([_scores([c for c in found if c.conversation == n], "own", w) for n, (w, _) in by.items()])
-    for kind in ("own", "foreign", "altered", "adversarial"):
-        scores, below = [], []
-        for name, (weights, threshold) in by.items():
-            mine = _scores([c for c in found if c.conversation == name], kind, weights)
-            scores.append(mine)
-            below.append(mine < threshold)
-        refused, everything = np.concatenate(below), np.concatenate(scores)
-        line = f"  {kind:12} {len(refused):4} questions, not found {refused.mean():.3f}"
-        print(line if kind == "own" else f"{line}, AUROC against own {auroc(own, everything):.3f}")
+    scored = [(c, float(x), t) for cases, w, t in folds for c, x in zip(cases, _scores(cases, w), strict=True)]
+    for answerable, others in (("own", ("foreign", "altered", "adversarial")), ("one chapter", ("no chapter",))):
+        own = np.array([x for c, x, _ in scored if c.kind == answerable])
+        for name, chosen in (
+            (answerable, [s for s in scored if s[0].kind == answerable]),
+            (f"{answerable}, recalled", [s for s in scored if s[0].kind == answerable and s[0].recalled]),
+            *((kind, [s for s in scored if s[0].kind == kind]) for kind in others),
+        ):
+            line = f"  {name:22} {len(chosen):4} questions, not found {np.mean([x < t for _, x, t in chosen]):.3f}"
+            if name in others:
+                line += f", AUROC against {answerable} {auroc(own, np.array([x for _, x, _ in chosen])):.3f}"
+            print(line)
+
+
+def main() -> int:
+    talk, book = locomo.path(), epbench.folder()
+    if talk is None or book is None:
+        print("MNEME_EVAL_DATA names no folder with locomo/locomo_dev5.json and epbench.", file=sys.stderr)
+        return 2
+    embedder = Embedder.packaged(threads=2, remembered=50_000)
+    report(cases(locomo.load(talk), epbench.load(book), embedder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

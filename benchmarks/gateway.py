@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import yaml
 from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 
 from services.cli import up
+from services.cli.local import free_ports
 from services.common.auth import Right, grant_signer, token_signer
 from services.common.config import CommonConfig, Settings
 from services.common.methods import Kind, Method
@@ -103,12 +103,12 @@ def _measure(folder: Path, rounds: int, calls: int) -> list[dict[str, list[float
 
     master = MasterKey.load_or_create(folder / "master.key")
     token, _ = token_signer(master).issue("benchmark", ("",), frozenset(Right), 3600)
-    proxy_port = _free_port()
+    proxy_port, http_port = free_ports(2)
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         serve.start(
             proxy_location="HeadOnly",
-            http_options={"host": "127.0.0.1", "port": _free_port()},
+            http_options={"host": "127.0.0.1", "port": http_port},
             grpc_options={
                 "port": proxy_port,
                 "grpc_servicer_functions": ["mneme.v1.admin_service_pb2_grpc.add_AdminServiceServicer_to_server"],
@@ -163,7 +163,7 @@ def _settings(data_dir: Path, key_file: Path, **changes: object) -> Settings:
     common = CommonConfig.model_validate(
         {**_defaults("common"), "data_dir": data_dir, "master_key_file": str(key_file), **changes}
     )
-    ports = {"port": _free_port(), "metrics_port": _free_port()}
+    ports = dict(zip(("port", "metrics_port"), free_ports(2), strict=True))
     settings = Settings(common, {"gateway": {**_defaults("gateway"), **ports}})
     up.prepare(settings)
     up.ensure_topics(settings, print)
@@ -175,13 +175,6 @@ def _defaults(section: str) -> dict[str, Any]:
         resources.files(f"services.{section}").joinpath("defaults.yaml").read_text()
     )
     return loaded
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _caller(open_channels: ExitStack, port: int, metadata: tuple[tuple[str, str], ...]) -> Callable[[], Any]:

@@ -29,10 +29,10 @@ import numpy as np
 import yaml
 
 from services.common.config import CommonConfig
+from services.common.nodes import NodeCredential
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient, Origin, Timing
 from services.kvstore.config import KvstoreConfig
-from services.kvstore.credentials import NodeCredential
 from services.kvstore.node import Node
 
 RUNS = 5
@@ -65,6 +65,14 @@ def busy_share(seconds: float = 0.5) -> float:
     time.sleep(seconds)
     total_after, idle_after = read()
     return 1 - (idle_after - idle) / max(1, total_after - total)
+
+
+def refuse_when_busy(busy: float, *, force: bool) -> bool:
+    """Whether not to measure, said on the terminal."""
+    if busy <= _BUSY_SHARE:
+        return False
+    print(f"The machine is busy ({busy:.0%}).", "Measuring all the same." if force else "Try again, or --force.")
+    return not force
 
 
 @contextmanager
@@ -108,7 +116,7 @@ def measure_gets(kv: KvClient, size: int) -> list[tuple[float, float]]:
     keys = [secrets.token_bytes(16) for _ in range(count)]
     payload = np.random.default_rng(size).integers(0, 256, size, np.uint8)
     assert len(kv.put(keys, [payload] * count, Origin("bench"))) == count
-    target = _aligned(count * size)
+    target = aligned(count * size)
     target[:] = 1
     sources, targets = _blocks(shared_copy(payload, count), size), _blocks(target.data, size)
     order = np.random.default_rng(1).permutation(count)
@@ -172,7 +180,7 @@ def shared_copy(payload: np.ndarray[Any, np.dtype[np.uint8]], count: int) -> mem
         return memoryview(mmap.mmap(file.fileno(), size, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ))
 
 
-def _aligned(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def aligned(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A buffer at a multiple of 64, as an engine's are. At odd multiples of 16, `rep movsb` of some processors (AMD
     EPYC 9004 here) halves the speed of memcpy between buffers whose addresses differ in their low bits."""
     raw = np.empty(size + 64, np.uint8)
@@ -194,11 +202,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kvstore")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     force = parser.parse_args().force
-    busy = busy_share()
-    if busy > _BUSY_SHARE:
-        print(f"The machine is busy ({busy:.0%}).", "Measuring all the same." if force else "Try again, or --force.")
-        if not force:
-            return 2
+    if refuse_when_busy(busy_share(), force=force):
+        return 2
     missed = False
     with (
         running_store() as (data_dir, master),

@@ -1,7 +1,6 @@
 """Evidence recall on LoCoMo's development half: every method against plain BM25, in the same run.
 
-    MNEME_EVAL_DATA=... python -m benchmarks.locomo            # the table of docs/methods.md
-    MNEME_EVAL_DATA=... python -m benchmarks.locomo --fit-threshold
+    MNEME_EVAL_DATA=... python -m benchmarks.locomo
 
 Over the exact host: no approximate search, no transport, no clock. A namespace per conversation; an observation per
 turn, at its session's time, with the image's caption; an episode per session. Evidence recall is the share of a
@@ -184,7 +183,6 @@ def table(conversations: Sequence[Conversation], embedder: Embedder) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fit-threshold", action="store_true", help="fit the confidence below which nothing is found")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     arguments = parser.parse_args()
     file = path()
@@ -193,12 +191,7 @@ def main() -> int:
         return 2
     conversations = load(file)
     embedder = Embedder.packaged(threads=arguments.threads, remembered=50_000)
-    if arguments.fit_threshold:
-        from benchmarks import fit_confidence
-
-        fit_confidence.report(conversations, embedder)
-    else:
-        table(conversations, embedder)
+    table(conversations, embedder)
     return 0
 
 

@@ -1,7 +1,8 @@
 """`make demo`: Mneme's main job on a real text, with embedded defaults, every step checked.
 
-Starts the service, feeds it *The Diary of a Nobody* through the inbox, asks forty questions, forgets one person,
-rebuilds the index from the ledger, and stops. Exits 1 if any step did not do what it says.
+Starts the service, feeds it *The Diary of a Nobody* through the inbox, asks forty questions, lets two engines share
+the keys and values of one long prompt, forgets one person, rebuilds the index from the ledger, and stops. Exits 1 if
+any step did not do what it says.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 from rich.console import Console
 from rich.table import Table
 
-from examples import probes
+from examples import demo_kv, probes
 from services.cli import render
 from services.cli.client import Client
 from services.cli.local import NotServing, environment, serving
@@ -78,7 +79,7 @@ def main() -> int:
     started = time.monotonic()
     try:
         run(folder)
-    except (StepFailed, NotServing, grpc.RpcError) as error:
+    except (StepFailed, demo_kv.KvFailed, NotServing, grpc.RpcError) as error:
         console.print(f"\nFAILED: {from_rpc_error(error) if isinstance(error, grpc.RpcError) else error}")
         for log in sorted((folder / "logs").glob("*.jsonl")):
             console.print(f"-- {log.name}\n" + "\n".join(log.read_text().splitlines()[-5:]), markup=False)
@@ -94,13 +95,15 @@ def main() -> int:
 
 def run(folder: Path) -> None:
     telemetry.configure("demo", trace_dir=folder / "traces")
-    step("Starting Mneme: Ray Serve, SQLite ledger, Milvus Lite, CPU")
-    with serving(environment(folder)) as local:
+    step("Starting Mneme: Ray Serve, SQLite ledger, Milvus Lite, KV store, two engines, CPU")
+    with serving(environment(folder, reasoning__replicas=2)) as local:
         client, settings = local.client, local.settings
         console.print(f"  serving after {local.start_seconds:.1f} s")
         ingest(client, settings)
         missed = judge(ask_all(client))
         show_traces(settings)
+        word(client)
+        share(client)
         receipt = forget(client, settings)
         rebuild(client, settings, receipt)
         console.print("\n[bold]How to call it[/bold] (`make up` leaves a service of your own running)\n")
@@ -286,6 +289,29 @@ def show_traces(settings: Settings) -> None:
         console.print(trace, markup=False)
 
 
+# --- models and blocks ---
+
+
+def word(client: Client) -> None:
+    """The same question with the model's wording, asked for."""
+    question = "Who turned up at the house drunk and was rude about City clerks?"
+    step("Letting the model word an answer, beside its evidence")
+    request = reasoning_pb2.AskRequest(
+        namespace=NAMESPACE, question=question, wording=reasoning_pb2.WordingOptions(max_tokens=40)
+    )
+    answer = render.collect(client.reasoning.Ask(request, metadata=client.metadata, timeout=60))
+    console.print(render.answer(answer), markup=False)
+    if answer.done.wording.outcome != reasoning_pb2.WORDING_OUTCOME_WORDED or not answer.wording:
+        raise StepFailed("the model worded nothing")
+
+
+def share(client: Client) -> None:
+    step("Sharing keys and values: one long prompt, two engines")
+    demo_kv.run(client, NAMESPACE, console)
+    stats = client.reasoning.GetKvStats(reasoning_pb2.GetKvStatsRequest(), metadata=client.metadata, timeout=30)
+    console.print(render.kv_stats(stats), markup=False)
+
+
 # --- forget and rebuild -----------------------------------------------------------------------------------------
 
 
@@ -308,6 +334,8 @@ def forget(client: Client, settings: Settings) -> episodic_pb2.ErasureReceipt:
         request, metadata=client.metadata, timeout=120
     ).receipt
     console.print(render.receipt(receipt), markup=False)
+    if not any(s.store == "kvstore" and s.done and not s.detail.startswith("0 ") for s in receipt.stores):
+        raise StepFailed("the KV store dropped nothing of what was computed from the forgotten")
     _require_forgotten(client, settings, names, receipt.id)
     return receipt
 

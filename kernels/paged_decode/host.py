@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import triton
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from kernels.layout import Backend, check_pool, device_pool, placed
 from kernels.merge_states.host import merge_states
 from kernels.paged_decode.kernel import paged_decode_kernel
+from kernels.paged_decode.native import paged_decode_native
 from kernels.paged_decode.portable import DecodePlan, paged_decode_portable, plan_decode
 from kernels.quantised import KVPool, QuantisedPool
 
@@ -37,7 +40,7 @@ def paged_decode(
     seq_lens: Tensor,
     *,
     scale: float,
-    backend: Backend,
+    backend: Backend | Literal["native"],
     window: int = 0,
     sinks: int = 0,
     softcap: float = 0.0,
@@ -62,7 +65,11 @@ def paged_decode(
     lse = -inf. Sums are kept in fp32 (fp64 for fp64, torch only). Table entries past a row's end and slots past its
     last token may hold anything. ValueError for shapes that do not fit.
     """
-    check_pool(q, pool, block_table, seq_lens, backend)
+    check_pool(q, pool, block_table, seq_lens, "torch" if backend == "native" else backend)
+    if backend == "native":
+        if sinks or softcap or older is not None or newer is not None or not isinstance(pool, Tensor):
+            raise ValueError("the native backend has no sinks, softcap, split tables or quantised pools: name torch")
+        return paged_decode_native(q, pool, block_table, seq_lens, scale=scale, window=window)
     if backend == "torch":
         made = plan or plan_decode(
             block_table, seq_lens, window=window, dtype=q.dtype, sinks=sinks, older=older, newer=newer

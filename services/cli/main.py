@@ -214,12 +214,14 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
+@click.option("--word", is_flag=True, help="Also let the model word an answer from the evidence.")
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str) -> None:
+def ask(get_client: Callable[[], Client], namespace: str, question: str, word: bool) -> None:
     """Answer a question from memory, with its evidence."""
     client = get_client()
+    wording = reasoning_pb2.WordingOptions() if word else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, wording=wording),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
@@ -312,12 +314,25 @@ def verify_forgotten(get_client: Callable[[], Client], namespace: str, receipt: 
 @namespace_option
 @click.pass_obj
 def stats(get_client: Callable[[], Client], namespace: str) -> None:
-    """What a namespace holds: engrams by kind, state hash, lag, generation."""
+    """What a namespace holds: engrams by kind, state hash, lag, generation; then the KV store and its engines.
+
+    These serve every namespace, so the token needs the right admin for them.
+    """
     client = get_client()
     response = client.admin.GetStats(
         admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
     )
     click.echo(render.stats(response))
+    try:
+        kv = client.reasoning.GetKvStats(
+            reasoning_pb2.GetKvStatsRequest(), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+        )
+    except grpc.RpcError as error:
+        if from_rpc_error(error).reason != "PERMISSION_DENIED":
+            raise
+        click.echo("kv store       not shown: the token has no right to admin")
+    else:
+        click.echo(render.kv_stats(kv))
 
 
 @main.command()

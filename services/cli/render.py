@@ -23,6 +23,7 @@ class Answer:
     items: list[episodic_pb2.RecallItem] = field(default_factory=list)
     extractive: reasoning_pb2.ExtractiveAnswer = field(default_factory=reasoning_pb2.ExtractiveAnswer)
     done: reasoning_pb2.AskDone = field(default_factory=reasoning_pb2.AskDone)
+    wording: str = ""
 
 
 def collect(parts: Iterable[reasoning_pb2.AskResponse]) -> Answer:
@@ -34,6 +35,8 @@ def collect(parts: Iterable[reasoning_pb2.AskResponse]) -> Answer:
                 answer.items.extend(part.evidence.items)
             case "extractive":
                 answer.extractive = part.extractive
+            case "wording":
+                answer.wording += part.wording.text
             case "done":
                 answer.done = part.done
     return answer
@@ -48,7 +51,49 @@ def answer(given: Answer) -> str:
     else:
         lines.append(f"  not found (confidence {extractive.confidence:.2f} < {extractive.threshold:.2f})")
     lines += [item(i, number) for number, i in enumerate(given.items, 1)]
-    lines.append(f"  [{stages(given.done.stages)}; wording by model: {given.done.model}]")
+    if given.done.HasField("wording"):
+        lines += _wording(given)
+    lines.append(f"  [{stages(given.done.stages)}]")
+    return "\n".join(lines)
+
+
+def _wording(given: Answer) -> list[str]:
+    """What the model made of the evidence, labelled as its own, with what it cites and cost."""
+    end, model = given.done.wording, given.done.model
+    outcome = reasoning_pb2.WordingOutcome.Name(end.outcome).removeprefix("WORDING_OUTCOME_").lower().replace("_", " ")
+    if not given.wording:
+        return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
+    cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
+    used = end.usage
+    return [
+        f"  {model} words it (it may be wrong): {shorten(given.wording, 400)}",
+        f"     cites {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
+        f"{used.generated_tokens} written",
+    ]
+
+
+def _number(given: Answer, engram_id: str) -> str:
+    return next((f"[{n}]" for n, i in enumerate(given.items, 1) if i.engram.id == engram_id), engram_id[:12])
+
+
+def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
+    """The KV store of the node, and its engines."""
+    lines = ["kv store       none answers"]
+    if response.HasField("store"):
+        store = response.store
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(store.counts.items()) if count)
+        size = f"{store.used_bytes / 2**20:.0f} of {store.capacity_bytes / 2**20:.0f} MiB"
+        lines = [f"kv store       {store.blocks} blocks, {size} ({counts or 'nothing yet'}; {store.eviction})"]
+    for engine in response.engines:
+        c = engine.counts
+        lines.append(
+            f"{engine.engine:14} {engine.model}, attention {engine.attention}, CPU kernels {engine.cpu_kernels}: "
+            f"{c['requests']} requests, "
+            f"{engine.running} running, {engine.waiting} waiting; "
+            f"{c['cached_tokens']} of {c['prompt_tokens']} prompt tokens from the cache; "
+            f"blocks {c['blocks_computed']} computed, {c['blocks_loaded']} loaded, {c['blocks_published']} published; "
+            f"pages {engine.pages_used} used, {engine.pages_cached} cached, {engine.pages_free} free"
+        )
     return "\n".join(lines)
 
 
@@ -100,7 +145,8 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
         f"{given.derived_retired} derived retired, {given.derived_rebuilt} rebuilt without them",
     ]
     for store in given.stores:
-        state = "done" if store.done else f"until {store.by.ToJsonString()}"
+        bound = f"until {store.by.ToJsonString()}" if store.HasField("by") else "pending"
+        state = "done" if store.done else bound
         lines.append(f"  {store.store:8} {state}: {store.detail}")
     return "\n".join(lines)
 

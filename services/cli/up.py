@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from services.common.auth import Right, token_signer
 from services.common.config import Settings
 from services.common.log.base import LogError, LogUnavailable
 from services.common.log.open import open_log
+from services.common.models import ModelError
 from services.common.seal import MasterKey
 from services.common.serving import SERVE_LOGGING
 
-APPLICATIONS = ("perception", "episodic", "reasoning", "gateway")
+APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
 LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
 OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
@@ -36,6 +37,7 @@ _ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on the loopback only
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
+    "RAY_worker_niceness": "0",  # 15 otherwise: replicas answer calls, what gives way is threads of theirs
     "HF_HUB_OFFLINE": "1",  # models come from packages
     "TRANSFORMERS_OFFLINE": "1",
     "OMP_WAIT_POLICY": "passive",  # idle torch threads must not spin: cores are few
@@ -129,21 +131,25 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
         proxy_location="Disabled",
         logging_config=SERVE_LOGGING,
     )
+    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
     targets = [
         serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None, logging_config=SERVE_LOGGING)
-        for name in APPLICATIONS
+        for name in applications
     ]
     serve.run_many(targets, wait_for_applications_running=False)
-    _await_running(serve, progress)
+    _await_running(serve, applications, progress)
 
 
 def _build(name: str, settings: Settings) -> Any:
     from importlib import import_module
 
-    return import_module(f"services.{name}.app").build(settings)
+    try:
+        return import_module(f"services.{name}.app").build(settings)
+    except ModelError as error:
+        raise StartError(str(error)) from error
 
 
-def _await_running(serve: Any, progress: Callable[[str], None]) -> None:
+def _await_running(serve: Any, wanted: Sequence[str], progress: Callable[[str], None]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     waiting: tuple[str, ...] = ()
     while True:
@@ -151,7 +157,7 @@ def _await_running(serve: Any, progress: Callable[[str], None]) -> None:
         for name, application in applications.items():
             if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
                 raise StartError(f"{name}: {_last_line(application)}")
-        still = tuple(n for n in APPLICATIONS if n not in applications or applications[n].status != "RUNNING")
+        still = tuple(n for n in wanted if n not in applications or applications[n].status != "RUNNING")
         if not still:
             return
         if still != waiting:

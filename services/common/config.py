@@ -1,7 +1,7 @@
 """Configuration: one frozen model a service, defaults in the commented ``defaults.yaml`` beside it.
 
-Layers, later ones win: the shipped defaults, one user file, the environment (``MNEME__SECTION__FIELD``, values
-read as YAML). An unknown section or key stops the start and names its path.
+Layers, later ones win: the shipped defaults, one user file, the environment (``MNEME__SECTION__FIELD``, in a group
+``MNEME__SECTION__GROUP__FIELD``; values read as YAML). An unknown section or key stops the start and names its path.
 """
 
 from __future__ import annotations
@@ -125,8 +125,13 @@ def _environment_layer(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     layer: dict[str, dict[str, Any]] = {}
     for variable, value in environ.items():
         if variable.startswith(_PREFIX):
-            section, _, field = variable.removeprefix(_PREFIX).lower().partition("__")
-            layer.setdefault(section, {})[field] = yaml.safe_load(value)
+            section, *path = variable.removeprefix(_PREFIX).lower().split("__")
+            into: Any = layer.setdefault(section, {})
+            for group in path[:-1]:
+                into = into.setdefault(group, {})
+                if not isinstance(into, dict):
+                    raise ConfigError(f"{variable}: {group} is set as a whole by another variable. Keep one of them.")
+            into["".join(path[-1:])] = yaml.safe_load(value)
     return layer
 
 
@@ -135,10 +140,20 @@ def _overlay(merged: dict[str, dict[str, Any]], section: str, values: Any, layer
         raise ConfigError(f"{section}: no such section ({layer}). {_suggest(section, SECTIONS)}")
     if not isinstance(values, dict):
         raise ConfigError(f"{section}: must be a mapping ({layer}).")
+    _overlay_keys(merged[section], values, section, layer)
+
+
+def _overlay_keys(known: dict[str, Any], values: dict[Any, Any], path: str, layer: str) -> None:
+    """Settings over their defaults; those of a group (a mapping) one by one, so that one can be changed alone."""
     for key, value in values.items():
-        if key not in merged[section]:
-            raise ConfigError(f"{section}.{key}: no such setting ({layer}). {_suggest(key, merged[section])}")
-        merged[section][key] = value
+        if key not in known:
+            raise ConfigError(f"{path}.{key}: no such setting ({layer}). {_suggest(key, known)}")
+        if isinstance(known[key], dict):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{path}.{key}: must be a mapping ({layer}).")
+            _overlay_keys(known[key], value, f"{path}.{key}", layer)
+        else:
+            known[key] = value
 
 
 def _suggest(word: str, known: Any) -> str:

@@ -39,23 +39,16 @@ class Embedder:
     def __init__(self, directory: Path, *, threads: int = 1, batch: int = 32, remembered: int = 2048) -> None:
         """``threads`` sets torch's for the process; ``remembered`` texts keep their vectors (least recent goes)."""
         import torch
-        from safetensors.torch import load_file
         from tokenizers import Tokenizer
-        from transformers import BertConfig, BertModel
+
+        from services.common.minilm import Encoder
 
         torch.set_num_threads(threads)
         self._torch = torch
         self._tokenizer: Any = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
-        config = BertConfig.from_json_file(str(directory / "config.json"))
-        model = BertModel(config, add_pooling_layer=False)
-        weights = {k: v for k, v in load_file(str(directory / "model.safetensors")).items() if "pooler" not in k}
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-        wrong = [k for k in (*missing, *unexpected) if not k.endswith("position_ids")]
-        if wrong:
-            raise ValueError(f"{directory}: not the weights of this architecture ({', '.join(wrong[:3])}, ...)")
-        self._model: Any = model.eval().float()
+        self._encoder = Encoder(directory)
         self._batch = batch
         self._remembered = remembered
         self._cache: OrderedDict[str, Vectors] = OrderedDict()
@@ -112,15 +105,13 @@ class Embedder:
 
     def _forward(self, ids: list[list[int]]) -> Vectors:
         torch = self._torch
-        width = max(map(len, ids))
+        lengths = torch.tensor([len(one) for one in ids])
+        width = int(lengths.max())
         tokens = torch.zeros((len(ids), width), dtype=torch.long)
-        mask = torch.zeros((len(ids), width), dtype=torch.long)
         for row, one in enumerate(ids):
             tokens[row, : len(one)] = torch.tensor(one)
-            mask[row, : len(one)] = 1
-        with torch.inference_mode():
-            hidden = self._model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            weight = mask.unsqueeze(-1).to(hidden.dtype)
-            mean = (hidden * weight).sum(1) / weight.sum(1)
-            unit: Vectors = torch.nn.functional.normalize(mean, dim=1).numpy()
+        mask = torch.arange(width) < lengths[:, None]
+        hidden = self._encoder(tokens, None if bool(mask.all()) else mask)
+        mean = (hidden * mask.unsqueeze(-1)).sum(1) / lengths[:, None]
+        unit: Vectors = torch.nn.functional.normalize(mean, dim=1).numpy()
         return unit

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import DecodeError
 from mneme.v1.ledger_pb2 import LedgerEntry
 
 from services.common import telemetry, topics
 from services.common.ids import digest, engram_id
-from services.common.log.base import Message
+from services.common.log.base import Message, Record
 
 # What a seal is bound to, beside the namespace (associated data).
 SEAL_OBSERVATION = "observation"  # PerceivedObservation
@@ -31,6 +32,17 @@ MAC_VALUE = "value"  # text metadata, actors, sources in filterable fields
 def message(entry: LedgerEntry) -> Message:
     """The ledger message of an entry: keyed and partitioned by namespace, with the current trace context."""
     return Message(topics.LEDGER, entry.namespace.encode(), entry.SerializeToString(), headers=telemetry.to_headers())
+
+
+def entry_of(record: Record) -> LedgerEntry | None:
+    """The entry of a ledger record; None where it holds none.
+
+    Episodic makes a dead letter of such a record; to everybody else it says nothing, and stops nobody.
+    """
+    try:
+        return LedgerEntry.FromString(record.value or b"")
+    except DecodeError:
+        return None
 
 
 def base_id(namespace: str, observation_id: str) -> str:

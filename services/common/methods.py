@@ -47,6 +47,8 @@ METHODS: dict[str, Method] = {
     _E + "VerifyForgotten": Method("episodic", Kind.UNARY, Right.FORGET),
     _E + "Watch": Method("episodic", Kind.PAGES, Right.READ),
     _R + "Ask": Method("reasoning", Kind.STREAM, Right.READ),
+    _R + "Generate": Method("reasoning", Kind.STREAM, Right.READ),
+    _R + "GetKvStats": Method("reasoning", Kind.UNARY, Right.ADMIN),
     _A + "IssueToken": Method("gateway", Kind.UNARY, Right.ADMIN),
     _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN),
     _A + "CreateNamespace": Method("perception", Kind.UNARY, Right.ADMIN),

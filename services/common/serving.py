@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ class Page:
 class Handler:
     """A servicer method and the type of its request.
 
-    By kind — UNARY: ``async (request, call) -> Message``; STREAM: ``(request, call) -> AsyncIterator[Message]``;
+    By kind — UNARY: ``async (request, call) -> Message``; STREAM: an async generator ``(request, call)`` of messages;
     PAGES: ``async (request, cursor: bytes, call) -> Page`` (b"" first; may wait a little for something new);
     FOLD: ``async (state: bytes, requests, call) -> bytes``, where the state is the response so far, serialised.
     """
@@ -111,14 +111,18 @@ class Application:
             response: Message = await handler.function(_decode(handler, request), call)
             return response.SerializeToString()
 
-    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
+    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
         """An empty message at once, then the responses.
 
         The first message tells the gateway that a replica has the call: Serve may lose a cancel that comes sooner.
         """
         yield b""
-        async with self._around(method, Kind.STREAM, context) as (handler, call):
-            async for response in handler.function(_decode(handler, request), call):
+        # Closed at once when the caller leaves: what it holds must not wait for the garbage collector.
+        async with (
+            self._around(method, Kind.STREAM, context) as (handler, call),
+            aclosing(handler.function(_decode(handler, request), call)) as responses,
+        ):
+            async for response in responses:
                 yield response.SerializeToString()
 
     async def page(self, method: str, request: bytes, cursor: bytes, context: CallContext) -> tuple[list[bytes], bytes]:

@@ -66,6 +66,12 @@ CALLS = Counter("mneme_calls_total", "Calls by method and status.", ["method", "
 RECORDS = Counter("mneme_records_total", "Records by service and outcome.", ["service", "outcome"])
 LAG = Gauge("mneme_lag_records", "Records not yet consumed.", ["service", "topic"], multiprocess_mode="livemostrecent")
 QUEUE = Gauge("mneme_queue_depth", "Waiting in a bounded queue.", ["service", "queue"], multiprocess_mode="livesum")
+HELD = Gauge(
+    "mneme_held",
+    "What is held now, by service and kind: blocks, bytes, pages.",
+    ["service", "kind"],
+    multiprocess_mode="livesum",
+)
 
 
 class _JsonLines(logging.Formatter):
@@ -219,3 +225,17 @@ class Stages:
                 took = time.perf_counter() - start
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + took
                 STAGE_SECONDS.labels(self._service, stage).observe(took)
+
+
+class Totals:
+    """Counts that are kept elsewhere and only grow, shown as ``mneme_records_total``. Of one thread."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._shown: dict[str, int] = {}
+
+    def show(self, counts: Mapping[str, int]) -> None:
+        """Add what they have grown by since the last time."""
+        for outcome, count in counts.items():
+            RECORDS.labels(self._service, outcome).inc(count - self._shown.get(outcome, 0))
+            self._shown[outcome] = count

@@ -40,9 +40,8 @@ class EpisodicConfig(BaseModel):
     # Bytes of opened engrams kept in memory.
     cache_bytes: int = Field(ge=1_000_000)
 
-    # Threads for blocking work of calls, and for the channels of recalls.
+    # Threads for blocking work of calls.
     call_threads: int = Field(ge=1, le=256)
-    channel_threads: int = Field(ge=1, le=256)
     max_ongoing: int = Field(ge=1)
     max_queued: int = Field(ge=1)
     stop_grace_s: float = Field(gt=0)

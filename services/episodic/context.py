@@ -1,7 +1,7 @@
 """What hooks may ask of the host: one ``Context`` for the write path, one for the read path.
 
-``WriteContext`` is exact and holds a plug-in to what it declares that it reads. ``ReadContext`` is bounded and its
-dense search approximate.
+``WriteContext`` is exact and holds a plug-in to what it declares that it reads. ``ReadContext`` is bounded, and its
+dense search approximate where a Milvus server does it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Common:
 
 
 class _Searching(_Common):
-    """Searches over a store's directory: exact on both paths."""
+    """Searches over a store's directory, exact."""
 
     def __init__(
         self, searched: Store | Scratch, toolkit: Toolkit, now: datetime, seed: str, info: NamespaceInfo | None
@@ -90,6 +90,10 @@ class _Searching(_Common):
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         query = self._searched.hasher.counts(namespace, lexical.terms(text))
         hits = self._searched.directory.search(namespace, query, k, filter)
+        return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
+
+    def _nearest(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
+        hits = self._searched.directory.nearest(namespace, vector, k, filter)
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
@@ -158,6 +162,8 @@ class WriteContext(_Searching):
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("knn", namespace, None)
+        if not isinstance(self._searched, Store) or self._searched.directory.holds_vectors:
+            return self._nearest(vector, k, namespace, filter)
         slots = {s.id: s for s in self._searched.directory.slots(namespace) if matches(s, filter)}
         scored: dict[str, float] = {}
         for id, weight, row in self._searched.vectors(namespace):
@@ -195,7 +201,7 @@ def _unplaced(record: Record) -> Stored:
 
 
 class ReadContext(_Searching):
-    """Reads of a recall over several namespaces. Dense search is approximate; nothing erased is returned."""
+    """Reads of a recall over several namespaces. Nothing erased is returned."""
 
     def __init__(
         self, store: Store, registry: Registry, toolkit: Toolkit, namespaces: Sequence[str], now: datetime
@@ -234,6 +240,8 @@ class ReadContext(_Searching):
         return [seen_by_hooks(records[i]) for i in ids if i in records]
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
+        if self._store.directory.holds_vectors:
+            return self._nearest(vector, k, namespace, filter)
         where = self._where(namespace, filter)
         scored: dict[str, float] = {}
         slots: dict[str, Slot] = {}

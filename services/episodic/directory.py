@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.common.lexical import idf
 from services.episodic.lexicon import Lexicon
-from services.episodic.plugins.base import Filter, Kind, State
+from services.episodic.plugins.base import Filter, Kind, State, Vector
 from services.episodic.records import Stored, to_us
 from services.episodic.spans import Times
+from services.episodic.vectors import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +133,21 @@ class _Space:
     # Base and derived engrams have statistics of their own: an episode is many times as long as a turn.
     base_lexicon: Lexicon = field(default_factory=Lexicon)
     derived_lexicon: Lexicon = field(default_factory=Lexicon)
+    vectors: Vectors = field(default_factory=Vectors)  # of active engrams; empty where the index is searched
     changes: int = 0
 
 
 class Directory:
-    def __init__(self) -> None:
+    def __init__(self, *, holds_vectors: bool = True) -> None:
+        """``holds_vectors``: dense keys are kept and searched here, not in the index."""
+        self.holds_vectors = holds_vectors
         self._spaces: dict[str, _Space] = {}
         self._lock = threading.RLock()
 
     # --- writing: by the generation's one writer ---
 
-    def put(self, slot: Slot, documents: list[Document]) -> None:
+    def put(self, slot: Slot, documents: list[Document], dense: Sequence[tuple[float, Vector]]) -> None:
+        """Add or replace an engram with its lexical keys, and its dense ones as (weight, unit vector)."""
         with self._lock:
             space = self._spaces.setdefault(slot.namespace, _Space())
             self._take_out(space, slot.id)
@@ -160,6 +165,8 @@ class Directory:
                 lexicon = space.base_lexicon if slot.is_base else space.derived_lexicon
                 for document in documents:
                     lexicon.add(slot.id, document.counts, document.weight)
+                for weight, vector in dense if self.holds_vectors else ():
+                    space.vectors.add(slot.id, vector, weight, (slot.start_us, slot.end_us))
 
     def remove(self, namespace: str, id: str) -> None:
         with self._lock:
@@ -174,6 +181,7 @@ class Directory:
         if old is None:
             return
         (space.base_lexicon if old.is_base else space.derived_lexicon).remove(id)
+        space.vectors.remove(id)
         space.sessions[old.session].discard(id)
         if not space.sessions[old.session]:
             del space.sessions[old.session]
@@ -257,6 +265,27 @@ class Directory:
             found = space.base_lexicon.search(query, k, allowed) + space.derived_lexicon.search(query, k, allowed)
             hits = [(space.slots[id], score) for id, score in found]
         return sorted(hits, key=lambda h: (-h[1], -h[0].start_us, h[0].id))[:k]
+
+    def nearest(self, namespace: str, vector: Vector, k: int, wanted: Filter) -> list[tuple[Slot, float]]:
+        """The ``k`` engrams with the nearest dense keys, exactly; order as in ``search``. Needs ``holds_vectors``."""
+        assert self.holds_vectors
+        with self._lock:
+            space = self._spaces.get(namespace)
+            if space is None or k <= 0:
+                return []
+            keys = space.vectors.snapshot()
+        start, end = wanted.event
+        # The product is computed without the lock; what changed meanwhile is left out here.
+        best: dict[str, tuple[Slot, float]] = {}
+        last = 0.0
+        for owner, score in keys.nearest(vector, to_us(start) if start else None, to_us(end) if end else None):
+            if len(best) >= k and score < last:
+                break
+            slot = space.slots.get(owner)
+            if owner not in best and slot is not None and matches(slot, wanted):
+                best[owner] = slot, score
+                last = score
+        return sorted(best.values(), key=lambda h: (-h[1], -h[0].start_us, h[0].id))[:k]
 
     def idf(self, namespace: str, term: int) -> float:
         """Among base engrams."""

@@ -314,8 +314,8 @@ class _Run:
             return
         log = self.folder._log
         for record in log.read(topics.LEDGER, self.entry.partition, first.place, self.entry.offset):
-            body = pb.LedgerEntry.FromString(record.value or b"")
-            if body.namespace == self.namespace and first.id_mac in body.episode_closed.id_macs:
+            body = ledger.entry_of(record)
+            if body is not None and body.namespace == self.namespace and first.id_mac in body.episode_closed.id_macs:
                 yield record.offset, body.episode_closed
 
     # --- hooks ---

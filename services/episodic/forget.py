@@ -18,7 +18,7 @@ from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
 from services.episodic.directory import Slot
-from services.episodic.fold import Entry
+from services.episodic.fold import Entry, Poison
 from services.episodic.generation import decode
 from services.episodic.host import Host
 from services.episodic.records import Stored, from_us, stamp, to_us
@@ -182,7 +182,8 @@ class Forgetting:
         for record in self._host.parts.log.read(topics.LEDGER, partition, offset, offset + 1):
             macs.update(decode(record).body.erased.id_macs)
         ids = {*receipt.base_ids, *receipt.derived_ids}
-        return self.look_for(namespace, partition, ids, macs, receipt.key_ids)
+        blocks = self._probe_blocks(namespace, receipt.receipt.erasure_epoch, ids)
+        return [*self.look_for(namespace, partition, ids, macs, receipt.key_ids), *blocks]
 
     def look_for(
         self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
@@ -195,6 +196,14 @@ class Forgetting:
             self._probe_ledger(namespace, partition, macs),
             self._probe_recall(namespace, ids),
         ]
+
+    def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
+        """Dropping twice is dropping once: a keeper that answers holds nothing of it. None where nobody keeps any."""
+        asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
+        silent = [each.keeper for each in asked if not each.done]
+        detail = f"keepers of KV blocks; no answer from {', '.join(silent)}" if silent else "keepers of KV blocks"
+        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(silent), detail=detail)
+        return [probe] if asked else []
 
     def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:
         left = sum(self._host.parts.keyring.has(key_id) for key_id in key_ids)
@@ -230,8 +239,11 @@ class Forgetting:
     def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes]) -> ErasureProbe:
         looked = readable = 0
         for record in self._host.parts.log.read(topics.LEDGER, partition):
-            entry = decode(record)
             looked += 1
+            try:
+                entry = decode(record)
+            except Poison:
+                continue  # a dead letter, sealed under a key of its own
             if entry.namespace == namespace and (sealed := _sealed_of(entry, macs)) is not None:
                 readable += self._opens(namespace, *sealed)
         detail = "sealed texts that can be opened"

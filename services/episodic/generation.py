@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from google.protobuf.message import DecodeError
 from mneme.v1.common_pb2 import Position
-from mneme.v1.ledger_pb2 import DeadLetter, FeedRecord, LedgerEntry
+from mneme.v1.ledger_pb2 import DeadLetter, FeedRecord
 
 from services.common import telemetry, topics
-from services.common.ledger import SEAL_DEAD_LETTER
+from services.common.ledger import SEAL_DEAD_LETTER, entry_of
 from services.common.log.base import Consumer, Log, Message, Record, TopicPartition
 from services.common.seal import Keyring
 from services.episodic.fold import Entry, Folder, Poison
@@ -219,10 +218,9 @@ class Generation:
 
 def decode(record: Record) -> Entry:
     """The entry of a ledger record. Poison when there is none."""
-    try:
-        body = LedgerEntry.FromString(record.value or b"")
-    except DecodeError as error:
-        raise Poison("INVALID_FIELD", "The record is not a LedgerEntry.") from error
+    body = entry_of(record)
+    if body is None:
+        raise Poison("INVALID_FIELD", "The record is not a LedgerEntry.")
     if body.namespace.encode() != record.key:
         raise Poison("INVALID_FIELD", "The record is keyed by another namespace than its entry's.")
     return Entry(body, record.partition, record.offset)

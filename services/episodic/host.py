@@ -17,6 +17,7 @@ from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
+from services.common.background import give_way
 from services.common.log.base import BETWEEN_POLLS_S, Consumer, Fenced, LogUnavailable, Message, Record, TopicPartition
 from services.episodic import erase
 from services.episodic.fold import Entry, Folder, Poison
@@ -32,6 +33,7 @@ GROUP = "episodic"
 _log = logging.getLogger(__name__)
 _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
+_ASK_KEEPERS_AGAIN_S = 2.0
 
 
 class Progress:
@@ -187,6 +189,7 @@ class Host:
     # --- the writer's thread ---
 
     def _guarded(self, work: Callable[[], None]) -> None:
+        give_way()
         try:
             work()
         except BaseException as error:
@@ -297,10 +300,20 @@ class Host:
 
     def _finish_all(self) -> None:
         """Compaction may take a minute on a real broker: not in the writer's thread."""
-        while (receipt := self._unfinished.get()) is not None:
+        owed = [receipt for receipt in self.state.receipts() if _owing(receipt)]
+        while True:
+            try:
+                receipt = self._unfinished.get(timeout=_ASK_KEEPERS_AGAIN_S if owed else None)
+            except queue.Empty:
+                owed = [again for again in map(self._ask_keepers_again, owed) if _owing(again)]
+                continue
+            if receipt is None:
+                return
             while not self._try_to_finish(receipt):
                 if self._stop.wait(1.0):
                     return  # unfinished receipts are taken up at the next start
+            finished = self.state.receipt(receipt.receipt.namespace, receipt.receipt.id)
+            owed += [finished] if finished is not None and _owing(finished) else []
 
     def _try_to_finish(self, receipt: StoredReceipt) -> bool:
         try:
@@ -313,6 +326,7 @@ class Host:
     def _finish(self, receipt: StoredReceipt) -> None:
         """Compact and scrub what held the text, and say in the receipt what is done and what is bounded by when."""
         log = self.parts.log
+        kept = self._drop_blocks(receipt)
         log.compact(topics.KEYS)
         log.compact(topics.FEED)
         bound_s = log.scrub()
@@ -320,9 +334,40 @@ class Host:
         finished = StoredReceipt()
         finished.CopyFrom(receipt)
         finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, self.parts))
+        finished.receipt.stores.extend(kept)
         log.append([self.state.set_receipt(finished)])
         with self._receipts:
             self._receipts.notify_all()
+
+    def _drop_blocks(self, receipt: StoredReceipt) -> list[StoreErasure]:
+        """Have every keeper of KV blocks drop what was computed from the erased. One that owes an answer has no `by`.
+
+        After the epoch has risen, so that nobody who recalls from now on can compute such blocks again.
+        """
+        of = receipt.receipt
+        dropped = self.parts.drop_blocks(of.namespace, of.erasure_epoch, [*receipt.base_ids, *receipt.derived_ids])
+        now = stamp(from_us(time.time_ns() // 1_000))
+        return [
+            StoreErasure(store=each.keeper, done=each.done, detail=each.detail, by=now if each.done else None)
+            for each in dropped
+        ]
+
+    def _ask_keepers_again(self, receipt: StoredReceipt) -> StoredReceipt:
+        """The receipt with what the keepers that owed an answer say now."""
+        now = {each.store: each for each in self._drop_blocks(receipt)}
+        after = StoredReceipt()
+        after.CopyFrom(receipt)
+        for store in after.receipt.stores:
+            if _owes(store):
+                gone = StoreErasure(store=store.store, done=True, detail="it has stopped, and its memory went with it")
+                gone.by.GetCurrentTime()
+                store.CopyFrom(now.get(store.store, gone))
+        try:
+            self.parts.log.append([self.state.set_receipt(after)])
+        except LogUnavailable:
+            _log.warning("the log is away; the receipt stays as it was")
+            return receipt
+        return after
 
     def await_receipt(self, namespace: str, id: str, timeout_s: float) -> StoredReceipt | None:
         """The finished receipt, or None when it is not there in time."""
@@ -337,6 +382,15 @@ class Host:
                 return None
             with self._receipts:
                 self._receipts.wait(min(left, 0.1))
+
+
+def _owes(store: StoreErasure) -> bool:
+    """A keeper of KV blocks that did not answer. What is bounded by time alone names its time."""
+    return not store.done and not store.HasField("by")
+
+
+def _owing(receipt: StoredReceipt) -> bool:
+    return any(map(_owes, receipt.receipt.stores))
 
 
 def _by_partition(records: Sequence[Record]) -> list[list[Record]]:

@@ -94,12 +94,15 @@ class Found:
     sealed: bytes
     terms: Mapping[int, int]
     sparse_weight: float
+    dense_weight: float
+    dense: Vector | None  # None where the row has none, or it was not asked for
 
 
 class Collection:
     """Rows of one generation. Thread-safe as far as Milvus is: one writer, many readers."""
 
-    def __init__(self, client: MilvusClient, name: str, timeout_s: float) -> None:
+    def __init__(self, client: MilvusClient, name: str, timeout_s: float, *, searches_vectors: bool) -> None:
+        self.searches_vectors = searches_vectors
         self._client = client
         self._name = name
         self._timeout_s = timeout_s
@@ -147,10 +150,11 @@ class Collection:
                 out[row["id"]] = base64.b64decode(row["sealed_a"] + row["sealed_b"])
         return out
 
-    def rows(self, namespace: str | None = None) -> Iterator[Found]:
-        """Every row, of one namespace or of all."""
+    def rows(self, namespace: str | None = None, *, vectors: bool = False) -> Iterator[Found]:
+        """Every row, of one namespace or of all; with its vector on demand."""
         where = f'namespace == "{namespace}"' if namespace is not None else ""
         fields = ["id", "number", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
+        fields += ["dense_weight", *(["dense"] if vectors else [])]
         for row in self._iterate(where, fields):
             yield Found(
                 id=row["id"],
@@ -160,6 +164,8 @@ class Collection:
                 sealed=base64.b64decode(row["sealed_a"] + row["sealed_b"]),
                 terms={int(t): round(n) for t, n in row["sparse"].items() if int(t) != _NO_TERM},
                 sparse_weight=row["sparse_weight"],
+                dense_weight=row["dense_weight"],
+                dense=np.asarray(row["dense"], np.float32) if vectors and row["dense_weight"] > 0.0 else None,
             )
 
     def _iterate(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
@@ -182,11 +188,17 @@ class Collection:
 class Index:
     """Milvus: opens, creates and drops collections of generations."""
 
-    def __init__(self, uri: str, *, token: str = "", timeout_s: float = 10.0) -> None:
-        """``uri``: a path for Milvus Lite, which this process then owns, or http(s)://host:port."""
+    def __init__(
+        self, uri: str, *, token: str = "", timeout_s: float = 10.0, searches_vectors: bool | None = None
+    ) -> None:
+        """``uri``: a path for Milvus Lite, which this process then owns, or http(s)://host:port.
+
+        ``searches_vectors``: whether Milvus does, or the directory (vectors.py); a server does, Lite does not.
+        """
         self._timeout_s = timeout_s
-        self._uri = uri
-        if "://" not in uri:
+        embedded = "://" not in uri
+        self._searches_vectors = not embedded if searches_vectors is None else searches_vectors
+        if embedded:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _open_lock:  # parallel first opens of Milvus Lite fail
             try:
@@ -206,11 +218,11 @@ class Index:
                 self._client.create_collection(name, schema=_schema(self._client))
             if len(self._client.list_indexes(name)) < len(_INDEXED) + 2:
                 # Not waited for: pymilvus would look only every half second, for each of them.
-                self._client.create_index(name, _indexes(self._client), sync=False)
+                self._client.create_index(name, _indexes(self._client, self._searches_vectors), sync=False)
             self._client.load_collection(name)
         except MilvusException as error:
             raise IndexUnavailable(f"collection {name}: code {error.code}") from error
-        return Collection(self._client, name, self._timeout_s), made
+        return Collection(self._client, name, self._timeout_s, searches_vectors=self._searches_vectors), made
 
     def drop(self, generation: int) -> None:
         try:
@@ -253,9 +265,12 @@ def _schema(client: MilvusClient) -> Any:
     return schema
 
 
-def _indexes(client: MilvusClient) -> Any:
+def _indexes(client: MilvusClient, searches_vectors: bool) -> Any:
     indexes = client.prepare_index_params()
-    indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
+    if searches_vectors:
+        indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
+    else:  # Milvus demands one; a graph would cost seconds of every core to build
+        indexes.add_index("dense", index_type="FLAT", metric_type="COSINE")
     indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
     for name in _INDEXED:
         indexes.add_index(name, index_type="INVERTED")

@@ -14,6 +14,20 @@ from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """What became of one keeper's KV blocks. Not ``done``: it did not answer, and is asked again."""
+
+    keeper: str
+    done: bool
+    detail: str
+
+
+def no_blocks(namespace: str, epoch: int, engram_ids: Sequence[str]) -> list[Dropped]:
+    """Where nobody keeps KV blocks."""
+    return []
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     log: Log
     keyring: Keyring
@@ -24,6 +38,8 @@ class Parts:
     # How sure recall is of its items, 0 to 1, and from where on they count as found.
     assess: Callable[[Plan, Sequence[Ranked], Context], float]
     threshold: float
+    # (namespace, epoch, engram ids) erased: tells the keepers of KV blocks, and what each of them did.
+    drop_blocks: Callable[[str, int, Sequence[str]], list[Dropped]] = no_blocks
     batch_entries: int = 128
     poll_records: int = 256
     poll_s: float = 0.05

@@ -17,6 +17,7 @@ from mneme.v1.admin_pb2 import Operation, OperationState
 from mneme.v1.ledger_pb2 import FeedRecord
 
 from services.common import topics
+from services.common.background import give_way
 from services.common.errors import MnemeError
 from services.common.log.base import LogError, Message
 from services.common.seal import KeyDestroyed, Tampered
@@ -82,6 +83,7 @@ class Rebuilder:
             self._thread.join(timeout_s)
 
     def _run(self, operation: Operation) -> None:
+        give_way()
         start = time.monotonic()
         try:
             generation = build(self._host, operation, self._save, self._stop)

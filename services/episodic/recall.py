@@ -1,10 +1,12 @@
-"""Recall: fresh enough, planned, retrieved by all channels at once, fused, composed, and assessed."""
+"""Recall on the live generation: the plug-ins' pipeline over it, bounded to what the caller may see, and assessed.
+
+One query is one thread: its channels take a millisecond or two each, handing them to threads costs more, and the
+second that needs the query's vector finds it made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
-from contextvars import copy_context
 from dataclasses import dataclass
 
 from services.common.errors import MnemeError
@@ -12,8 +14,8 @@ from services.common.telemetry import Stages
 from services.episodic.context import ReadContext
 from services.episodic.host import Host
 from services.episodic.index import IndexUnavailable, unavailable
-from services.episodic.plugins import fuse, pipeline
-from services.episodic.plugins.base import Candidate, Interval, Plan, Plugin, Query, Ranked, Record
+from services.episodic.plugins import pipeline
+from services.episodic.plugins.base import Interval, Query, Ranked, Record
 from services.episodic.records import Stored, seen_by_hooks
 
 
@@ -37,10 +39,8 @@ class Recalled:
 class Recaller:
     """Answers queries from the live generation. Thread-safe."""
 
-    def __init__(self, host: Host, channels: Executor) -> None:
-        """``channels`` runs the retrieve hooks of one query beside each other."""
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._channels = channels
 
     def recall(self, query: Query) -> Recalled:
         """SERVICE_UNAVAILABLE when the index does not answer."""
@@ -61,45 +61,23 @@ class Recaller:
         ctx = ReadContext(host.live.store, host.registry, parts.toolkit, query.namespaces, query.asked_at)
         fetched = _Fetched(ctx)
         stages = Stages("episodic")
-        with stages("plan"):
-            plan = pipeline.understand(parts.plugins, query, ctx, fetched)
-        with stages("retrieve"):
-            channels = self._retrieve(parts.plugins, plan, ctx)
-        with stages("fuse"):
-            fetch = max(pipeline.FETCHED_AT_LEAST, pipeline.FETCHED * query.limit)
-            fused = fuse.reciprocal_rank(channels)[:fetch]
-            items = fuse.rank(fused, fetched([(f.namespace, f.id) for f in fused]))
-        with stages("compose"):
-            composed = pipeline.compose(parts.plugins, plan, items, ctx)
-            kept = self._allowed(composed.items, query, fetched)
+        recalled = pipeline.recall(parts.plugins, query, ctx, fetched, stages)
+        kept = self._allowed(recalled.kept, query, fetched)
         with stages("assess"):
             # On the best hits before compose, so that it does not depend on the limit.
-            confidence = parts.assess(plan, self._allowed(items, query, fetched), ctx) if kept else 0.0
+            ranked = self._allowed(recalled.ranked, query, fetched)
+            confidence = parts.assess(recalled.plan, ranked, ctx) if kept else 0.0
         return Recalled(
             items=kept,
             stored=fetched.stored,
             confidence=confidence,
             threshold=parts.threshold,
-            time=plan.time,
+            time=recalled.plan.time,
             seconds=stages.seconds,
             applied=applied,
             epochs=epochs,
-            dropped=composed.dropped,
+            dropped=recalled.dropped,
         )
-
-    def _retrieve(self, plugins: Sequence[Plugin], plan: Plan, ctx: ReadContext) -> list[fuse.Channel]:
-        """The channels of all plug-ins, each in a thread, in the order of the plug-ins."""
-        retrieving = [p for p in plugins if type(p).retrieve is not Plugin.retrieve]
-        running: list[Future[Mapping[str, Sequence[Candidate]]]] = [
-            self._channels.submit(copy_context().run, plugin.retrieve, plan, ctx) for plugin in retrieving
-        ]
-        channels: list[fuse.Channel] = []
-        for plugin, future in zip(retrieving, running, strict=True):
-            for name, hits in future.result().items():
-                if any(c.name == name for c in channels):
-                    raise ValueError(f"two plug-ins have a channel {name}")
-                channels.append(fuse.Channel(name, plugin.weight_in(plan), hits))
-        return channels
 
     def _allowed(self, items: Sequence[Ranked], query: Query, fetched: _Fetched) -> tuple[Ranked, ...]:
         """What the caller may see: whatever a plug-in returned, it lies in the scopes and is there."""

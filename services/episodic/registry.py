@@ -14,7 +14,7 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespac
 from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceCreated
 
 from services.common import topics
-from services.common.ledger import SEAL_NAMESPACE
+from services.common.ledger import SEAL_NAMESPACE, entry_of
 from services.common.log.base import Log
 from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring
 from services.episodic.index import SLOTS
@@ -57,7 +57,9 @@ class Registry:
         """Read the whole ledger. Entries before ``committed``, by partition, have been applied."""
         for partition in range(self._log.partitions(topics.LEDGER)):
             for record in self._log.read(topics.LEDGER, partition):
-                entry = LedgerEntry.FromString(record.value or b"")
+                entry = entry_of(record)
+                if entry is None:
+                    continue
                 self.fold(entry)
                 if entry.HasField("erased") and record.offset < committed[partition]:
                     self.applied(entry.namespace, entry.erased.erasure_epoch)

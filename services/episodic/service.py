@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from services.common.config import CommonConfig
@@ -13,6 +12,7 @@ from services.common.log.base import Log
 from services.common.seal import Keyring, MasterKey
 from services.common.times import find as find_times
 from services.episodic import confidence, plugins
+from services.episodic.blocks import BlockDrops
 from services.episodic.commands import Commands
 from services.episodic.config import EpisodicConfig
 from services.episodic.context import Toolkit, count_tokens
@@ -39,8 +39,7 @@ class Episodic:
         self.forgetting = Forgetting(self.host)
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
-        self._channels = ThreadPoolExecutor(config.channel_threads, thread_name_prefix="channel")
-        self.recaller = Recaller(self.host, self._channels)
+        self.recaller = Recaller(self.host)
 
     def start(self) -> None:
         """Returns when the index follows the feed, and was made by what is configured."""
@@ -58,7 +57,6 @@ class Episodic:
         """End what runs; what is written is flushed."""
         self.rebuilder.stop(self._grace_s)
         self.host.stop(self._grace_s)
-        self._channels.shutdown(cancel_futures=True)
         self.host.parts.index.close()
 
 
@@ -82,6 +80,7 @@ def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicCo
         embedder=identity(config.embed_sha256),
         assess=confidence.assess,
         threshold=config.confidence_threshold,
+        drop_blocks=BlockDrops(common.data_dir, master),
         batch_entries=config.batch_entries,
         poll_records=config.poll_records,
         poll_s=config.poll_s,

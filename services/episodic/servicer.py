@@ -15,6 +15,7 @@ from mneme.v1.common_pb2 import Freshness
 from services.common import telemetry, topics
 from services.common.auth import covers
 from services.common.errors import MnemeError, invalid
+from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving import Call, Handler, Page
 from services.episodic import converters
@@ -254,9 +255,7 @@ class Servicer:
             with telemetry.QUEUE.labels("episodic", "calls").track_inprogress():
                 return await work
         except LogUnavailable as error:
-            raise MnemeError(
-                "LOG_UNAVAILABLE", "The log does not answer.", remedy="Try again; nothing was acknowledged."
-            ) from error
+            raise away.unavailable(error, "The log does not answer.", "Try again; nothing was acknowledged.") from error
         except IndexUnavailable as error:
             raise unavailable(error) from error
 

@@ -126,7 +126,7 @@ class Store:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.number = number
-        self.directory = Directory()
+        self.directory = Directory(holds_vectors=not collection.searches_vectors)
         self.collection = collection
         self.hasher = Hasher(keyring)
         self._log = log
@@ -169,22 +169,24 @@ class Store:
         vectors = iter(self.embed(texts)) if texts else iter(())
         rows: list[Row] = []
         surplus: list[str] = []
-        slots: list[tuple[Slot, list[Document]]] = []
+        slots: list[tuple[Slot, list[Document], list[tuple[float, Vector]]]] = []
         for written, stored, pairs in planned:
             slot = slot_of(stored, written.offset, len(pairs))
             documents = [self.document(stored.namespace, lexical_key) for _, lexical_key in pairs]
+            held: list[tuple[float, Vector]] = []
             for number, ((dense, _), document) in enumerate(zip(pairs, documents, strict=True)):
                 row = self._row(slot, number, index_bytes(written.feed), document)
                 if dense is not None:
-                    row = replace(row, dense=next(vectors), dense_weight=dense.weight)
+                    held.append((dense.weight, next(vectors)))
+                    row = replace(row, dense=held[-1][1], dense_weight=dense.weight)
                 rows.append(row)
             before = self.directory.get(slot.namespace, slot.id)
             surplus += [pk(slot.id, n) for n in range(slot.rows, before.rows if before else 0)]
-            slots.append((slot, [d for d in documents if d.counts]))
+            slots.append((slot, [d for d in documents if d.counts], held))
         self.collection.upsert(rows)
         self.collection.delete(surplus)
-        for (slot, documents), (_, stored) in zip(slots, live, strict=True):
-            self.directory.put(slot, documents)
+        for (slot, documents, held), (_, stored) in zip(slots, live, strict=True):
+            self.directory.put(slot, documents, held)
             self._cache.put(stored)
 
     def document(self, namespace: str, key: Key | None) -> Document:
@@ -235,8 +237,9 @@ class Store:
         """Fill the directory from the index. Rows whose key is gone are deleted."""
         cores: dict[str, tuple[Stored, int, int]] = {}
         documents: dict[str, list[Document]] = {}
+        dense: dict[str, list[tuple[float, Vector]]] = {}
         unreadable: list[str] = []
-        for row in self.collection.rows():
+        for row in self.collection.rows(vectors=self.directory.holds_vectors):
             if row.number == 0:
                 try:
                     stored = open_core(FeedRecord.FromString(row.sealed), self._keyring)
@@ -246,8 +249,10 @@ class Store:
                 cores[row.id] = (_without_text(stored), row.feed_offset, row.rows)
             if row.terms:
                 documents.setdefault(row.id, []).append(Document(row.terms, row.sparse_weight))
+            if row.dense is not None:
+                dense.setdefault(row.id, []).append((row.dense_weight, row.dense))
         for id, (stored, offset, rows) in cores.items():
-            self.directory.put(slot_of(stored, offset, rows), documents.get(id, []))
+            self.directory.put(slot_of(stored, offset, rows), documents.get(id, []), dense.get(id, []))
         self.collection.delete(unreadable)
 
     def get(self, namespace: str, id: str) -> Stored | None:
@@ -282,7 +287,7 @@ class Store:
         return out
 
     def vectors(self, namespace: str) -> Iterator[tuple[str, float, Vector]]:
-        """(engram id, weight, vector) of every dense key of active engrams: for exact search."""
+        """(engram id, weight, vector) of every dense key of active engrams, from the index: for exact search."""
         return self.collection.vectors(f'namespace == "{namespace}" and active == true')
 
     def whole(self, namespace: str, id: str) -> Stored | None:
@@ -310,22 +315,16 @@ class Scratch:
         self.directory = Directory()
         self.hasher = store.hasher
         self._store = store
-        self._vectors: dict[str, list[tuple[float, Vector]]] = {}
 
     def absorb(self, changed: Iterable[Stored]) -> None:
         """Make engrams searchable, in their newest form."""
         for stored in changed:
             pairs = _pairs(stored)
             documents = [self._store.document(stored.namespace, key) for _, key in pairs]
-            self.directory.put(slot_of(stored, -1, len(pairs)), [d for d in documents if d.counts])
-            dense = [key for key, _ in pairs if key is not None]
-            vectors = self._store.embed([key.text for key in dense]) if dense else ()
-            self._vectors[stored.id] = [(key.weight, v) for key, v in zip(dense, vectors, strict=True)]
-
-    def vectors(self, namespace: str) -> Iterator[tuple[str, float, Vector]]:
-        for id, keys in self._vectors.items():
-            if self.directory.get(namespace, id) is not None:
-                yield from ((id, weight, vector) for weight, vector in keys)
+            keys = [key for key, _ in pairs if key is not None]
+            vectors = self._store.embed([key.text for key in keys]) if keys else ()
+            dense = [(key.weight, v) for key, v in zip(keys, vectors, strict=True)]
+            self.directory.put(slot_of(stored, -1, len(pairs)), [d for d in documents if d.counts], dense)
 
 
 def _pairs(stored: Stored) -> list[tuple[Key | None, Key | None]]:

@@ -41,7 +41,7 @@ class LocalBackend:
         return await self._applications[app].unary(method, request, context)
 
     async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._applications[app].stream(method, request, context)) as responses:  # type: ignore[type-var]
+        async with aclosing(self._applications[app].stream(method, request, context)) as responses:
             await anext(responses)  # "a replica has the call"
             async for response in responses:
                 yield response

@@ -7,7 +7,7 @@ import asyncio
 from mneme.v1 import admin_pb2
 
 from services.common.auth import Signer
-from services.common.errors import MnemeError
+from services.common.log.away import unavailable
 from services.common.log.base import LogError
 from services.common.serving import Application, Call, Handler
 from services.gateway import converters
@@ -36,8 +36,8 @@ class TokenServicer:
         try:
             await asyncio.to_thread(self._office.revoke, call.caller, request.token_id)
         except LogError as error:
-            raise MnemeError(
-                "LOG_UNAVAILABLE", "The log takes no writes now; the token may still be good.", remedy="Try again."
+            raise unavailable(
+                error, "The log takes no writes now; the token may still be good.", "Try again."
             ) from error
         return admin_pb2.RevokeTokenResponse()
 

@@ -27,8 +27,8 @@ from mneme.v1.kvstore_node_service_pb2_grpc import KvstoreNodeServiceStub
 
 from services.common import telemetry
 from services.common.errors import MnemeError, from_rpc_error
+from services.common.nodes import NodeCredential
 from services.kvstore import layout
-from services.kvstore.credentials import NodeCredential
 from services.kvstore.endpoint import Endpoint
 from services.kvstore.layout import BadArena
 from services.kvstore.reader import Reader

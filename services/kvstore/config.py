@@ -17,7 +17,7 @@ class KvstoreConfig(BaseModel):
 
     host: str = Field(min_length=1)
     port: int = Field(ge=0, le=65535)  # 0: any free port; clients find it
-    replicas: int = Field(ge=1)
+    replicas: int = Field(ge=0)
     arena_dir: Path
     arena_bytes: int = Field(ge=1 << 16)
     extent_bytes: int = Field(ge=PAGE, multiple_of=PAGE)

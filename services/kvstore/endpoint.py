@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from services.common.nodes import KVSTORE, write_endpoint
 from services.kvstore.layout import Header
 
 
@@ -33,10 +32,7 @@ class Endpoint:
     def write(self, data_dir: Path) -> None:
         path = _path(data_dir)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-            json.dump(asdict(self), f)
-        part.replace(path)
+        write_endpoint(path, asdict(self))
 
     def remove(self, data_dir: Path) -> None:
         """Remove the file if it is still this owner's."""
@@ -49,4 +45,4 @@ class Endpoint:
 
 
 def _path(data_dir: Path) -> Path:
-    return data_dir / "kvstore" / "endpoint.json"
+    return data_dir / KVSTORE / "endpoint.json"

@@ -9,14 +9,6 @@ class StartError(Exception):
     """A setting is well formed but cannot be used here. The message names the setting and the remedy."""
 
 
-def no_deadline() -> MnemeError:
-    return MnemeError("INVALID_FIELD", "The call names no deadline.", field="deadline", remedy="Name a deadline.")
-
-
-def deadline() -> MnemeError:
-    return MnemeError("DEADLINE", "The deadline passed.", remedy="Allow more time, or compute.")
-
-
 def too_many(what: str, limit: int, setting: str) -> MnemeError:
     return MnemeError(
         "OVERLOADED",

@@ -8,13 +8,14 @@ import os
 import sqlite3
 import time
 
+from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import CommonConfig
 from services.common.log.base import Log, LogError
+from services.common.nodes import node_signer
 from services.common.seal import MasterKey
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.config import KvstoreConfig
-from services.kvstore.credentials import node_signer
 from services.kvstore.endpoint import Endpoint
 from services.kvstore.erasure_feed import read_erasures
 from services.kvstore.erasures import Erasures
@@ -115,8 +116,12 @@ class Node:
         self._store = self._arena = None
 
     async def _tick(self, store: Store) -> None:
+        totals = telemetry.Totals("kvstore")
         while True:
             store.tick()
+            totals.show(store.counts)
+            for kind, held in store.stats().items():
+                telemetry.HELD.labels("kvstore", kind).set(held)
             await asyncio.sleep(self._config.heartbeat_s)
 
     async def _follow(self, store: Store, log: Log) -> None:

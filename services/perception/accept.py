@@ -29,6 +29,7 @@ from services.common.auth import Caller
 from services.common.errors import MnemeError
 from services.common.extract import Extractor
 from services.common.ids import digest
+from services.common.log.away import unavailable
 from services.common.log.base import Appended, Log, LogError, Message
 from services.common.seal import Keyring
 from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
@@ -353,10 +354,10 @@ def _log_errors() -> Iterator[None]:
     try:
         yield
     except LogError as error:
-        raise MnemeError(
-            "LOG_UNAVAILABLE",
+        raise unavailable(
+            error,
             "The log does not take writes now; nothing of this was acknowledged.",
-            remedy="Send it again later; what was written is known by its id. The operator finds the cause in the log.",
+            "Send it again later; what was written is known by its id. The operator finds the cause in the log.",
         ) from error
 
 

@@ -17,7 +17,7 @@ from mneme.v1.ledger_pb2 import LedgerEntry
 
 from services.common import topics
 from services.common.extract import Aliases
-from services.common.ledger import SEAL_NAMESPACE
+from services.common.ledger import SEAL_NAMESPACE, entry_of
 from services.common.log.base import Log, Record, partition_of
 from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring
 
@@ -120,7 +120,9 @@ class Known:
             return self._erasures
 
     def _fold(self, record: Record) -> None:
-        entry = LedgerEntry.FromString(record.value or b"")
+        entry = entry_of(record)
+        if entry is None:
+            return
         place = Place(record.partition, record.offset)
         match entry.WhichOneof("body"):
             case "observation_accepted":

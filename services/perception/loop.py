@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from services.common.background import give_way
 from services.common.log.base import LogError
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Loop:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        give_way()
         pause_s = _FIRST_PAUSE_S
         while not self._stop.is_set():
             try:

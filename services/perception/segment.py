@@ -23,7 +23,7 @@ from mneme.v1.ledger_pb2 import EpisodeClosed, LedgerEntry, PerceivedObservation
 from services.common import ledger, telemetry, topics
 from services.common.errors import MnemeError
 from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
-from services.common.seal import KeyDestroyed, Keyring, Tampered, destroying
+from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered, destroying
 from services.perception.dead_letters import DeadLetters
 from services.perception.known import Known, Place
 from services.perception.segmentation.base import Cut, Segmentation, Unit, Vector
@@ -32,7 +32,6 @@ from services.perception.sessions import Checkpoints, OpenSession
 GROUP = "perception"
 PRINCIPAL = "perception"
 _LOOK_PERIOD_S = 1.0
-_KEY_WAIT_S = 2.0  # for the key of an entry that is visible before its key is
 
 Embed = Callable[[Sequence[str]], Sequence[Vector]]
 _log = logging.getLogger(__name__)
@@ -155,7 +154,7 @@ class Segmenter:
     def _take(self, consumer: Consumer, records: Sequence[Record]) -> None:
         # Erasures further on in the ledger are known before anything is closed over what they erased.
         self._known.catch_up({r.partition for r in records})
-        entries = [(r, LedgerEntry.FromString(r.value or b"")) for r in records]
+        entries = [(r, entry) for r in records if (entry := ledger.entry_of(r)) is not None]
         output = _Output()
         units = self._units(entries, output)
         for record, entry in entries:
@@ -269,17 +268,21 @@ class Segmenter:
         return None
 
     def _unseal(self, entry: LedgerEntry) -> bytes:
-        """The plaintext. Waits a little for a key: on Kafka an entry may be seen a moment before its key is."""
-        deadline = time.monotonic() + _KEY_WAIT_S
+        """The plaintext. Waits a little for a key, as whoever follows the ledger must, but not for one erased."""
         accepted = entry.observation_accepted
-        while True:
-            try:
-                return self._keyring.open(accepted.sealed, namespace=entry.namespace, purpose=ledger.SEAL_OBSERVATION)
-            except KeyDestroyed:
-                self._known.catch_up([self._known.partition(entry.namespace)])
-                if self._known.erased(accepted.id_mac) is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+
+        def opened(within_s: float) -> bytes:
+            return self._keyring.open(
+                accepted.sealed, namespace=entry.namespace, purpose=ledger.SEAL_OBSERVATION, within_s=within_s
+            )
+
+        try:
+            return opened(0.0)
+        except KeyDestroyed:
+            self._known.catch_up([self._known.partition(entry.namespace)])
+            if self._known.erased(accepted.id_mac) is not None:
+                raise
+        return opened(KEY_WAIT_S)
 
     def _add(self, session: OpenSession, unit: Unit, output: _Output) -> None:
         at = datetime.fromtimestamp(unit.at, UTC)

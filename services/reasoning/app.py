@@ -1,48 +1,81 @@
-"""The Serve deployment of reasoning: wires configuration, the way to the gateway, and the servicer."""
+"""The Serve deployment of reasoning: wires configuration, the way to the gateway, the engine, and the servicer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
 from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import Settings
+from services.common.models import locate, verify
 from services.common.seal import MasterKey
 from services.common.serving import CallContext, actor_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
-from services.reasoning.servicer import Reasoning, application
+
+if TYPE_CHECKING:
+    from services.reasoning.runtime import Runtime
 
 
 class ReasoningApp:
     """The entry points that the gateway calls, each handed to the ``Application``."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
-        telemetry.configure_from("reasoning", settings.common)
-        grants = grant_signer(MasterKey.load_or_create(settings.common.master_key_path))
+        # Here, so that whoever only starts the service does not wait for torch.
+        from services.reasoning.runtime import Runtime
+        from services.reasoning.servicer import Reasoning, application
+
+        common = settings.common
+        telemetry.configure_from("reasoning", common)
+        master = MasterKey.load_or_create(common.master_key_path)
         config = settings.section("reasoning", ReasoningConfig)
         self._recaller = GrpcRecaller(door(settings))
-        self._application = application(Reasoning(config, self._recaller), grants)
+        self._runtime: Runtime | None = None
+        writer = kv_stats = None
+        if config.model.configured:
+            self._runtime = Runtime(config, common.data_dir, master, store=has_store(settings))
+            writer, kv_stats = await self._runtime.start(), self._runtime.kv_stats
+        reasoning = Reasoning(config, self._recaller, writer, kv_stats)
+        self._application = application(reasoning, grant_signer(master))
+
+    async def check_health(self) -> None:
+        """Serve asks every second; after three failures it replaces the replica."""
+        if self._runtime is not None:
+            self._runtime.check_health()
 
     async def ping(self) -> None:
         await self._application.ping()
 
-    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
-        async for message in self._application.stream(method, request, context):
-            yield message
+    async def unary(self, method: str, request: bytes, context: CallContext) -> bytes:
+        return await self._application.unary(method, request, context)
+
+    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._application.stream(method, request, context)) as messages:
+            async for message in messages:
+                yield message
 
     async def __del__(self) -> None:
+        if self._runtime is not None:
+            await self._runtime.close()
         await self._recaller.close()
         telemetry.flush()
 
 
+def has_store(settings: Settings) -> bool:
+    """Whether this configuration starts a KV store."""
+    return int(settings.layers["kvstore"]["replicas"]) > 0
+
+
 def build(settings: Settings) -> Any:
-    """The Serve application. Deploy it with ``route_prefix=None``."""
+    """The Serve application. Deploy it with ``route_prefix=None``. ModelError when the model's file is not the one."""
     config = settings.section("reasoning", ReasoningConfig)
     door(settings)  # an unreadable certificate stops the start here, not in a replica
+    if config.model.package:
+        verify(locate(config.model.package) / config.model.file, config.model.sha256, "reasoning.model.sha256")
     deployment = serve.deployment(ReasoningApp).options(
         name="Reasoning",
         num_replicas=config.replicas,
@@ -50,7 +83,7 @@ def build(settings: Settings) -> Any:
         max_queued_requests=config.max_queued,
         ray_actor_options=actor_options(settings.common),
         health_check_period_s=1,
-        health_check_timeout_s=10,
+        health_check_timeout_s=30,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=config.stop_grace_s,
     )

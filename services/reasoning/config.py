@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.config import ConfigError, Settings
+from services.reasoning.engine.settings import EngineSettings
+from services.reasoning.models.settings import ModelSettings
 
 
 class ReasoningConfig(BaseModel):
@@ -24,6 +26,11 @@ class ReasoningConfig(BaseModel):
     gateway_name: str
     evidence: int = Field(ge=1, le=100)
     sentences: int = Field(ge=1, le=20)
+    model: ModelSettings
+    engine: EngineSettings
+    torch_threads: int = Field(ge=0)
+    wording_tokens: int = Field(ge=1)
+    generate_tokens: int = Field(ge=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from google.protobuf.duration_pb2 import Duration
+from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse, StageTime
 from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSentence, Evidence, ExtractiveAnswer
 
 from services.common import ids
 from services.common.errors import MnemeError, invalid
+from services.reasoning.blocks import Scope, Span, unlisted
+from services.reasoning.engine.port import EngineStats, Finished, Sampling
 from services.reasoning.extract import Sentence, Source
+from services.reasoning.prompt import Note
+from services.reasoning.writer import Piece
 
 MAX_TEXT_BYTES = 60_000
 MAX_EVIDENCE = 100
+MAX_PROMPT_BYTES = 1_000_000
 NO_MODEL = "none"
 
 # What recall calls a field, and what Ask calls it.
@@ -69,22 +75,163 @@ def extractive_part(response: RecallResponse, chosen: Sequence[Sentence]) -> Ask
     return AskResponse(extractive=answer)
 
 
-def done_part(request: AskRequest, response: RecallResponse, seconds: Mapping[str, float]) -> AskResponse:
+def done_part(
+    request: AskRequest,
+    response: RecallResponse,
+    seconds: Mapping[str, float],
+    model: str = NO_MODEL,
+    wording: pb.WordingEnd | None = None,
+) -> AskResponse:
     stages = [StageTime(stage=f"recall.{s.stage}", duration=s.duration) for s in response.stages]
     stages += [StageTime(stage=name, duration=_duration(s)) for name, s in seconds.items()]
     done = AskDone(
-        answer_id=answer_id(request, response),
+        answer_id=answer_id(request, response, model if wording is not None else ""),
         stages=stages,
-        model=NO_MODEL,
+        model=model,
         erasure_epochs=response.erasure_epochs,
+        wording=wording,
     )
     return AskResponse(done=done)
 
 
-def answer_id(request: AskRequest, response: RecallResponse) -> str:
-    """Hash of what the answer was made of: the question, who it was asked for, the engrams and their versions."""
-    engrams = (f"{i.engram.namespace} {i.engram.id} {i.engram.version}" for i in response.items)
-    return ids.digest("answer", request.namespace, request.question, *engrams)
+def answer_id(request: AskRequest, response: RecallResponse, model: str = "") -> str:
+    """Hash of what the answer was made of: the question, who it was asked for, the engrams and their versions.
+
+    With a wording, also the model and how it was to choose.
+    """
+    engrams = [f"{i.engram.namespace} {i.engram.id} {i.engram.version}" for i in response.items]
+    worded: list[str | bytes] = [model, request.wording.SerializeToString(deterministic=True)] if model else []
+    return ids.digest("answer", request.namespace, request.question, *engrams, *worded)
+
+
+# --- the model's wording ---
+
+
+def to_notes(response: RecallResponse) -> list[Note]:
+    """What was recalled, as a prompt takes it. Lineage is of base engrams: what an erasure names."""
+    return [
+        Note(
+            namespace=e.namespace,
+            engram_id=e.id,
+            text=e.text,
+            actor=e.actor,
+            when=e.event_start.ToDatetime().strftime("%Y-%m-%d"),
+            lineage=frozenset((e.namespace, id) for id in (e.id, *e.sources)),
+        )
+        for e in (item.engram for item in response.items)
+    ]
+
+
+def to_sampling(sampling: pb.Sampling) -> Sampling:
+    return Sampling(sampling.temperature, sampling.top_k, sampling.top_p or 1.0, sampling.seed)
+
+
+def wording_piece(piece: Piece) -> AskResponse:
+    return AskResponse(wording=pb.WordingPiece(text=piece.text))
+
+
+def to_usage(ended: Finished, engine: str) -> pb.Usage:
+    used = ended.usage
+    return pb.Usage(
+        prompt_tokens=used.prompt_tokens,
+        generated_tokens=used.generated_tokens,
+        cached_tokens=used.cached_tokens,
+        blocks_looked_up=used.blocks_looked_up,
+        blocks_in_pool=used.blocks_in_pool,
+        blocks_loaded=used.blocks_loaded,
+        blocks_computed=used.blocks_computed,
+        queued=_duration(used.queued_s),
+        first_token=_duration(used.first_token_s),
+        finish_reason=f"FINISH_REASON_{ended.reason.upper()}",
+        engine=engine,
+    )
+
+
+# --- Generate ---
+
+
+def check_generate(request: pb.GenerateRequest) -> None:
+    """INVALID_FIELD, TEXT_SIZE: what can be said without a model."""
+    if bool(request.messages) == bool(request.text):
+        raise invalid("messages", "Exactly one of messages and text is the prompt.", "Send one of them.")
+    size = sum(len(m.content.encode()) for m in request.messages) + len(request.text.encode())
+    if size > MAX_PROMPT_BYTES:
+        raise MnemeError(
+            "TEXT_SIZE",
+            f"A prompt has at most {MAX_PROMPT_BYTES} bytes of text.",
+            field="messages" if request.messages else "text",
+            remedy="Shorten it.",
+            metadata={"limit_bytes": str(MAX_PROMPT_BYTES), "size_bytes": str(size)},
+        )
+    for n, engram in enumerate(request.engrams.engrams):
+        if not engram.engram_id:
+            raise invalid(f"engrams[{n}].engram_id", "It is empty.", "Name the engram, or leave engrams unset.")
+        if engram.namespace not in request.erasure_epochs:
+            raise invalid(
+                "erasure_epochs",
+                f"The epoch of the namespace of engrams[{n}] is not there.",
+                "Send erasure_epochs as recall returned it.",
+            )
+
+
+def to_spans(request: pb.GenerateRequest) -> tuple[Span, ...]:
+    """The caller does not say where its engrams begin, so they count from the first token on."""
+    if not request.HasField("engrams"):
+        return (Span(0, frozenset({unlisted(request.namespace)})),)
+    listed = frozenset((e.namespace, e.engram_id) for e in request.engrams.engrams)
+    return (Span(0, listed),) if listed else ()
+
+
+def to_scope(namespace: str, epochs: Mapping[str, int]) -> Scope:
+    return Scope.of(namespace, dict(epochs))
+
+
+def generated_piece(piece: Piece) -> pb.GenerateResponse:
+    return pb.GenerateResponse(
+        piece=pb.GeneratedPiece(sample=piece.sample, text=piece.text, token_id=piece.token),
+    )
+
+
+def generated_end(ended: Finished, engine: str) -> pb.GenerateResponse:
+    end = pb.GeneratedEnd(sample=ended.sample, detail=ended.detail, usage=to_usage(ended, engine))
+    return pb.GenerateResponse(end=end)
+
+
+def generate_done(request: pb.GenerateRequest, model: str) -> pb.GenerateResponse:
+    made_of = request.SerializeToString(deterministic=True)
+    return pb.GenerateResponse(done=pb.GenerateDone(answer_id=ids.digest("generated", model, made_of), model=model))
+
+
+# --- stats ---
+
+_SIZES = ("pages", "pages_free", "pages_cached", "pages_used", "running", "waiting")
+_COUNTS = (
+    "requests",
+    "refused",
+    "prompt_tokens",
+    "generated_tokens",
+    "cached_tokens",
+    "blocks_in_pool",
+    "blocks_loaded",
+    "blocks_computed",
+    "blocks_published",
+    "blocks_not_published",
+    "store_failures",
+    "copies_on_write",
+    "dropped_keys",
+)
+
+
+def to_engine_stats(engine: str, stats: EngineStats) -> pb.EngineStats:
+    counts = {name: int(getattr(stats, name)) for name in _COUNTS}
+    return pb.EngineStats(
+        engine=engine,
+        model=stats.model,
+        attention=stats.attention,
+        cpu_kernels=stats.cpu_kernels,
+        counts={**counts, **{f"finished_{reason}": n for reason, n in stats.finished.items()}},
+        **{name: int(getattr(stats, name)) for name in _SIZES},
+    )
 
 
 def _duration(seconds: float) -> Duration:

@@ -30,6 +30,9 @@ def test_the_file_overrides_defaults_and_the_environment_comes_last(tmp_path: Pa
         ("common: {log: postgres}", {}, "common.log: "),
         ("", {"MNEME__COMMON__PORT": "1"}, "common.port: no such setting .environment"),
         ("[1, 2]", {}, "must hold sections"),
+        ("reasoning: {model: {dtyp: bfloat16}}", {}, "reasoning.model.dtyp: no such setting .* Did you mean dtype"),
+        ("reasoning: {model: bfloat16}", {}, "reasoning.model: must be a mapping"),
+        ("", {"MNEME__REASONING__ENGINE__PAGES": "1"}, "reasoning.engine.pages: no such setting .environment"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_names_its_path(
@@ -39,6 +42,17 @@ def test_a_wrong_setting_stops_the_start_and_names_its_path(
     config.write_text(text)
     with pytest.raises(ConfigError, match=says):
         load(config, environ)
+
+
+def test_one_setting_of_a_group_changes_alone(tmp_path: Path) -> None:
+    config = tmp_path / "mneme.yaml"
+    config.write_text("reasoning: {model: {dtype: bfloat16}}\n")
+    defaults, changed = (
+        load(p, e).layers["reasoning"]
+        for p, e in [(None, {}), (config, {"MNEME__REASONING__ENGINE__POOL_PAGES": "64"})]
+    )
+    assert changed["model"] == {**defaults["model"], "dtype": "bfloat16"}
+    assert changed["engine"] == {**defaults["engine"], "pool_pages": 64}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

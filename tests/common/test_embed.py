@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from services.common import embed, models
+from services.common import embed, minilm, models
 
 
 @pytest.fixture(scope="module")
 def embedder() -> embed.Embedder:
+    _packaged()
+    return embed.Embedder.packaged(threads=1)
+
+
+def _packaged() -> Path:
     try:
-        models.locate(embed.PACKAGE)
+        return models.locate(embed.PACKAGE)
     except models.ModelError as error:
         pytest.skip(str(error))
-    return embed.Embedder.packaged(threads=1)
 
 
 def test_vectors_are_unit_and_float32_and_read_only(embedder: embed.Embedder) -> None:
@@ -49,6 +56,32 @@ def test_agrees_with_the_published_similarity(embedder: embed.Embedder) -> None:
     a, b, c = embedder.embed(["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."])
     assert float(a @ b) == pytest.approx(0.6660, abs=2e-4)
     assert float(a @ c) == pytest.approx(0.1046, abs=2e-4)
+
+
+def test_is_the_encoder_that_transformers_computes() -> None:
+    """Hidden states of padded rows of different lengths, against BertModel with the same weights."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    directory = _packaged() / "model"
+    theirs = transformers.BertModel.from_pretrained(directory, add_pooling_layer=False, attn_implementation="eager")
+    tokens = torch.randint(1000, 30000, (4, 37), generator=torch.Generator().manual_seed(3))
+    mask = torch.arange(37) < torch.tensor([37, 1, 12, 30])[:, None]
+    with torch.inference_mode():
+        expected = theirs.eval()(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+    ours = minilm.Encoder(directory)(tokens, mask)
+    assert float((ours - expected).abs()[mask].max()) < 1e-5
+    assert float(expected.abs().max()) > 0.5
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    source = _packaged() / "model"
+    config = json.loads((source / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 7}))
+    (tmp_path / "model.safetensors").symlink_to(source / "model.safetensors")
+    with pytest.raises(ValueError, match=r"weights of this architecture.*layer\.6"):
+        minilm.Encoder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+    with pytest.raises(ValueError, match="hidden_act relu"):
+        minilm.Encoder(tmp_path)
 
 
 def test_a_vector_does_not_depend_on_its_batch(embedder: embed.Embedder) -> None:

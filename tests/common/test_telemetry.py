@@ -54,3 +54,11 @@ def test_stage_times_are_kept_by_name() -> None:
         pass
     assert set(stages.seconds) == {"a", "b"}
     assert all(seconds > 0 for seconds in stages.seconds.values())
+
+
+def test_totals_show_what_counts_have_grown_by() -> None:
+    totals = telemetry.Totals("totals-test")
+    shown = telemetry.RECORDS.labels("totals-test", "stored")._value
+    for count, wanted in [(3, 3), (3, 3), (8, 8)]:
+        totals.show({"stored": count})
+        assert shown.get() == wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +11,7 @@ import grpc
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2
 
 from services.cli.client import Client
+from services.cli.local import Local
 from services.common.errors import from_rpc_error
 
 LINES = (
@@ -64,3 +67,27 @@ def await_idle(client: Client, namespace: str, turns: int, timeout_s: float = 60
             last = from_rpc_error(error)
         time.sleep(0.1)
     raise AssertionError(f"not idle after {timeout_s:.0f} s: {last}")
+
+
+def observe_until_accepted(client: Client, namespace: str, tag: str, timeout_s: float = 60.0) -> None:
+    """What a product does when a call fails: send the same again."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            client.observe(observations(namespace, tag=tag), timeout_s=15)
+            return
+        except grpc.RpcError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def replica_pids(local: Local) -> dict[str, int]:
+    """The process of each service, by the log file that it writes; the newest of each."""
+    newest: dict[str, int] = {}
+    for path in sorted((local.settings.common.log_dir).glob("*.jsonl"), key=lambda p: p.stat().st_mtime):
+        service, _, pid = path.stem.rpartition("-")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), 0)
+            newest[service] = int(pid)
+    return newest

@@ -44,6 +44,10 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert "2026-03-02 c2" in recalled
     assert "score" in recalled
     assert "boiler" in mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    worded = mneme(local, "ask", "-n", NAMESPACE, "--word", "What did the landlord fix?")
+    assert "words it (it may be wrong)" in worded
+    assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
+    assert "engine-" in stats
     assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
     gone = mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--yes")
     receipt = gone.split("receipt ")[1].split()[0]
@@ -67,6 +71,7 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
     os.environ["MNEME_TOKEN"] = token
     try:
         assert "nothing good enough" in mneme(local, *arguments)
+        assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
         del os.environ["MNEME_TOKEN"]
         mneme(local, "token", "revoke", token_id)
         os.environ["MNEME_TOKEN"] = token

@@ -68,23 +68,9 @@ def test_a_kafka_producer_writes_and_grpc_recalls(
             local.client.observe(talk.observations(NAMESPACE, tag="away"), timeout_s=15)
         assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
         kafka_broker.start()
-        _observe_until_accepted(local, "back")
+        talk.observe_until_accepted(local.client, NAMESPACE, "back")
         # What failed was not acknowledged: all of it came to be (the broker decided after the caller left) or nothing.
         assert talk.await_idle(local.client, NAMESPACE, 12, timeout_s=90).engrams_by_kind["turn"] in (12, 18)
-
-
-def _observe_until_accepted(local: object, tag: str, timeout_s: float = 60) -> None:
-    import grpc
-
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            local.client.observe(talk.observations(NAMESPACE, tag=tag), timeout_s=15)  # type: ignore[attr-defined]
-            return
-        except grpc.RpcError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(

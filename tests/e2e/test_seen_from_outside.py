@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 
 from mneme.v1.perception_pb2 import ObserveRequest
-from mneme.v1.reasoning_pb2 import AskRequest
+from mneme.v1.reasoning_pb2 import AskRequest, WordingOptions
 
 from services.cli.local import Local
 from services.common import telemetry
@@ -51,9 +51,15 @@ def test_one_trace_follows_a_question_to_its_answer(local: Local, folder: Path) 
 
 
 def test_metrics_of_every_service_are_on_one_port(local: Local) -> None:
+    ask = AskRequest(namespace=NAMESPACE, question="Where is the umbrella?", wording=WordingOptions(max_tokens=4))
+    assert list(local.client.reasoning.Ask(ask, metadata=local.client.metadata, timeout=60))
+    time.sleep(2.5)  # engines and the store show theirs every second
     gateway = local.settings.layers["gateway"]
     with urllib.request.urlopen(f"http://{gateway['host']}:{gateway['metrics_port']}/metrics", timeout=10) as response:
         text = response.read().decode()
+    assert _value(text, "mneme_records_total", "engine", "blocks_published") >= 4
+    assert _value(text, "mneme_records_total", "kvstore", "stored") >= 4
+    assert _value(text, "mneme_held", "kvstore", "blocks") >= 4
     for wanted in (
         'mneme_lag_records{service="perception"',
         'mneme_lag_records{service="episodic"',
@@ -63,6 +69,11 @@ def test_metrics_of_every_service_are_on_one_port(local: Local) -> None:
         "mneme_calls_total{",
     ):
         assert wanted in text, wanted
+
+
+def _value(text: str, name: str, *labels: str) -> float:
+    lines = [line for line in text.splitlines() if line.startswith(name) and all(f'"{x}"' in line for x in labels)]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def test_no_log_and_no_trace_holds_a_text_or_a_secret(local: Local, folder: Path) -> None:

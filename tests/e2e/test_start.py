@@ -1,17 +1,15 @@
 """What is wrong at the start is said in one line that names the setting; what was kept is there after a restart."""
 
-import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import grpc
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
-from services.cli.local import Local, environment, serving
+from services.cli.local import environment, serving
 from services.cli.up import ensure_topics
 from services.common.config import load
 from tests.e2e import talk
@@ -64,6 +62,32 @@ def test_another_partition_count_than_the_ledger_has_is_refused(tmp_path: Path) 
     _one_clear_line(_up(environment(tmp_path, common__partitions=8)), "common.log", "partitions")
 
 
+def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) -> None:
+    _one_clear_line(
+        _up(environment(tmp_path, reasoning__model__sha256="ab" * 32)), "reasoning.model.sha256", "expected sha256 abab"
+    )
+
+
+def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
+    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning", "no model directory", "Correct the setting")
+
+
+def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
+    _one_clear_line(_up(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
+
+
+def test_without_a_model_and_a_store_quotes_are_all_there_is(tmp_path: Path) -> None:
+    settings = {"reasoning__model__package": '""', "kvstore__replicas": 0}
+    with serving(environment(tmp_path, **settings)) as local:
+        talk.create(local.client, "e2e/quotes")
+        local.client.observe(talk.observations("e2e/quotes"))
+        talk.await_idle(local.client, "e2e/quotes", 6)
+        asked = AskRequest(namespace="e2e/quotes", question="Where is the umbrella?", wording=WordingOptions())
+        *_, last = local.client.reasoning.Ask(asked, metadata=local.client.metadata, timeout=30)
+        assert (last.done.model, last.done.wording.outcome) == ("none", WORDING_OUTCOME_NO_MODEL)
+
+
 def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
     environ = environment(tmp_path)
     with serving(environ) as first:
@@ -74,36 +98,12 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
         after = talk.await_idle(second.client, "e2e/again", 6)
         assert after.state_hash == before.state_hash
         assert talk.recall(second.client, "e2e/again", "umbrella").found
-        replicas = _replica_pids(second)
+        replicas = talk.replica_pids(second)
         assert set(replicas) >= {"perception", "episodic"}
         for service in ("perception", "episodic"):
             os.kill(replicas[service], signal.SIGKILL)
             second_tag = f"after-{service}-"
-            _observe_until_accepted(second, second_tag)
+            talk.observe_until_accepted(second.client, "e2e/again", second_tag)
         final = talk.await_idle(second.client, "e2e/again", 18)
         assert final.engrams_by_kind["turn"] == 18
         assert talk.recall(second.client, "e2e/again", "umbrella").found
-
-
-def _replica_pids(local: Local) -> dict[str, int]:
-    """The process of each service, by the log file that it writes; the newest of each."""
-    newest: dict[str, int] = {}
-    for path in sorted((local.settings.common.log_dir).glob("*.jsonl"), key=lambda p: p.stat().st_mtime):
-        service, _, pid = path.stem.rpartition("-")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), 0)
-            newest[service] = int(pid)
-    return newest
-
-
-def _observe_until_accepted(local: Local, tag: str, timeout_s: float = 60) -> None:
-    """What a product does when a call fails: send the same again."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            local.client.observe(talk.observations("e2e/again", tag=tag), timeout_s=10)
-            return
-        except grpc.RpcError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)

@@ -59,4 +59,19 @@ def test_words_count_by_stem(home: ExactHost) -> None:
     first, second = (confidence.signals(f.plan, f.ranked, ctx) for f in (one, other))
     assert first is not None
     assert second is not None
-    assert (first.window, first.unseen) == (second.window, second.unseen) == (1.0, 0.0)
+    assert (first.said, first.unseen) == (second.said, second.unseen)
+    assert first.said > 0.2
+
+
+def test_a_common_noun_with_a_name_in_it_does_not_speak_of_that_name() -> None:
+    host = ExactHost(build(world.SHIPPED), world.embedder().embed)
+    said = ("She bought plaster-of-Paris for the ceiling.", "We stayed in an hotel at Rhyl.", "It rained.")
+    world.fold(host, [world.turn(n, "trip", "Ada", text, world.START) for n, text in enumerate(said)])
+    ctx = host.context(world.ASKED)
+    names = []
+    for text in ("Which hotel was it in Paris?", "Which hotel was it at Rhyl?", "Which hotel was it?"):
+        found = world.ask(host, world.query(text))
+        told = confidence.signals(found.plan, found.ranked, ctx)
+        assert told is not None
+        names.append(told.names)
+    assert names == [0.0, 1.0, 1.0]

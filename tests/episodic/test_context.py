@@ -60,9 +60,12 @@ def exactly(world: World, embedder: Embedder) -> ExactHost:
     return exact
 
 
-@pytest.fixture
-def told(tmp_path: Path, embedder: Embedder) -> tuple[World, ExactHost]:
-    world = World(tmp_path, embedder, PLUGINS).open()
+@pytest.fixture(params=["directory", "milvus"])
+def told(request: pytest.FixtureRequest, tmp_path: Path, embedder: Embedder) -> tuple[World, ExactHost]:
+    """The same told to a world, whichever searches its vectors, and to the naive host."""
+    world = World(tmp_path, embedder, PLUGINS)
+    world.searches_vectors = request.param == "milvus"
+    world.open()
     world.create()
     for n, text in enumerate(TEXTS):
         world.observe(f"o{n}", text, f"s{n // 4}", actor="Ann" if n % 3 else "Ben")
@@ -91,6 +94,16 @@ def test_searches_agree_with_the_naive_host(told: tuple[World, ExactHost], embed
     span = Interval(START + timedelta(minutes=2), START + timedelta(minutes=6))
     assert rounded(ours.between(span, 5, NAMESPACE, wanted)) == rounded(naive.between(span, 5, NAMESPACE, wanted))
     assert ours.span(NAMESPACE) == naive.span(NAMESPACE)
+    world.close()
+
+
+def test_vectors_are_searched_after_a_restart_too(told: tuple[World, ExactHost], embedder: Embedder) -> None:
+    world, _ = told
+    vector = embedder.embed([QUERIES[0]])[0]
+    before = rounded(reading(world).knn(vector, 5, NAMESPACE, Filter()))
+    world.restart()
+    assert rounded(reading(world).knn(vector, 5, NAMESPACE, Filter())) == before
+    assert len(before) == 5
     world.close()
 
 

@@ -216,12 +216,16 @@ def test_poison_is_a_dead_letter_and_the_partition_goes_on(world: World) -> None
     world.append(NAMESPACE, key.message, observation_accepted=body)
     world.append("never/created", observation_accepted=body)
     world.observe("o1", "It did not move.")
+    world.observe("o2", "Nor did it look up.")
     world.settle()
     letters = dead_letters(world)
     assert sorted(letter.reason for letter in letters) == ["INVALID_FIELD", "INVALID_FIELD", "UNKNOWN_NAMESPACE"]
     assert not any(b"not an entry" in letter.SerializeToString() for letter in letters)
     world.rebuild()
     assert len(dead_letters(world)) == 3  # said once
+    world.restart()
+    receipt = world.forget(ForgetSelector(ids=Ids(ids=["o2"])))
+    assert all(probe.readable == 0 for probe in world.forgetting.probe(NAMESPACE, receipt))
     assert world.reads.get(NAMESPACE, world.base("o1")).record.text == "It did not move."
 
 

@@ -41,6 +41,7 @@ class World:
     """Folders of one machine, and whatever runs on them. ``open`` again after ``kill`` is a restart."""
 
     def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 4):
+        self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
         self.folder = folder
         self.embedder = embedder
         self.plugins = plugins
@@ -53,12 +54,10 @@ class World:
     # --- life ---
 
     def open(self, step: Step = no_step, **numbers: object) -> World:
-        from concurrent.futures import ThreadPoolExecutor
-
         parts = Parts(
             log=self.log,
             keyring=self.keyring,
-            index=Index(str(self.folder / "index.db")),
+            index=Index(str(self.folder / "index.db"), searches_vectors=self.searches_vectors),
             toolkit=Toolkit(self.embedder.embed, count_tokens, lambda text, info: ((), ()), lambda text, now: []),
             plugins=self.plugins,
             embedder="test",
@@ -73,14 +72,12 @@ class World:
         self.forgetting = Forgetting(self.host)
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
-        self.channels = ThreadPoolExecutor(4)
-        self.recaller = Recaller(self.host, self.channels)
+        self.recaller = Recaller(self.host)
         return self
 
     def close(self) -> None:
         self.rebuilder.stop()
         self.host.stop()
-        self.channels.shutdown()
         self.host.parts.index.close()
 
     def kill(self) -> None:
@@ -92,7 +89,6 @@ class World:
                 thread.join(10)
         if self.host.consumer is not None:
             self.host.consumer.close()
-        self.channels.shutdown()
         self.host.parts.index.close()
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -14,6 +13,7 @@ import grpc
 import yaml
 
 from services.cli import up
+from services.cli.local import free_ports
 from services.common import telemetry
 from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS
@@ -45,13 +45,6 @@ class ServedProbe(Probe):
         return self.calls[what]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _defaults(section: str) -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load(
         resources.files(f"services.{section}").joinpath("defaults.yaml").read_text()
@@ -62,7 +55,7 @@ def _defaults(section: str) -> dict[str, Any]:
 def settings(data_dir: Path, **changes: object) -> Settings:
     """Settings of a gateway on free ports that keeps its things in ``data_dir``, prepared as `mneme up` does."""
     common = CommonConfig.model_validate({**_defaults("common"), "data_dir": data_dir})
-    ports = {"port": free_port(), "metrics_port": free_port()}
+    ports = dict(zip(("port", "metrics_port"), free_ports(2), strict=True))
     chosen = Settings(common, {"gateway": {**_defaults("gateway"), **ports, **changes}})
     up.prepare(chosen)
     up.ensure_topics(chosen, print)

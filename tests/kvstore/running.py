@@ -21,10 +21,10 @@ import yaml
 
 from services.common.config import CommonConfig
 from services.common.log.base import Log
+from services.common.nodes import NodeCredential
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient, Timing
 from services.kvstore.config import KvstoreConfig
-from services.kvstore.credentials import NodeCredential
 from services.kvstore.node import Node
 
 BLOCK = 8192

@@ -12,10 +12,10 @@ from mneme.v1.kvstore_node_service_pb2_grpc import KvstoreNodeServiceStub
 
 from services.common.auth import Right, grant_signer, token_signer
 from services.common.errors import MnemeError, from_rpc_error
+from services.common.nodes import NodeCredential, node_signer
 from services.common.seal import MasterKey
 from services.kvstore import layout
 from services.kvstore.client import KvClient, Origin
-from services.kvstore.credentials import NodeCredential, node_signer
 from services.kvstore.endpoint import Endpoint
 from tests.kvstore.running import BLOCK, IDENTITY, NAMESPACE, Running, eventually, keys, payloads
 

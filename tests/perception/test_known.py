@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.common import ledger
+from services.common import ledger, topics
+from services.common.log.base import Message
 from services.common.seal import Keyring, MasterKey
 from services.perception.known import Known, Place
 from tests.perception.world import ANYBODY, World, observation
@@ -32,6 +33,16 @@ def test_a_restarted_fold_knows_what_the_running_one_knows(world: World) -> None
         assert known.erasures == 1
         assert known.namespace("acme/other") is not None
         assert known.namespace("acme/none") is None
+
+
+def test_a_record_that_is_no_entry_stops_nobody(world: World) -> None:
+    world.observe(observation(0))
+    world.log.append([Message(topics.LEDGER, b"acme/user", b"\xff not an entry")])
+    world.observe(observation(1))
+    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted.catch_up()
+    assert restarted.first(world.id_mac("o1")) is not None
+    world.drain(world.segmenter())
 
 
 def test_it_follows_what_other_processes_append(world: World, make_world: Callable[[], World]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mneme.v1.ledger_pb2 import LedgerEntry
 
-from services.common import topics
+from services.common import ledger
 from services.common.config import CommonConfig
-from services.common.log.base import Message
 from services.common.log.sqlite import SqliteLog
 from services.common.models import ModelError
 from services.common.seal import MasterKey
@@ -18,7 +18,7 @@ from services.perception.config import PerceptionConfig
 from services.perception.loop import LoopDied
 from services.perception.service import Perception
 from tests.perception.test_inbox import as_json
-from tests.perception.world import INBOXES, PARTITIONS, World, observation
+from tests.perception.world import INBOXES, World, observation
 
 
 @pytest.fixture
@@ -90,11 +90,15 @@ def test_a_stopped_replica_leaves_its_partitions_to_the_next_at_once(
 
 
 def test_a_dead_loop_fails_the_health_check(world: World, start: Callable[..., Perception]) -> None:
+    """Settings of a namespace whose seal does not fit: nothing that is accepted could be trusted to be right."""
     perception = start()
-    [partition] = {p for p in range(PARTITIONS) if p == world.known.partition("acme/user")}
-    world.log.append([Message(topics.LEDGER, b"acme/user", b"\xff no entry", partition=partition)])
+    entry = LedgerEntry(namespace="acme/user")
+    key = world.keyring.new_key("acme/user")
+    sealed = world.keyring.seal(key.key_id, b"x", namespace="acme/user", purpose="something else")
+    entry.namespace_created.aliases.CopyFrom(sealed)
+    world.log.append([key.message, ledger.message(entry)])
     deadline = time.monotonic() + 10
-    with pytest.raises(LoopDied, match="DecodeError"):
+    with pytest.raises(LoopDied, match="Tampered"):
         _watch(perception, deadline)
 
 

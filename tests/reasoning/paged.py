@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kernels.native.library import CpuBackend
 from services.reasoning.blocks import BLOCK_TOKENS, Frame
 from services.reasoning.engine.attention import PagedAttention, StepTables, pages_for
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.models.transformer import Transformer
 
 
-def paged_logits(model: Transformer, tokens: list[int], chunks: list[int]) -> Tensor:
+def paged_logits(model: Transformer, tokens: list[int], chunks: list[int], kernels: CpuBackend = "torch") -> Tensor:
     """Logits after every token, computed in ``chunks`` (their sum is len(tokens); a 1 runs as a decode step).
 
     Pages are taken in a shuffled order.
@@ -23,13 +24,15 @@ def paged_logits(model: Transformer, tokens: list[int], chunks: list[int]) -> Te
     parts = []
     start = 0
     for size in chunks:
-        parts.append(_chunk(model, pool, table, tokens, start, start + size))
+        parts.append(_chunk(model, pool, table, tokens, start, start + size, kernels))
         start += size
     assert start == len(tokens)
     return torch.cat(parts)
 
 
-def _chunk(model: Transformer, pool: PagePool, table: Tensor, tokens: list[int], start: int, end: int) -> Tensor:
+def _chunk(
+    model: Transformer, pool: PagePool, table: Tensor, tokens: list[int], start: int, end: int, kernels: CpuBackend
+) -> Tensor:
     positions = torch.arange(start, end)
     decode = end - start == 1 and start > 0
     lens = torch.tensor([end], dtype=torch.int32)
@@ -45,5 +48,6 @@ def _chunk(model: Transformer, pool: PagePool, table: Tensor, tokens: list[int],
         longest_decode=end if decode else 0,
         longest_chunk=0 if decode else end - start,
     )
-    attend = PagedAttention(model.config, pool, "torch", tables)
-    return model.forward(torch.tensor(tokens[start:end]), positions, torch.arange(end - start), attend)
+    attend = PagedAttention(model.config, pool, "torch", tables, kernels)
+    known, rows = torch.tensor(tokens[start:end]), torch.arange(end - start)
+    return model.forward(known, positions, rows, attend, kernels=kernels)

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from mneme.v1 import common_pb2 as mneme_dot_v1_dot_common__pb2
 from mneme.v1 import episodic_pb2 as mneme_dot_v1_dot_episodic__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mneme/v1/reasoning.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15mneme/v1/common.proto\x1a\x17mneme/v1/episodic.proto\"\xd7\x01\n\nAskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x10\n\x08question\x18\x03 \x01(\t\x12\x16\n\x0e\x65vidence_limit\x18\x04 \x01(\r\x12&\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x16.mneme.v1.RecallFilter\x12&\n\tfreshness\x18\x06 \x01(\x0b\x32\x13.mneme.v1.Freshness\x12,\n\x08\x61sked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x92\x01\n\x0b\x41skResponse\x12&\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x12.mneme.v1.EvidenceH\x00\x12\x30\n\nextractive\x18\x02 \x01(\x0b\x32\x1a.mneme.v1.ExtractiveAnswerH\x00\x12!\n\x04\x64one\x18\x03 \x01(\x0b\x32\x11.mneme.v1.AskDoneH\x00\x42\x06\n\x04part\"/\n\x08\x45vidence\x12#\n\x05items\x18\x01 \x03(\x0b\x32\x14.mneme.v1.RecallItem\"t\n\x10\x45xtractiveAnswer\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12*\n\tsentences\x18\x02 \x03(\x0b\x32\x17.mneme.v1.CitedSentence\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\"?\n\rCitedSentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tengram_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\"\xc4\x01\n\x07\x41skDone\x12\x11\n\tanswer_id\x18\x01 \x01(\t\x12#\n\x06stages\x18\x02 \x03(\x0b\x32\x13.mneme.v1.StageTime\x12\r\n\x05model\x18\x03 \x01(\t\x12<\n\x0e\x65rasure_epochs\x18\x04 \x03(\x0b\x32$.mneme.v1.AskDone.ErasureEpochsEntry\x1a\x34\n\x12\x45rasureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mneme/v1/reasoning.proto\x12\x08mneme.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15mneme/v1/common.proto\x1a\x17mneme/v1/episodic.proto\"\x82\x02\n\nAskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x10\n\x08question\x18\x03 \x01(\t\x12\x16\n\x0e\x65vidence_limit\x18\x04 \x01(\r\x12&\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x16.mneme.v1.RecallFilter\x12&\n\tfreshness\x18\x06 \x01(\x0b\x32\x13.mneme.v1.Freshness\x12,\n\x08\x61sked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x07wording\x18\x08 \x01(\x0b\x32\x18.mneme.v1.WordingOptions\"J\n\x0eWordingOptions\x12\x12\n\nmax_tokens\x18\x01 \x01(\r\x12$\n\x08sampling\x18\x02 \x01(\x0b\x32\x12.mneme.v1.Sampling\"\xbd\x01\n\x0b\x41skResponse\x12&\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x12.mneme.v1.EvidenceH\x00\x12\x30\n\nextractive\x18\x02 \x01(\x0b\x32\x1a.mneme.v1.ExtractiveAnswerH\x00\x12!\n\x04\x64one\x18\x03 \x01(\x0b\x32\x11.mneme.v1.AskDoneH\x00\x12)\n\x07wording\x18\x04 \x01(\x0b\x32\x16.mneme.v1.WordingPieceH\x00\x42\x06\n\x04part\"\x1c\n\x0cWordingPiece\x12\x0c\n\x04text\x18\x01 \x01(\t\"/\n\x08\x45vidence\x12#\n\x05items\x18\x01 \x03(\x0b\x32\x14.mneme.v1.RecallItem\"t\n\x10\x45xtractiveAnswer\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12*\n\tsentences\x18\x02 \x03(\x0b\x32\x17.mneme.v1.CitedSentence\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\"?\n\rCitedSentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tengram_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\"\xeb\x01\n\x07\x41skDone\x12\x11\n\tanswer_id\x18\x01 \x01(\t\x12#\n\x06stages\x18\x02 \x03(\x0b\x32\x13.mneme.v1.StageTime\x12\r\n\x05model\x18\x03 \x01(\t\x12<\n\x0e\x65rasure_epochs\x18\x04 \x03(\x0b\x32$.mneme.v1.AskDone.ErasureEpochsEntry\x12%\n\x07wording\x18\x05 \x01(\x0b\x32\x14.mneme.v1.WordingEnd\x1a\x34\n\x12\x45rasureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x8e\x01\n\nWordingEnd\x12)\n\x07outcome\x18\x01 \x01(\x0e\x32\x18.mneme.v1.WordingOutcome\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12%\n\tcitations\x18\x03 \x03(\x0b\x32\x12.mneme.v1.Citation\x12\x1e\n\x05usage\x18\x04 \x01(\x0b\x32\x0f.mneme.v1.Usage\"A\n\x08\x43itation\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tengram_id\x18\x02 \x01(\t\x12\x0f\n\x07support\x18\x03 \x01(\x01\"K\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\r\n\x05top_p\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x03\"\xcb\x02\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x18\n\x10generated_tokens\x18\x02 \x01(\r\x12\x15\n\rcached_tokens\x18\x03 \x01(\r\x12\x18\n\x10\x62locks_looked_up\x18\x04 \x01(\r\x12\x16\n\x0e\x62locks_in_pool\x18\x05 \x01(\r\x12\x15\n\rblocks_loaded\x18\x06 \x01(\r\x12\x17\n\x0f\x62locks_computed\x18\x07 \x01(\r\x12)\n\x06queued\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_token\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\rfinish_reason\x18\n \x01(\x0e\x32\x16.mneme.v1.FinishReason\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"4\n\x0cPromptEngram\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tengram_id\x18\x02 \x01(\t\"8\n\rPromptEngrams\x12\'\n\x07\x65ngrams\x18\x01 \x03(\x0b\x32\x16.mneme.v1.PromptEngram\"\xcc\x02\n\x0fGenerateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.mneme.v1.ChatMessage\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12$\n\x08sampling\x18\x05 \x01(\x0b\x32\x12.mneme.v1.Sampling\x12\x0f\n\x07samples\x18\x06 \x01(\r\x12(\n\x07\x65ngrams\x18\x07 \x01(\x0b\x32\x17.mneme.v1.PromptEngrams\x12\x44\n\x0e\x65rasure_epochs\x18\x08 \x03(\x0b\x32,.mneme.v1.GenerateRequest.ErasureEpochsEntry\x1a\x34\n\x12\x45rasureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x94\x01\n\x10GenerateResponse\x12)\n\x05piece\x18\x01 \x01(\x0b\x32\x18.mneme.v1.GeneratedPieceH\x00\x12%\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.mneme.v1.GeneratedEndH\x00\x12&\n\x04\x64one\x18\x03 \x01(\x0b\x32\x16.mneme.v1.GenerateDoneH\x00\x42\x06\n\x04part\"R\n\x0eGeneratedPiece\x12\x0e\n\x06sample\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\x08token_id\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_token_id\"N\n\x0cGeneratedEnd\x12\x0e\n\x06sample\x18\x01 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x1e\n\x05usage\x18\x03 \x01(\x0b\x32\x0f.mneme.v1.Usage\"0\n\x0cGenerateDone\x12\x11\n\tanswer_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"\x13\n\x11GetKvStatsRequest\"c\n\x12GetKvStatsResponse\x12%\n\x05store\x18\x01 \x01(\x0b\x32\x16.mneme.v1.KvStoreStats\x12&\n\x07\x65ngines\x18\x02 \x03(\x0b\x32\x15.mneme.v1.EngineStats\"\xbf\x01\n\x0cKvStoreStats\x12\x0e\n\x06\x62locks\x18\x01 \x01(\x04\x12\x12\n\nused_bytes\x18\x02 \x01(\x04\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x03 \x01(\x04\x12\x32\n\x06\x63ounts\x18\x04 \x03(\x0b\x32\".mneme.v1.KvStoreStats.CountsEntry\x12\x10\n\x08\x65viction\x18\x05 \x01(\t\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xa5\x02\n\x0b\x45ngineStats\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tattention\x18\x03 \x01(\t\x12\r\n\x05pages\x18\x04 \x01(\x04\x12\x12\n\npages_free\x18\x05 \x01(\x04\x12\x14\n\x0cpages_cached\x18\x06 \x01(\x04\x12\x12\n\npages_used\x18\x07 \x01(\x04\x12\x0f\n\x07running\x18\x08 \x01(\x04\x12\x0f\n\x07waiting\x18\t \x01(\x04\x12\x31\n\x06\x63ounts\x18\n \x03(\x0b\x32!.mneme.v1.EngineStats.CountsEntry\x12\x13\n\x0b\x63pu_kernels\x18\x0b \x01(\t\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\xc6\x01\n\x0eWordingOutcome\x12\x1f\n\x1bWORDING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORDING_OUTCOME_WORDED\x10\x01\x12\x1d\n\x19WORDING_OUTCOME_NOT_FOUND\x10\x02\x12\x1c\n\x18WORDING_OUTCOME_NO_MODEL\x10\x03\x12\x1e\n\x1aWORDING_OUTCOME_OVERLOADED\x10\x04\x12\x1a\n\x16WORDING_OUTCOME_FAILED\x10\x05*\xb2\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x18\n\x14\x46INISH_REASON_FAILED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +37,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ASKDONE_ERASUREEPOCHSENTRY']._loaded_options = None
   _globals['_ASKDONE_ERASUREEPOCHSENTRY']._serialized_options = b'8\001'
-  _globals['_ASKREQUEST']._serialized_start=120
-  _globals['_ASKREQUEST']._serialized_end=335
-  _globals['_ASKRESPONSE']._serialized_start=338
-  _globals['_ASKRESPONSE']._serialized_end=484
-  _globals['_EVIDENCE']._serialized_start=486
-  _globals['_EVIDENCE']._serialized_end=533
-  _globals['_EXTRACTIVEANSWER']._serialized_start=535
-  _globals['_EXTRACTIVEANSWER']._serialized_end=651
-  _globals['_CITEDSENTENCE']._serialized_start=653
-  _globals['_CITEDSENTENCE']._serialized_end=716
-  _globals['_ASKDONE']._serialized_start=719
-  _globals['_ASKDONE']._serialized_end=915
-  _globals['_ASKDONE_ERASUREEPOCHSENTRY']._serialized_start=863
-  _globals['_ASKDONE_ERASUREEPOCHSENTRY']._serialized_end=915
+  _globals['_GENERATEREQUEST_ERASUREEPOCHSENTRY']._loaded_options = None
+  _globals['_GENERATEREQUEST_ERASUREEPOCHSENTRY']._serialized_options = b'8\001'
+  _globals['_KVSTORESTATS_COUNTSENTRY']._loaded_options = None
+  _globals['_KVSTORESTATS_COUNTSENTRY']._serialized_options = b'8\001'
+  _globals['_ENGINESTATS_COUNTSENTRY']._loaded_options = None
+  _globals['_ENGINESTATS_COUNTSENTRY']._serialized_options = b'8\001'
+  _globals['_WORDINGOUTCOME']._serialized_start=3274
+  _globals['_WORDINGOUTCOME']._serialized_end=3472
+  _globals['_FINISHREASON']._serialized_start=3475
+  _globals['_FINISHREASON']._serialized_end=3653
+  _globals['_ASKREQUEST']._serialized_start=152
+  _globals['_ASKREQUEST']._serialized_end=410
+  _globals['_WORDINGOPTIONS']._serialized_start=412
+  _globals['_WORDINGOPTIONS']._serialized_end=486
+  _globals['_ASKRESPONSE']._serialized_start=489
+  _globals['_ASKRESPONSE']._serialized_end=678
+  _globals['_WORDINGPIECE']._serialized_start=680
+  _globals['_WORDINGPIECE']._serialized_end=708
+  _globals['_EVIDENCE']._serialized_start=710
+  _globals['_EVIDENCE']._serialized_end=757
+  _globals['_EXTRACTIVEANSWER']._serialized_start=759
+  _globals['_EXTRACTIVEANSWER']._serialized_end=875
+  _globals['_CITEDSENTENCE']._serialized_start=877
+  _globals['_CITEDSENTENCE']._serialized_end=940
+  _globals['_ASKDONE']._serialized_start=943
+  _globals['_ASKDONE']._serialized_end=1178
+  _globals['_ASKDONE_ERASUREEPOCHSENTRY']._serialized_start=1126
+  _globals['_ASKDONE_ERASUREEPOCHSENTRY']._serialized_end=1178
+  _globals['_WORDINGEND']._serialized_start=1181
+  _globals['_WORDINGEND']._serialized_end=1323
+  _globals['_CITATION']._serialized_start=1325
+  _globals['_CITATION']._serialized_end=1390
+  _globals['_SAMPLING']._serialized_start=1392
+  _globals['_SAMPLING']._serialized_end=1467
+  _globals['_USAGE']._serialized_start=1470
+  _globals['_USAGE']._serialized_end=1801
+  _globals['_CHATMESSAGE']._serialized_start=1803
+  _globals['_CHATMESSAGE']._serialized_end=1847
+  _globals['_PROMPTENGRAM']._serialized_start=1849
+  _globals['_PROMPTENGRAM']._serialized_end=1901
+  _globals['_PROMPTENGRAMS']._serialized_start=1903
+  _globals['_PROMPTENGRAMS']._serialized_end=1959
+  _globals['_GENERATEREQUEST']._serialized_start=1962
+  _globals['_GENERATEREQUEST']._serialized_end=2294
+  _globals['_GENERATEREQUEST_ERASUREEPOCHSENTRY']._serialized_start=1126
+  _globals['_GENERATEREQUEST_ERASUREEPOCHSENTRY']._serialized_end=1178
+  _globals['_GENERATERESPONSE']._serialized_start=2297
+  _globals['_GENERATERESPONSE']._serialized_end=2445
+  _globals['_GENERATEDPIECE']._serialized_start=2447
+  _globals['_GENERATEDPIECE']._serialized_end=2529
+  _globals['_GENERATEDEND']._serialized_start=2531
+  _globals['_GENERATEDEND']._serialized_end=2609
+  _globals['_GENERATEDONE']._serialized_start=2611
+  _globals['_GENERATEDONE']._serialized_end=2659
+  _globals['_GETKVSTATSREQUEST']._serialized_start=2661
+  _globals['_GETKVSTATSREQUEST']._serialized_end=2680
+  _globals['_GETKVSTATSRESPONSE']._serialized_start=2682
+  _globals['_GETKVSTATSRESPONSE']._serialized_end=2781
+  _globals['_KVSTORESTATS']._serialized_start=2784
+  _globals['_KVSTORESTATS']._serialized_end=2975
+  _globals['_KVSTORESTATS_COUNTSENTRY']._serialized_start=2930
+  _globals['_KVSTORESTATS_COUNTSENTRY']._serialized_end=2975
+  _globals['_ENGINESTATS']._serialized_start=2978
+  _globals['_ENGINESTATS']._serialized_end=3271
+  _globals['_ENGINESTATS_COUNTSENTRY']._serialized_start=2930
+  _globals['_ENGINESTATS_COUNTSENTRY']._serialized_end=2975
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReasoningServiceStub:
-    """Answers from memory. Needs the right `read`.
+    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin`.
     """
 
     def __init__(self, channel):
@@ -40,13 +40,36 @@ class ReasoningServiceStub:
                 request_serializer=mneme_dot_v1_dot_reasoning__pb2.AskRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_reasoning__pb2.AskResponse.FromString,
                 _registered_method=True)
+        self.Generate = channel.unary_stream(
+                '/mneme.v1.ReasoningService/Generate',
+                request_serializer=mneme_dot_v1_dot_reasoning__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_reasoning__pb2.GenerateResponse.FromString,
+                _registered_method=True)
+        self.GetKvStats = channel.unary_unary(
+                '/mneme.v1.ReasoningService/GetKvStats',
+                request_serializer=mneme_dot_v1_dot_reasoning__pb2.GetKvStatsRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_reasoning__pb2.GetKvStatsResponse.FromString,
+                _registered_method=True)
 
 
 class ReasoningServiceServicer:
-    """Answers from memory. Needs the right `read`.
+    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin`.
     """
 
     def Ask(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Generate(self, request, context):
+        """For products that bring their own prompt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKvStats(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +83,16 @@ def add_ReasoningServiceServicer_to_server(servicer, server):
                     request_deserializer=mneme_dot_v1_dot_reasoning__pb2.AskRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_reasoning__pb2.AskResponse.SerializeToString,
             ),
+            'Generate': grpc.unary_stream_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=mneme_dot_v1_dot_reasoning__pb2.GenerateRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_reasoning__pb2.GenerateResponse.SerializeToString,
+            ),
+            'GetKvStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKvStats,
+                    request_deserializer=mneme_dot_v1_dot_reasoning__pb2.GetKvStatsRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_reasoning__pb2.GetKvStatsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'mneme.v1.ReasoningService', rpc_method_handlers)
@@ -69,7 +102,7 @@ def add_ReasoningServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReasoningService:
-    """Answers from memory. Needs the right `read`.
+    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin`.
     """
 
     @staticmethod
@@ -89,6 +122,60 @@ class ReasoningService:
             '/mneme.v1.ReasoningService/Ask',
             mneme_dot_v1_dot_reasoning__pb2.AskRequest.SerializeToString,
             mneme_dot_v1_dot_reasoning__pb2.AskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Generate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mneme.v1.ReasoningService/Generate',
+            mneme_dot_v1_dot_reasoning__pb2.GenerateRequest.SerializeToString,
+            mneme_dot_v1_dot_reasoning__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKvStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.ReasoningService/GetKvStats',
+            mneme_dot_v1_dot_reasoning__pb2.GetKvStatsRequest.SerializeToString,
+            mneme_dot_v1_dot_reasoning__pb2.GetKvStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from kernels.layout import Backend
+from kernels.native.library import CpuBackend
 from kernels.paged_decode.host import paged_decode
 from kernels.paged_decode.portable import DecodePlan, plan_decode
 from kernels.paged_prefill.host import paged_prefill
+from kernels.rope_kv_write.host import rope_kv_write
 from services.common.models import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS
 from services.reasoning.engine.pool import PagePool
@@ -48,20 +50,28 @@ def check_backend(backend: Backend, device: torch.device, dtype: torch.dtype) ->
 class PagedAttention:
     """One step's attention: the ``Attend`` that a Transformer is given."""
 
-    def __init__(self, config: ModelConfig, pool: PagePool, backend: Backend, tables: StepTables) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        pool: PagePool,
+        backend: Backend,
+        tables: StepTables,
+        kernels: CpuBackend = "torch",
+    ) -> None:
+        """``kernels``: native replaces torch's decode and rotation; there is no native prefill."""
+        self._heads = config.heads
         self._windows = config.windows
         self._scale = config.head_dim**-0.5
         self._pool = pool
         self._backend: Backend = backend
+        self._kernels: CpuBackend = kernels
         self._t = tables
         self._plans: dict[int, DecodePlan] = {}
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, layer: int, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         pages = self._pool.layers[layer]
         t = self._t
-        by_token = pages.permute(0, 3, 1, 2, 4)  # [page, place, K/V, kv_head, d], a view
-        by_token[:, :, 0][t.pages, t.places] = k
-        by_token[:, :, 1][t.pages, t.places] = v
+        q = rope_kv_write(qkv, cos, sin, t.pages, t.places, pages, heads=self._heads, backend=self._kernels)
         window = self._windows[layer]
         decoding = t.decode_lens.shape[0]
         if decoding == q.shape[0]:
@@ -79,7 +89,7 @@ class PagedAttention:
             t.decode_tables,
             t.decode_lens,
             scale=self._scale,
-            backend=self._backend,
+            backend=self._kernels if self._kernels == "native" else self._backend,
             window=window,
             max_len=t.longest_decode,
             plan=self._plan(window, q.dtype),
@@ -102,7 +112,7 @@ class PagedAttention:
         return out
 
     def _plan(self, window: int, dtype: torch.dtype) -> DecodePlan | None:
-        if self._backend != "torch":
+        if self._backend != "torch" or self._kernels == "native":
             return None
         if window not in self._plans:
             t = self._t

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 
 import torch
 
-from services.reasoning.blocks import BLOCK_TOKENS, ROOT, EngramRef, Lineage, chain_key, hit_limit
+from services.reasoning.blocks import BLOCK_TOKENS, ROOT, EngramRef, Lineage, chain_key, hit_limit, unlisted
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped
 from services.reasoning.engine.sequence import Live, Sequence
@@ -27,6 +27,8 @@ _PUT_FRAMES = 16
 _LOOK_AGAIN_S = 0.02
 # After a failure the store is left alone for this long, in seconds, so that its deadlines do not add up.
 _STORE_REST_S = 1.0
+# Erased engrams remembered, the newest: a prompt that still names one is computed for its caller alone.
+_MAX_ERASED = 100_000
 
 
 class Admission(enum.Enum):
@@ -97,6 +99,7 @@ class Chain:
         self._outgoing: deque[_Outgoing | _End] = deque()
         # The newest erasure epoch heard of, for each namespace in which something was ever erased.
         self._epochs: dict[str, int] = {}
+        self._erased: OrderedDict[EngramRef, None] = OrderedDict()
         self._load_frames, self._loading = _staging(pool, _LOAD_FRAMES)
         self._put_frames, self._leaving = _staging(pool, _PUT_FRAMES)
         self.counts: Counter[str] = Counter()
@@ -165,6 +168,9 @@ class Chain:
         """See Engine.drop. ``lives``: every request that runs or waits."""
         for namespace, epoch in epochs.items():
             self._epochs[namespace] = max(epoch, self._epochs.get(namespace, 0))
+        self._erased.update((ref, None) for ref in lineage if ref != unlisted(ref[0]))
+        while len(self._erased) > _MAX_ERASED:
+            self._erased.popitem(last=False)
         keep: deque[_Outgoing | _End] = deque()
         for out in self._outgoing:
             if isinstance(out, _End) or out.lineage.isdisjoint(lineage):
@@ -191,7 +197,9 @@ class Chain:
         return len(unsealed)
 
     def _stale(self, live: Live) -> bool:
-        return any(epoch < self._epochs.get(namespace, 0) for namespace, epoch in live.epochs.items())
+        """Recalled before an erasure; or after it, and yet it names what was erased."""
+        old = any(epoch < self._epochs.get(namespace, 0) for namespace, epoch in live.epochs.items())
+        return old or not self._erased.keys().isdisjoint(live.all_lineage())
 
     def _in_pool(self, live: Live) -> list[int]:
         pages: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,7 @@ from services.common.models import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Frame, Identity
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
 from services.reasoning.engine.chain import Chain, Runner, inline
+from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped, EngineStats, Finished, FinishReason, Refused, Request, Token
 from services.reasoning.engine.sampler import BadLogits, choose
@@ -24,13 +26,16 @@ from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel
 
+_log = logging.getLogger(__name__)
+
 ENGINE_ID = "mneme/1"
 """Raise the number whenever the arithmetic changes: blocks of another number are not found."""
 
 
-def identity_of(model: LoadedModel) -> Identity:
-    """What decides the bytes of this engine's blocks."""
+def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting = "auto") -> Identity:
+    """What decides the bytes of the blocks of an engine with this setting. ModelError as EngineCore's."""
     c = model.transformer.config
+    kernels = choose_cpu_kernels(cpu_kernels, model.transformer.device, model.transformer.dtype)
     return Identity(
         weights=model.transformer.digest,
         adapter=b"",
@@ -39,7 +44,8 @@ def identity_of(model: LoadedModel) -> Identity:
         f"heads={c.heads}/{c.kv_heads}x{c.head_dim}",
         dtype=str(model.transformer.dtype).removeprefix("torch."),
         frame_version=FRAME_VERSION,
-        engine=ENGINE_ID,
+        # Native kernels round elsewhere than torch's operations.
+        engine=ENGINE_ID if kernels.backend == "torch" else f"{ENGINE_ID} {kernels.backend}",
         policy="dense",
     )
 
@@ -61,6 +67,9 @@ class EngineCore:
         transformer = model.transformer
         config = transformer.config
         check_backend(settings.attention, transformer.device, transformer.dtype)
+        self._kernels = choose_cpu_kernels(settings.cpu_kernels, transformer.device, transformer.dtype)
+        if settings.cpu_kernels == "auto" and self._kernels.backend == "torch" and transformer.device.type == "cpu":
+            _log.warning("cpu_kernels: %s", self._kernels.which)
         if settings.max_context > config.context:
             raise ModelError(
                 f"reasoning.engine.max_context is {settings.max_context}, but the model's context is "
@@ -72,7 +81,7 @@ class EngineCore:
         self._clock = clock
         frame = Frame(config.layers, config.kv_heads, config.head_dim, transformer.dtype.itemsize)
         self._pool = PagePool(frame, settings.pool_pages, transformer.dtype, transformer.device)
-        self._identity = identity_of(model).digest()
+        self._identity = identity_of(model, settings.cpu_kernels).digest()
         self._chain = Chain(self._pool, store, self._identity, settings.prefill_wait_s, clock, runner)
         self._scheduler = Scheduler(settings)
         columns = pages_for(settings.max_context)
@@ -174,6 +183,7 @@ class EngineCore:
         return EngineStats(
             model=self._name,
             attention=self._settings.attention,
+            cpu_kernels=self._kernels.which,
             pages=self._pool.pages,
             pages_free=self._pool.free,
             pages_cached=self._pool.cached,
@@ -225,9 +235,11 @@ class EngineCore:
         at = torch.tensor(positions)
         pages = self._tables[torch.tensor(slots), at // BLOCK_TOKENS].long().to(device)
         tables = self._step_tables(works, pages, (at % BLOCK_TOKENS).to(device))
-        attend = PagedAttention(self._model.config, self._pool, self.backend, tables)
+        kernels = self._kernels.backend
+        attend = PagedAttention(self._model.config, self._pool, self.backend, tables, kernels)
         chosen = torch.tensor(rows, dtype=torch.int64, device=device)
-        return self._model.forward(torch.tensor(tokens, device=device), at.to(device), chosen, attend).cpu()
+        known = torch.tensor(tokens, device=device)
+        return self._model.forward(known, at.to(device), chosen, attend, kernels=kernels).cpu()
 
     def _step_tables(self, works: list[Work], pages: Tensor, places: Tensor) -> StepTables:
         device = self._model.device

@@ -130,6 +130,8 @@ class Dropped:
 class EngineStats:
     model: str
     attention: str
+    # Besides, on a CPU: "native (<instruction set>)", or "torch", with the reason where auto chose it.
+    cpu_kernels: str
     pages: int
     pages_free: int
     # Held for a later hit only; given up when room is needed.

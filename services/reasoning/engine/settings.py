@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.reasoning.engine.cpu_kernels import CpuKernelsSetting
+
 
 class EngineSettings(BaseModel):
     """One engine. Tokens are tokens of its model; a page holds 16."""
@@ -31,6 +33,9 @@ class EngineSettings(BaseModel):
     max_request_s: float = Field(gt=0)
     # Which attention runs: torch on a CPU, triton on a GPU. Nothing else is tried when it cannot.
     attention: Literal["torch", "triton"]
+    # On a CPU, what decodes, rotates, norms and activates: C++ compiled at installation, or torch operations. auto:
+    # native where it was compiled, else torch; the statistics say which. The other two run or stop the start.
+    cpu_kernels: CpuKernelsSetting = "auto"
     # Blocks handed to the store after a step, and how long to wait for another engine's prefill of the same prompt.
     publish_per_step: int = Field(ge=1)
     prefill_wait_s: float = Field(ge=0)

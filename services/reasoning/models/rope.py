@@ -20,16 +20,6 @@ def rotary_table(config: ModelConfig, positions: int, dtype: torch.dtype) -> tup
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """``x`` [tokens, heads, head_dim] turned by the angles of its tokens ([tokens, head_dim / 2]).
-
-    Halves are rotated against each other, as in Hugging Face. Computed in the table's dtype, rounded once to x's.
-    """
-    first, second = x.to(cos.dtype).chunk(2, dim=-1)
-    cos, sin = cos[:, None], sin[:, None]
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
-
-
 def _stretch(frequencies: Tensor, scaling: Llama3Scaling) -> Tensor:
     """Long waves are slowed by ``factor``, short ones kept, those between interpolated."""
     waves = 2 * math.pi / frequencies

@@ -10,13 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.add_rms_norm.host import add_rms_norm
+from kernels.native.library import CpuBackend
+from kernels.silu_mul.host import silu_mul
 from services.common.models import ModelError
 from services.reasoning.models.config import ModelConfig
-from services.reasoning.models.rope import rotary_table, rotate
+from services.reasoning.models.rope import rotary_table
 from services.reasoning.models.sources import WeightSource
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, q [tokens, heads, d], k [tokens, kv_heads, d], v) to [tokens, heads, d]. Keys come rotated."""
+"""(layer, qkv [tokens, heads + 2 kv_heads, d], cos, sin [tokens, d / 2]) to [tokens, heads, d].
+
+Queries and keys come unrotated, so that rotating them and keeping keys and values can be one pass.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +63,33 @@ class Transformer:
         self._cos, self._sin = cos.to(self.device), sin.to(self.device)
 
     @torch.inference_mode()
-    def forward(self, tokens: Tensor, positions: Tensor, rows: Tensor, attend: Attend) -> Tensor:
+    def forward(
+        self, tokens: Tensor, positions: Tensor, rows: Tensor, attend: Attend, *, kernels: CpuBackend = "torch"
+    ) -> Tensor:
         """Logits [len(rows), vocab], fp32 (fp64 for fp64), after the tokens at ``rows`` only.
 
         ``tokens`` and ``positions`` [n] int64: the tokens of any number of sequences, one after another; which
-        belong together only ``attend`` knows, called once a layer in order.
+        belong together only ``attend`` knows, called once a layer in order. ``kernels``: what computes norms and
+        activations; torch anywhere, native on a CPU in float32 and bfloat16.
         """
-        config = self.config
         cos, sin = self._cos[positions], self._sin[positions]
-        shape = (tokens.shape[0], -1, config.head_dim)
-        turned = config.heads + config.kv_heads
+        shape = (tokens.shape[0], -1, self.config.head_dim)
         x = F.embedding(tokens, self._embedding)
-        for index, layer in enumerate(self._layers):
-            qkv = layer.qkv(self._normed(x, layer.attention_norm)).view(shape)
-            rotated = rotate(qkv[:, :turned], cos, sin)
-            seen = attend(index, rotated[:, : config.heads], rotated[:, config.heads :], qkv[:, turned:])
-            x = x + layer.output(seen.reshape(tokens.shape[0], -1))
-            gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, dim=-1)
-            x = x + layer.down(F.silu(gate) * up)
-        logits = F.linear(self._normed(x[rows], self._norm), self._head)
+        # The norm that follows each block; the last is the model's own.
+        following = [*(layer.attention_norm for layer in self._layers[1:]), self._norm]
+        normed = F.rms_norm(x, self._norm.shape, self._layers[0].attention_norm, self.config.norm_eps)
+        active: Tensor | None = None
+        for index, (layer, next_norm) in enumerate(zip(self._layers, following, strict=True)):
+            seen = attend(index, layer.qkv(normed).view(shape), cos, sin)
+            x, normed = self._add_normed(x, layer.output(seen.reshape(tokens.shape[0], -1)), layer.mlp_norm, kernels)
+            active = silu_mul(layer.gate_up(normed), backend=kernels, out=active)
+            x, normed = self._add_normed(x, layer.down(active), next_norm, kernels)
+        logits = F.linear(normed[rows], self._head)
         return logits if logits.dtype == torch.float64 else logits.float()
 
-    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self.config.norm_eps)
+    def _add_normed(self, x: Tensor, added: Tensor, weight: Tensor, kernels: CpuBackend) -> tuple[Tensor, Tensor]:
+        """Both are lost: nothing else of the pass reads them again."""
+        return add_rms_norm(x, added, weight, eps=self.config.norm_eps, backend=kernels, reuse=True)
 
 
 def build(config: ModelConfig, source: WeightSource, dtype: torch.dtype, device: torch.device) -> Transformer:

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "stream_buffer": 256,
     "max_request_s": 60.0,
     "attention": "torch",
+    "cpu_kernels": "torch",
     "publish_per_step": 64,
     "prefill_wait_s": 5.0,
 }

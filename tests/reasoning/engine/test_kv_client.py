@@ -37,7 +37,7 @@ def store(tmp_path: Path, memory: Path) -> Iterator[Running]:
 
 
 def kv(data_dir: Path, model: LoadedModel) -> KvClient:
-    return client(data_dir, store_identity(identity_of(model)))
+    return client(data_dir, store_identity(identity_of(model, "torch")))
 
 
 def test_two_engines_share_one_prefill_through_shared_memory(store: Running, model: LoadedModel, naive: Naive) -> None:

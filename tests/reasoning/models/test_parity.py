@@ -77,12 +77,14 @@ def test_a_wrong_gqa_map_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder = make("llama", tmp_path)
     right = attention.PagedAttention.__call__
 
-    def interleaved(self: attention.PagedAttention, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def interleaved(self: attention.PagedAttention, layer: int, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Head h reads kv head h % kv_heads instead of h // group."""
-        kv_heads = k.shape[1]
-        order = torch.tensor([h for kv in range(kv_heads) for h in range(q.shape[1]) if h % kv_heads == kv])
-        out = torch.empty_like(q)
-        out[:, order] = right(self, layer, q[:, order].contiguous(), k, v)
+        kv_heads = self._pool.layers[layer].shape[2]
+        heads = qkv.shape[1] - 2 * kv_heads
+        order = [h for kv in range(kv_heads) for h in range(heads) if h % kv_heads == kv]
+        out = torch.empty_like(qkv[:, :heads])
+        mixed = qkv[:, [*order, *range(heads, qkv.shape[1])]]
+        out[:, order] = right(self, layer, mixed, cos, sin)
         return out
 
     monkeypatch.setattr(attention.PagedAttention, "__call__", interleaved)

@@ -1,0 +1,19 @@
+"""The log does not answer: what the caller is told, and what the operator is."""
+
+from __future__ import annotations
+
+import logging
+
+from services.common.errors import MnemeError
+from services.common.log.base import LogError
+
+_log = logging.getLogger(__name__)
+
+
+def unavailable(error: LogError, message: str, remedy: str) -> MnemeError:
+    """LOG_UNAVAILABLE for the caller, who learns nothing of our disks and brokers; the cause goes to our own log.
+
+    The port's messages name the setting and the remedy and hold no texts.
+    """
+    _log.warning("the log is away", extra={"error": str(error)})
+    return MnemeError("LOG_UNAVAILABLE", message, remedy=remedy)

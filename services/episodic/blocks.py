@@ -1,0 +1,72 @@
+"""Erasures to the keepers of KV blocks on this machine: the KV store, and every engine with its pool.
+
+Blocks of the erased cannot be addressed any more once the namespace's epoch has risen; this makes their bytes go, and
+counts them. A keeper whose process is gone took its own memory with it; the store's arena outlives its owner, whose
+successor reads the erasure from the ledger before it serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from mneme.v1 import engine_node_pb2, kvstore_pb2
+from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
+from mneme.v1.kvstore_node_service_pb2_grpc import KvstoreNodeServiceStub
+
+from services.common import telemetry
+from services.common.nodes import KVSTORE, Keeper, NodeCredential, keepers
+from services.common.seal import MasterKey
+from services.episodic.parts import Dropped
+
+_AT_ONCE = 8
+
+
+class BlockDrops:
+    """Tells every keeper, each within ``timeout_s``."""
+
+    def __init__(self, data_dir: Path, master: MasterKey, timeout_s: float = 5.0) -> None:
+        self._data_dir = data_dir
+        self._credential = NodeCredential(master, "episodic")
+        self._timeout_s = timeout_s
+
+    def __call__(self, namespace: str, epoch: int, engram_ids: Sequence[str]) -> list[Dropped]:
+        """One entry for each keeper that is registered. Safe to repeat."""
+        erasure = kvstore_pb2.Erasure(namespace=namespace, erasure_epoch=epoch, engram_ids=engram_ids)
+        metadata = (*self._credential.metadata(), *telemetry.carrier().items())
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="drop") as threads:
+            return list(threads.map(lambda each: self._drop(each, erasure, metadata), keepers(self._data_dir)))
+
+    def _drop(self, keeper: Keeper, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]) -> Dropped:
+        if keeper.kind != KVSTORE and keeper.gone:
+            keeper.path.unlink(missing_ok=True)
+            return Dropped(keeper.name, True, "its process is gone, and its pool with it")
+        try:
+            with grpc.insecure_channel(keeper.address) as channel:
+                if keeper.kind == KVSTORE:
+                    detail = self._drop_blocks(channel, erasure, metadata)
+                else:
+                    detail = self._drop_pages(channel, erasure, metadata)
+        except grpc.RpcError as error:
+            return Dropped(keeper.name, False, f"did not answer ({error.code().name}); it is asked again until it does")
+        return Dropped(keeper.name, True, detail)
+
+    def _drop_blocks(
+        self, channel: grpc.Channel, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]
+    ) -> str:
+        request = kvstore_pb2.DropBlocksRequest(erasures=[erasure])
+        gone = KvstoreNodeServiceStub(channel).DropBlocks(request, timeout=self._timeout_s, metadata=metadata)
+        return (
+            f"{gone.named_blocks} blocks computed from it and {gone.unreachable_blocks} that no key finds any more "
+            f"overwritten, {gone.overwritten_bytes} bytes"
+        )
+
+    def _drop_pages(
+        self, channel: grpc.Channel, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]
+    ) -> str:
+        request = engine_node_pb2.DropPagesRequest(erasures=[erasure])
+        gone = EngineNodeServiceStub(channel).DropPages(request, timeout=self._timeout_s, metadata=metadata)
+        in_use = f", {gone.pages_in_use} in use are overwritten when their answers end" if gone.pages_in_use else ""
+        return f"{gone.pages_wiped} pages computed from it overwritten{in_use}"

@@ -1,0 +1,90 @@
+"""From what was recalled to a prompt. Pure functions.
+
+What several questions share comes first: the instruction, then the notes in order of time, and the question last. So
+the next question over the same notes finds their blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.common import lexical
+from services.reasoning.blocks import Lineage, Span
+from services.reasoning.models.tokenizer import ChatTokenizer
+
+INSTRUCTION = (
+    "You answer questions from notes. Answer in one or two short sentences, with what the notes say and nothing else. "
+    "If the notes do not hold the answer, say that they do not."
+)
+_SYSTEM = {"role": "system", "content": INSTRUCTION}
+_NOTE_MARGIN = 8  # tokens of a note's frame, beside its text, speaker and date
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A recalled text as the model sees it."""
+
+    namespace: str
+    engram_id: str
+    text: str
+    actor: str
+    # "1888-04-06"; the notes are put in this order.
+    when: str
+    # Itself, and the base engrams that it was computed from.
+    lineage: Lineage
+
+    def line(self) -> str:
+        said = f"{self.actor}: " if self.actor else ""
+        return f"[{self.when}] {said}{' '.join(self.text.split())}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    ids: tuple[int, ...]
+    # Where the text of which engrams begins.
+    spans: tuple[Span, ...]
+    # Those that found room, in order of rank.
+    notes: tuple[Note, ...]
+
+
+def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], room: int) -> Prompt:
+    """The prompt for ``question`` over as many whole ``notes`` (best first) as ``room`` tokens hold.
+
+    It may be longer than ``room`` when the question alone is.
+    """
+    room -= len(tokenizer.encode_chat(_messages(question, ())))
+    kept: list[Note] = []
+    for note in notes:
+        cost = len(tokenizer.encode(note.line())) + _NOTE_MARGIN
+        if cost > room:
+            break
+        kept.append(note)
+        room -= cost
+    ordered = sorted(kept, key=lambda n: (n.when, n.namespace, n.engram_id))
+    ids = tokenizer.encode_chat(_messages(question, ordered))
+    spans = []
+    for at, note in enumerate(ordered):
+        before = tokenizer.encode_chat([_SYSTEM, {"role": "user", "content": _notes(ordered[:at])}])
+        spans.append(Span(_common(ids, before), note.lineage))
+    return Prompt(tuple(ids), tuple(spans), tuple(kept))
+
+
+def support(wording: str, notes: Sequence[Note]) -> list[tuple[Note, float]]:
+    """For each note the share of the wording's words, by stem, that it holds; the greatest first, ties in order."""
+    words = set(lexical.terms(wording))
+    scored = [(note, len(words & set(lexical.terms(note.line()))) / len(words) if words else 0.0) for note in notes]
+    return sorted(scored, key=lambda each: -each[1])
+
+
+def _messages(question: str, ordered: Sequence[Note]) -> list[Mapping[str, str]]:
+    return [_SYSTEM, {"role": "user", "content": f"{_notes(ordered)}\nQuestion: {question.strip()}"}]
+
+
+def _notes(ordered: Sequence[Note]) -> str:
+    return "Notes:\n" + "".join(note.line() for note in ordered)
+
+
+def _common(ids: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens that both begin with: what comes before the text that only one of them holds."""
+    return next((n for n, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b), min(len(ids), len(other)))

