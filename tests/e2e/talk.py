@@ -22,6 +22,9 @@ LINES = (
     ("Ann", "We should buy quinces for her, she bakes that tart every autumn."),
     ("Bob", "The landlord fixed the boiler, it had leaked for a month."),
 )
+# Settings of a service that quotes and words nothing, for what a model and a block store have no part in: they take
+# ten seconds of two cores to start.
+QUOTES_ONLY = {"reasoning__model__package": '""', "kvstore__replicas": 0}
 START = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
 
 

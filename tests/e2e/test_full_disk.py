@@ -44,8 +44,7 @@ def batch(number: int) -> list[Observation]:
 
 
 def test_a_full_disk_refuses_in_words_loses_nothing_and_is_mended_by_room(tmp_path: Path) -> None:
-    quotes_only = {"reasoning__model__package": '""', "kvstore__replicas": 0}  # a model has no part in this
-    with serving(environment(tmp_path, **quotes_only)) as local:
+    with serving(environment(tmp_path, **talk.QUOTES_ONLY)) as local:
         talk.create(local.client, NAMESPACE)
         local.client.observe(talk.observations(NAMESPACE))
         talk.await_idle(local.client, NAMESPACE, 6)

@@ -54,7 +54,9 @@ def test_a_kafka_producer_writes_and_grpc_recalls(
     master_key: Path,
     tmp_path: Path,
 ) -> None:
-    environ = environment(tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key)
+    environ = environment(
+        tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key, **talk.QUOTES_ONLY
+    )
     with serving(environ) as local:
         talk.create(local.client, NAMESPACE)
         _send(kafka_broker, b"not an observation at all", *_as_json("k"), *_as_json("k"))
@@ -79,7 +81,9 @@ def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(
     tmp_path: Path,
 ) -> None:
     kafka_broker.stop()
-    environ = environment(tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key)
+    environ = environment(
+        tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key, **talk.QUOTES_ONLY
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "services.cli.main", "up"],
         env={**os.environ, **environ},

@@ -78,8 +78,7 @@ def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> 
 
 
 def test_without_a_model_and_a_store_quotes_are_all_there_is(tmp_path: Path) -> None:
-    settings = {"reasoning__model__package": '""', "kvstore__replicas": 0}
-    with serving(environment(tmp_path, **settings)) as local:
+    with serving(environment(tmp_path, **talk.QUOTES_ONLY)) as local:
         talk.create(local.client, "e2e/quotes")
         local.client.observe(talk.observations("e2e/quotes"))
         talk.await_idle(local.client, "e2e/quotes", 6)
@@ -89,7 +88,7 @@ def test_without_a_model_and_a_store_quotes_are_all_there_is(tmp_path: Path) -> 
 
 
 def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
-    environ = environment(tmp_path)
+    environ = environment(tmp_path, **talk.QUOTES_ONLY)
     with serving(environ) as first:
         talk.create(first.client, "e2e/again")
         first.client.observe(talk.observations("e2e/again"))
