@@ -26,6 +26,7 @@ import grpc
 import yaml
 from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 
+from benchmarks.busy import busy_share, refuse_when_busy
 from services.cli import up
 from services.cli.local import free_ports
 from services.common.auth import Right, grant_signer, token_signer
@@ -70,27 +71,13 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=100, help="calls of each way in a round")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     arguments = parser.parse_args()
-    busy = _busy()
+    busy = busy_share()
     print(f"{os.cpu_count()} cores, {busy:.0%} busy, load {os.getloadavg()[0]:.2f} before the start")
-    if busy > MAX_BUSY and not arguments.force:
-        print(f"more than {MAX_BUSY:.0%} busy: stop what runs, or pass --force")
+    if refuse_when_busy(busy, force=arguments.force, most=MAX_BUSY):
         return 2
     with tempfile.TemporaryDirectory() as folder:
         rounds = _measure(Path(folder), arguments.rounds, arguments.calls)
     return _report(rounds)
-
-
-def _busy(over_s: float = 1.0) -> float:
-    """Share of all cores' time that was not idle."""
-
-    def times() -> tuple[int, int]:
-        numbers = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-        return numbers[3] + numbers[4], sum(numbers)
-
-    idle, total = times()
-    time.sleep(over_s)
-    idle_after, total_after = times()
-    return 1 - (idle_after - idle) / max(1, total_after - total)
 
 
 def _measure(folder: Path, rounds: int, calls: int) -> list[dict[str, list[float]]]:

@@ -22,12 +22,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.busy import busy_share, refuse_when_busy
 from kernels.add_rms_norm.host import add_rms_norm
 from kernels.layout import PAGE_TOKENS
 from kernels.native.library import CpuBackend, NativeUnavailable, library
@@ -41,7 +41,6 @@ HIDDEN, INTERMEDIATE = 576, 1536
 REQUESTS = (1, 8, 32)
 DECODE_BAR = 1.2  # at most this many times SDPA
 SMALL_BAR = 2.0  # at least this many times as fast as the twin
-MAX_BUSY = 0.25  # share of all cores, before we start anything
 ROUND_S = 0.004  # one way's share of a round: long enough for the clock, short enough to meet the same neighbours
 
 Way = Callable[[], object]
@@ -76,10 +75,9 @@ def main() -> int:
         return 2
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    busy = _busy()
+    busy = busy_share()
     print(f"{os.cpu_count()} cores, {busy:.0%} busy, load {os.getloadavg()[0]:.2f} before the start")
-    if busy > MAX_BUSY and not arguments.force:
-        print(f"more than {MAX_BUSY:.0%} busy: stop what runs, or pass --force")
+    if refuse_when_busy(busy, force=arguments.force):
         return 2
     print(f"{native.describe()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with torch.inference_mode():
@@ -96,19 +94,6 @@ def _gpu() -> int:
         return 2
     code: int = importlib.import_module("benchmarks.kernels_gpu").main()
     return code
-
-
-def _busy(over_s: float = 1.0) -> float:
-    """Share of all cores' time that was not idle."""
-
-    def times() -> tuple[int, int]:
-        numbers = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-        return numbers[3] + numbers[4], sum(numbers)
-
-    idle, total = times()
-    time.sleep(over_s)
-    idle_after, total_after = times()
-    return 1 - (idle_after - idle) / max(1, total_after - total)
 
 
 def _decode(requests: int) -> Line:

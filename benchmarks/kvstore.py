@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.busy import busy_share, refuse_when_busy
 from services.common.config import CommonConfig
 from services.common.nodes import NodeCredential
 from services.common.seal import MasterKey
@@ -45,7 +46,6 @@ CHAIN = 256  # blocks: 4,096 tokens
 LOOKUPS = 200
 LOOKUP_BAR_MS = 1.0
 PATIENT = Timing(call_s=10, put_s=60)  # puts are not what is measured
-_BUSY_SHARE = 0.15
 
 
 def get_bar(size: int) -> float:
@@ -54,27 +54,6 @@ def get_bar(size: int) -> float:
     memcpy, because large loads are written past the caches. Without native kernels: .54 to .66, then .61 to .80.
     """
     return 0.7 if size <= 1 << 20 else 0.6
-
-
-def busy_share(seconds: float = 0.5) -> float:
-    """The share of all processors' time that others use."""
-
-    def read() -> tuple[int, int]:
-        fields = [int(f) for f in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return sum(fields), fields[3] + fields[4]
-
-    total, idle = read()
-    time.sleep(seconds)
-    total_after, idle_after = read()
-    return 1 - (idle_after - idle) / max(1, total_after - total)
-
-
-def refuse_when_busy(busy: float, *, force: bool) -> bool:
-    """Whether not to measure, said on the terminal."""
-    if busy <= _BUSY_SHARE:
-        return False
-    print(f"The machine is busy ({busy:.0%}).", "Measuring all the same." if force else "Try again, or --force.")
-    return not force
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.kvstore import PATIENT, aligned, busy_share, refuse_when_busy, running_store, shared_copy
+from benchmarks.busy import busy_share, refuse_when_busy
+from benchmarks.kvstore import PATIENT, aligned, running_store, shared_copy
 from services.common.config import load
 from services.common.nodes import NodeCredential
 from services.kvstore.client import KvClient
@@ -146,9 +147,10 @@ def main() -> int:
     model = load_model(config.model)
     shape = model.transformer.config
     size = Frame(shape.layers, shape.kv_heads, shape.head_dim, model.transformer.dtype.itemsize).nbytes
+    identity = store_identity(identity_of(model, config.engine.cpu_kernels))
     with (
         running_store() as (data_dir, master),
-        KvClient(data_dir, store_identity(identity_of(model)), NodeCredential(master, "bench"), PATIENT) as kv,
+        KvClient(data_dir, identity, NodeCredential(master, "bench"), PATIENT) as kv,
     ):
         bench = Bench(model, config, kv)
         same = same_tokens(bench)

@@ -77,7 +77,7 @@ void run(void (*task)(const Arguments*, int64_t), const Arguments& arguments, in
 // Rows taken at a time: all of them where waking a thread costs more than it gains, which is torch's measure too.
 int64_t stretch_of(int64_t rows, int64_t width) {
     if (rows * width <= 32768) return rows > 0 ? rows : 1;
-    return width < 8192 ? 8192 / width : 1;
+    return width < 2048 ? 2048 / width : 1;
 }
 
 // Do a row's tokens lie in the table, and its pages in the pool? A kernel that reads elsewhere shows nothing.

@@ -66,7 +66,7 @@ static void paged_decode(const PagedDecode* a, int64_t task) {
             const int64_t lo = first > start ? first - start : 0;
             const int64_t hi = length - start < BLOCK ? length - start : BLOCK;
             const int64_t pages = (hi + PAGE_TOKENS - 1) / PAGE_TOKENS;
-            const T *keys[BLOCK_PAGES], *values[BLOCK_PAGES];
+            const T *keys[BLOCK_PAGES], *values[BLOCK_PAGES], *next[BLOCK_PAGES];
             for (int64_t p = 0; p < pages; p++) {
                 const T* k = pool + (int64_t)table[page + p] * 2 * to_values;
                 // Only a block's first page and its last can be partial: each has copies of its own.
@@ -75,7 +75,11 @@ static void paged_decode(const PagedDecode* a, int64_t task) {
                 values[p] =
                     only_valid(k + to_values, lo - p * PAGE_TOKENS, hi - p * PAGE_TOKENS, width, copies[spare + 1]);
             }
-            score_block(q, keys, pages, heads, width, a->scale * LOG2E, scores);
+            for (int64_t p = 0; p < pages; p++) {
+                const int64_t ahead = page + BLOCK_PAGES + p;
+                next[p] = ahead * PAGE_TOKENS < length ? pool + (int64_t)table[ahead] * 2 * to_values : nullptr;
+            }
+            score_block(q, keys, values, next, pages, heads, width, a->scale * LOG2E, scores);
             for (int h = 0; h < heads; h++)
                 kept[h] = soften(scores + h * BLOCK, pages * PAGE_TOKENS, lo, hi, &top[h], &total[h]);
             weigh_block(scores, values, pages, heads, width, kept, acc);

@@ -56,12 +56,22 @@ static inline void score_page(const T* q, const T* keys, int64_t width, float sc
     }
 }
 
+// One head's page, asked for before it is needed: pages lie anywhere, so no processor guesses the next.
 template <class T>
-static void score_block(const T* q, const T* const* keys, int64_t pages, int heads, int64_t width, float scale,
-                        float* scores) {
-    for (int64_t p = 0; p < pages; p++)
+static inline void ask_for(const T* page, int64_t width) {
+    for (int64_t i = 0; i < PAGE_TOKENS * width * (int64_t)sizeof(T); i += 64) __builtin_prefetch((const char*)page + i);
+}
+
+// Asks meanwhile for the values of this block and the keys of the next.
+template <class T>
+static void score_block(const T* q, const T* const* keys, const T* const* values, const T* const* next, int64_t pages,
+                        int heads, int64_t width, float scale, float* scores) {
+    for (int64_t p = 0; p < pages; p++) {
+        ask_for(values[p], width);
+        if (next[p] != nullptr) ask_for(next[p], width);
         for (int h = 0; h < heads; h++)
             score_page(q + h * width, keys[p], width, scale, scores + h * BLOCK + p * PAGE_TOKENS);
+    }
 }
 
 // COLUMNS vectors of HEADS heads stay in registers while the block's values pass by.

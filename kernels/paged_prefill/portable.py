@@ -57,8 +57,9 @@ def _chunk(
     first = min(first, (length - 1) // PAGE_TOKENS * PAGE_TOKENS)
     free = max(0, seen.sinks - older) if seen.window else 0
     sink_pages = min(-(-free // PAGE_TOKENS), first // PAGE_TOKENS)
-    columns = [*range(sink_pages), *range(first // PAGE_TOKENS, -(-length // PAGE_TOKENS))]
-    pages = table_row[torch.tensor(columns, device=table_row.device)].to(torch.int64)
+    pages = table_row[first // PAGE_TOKENS : -(-length // PAGE_TOKENS)].to(torch.int64)
+    if sink_pages:
+        pages = torch.cat((table_row[:sink_pages].to(torch.int64), pages))
     kv_heads, width = pool.shape[2], pool.shape[4]
     count = sink_pages * PAGE_TOKENS + length - first
     kv = select_head_major(pool, pages, q.dtype).view(2, kv_heads, -1, width)[:, :, :count]

@@ -28,3 +28,15 @@ class Column:
     @property
     def values(self) -> npt.NDArray[Any]:
         return self._array[: self._size]
+
+
+def meets(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], start: int | None, end: int | None
+) -> npt.NDArray[np.bool_]:
+    """Which ranges meet [start, end); None is no bound. A range without length counts as a point."""
+    met = np.ones(len(starts), np.bool_)
+    if start is not None:
+        met &= np.maximum(ends, starts + 1) > start
+    if end is not None:
+        met &= starts < end
+    return met

@@ -116,6 +116,11 @@ def _in_time(slot: Slot, start: datetime | None, end: datetime | None) -> bool:
     )
 
 
+def _bounds(wanted: Filter) -> tuple[int | None, int | None]:
+    start, end = wanted.event
+    return None if start is None else to_us(start), None if end is None else to_us(end)
+
+
 def _in_range(value: str | float | None, low: float | None, high: float | None) -> bool:
     return isinstance(value, (int, float)) and (low is None or value >= low) and (high is None or value < high)
 
@@ -133,6 +138,9 @@ class _Space:
     # Base and derived engrams have statistics of their own: an episode is many times as long as a turn.
     base_lexicon: Lexicon = field(default_factory=Lexicon)
     derived_lexicon: Lexicon = field(default_factory=Lexicon)
+    # Kinds that ever were in either; a few words at most.
+    base_kinds: set[Kind] = field(default_factory=set)
+    derived_kinds: set[Kind] = field(default_factory=set)
     vectors: Vectors = field(default_factory=Vectors)  # of active engrams; empty where the index is searched
     changes: int = 0
 
@@ -163,10 +171,12 @@ class Directory:
                 space.derived.setdefault(source, set()).add(slot.id)
             if slot.active:
                 lexicon = space.base_lexicon if slot.is_base else space.derived_lexicon
+                (space.base_kinds if slot.is_base else space.derived_kinds).add(slot.kind)
+                event = slot.start_us, slot.end_us
                 for document in documents:
-                    lexicon.add(slot.id, document.counts, document.weight)
+                    lexicon.add(slot.id, document.counts, document.weight, event)
                 for weight, vector in dense if self.holds_vectors else ():
-                    space.vectors.add(slot.id, vector, weight, (slot.start_us, slot.end_us))
+                    space.vectors.add(slot.id, vector, weight, event)
 
     def remove(self, namespace: str, id: str) -> None:
         with self._lock:
@@ -262,7 +272,14 @@ class Directory:
             def allowed(id: str) -> bool:
                 return matches(space.slots[id], wanted)
 
-            found = space.base_lexicon.search(query, k, allowed) + space.derived_lexicon.search(query, k, allowed)
+            found: list[tuple[str, float]] = []
+            for lexicon, kinds in (
+                (space.base_lexicon, space.base_kinds),
+                (space.derived_lexicon, space.derived_kinds),
+            ):
+                # A search for episodes need not look at every turn to find none.
+                if not wanted.kinds or kinds.intersection(wanted.kinds):
+                    found += lexicon.search(query, k, allowed, _bounds(wanted))
             hits = [(space.slots[id], score) for id, score in found]
         return sorted(hits, key=lambda h: (-h[1], -h[0].start_us, h[0].id))[:k]
 
@@ -274,11 +291,10 @@ class Directory:
             if space is None or k <= 0:
                 return []
             keys = space.vectors.snapshot()
-        start, end = wanted.event
         # The product is computed without the lock; what changed meanwhile is left out here.
         best: dict[str, tuple[Slot, float]] = {}
         last = 0.0
-        for owner, score in keys.nearest(vector, to_us(start) if start else None, to_us(end) if end else None):
+        for owner, score in keys.nearest(vector, *_bounds(wanted)):
             if len(best) >= k and score < last:
                 break
             slot = space.slots.get(owner)
@@ -300,9 +316,15 @@ class Directory:
             space = self._spaces.get(namespace)
             if space is None:
                 return []
-            met = space.times.meeting(start_us, end_us)
-            hits = [(space.slots[id], away) for id, away in met.items() if matches(space.slots[id], wanted)]
-        return sorted(hits, key=lambda h: (h[1], -h[0].start_us, h[0].id))[:k]
+            hits: dict[str, tuple[Slot, int]] = {}
+            last = 0
+            for id, away in space.times.nearest(start_us, end_us):
+                if len(hits) >= k and away > last:
+                    break
+                if id not in hits and matches(space.slots[id], wanted):
+                    hits[id] = space.slots[id], away
+                    last = away
+        return sorted(hits.values(), key=lambda h: (h[1], -h[0].start_us, h[0].id))[:k]
 
     def span(self, namespace: str) -> tuple[int, int] | None:
         """Earliest start and latest end of the events of active base engrams."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.lexical import K1, B, idf
-from services.episodic.columns import Column
+from services.episodic.columns import Column, meets
 
 
 class Lexicon:
@@ -26,6 +26,8 @@ class Lexicon:
         self._owners: list[str] = []
         self._weights = Column(np.float64)  # 0 once removed
         self._lengths = Column(np.float64)
+        self._starts = Column(np.int64)
+        self._ends = Column(np.int64)
         self._of: dict[str, list[int]] = {}
         self._count = 0
         self._total = 0.0
@@ -34,14 +36,16 @@ class Lexicon:
     def documents(self) -> int:
         return self._count
 
-    def add(self, owner: str, counts: Mapping[int, int], weight: float) -> None:
-        """Add a document of engram ``owner``: how often it holds each term."""
+    def add(self, owner: str, counts: Mapping[int, int], weight: float, event: tuple[int, int]) -> None:
+        """Add a document of engram ``owner``: how often it holds each term, and its event in microseconds."""
         number = len(self._owners)
         length = float(sum(counts.values()))
         self._owners.append(owner)
         self._terms.append(tuple(counts))
         self._weights.append(weight)
         self._lengths.append(length)
+        self._starts.append(event[0])
+        self._ends.append(event[1])
         self._of.setdefault(owner, []).append(number)
         self._count += 1
         self._total += length
@@ -66,10 +70,13 @@ class Lexicon:
     def idf(self, term: int) -> float:
         return idf(self._count, self._frequency.get(term, 0))
 
-    def search(self, query: Mapping[int, float], k: int, allowed: Callable[[str], bool]) -> list[tuple[str, float]]:
+    def search(
+        self, query: Mapping[int, float], k: int, allowed: Callable[[str], bool], during: tuple[int | None, int | None]
+    ) -> list[tuple[str, float]]:
         """The ``k`` best engrams with their scores, and every one that ties with the last; best first.
 
-        ``query`` maps terms to how often the query says them. An engram counts by its best document.
+        ``query`` maps terms to how often the query says them. An engram counts by its best document, and only where
+        its event meets the range ``during``.
         """
         if not self._count or k <= 0:
             return []
@@ -81,6 +88,8 @@ class Lexicon:
                 rows, counts = found[0].values, found[1].values
                 scores[rows] += times * self.idf(term) * counts * (K1 + 1.0) / (counts + norm[rows])
         scores *= self._weights.values
+        if during != (None, None):
+            scores *= meets(self._starts.values, self._ends.values, *during)
         return self._best(np.round(scores, 6), k, allowed)
 
     def _best(self, scores: npt.NDArray[np.float64], k: int, allowed: Callable[[str], bool]) -> list[tuple[str, float]]:
@@ -103,5 +112,6 @@ class Lexicon:
                 counts.setdefault(int(number), {})[term] = int(count)
         for owner, mine in self._of.items():
             for number in mine:
-                fresh.add(owner, counts.get(number, {}), float(self._weights.values[number]))
+                event = int(self._starts.values[number]), int(self._ends.values[number])
+                fresh.add(owner, counts.get(number, {}), float(self._weights.values[number]), event)
         self.__dict__.update(fresh.__dict__)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from services.episodic.columns import Column
+from services.episodic.columns import Column, meets
 
 
 class Times:
@@ -33,18 +33,14 @@ class Times:
         for number in self._of.pop(owner, ()):
             self._alive.values[number] = False
 
-    def meeting(self, start: int, end: int) -> dict[str, int]:
-        """Owners of a time that meets [start, end), with the least distance between the middles. A time without
-        length counts as a point."""
+    def nearest(self, start: int, end: int) -> Iterator[tuple[str, int]]:
+        """(owner, distance between the middles) of every time that meets [start, end), nearest first."""
         starts, ends = self._starts.values, self._ends.values
-        met = self._alive.values & (np.maximum(ends, starts + 1) > start) & (starts < end)
+        met = np.flatnonzero(self._alive.values & meets(starts, ends, start, end))
         middle = start + (end - start) // 2
-        away: dict[str, int] = {}
-        for number in np.flatnonzero(met):
-            owner = self._owners[number]
-            distance = abs(int(starts[number]) + (int(ends[number]) - int(starts[number])) // 2 - middle)
-            away[owner] = min(distance, away.get(owner, distance))
-        return away
+        away = np.abs(starts[met] + (ends[met] - starts[met]) // 2 - middle)
+        for at in np.argsort(away, kind="stable"):
+            yield self._owners[met[at]], int(away[at])
 
     def span(self) -> tuple[int, int] | None:
         """Earliest start and latest end of the events."""

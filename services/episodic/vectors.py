@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.embed import DIMENSION
-from services.episodic.columns import Column
+from services.episodic.columns import Column, meets
 from services.episodic.plugins.base import Vector
 
 _FIRST_LOOK = 256
@@ -34,13 +34,9 @@ class Snapshot:
     def nearest(self, vector: Vector, start_us: int | None, end_us: int | None) -> Iterator[tuple[str, float]]:
         """(owner, cosine x weight, rounded to 1e-6), best first, of every key whose event meets [start, end).
 
-        An event without length counts as a point; None is no bound. An owner comes once for each of its keys.
+        An owner comes once for each of its keys.
         """
-        there = self.weights > 0.0
-        if start_us is not None:
-            there &= np.maximum(self.ends, self.starts + 1) > start_us
-        if end_us is not None:
-            there &= self.starts < end_us
+        there = (self.weights > 0.0) & meets(self.starts, self.ends, start_us, end_us)
         numbers = np.flatnonzero(there)
         # Few: only those. Many: the whole product is cheaper than a copy of the rows.
         rows = self.rows[numbers] @ vector if len(numbers) * 4 < len(there) else (self.rows @ vector)[numbers]

@@ -14,12 +14,14 @@ import triton
 
 from kernels.configurations import GENERATIONS, configurations, prefill
 from tests.kernels.compiled import DOCUMENT, compiled, faults
+from tests.kernels.problems import TOLERANCE
 
 SAMPLE = [
     "paged_decode bf16 64, SmolLM2's heads",
     "paged_decode int4 128",
     "paged_prefill bf16 128",
     "paged_prefill fp32 64",
+    "cascade_decode bf16 64",
     "merge_states splits 64",
 ]
 
@@ -53,3 +55,9 @@ def test_a_kernel_that_spills_is_found() -> None:
     result = compiled(one_lane, 80)
     result.instructions.clear()
     assert any("128-bit" in fault for fault in faults(one_lane, result))
+
+
+def test_the_document_has_the_table_of_tolerances() -> None:
+    rows = {str(dtype).removeprefix("torch."): bound for dtype, bound in TOLERANCE.items()}
+    written = dict(re.findall(r"^\| (\w+) \| ([0-9.e-]+) · max", DOCUMENT.read_text(), re.MULTILINE))
+    assert {name: float(bound) for name, bound in written.items()} == rows

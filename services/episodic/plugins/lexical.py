@@ -35,7 +35,8 @@ def lexical_hits(plan: Plan, ctx: Context, wanted: Filter, episode_weight: float
     if not episode_weight or not hits:
         return hits[: plan.depth]
     lifts = _lifts(plan, ctx, episodes)
-    scored = [_lifted(hit, episode_weight * lifts.pop((hit.namespace, hit.id), 0.0)) for hit in hits]
+    found = ((hit, lifts.pop((hit.namespace, hit.id), 0.0)) for hit in hits)
+    scored = [_lifted(hit, episode_weight * lift) if lift else hit for hit, lift in found]
     if wanted == recalled(replace(plan, query=replace(plan.query, filter=Filter()))):
         # Not among the hits: the filter is known to hold for every base record.
         scored += [
@@ -56,4 +57,4 @@ def _lifts(plan: Plan, ctx: Context, episodes: int) -> dict[tuple[str, str], flo
 
 
 def _lifted(hit: Candidate, lift: float) -> Candidate:
-    return replace(hit, score=round(hit.score + lift, 6), why="its episode matches too" if lift else hit.why)
+    return replace(hit, score=round(hit.score + lift, 6), why="its episode matches too")

@@ -32,7 +32,7 @@ ENGINE_ID = "mneme/1"
 """Raise the number whenever the arithmetic changes: blocks of another number are not found."""
 
 
-def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting = "auto") -> Identity:
+def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting) -> Identity:
     """What decides the bytes of the blocks of an engine with this setting. ModelError as EngineCore's."""
     c = model.transformer.config
     kernels = choose_cpu_kernels(cpu_kernels, model.transformer.device, model.transformer.dtype)

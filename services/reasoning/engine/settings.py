@@ -35,7 +35,7 @@ class EngineSettings(BaseModel):
     attention: Literal["torch", "triton"]
     # On a CPU, what decodes, rotates, norms and activates: C++ compiled at installation, or torch operations. auto:
     # native where it was compiled, else torch; the statistics say which. The other two run or stop the start.
-    cpu_kernels: CpuKernelsSetting = "auto"
+    cpu_kernels: CpuKernelsSetting
     # Blocks handed to the store after a step, and how long to wait for another engine's prefill of the same prompt.
     publish_per_step: int = Field(ge=1)
     prefill_wait_s: float = Field(ge=0)

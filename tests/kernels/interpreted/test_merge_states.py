@@ -10,7 +10,7 @@ import torch
 from kernels.merge_states import kernel
 from kernels.merge_states.host import merge_states
 from kernels.merge_states.reference import merge_states_reference
-from tests.kernels.problems import assert_close, plant, poisoned
+from tests.kernels.problems import DEVICE, assert_close, plant, poisoned
 
 torch.set_num_threads(1)
 
@@ -23,7 +23,7 @@ def check(parts: int, dtype: torch.dtype = torch.float32) -> None:
     lses[:, 1] = -torch.inf
     expected = merge_states_reference(outs.double(), lses.double())
     with poisoned():
-        assert_close(merge_states(outs, lses, backend="triton"), expected, outs)
+        assert_close(merge_states(outs.to(DEVICE), lses.to(DEVICE), backend="triton"), expected, outs)
 
 
 @pytest.mark.parametrize(("parts", "dtype"), [(2, torch.float32), (3, torch.bfloat16), (19, torch.float32)])
@@ -33,14 +33,16 @@ def test_merge_states(parts: int, dtype: torch.dtype) -> None:
 
 def test_the_order_of_parts_does_not_matter_and_empty_ones_change_no_bit() -> None:
     g = torch.Generator().manual_seed(4)
-    outs, lses = torch.randn(5, 2, 2, 40, generator=g), torch.randn(5, 2, 2, generator=g) * 20
+    outs, lses = torch.randn(5, 2, 2, 40, generator=g).to(DEVICE), torch.randn(5, 2, 2, generator=g).to(DEVICE) * 20
     out, lse = merge_states(outs, lses, backend="triton")
     turned = merge_states(outs.flip(0), lses.flip(0), backend="triton")
     torch.testing.assert_close(turned[0], out, atol=1e-5, rtol=0)
     torch.testing.assert_close(turned[1], lse, atol=1e-5, rtol=0)
-    padding = torch.full((20, 2, 2), -torch.inf)
+    padding = torch.full((20, 2, 2), -torch.inf, device=DEVICE)
     more = merge_states(
-        torch.cat((outs, torch.full((20, 2, 2, 40), torch.nan))), torch.cat((lses, padding)), backend="triton"
+        torch.cat((outs, torch.full((20, 2, 2, 40), torch.nan, device=DEVICE))),
+        torch.cat((lses, padding)),
+        backend="triton",
     )
     assert torch.equal(more[0], out)
     assert torch.equal(more[1], lse)

@@ -14,11 +14,14 @@ from kernels.paged_decode import host, kernel
 from kernels.paged_decode.host import paged_decode
 from kernels.quantised import Kind
 from tests.kernels.checks import check_decode, int32
-from tests.kernels.problems import plant, problem, quantised
+from tests.kernels.problems import DEVICE, plant, problem, quantised
 
 torch.set_num_threads(1)
 
 LENGTHS = [1, 16, 0, 65, 300]
+# The interpreter has no bf16 products.
+BF16_ON_A_GPU = [(torch.bfloat16, 9, 3, 64, {}), (torch.bfloat16, 32, 4, 128, {"window": 33, "sinks": 3})]
+BF16_ON_A_GPU = BF16_ON_A_GPU if DEVICE == "cuda" else []
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,7 @@ LENGTHS = [1, 16, 0, 65, 300]
         (torch.float16, 6, 1, 40, {"softcap": 5.0}),
         (torch.float16, 4, 2, 128, {"window": 33, "sinks": 3}),
         (torch.float32, 2, 1, 256, {"softcap": 2.0, "window": 70, "sinks": 17}),
+        *BF16_ON_A_GPU,
     ],
 )
 def test_paged_decode(dtype: torch.dtype, heads: int, kv_heads: int, width: int, options: dict[str, float]) -> None:
@@ -61,7 +65,7 @@ def test_paged_decode_on_any_shape(lengths: list[int], kv_heads: int, group: int
 
 
 def test_a_row_has_the_same_bits_whatever_its_neighbours() -> None:
-    p = problem(LENGTHS)
+    p = problem(LENGTHS).on_device()
     together = paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, backend="triton")
     # On its own, row 3 (65 tokens, one split) runs without the merge that row 4 (300 tokens) brings in.
     alone = paged_decode(

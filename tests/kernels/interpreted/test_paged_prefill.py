@@ -10,12 +10,15 @@ import torch
 from kernels.paged_prefill import kernel
 from kernels.quantised import Kind
 from tests.kernels.checks import check_prefill, int32
-from tests.kernels.problems import plant, problem, quantised
+from tests.kernels.problems import DEVICE, plant, problem, quantised
 
 torch.set_num_threads(1)
 
 # Tokens in all, and how many of them are the chunk: first chunks, later ones, one row, none, borders of pages.
 LENGTHS, ROWS = [33, 50, 17, 80, 5], [33, 7, 1, 16, 0]
+# The interpreter has no bf16 products.
+BF16_ON_A_GPU = [(torch.bfloat16, 9, 3, 64, {}), (torch.bfloat16, 32, 4, 128, {"window": 33, "sinks": 3})]
+BF16_ON_A_GPU = BF16_ON_A_GPU if DEVICE == "cuda" else []
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,7 @@ LENGTHS, ROWS = [33, 50, 17, 80, 5], [33, 7, 1, 16, 0]
         (torch.float16, 6, 1, 40, {"softcap": 5.0}),
         (torch.float16, 4, 2, 128, {"window": 18, "sinks": 3}),
         (torch.float32, 2, 1, 256, {"softcap": 2.0, "window": 30, "sinks": 17}),
+        *BF16_ON_A_GPU,
     ],
 )
 def test_paged_prefill(dtype: torch.dtype, heads: int, kv_heads: int, width: int, options: dict[str, float]) -> None:
