@@ -1,25 +1,11 @@
 """Skips are for machines that lack something; with MNEME_NO_SKIPS=1 (CI) each one fails the run."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 # Reasons that hold on every machine CI runs on: none has a GPU.
 EXPECTED_SKIPS = ("needs a GPU",)
-
-
-# Folders whose tests start services, brokers and clusters: one worker runs them one after the other.
-_SERVICES = ("e2e", "gateway", "conformance")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups for pytest-xdist: what starts services is one, every other file is one of its own."""
-    here = Path(__file__).parent
-    for item in items:
-        place = item.path.relative_to(here)
-        group = "services" if place.parts[0] in _SERVICES else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
