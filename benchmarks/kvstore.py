@@ -49,7 +49,7 @@ PATIENT = Timing(call_s=10, put_s=60)  # puts are not what is measured
 
 
 def get_bar(size: int) -> float:
-    """The least share of memcpy. Measured with native kernels (AVX-512, busy machine): .65 to .72 at 64 KiB, where two
+    """The least share of memcpy. Measured with native kernels (AVX-512): .65 to .72 at 64 KiB, where two
     microseconds of Python a block weigh a third of the copy; .83 to 1.18 up to 1 MiB; .96 to 1.20 above. More than
     memcpy, because large loads are written past the caches. Without native kernels: .54 to .66, then .61 to .80.
     """
