@@ -174,6 +174,13 @@ def check_generate(request: pb.GenerateRequest) -> None:
             )
 
 
+def as_generated(error: MnemeError, request: pb.GenerateRequest) -> MnemeError:
+    """A failure of the engine, in the words of Generate: its prompt is what the caller sent as messages or text."""
+    prompt = "messages" if request.messages else "text"
+    field = {"prompt": prompt}.get(error.field, error.field)
+    return MnemeError(error.reason, error.message, field=field, remedy=error.remedy, metadata=error.metadata)
+
+
 def to_spans(request: pb.GenerateRequest) -> tuple[Span, ...]:
     """The caller does not say where its engrams begin, so they count from the first token on."""
     if not request.HasField("engrams"):

@@ -148,12 +148,15 @@ class Reasoning:
             sampling=converters.to_sampling(request.sampling),
             samples=request.samples or 1,
         )
-        async with aclosing(writer.write(order, call.time_left_s() - _MARGIN_S)) as events:
-            async for event in events:
-                if isinstance(event, Piece):
-                    yield converters.generated_piece(event)
-                else:
-                    yield converters.generated_end(event, writer.name)
+        try:
+            async with aclosing(writer.write(order, call.time_left_s() - _MARGIN_S)) as events:
+                async for event in events:
+                    if isinstance(event, Piece):
+                        yield converters.generated_piece(event)
+                    else:
+                        yield converters.generated_end(event, writer.name)
+        except MnemeError as error:
+            raise converters.as_generated(error, request) from error
         yield converters.generate_done(request, writer.model)
 
     async def _epochs(self, request: pb.GenerateRequest, call: Call) -> Mapping[str, int]:

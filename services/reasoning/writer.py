@@ -50,7 +50,8 @@ class Writer:
     async def write(self, order: Order, deadline_s: float) -> AsyncGenerator[Piece | Finished, None]:
         """Pieces of every sample in order, and one Finished for each. Close it, and the engine stops.
 
-        OVERLOADED, INVALID_FIELD when the engine does not take it; SERVICE_UNAVAILABLE when it has stopped.
+        OVERLOADED, INVALID_FIELD (the field is the engine's) or DEADLINE when the engine does not take it;
+        SERVICE_UNAVAILABLE when it has stopped.
         """
         request = Request(
             id=secrets.token_hex(8),
@@ -67,6 +68,8 @@ class Writer:
             stream = self._engine.submit(request)
         except Refused as refused:
             raise _refusal(refused) from refused
+        except TimeoutError as late:
+            raise MnemeError("DEADLINE", "The deadline passed.", remedy="Allow more time, or ask for less.") from late
         except EngineDown as down:
             raise MnemeError("SERVICE_UNAVAILABLE", "The engine has stopped.", remedy="Try again.") from down
         texts = [TextStream(self.tokenizer) for _ in range(order.samples)]
@@ -86,4 +89,4 @@ class Writer:
 def _refusal(refused: Refused) -> MnemeError:
     if refused.overloaded:
         return MnemeError("OVERLOADED", refused.reason, remedy="Retry with back-off.", metadata={"of": "engine"})
-    return MnemeError("INVALID_FIELD", refused.reason, field="prompt", remedy="Change the request as it says.")
+    return MnemeError("INVALID_FIELD", refused.reason, field=refused.field, remedy="Change the request as it says.")

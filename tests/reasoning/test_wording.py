@@ -194,10 +194,15 @@ def test_the_epoch_of_the_callers_namespace_is_asked_for_where_it_is_not_given(w
     [
         ({"text": ""}, "messages", "Exactly one"),
         ({"text": "x" * 1_000_001}, "text", "at most"),
-        ({"text": "word " * 5000}, "prompt", "context"),
-        ({"max_tokens": 5000}, "prompt", "context"),
-        ({"text": "word " * 1000, "max_tokens": 90}, "prompt", "pool_pages"),
-        ({"sampling": pb.Sampling(top_p=2)}, "prompt", "top_p"),
+        ({"text": "word " * 5000}, "text", "context"),
+        ({"text": "", "messages": [pb.ChatMessage(role="user", content="word " * 5000)]}, "messages", "context"),
+        ({"max_tokens": 5000}, "max_tokens", "context"),
+        ({"text": "word " * 2000, "max_tokens": 1}, "text", "pool_pages"),
+        ({"text": "word " * 1000, "max_tokens": 90}, "max_tokens", "pool_pages"),
+        ({"text": "word " * 500, "max_tokens": 400, "samples": 3}, "samples", "pool_pages"),
+        ({"samples": 50}, "samples", "samples"),
+        ({"sampling": pb.Sampling(temperature=-1)}, "sampling.temperature", "temperature"),
+        ({"sampling": pb.Sampling(top_p=2)}, "sampling.top_p", "top_p"),
     ],
 )
 def test_what_the_engine_cannot_do_is_refused_with_the_remedy(
@@ -206,6 +211,14 @@ def test_what_the_engine_cannot_do_is_refused_with_the_remedy(
     with pytest.raises(MnemeError, match=says) as refused:
         world.generate(**fields)
     assert refused.value.field == where
+    assert refused.value.remedy
+
+
+def test_a_deadline_that_has_passed_is_a_deadline_and_no_field_is_to_blame(world: World) -> None:
+    request = pb.GenerateRequest(namespace="home", text="Once", erasure_epochs={"home": 7})
+    with pytest.raises(MnemeError) as refused:
+        asyncio.run(_all(world.reasoning.generate(request, call(0.1))))
+    assert (refused.value.reason, refused.value.field) == ("DEADLINE", "")
     assert refused.value.remedy
 
 

@@ -14,7 +14,7 @@ import torch
 from services.reasoning.blocks import BLOCK_TOKENS, ROOT, EngramRef, Lineage, chain_key, hit_limit, unlisted
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped
-from services.reasoning.engine.sequence import Live, Sequence
+from services.reasoning.engine.sequence import Live, Sequence, pages_needed
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ class Chain:
         if self._stale(live):
             live.private_from = 0
         pages = self._in_pool(live) if live.private_from is None else []
-        if self._pool.available - promised < live.pages_needed() - len(pages):
+        if self._pool.available - promised < pages_needed(live.request) - len(pages):
             self._let_go(pages)
             return Admission.NO_ROOM
         return Admission.READY if live.private_from is not None else self._beyond_pool(live, pages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections import Counter
@@ -17,10 +18,19 @@ from services.reasoning.engine.attention import PagedAttention, StepTables, chec
 from services.reasoning.engine.chain import Chain, Runner, inline
 from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
-from services.reasoning.engine.port import Dropped, EngineStats, Finished, FinishReason, Refused, Request, Token
+from services.reasoning.engine.port import (
+    Dropped,
+    EngineStats,
+    Finished,
+    FinishReason,
+    Refused,
+    Request,
+    Sampling,
+    Token,
+)
 from services.reasoning.engine.sampler import BadLogits, choose
 from services.reasoning.engine.scheduler import Scheduler, Work
-from services.reasoning.engine.sequence import Live, Sequence
+from services.reasoning.engine.sequence import Live, Sequence, pages_needed
 from services.reasoning.engine.settings import EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
@@ -108,29 +118,40 @@ class EngineCore:
 
     def check(self, request: Request) -> None:
         """Refused when this request could never be served. Reads settings only: any thread may call it."""
-        s = self._settings
-        prompt, most = len(request.prompt), request.max_tokens
-        if prompt == 0:
-            raise Refused("The prompt is empty.")
-        if most < 1 or request.samples < 1:
-            raise Refused("max_tokens and samples must be at least 1.")
-        if request.samples > min(s.max_samples, s.max_running):
-            raise Refused(f"At most {min(s.max_samples, s.max_running)} samples can be asked for at once.")
-        if prompt + most > s.max_context:
+        self._check_prompt(request.prompt)
+        if request.max_tokens < 1:
+            raise Refused("max_tokens must be at least 1.", "max_tokens")
+        most_samples = min(self._settings.max_samples, self._settings.max_running)
+        if request.samples < 1:
+            raise Refused("samples must be at least 1.", "samples")
+        if request.samples > most_samples:
+            raise Refused(f"At most {most_samples} samples can be asked for at once.", "samples")
+        self._check_room(request)
+        _check_sampling(request.sampling)
+
+    def _check_prompt(self, prompt: tuple[int, ...]) -> None:
+        if not prompt:
+            raise Refused("The prompt is empty.", "prompt")
+        if not all(0 <= token < self._model.config.vocab for token in prompt):
+            raise Refused("The prompt holds tokens that the model does not have.", "prompt")
+
+    def _check_room(self, request: Request) -> None:
+        """In the context and in the pool; to blame is what alone makes it too much."""
+        prompt, room = len(request.prompt), self._settings.max_context
+        if prompt + request.max_tokens > room:
             raise Refused(
-                f"The prompt has {prompt} tokens and may be answered with {most}, together more than the "
-                f"{s.max_context} of the engine's context. Shorten the prompt or lower max_tokens."
+                f"The prompt has {prompt} tokens and may be answered with {request.max_tokens}, together more than the "
+                f"{room} of the engine's context. Shorten the prompt or lower max_tokens.",
+                "prompt" if prompt >= room else "max_tokens",
             )
-        if not all(0 <= token < self._model.config.vocab for token in request.prompt):
-            raise Refused("The prompt holds tokens that the model does not have.")
-        if request.sampling.temperature < 0 or request.sampling.top_k < 0 or not 0 < request.sampling.top_p <= 1:
-            raise Refused("Sampling needs temperature >= 0, top_k >= 0 and 0 < top_p <= 1.")
-        shared = prompt // BLOCK_TOKENS
-        needed = shared + request.samples * (pages_for(prompt + most - 1) - shared)
-        if needed > s.pool_pages:
+        pool, needed = self._settings.pool_pages, pages_needed(request)
+        if needed > pool:
+            one_sample = pages_needed(dataclasses.replace(request, samples=1))
+            too_long = "prompt" if pages_for(prompt) > pool else "max_tokens"
             raise Refused(
-                f"The request needs {needed} pages and the pool has {s.pool_pages}. Ask for fewer tokens or samples, "
-                "or raise reasoning.engine.pool_pages."
+                f"The request needs {needed} pages and the pool has {pool}. Ask for fewer tokens or samples, "
+                "or raise reasoning.engine.pool_pages.",
+                "samples" if one_sample <= pool else too_long,
             )
 
     def submit(self, request: Request, stream: TokenStream) -> None:
@@ -368,3 +389,12 @@ class EngineCore:
         elif live in self._scheduler.waiting:
             self._scheduler.waiting.remove(live)
         self._lives.pop(live.request.id, None)
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    if sampling.temperature < 0:
+        raise Refused("Sampling needs temperature >= 0.", "sampling.temperature")
+    if sampling.top_k < 0:
+        raise Refused("Sampling needs top_k >= 0.", "sampling.top_k")
+    if not 0 < sampling.top_p <= 1:
+        raise Refused("Sampling needs 0 < top_p <= 1.", "sampling.top_p")

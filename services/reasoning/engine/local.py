@@ -63,7 +63,7 @@ class LocalEngine:
     def submit(self, request: Request) -> TokenStream:
         self._core.check(request)
         if request.deadline_s <= 0:
-            raise Refused("The deadline has passed.")
+            raise TimeoutError("the deadline has passed")
         deadline = min(request.deadline_s, self._settings.max_request_s)
         request = dataclasses.replace(request, deadline_s=deadline)
         stream = TokenStream(request.samples, self._settings.stream_buffer, deadline, self._notify)

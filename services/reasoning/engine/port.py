@@ -17,12 +17,14 @@ FinishReason = Literal["stop", "length", "cancelled", "deadline", "failed"]
 class Refused(Exception):
     """A request that the engine does not take. ``reason`` is fit for a caller and names the remedy.
 
-    ``overloaded``: the same request may be taken later; otherwise never.
+    ``field``: of Request, "sampling.top_p" say; empty when none is to blame. ``overloaded``: the same request may be
+    taken later; otherwise never.
     """
 
-    def __init__(self, reason: str, *, overloaded: bool = False) -> None:
+    def __init__(self, reason: str, field: str = "", *, overloaded: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.field = field
         self.overloaded = overloaded
 
 
@@ -160,7 +162,10 @@ class Engine(Protocol):
     """One engine. Every call may come from any thread."""
 
     def submit(self, request: Request) -> EventStream:
-        """Takes a request into its bounded queue. Refused when it cannot or when the queue is full. EngineDown."""
+        """Takes a request into its bounded queue. Refused when it cannot or when the queue is full. EngineDown.
+
+        TimeoutError when its deadline has passed already.
+        """
         ...
 
     def cancel(self, request_id: str) -> None:

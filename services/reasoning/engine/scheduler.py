@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.reasoning.engine.chain import Admission, Chain
-from services.reasoning.engine.sequence import Live, Sequence
+from services.reasoning.engine.sequence import Live, Sequence, pages_needed
 from services.reasoning.engine.settings import EngineSettings
 
 
@@ -93,7 +93,7 @@ class Scheduler:
 
     def _start(self, live: Live, now: float) -> None:
         live.started = now
-        live.promised = live.pages_needed() - len(live.sequences[0].pages)
+        live.promised = pages_needed(live.request) - len(live.sequences[0].pages)
         live.sequences[0].slot = self.take_slot()
         # The other samples' slots are theirs from now on; they fork when the prompt is computed.
         live.reserved_slots = [self.take_slot() for _ in range(live.request.samples - 1)]

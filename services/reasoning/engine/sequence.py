@@ -10,6 +10,13 @@ from services.reasoning.engine.port import Request, Usage
 from services.reasoning.engine.stream import TokenStream
 
 
+def pages_needed(request: Request) -> int:
+    """Pages of all samples together: full prompt pages once, the rest for each (the last token is never stored)."""
+    prompt = len(request.prompt)
+    shared = prompt // BLOCK_TOKENS
+    return shared + request.samples * (pages_for(prompt + request.max_tokens - 1) - shared)
+
+
 @dataclass(slots=True, eq=False)
 class Sequence:
     """One sample of a request: its tokens, and the pages that hold their keys and values."""
@@ -63,12 +70,6 @@ class Live:
 
     def all_lineage(self) -> Lineage:
         return frozenset().union(*(span.engrams for span in self.request.spans))
-
-    def pages_needed(self) -> int:
-        """Pages of all samples together: full prompt pages once, the rest for each (the last token is never stored)."""
-        prompt = len(self.request.prompt)
-        shared = prompt // BLOCK_TOKENS
-        return shared + self.request.samples * (pages_for(prompt + self.request.max_tokens - 1) - shared)
 
     def usage(self, sequence: Sequence | None) -> Usage:
         prompt = len(self.request.prompt)

@@ -84,22 +84,27 @@ def test_a_stop_token_ends_a_sequence_and_is_not_part_of_it(model: LoadedModel, 
 
 
 @pytest.mark.parametrize(
-    ("tokens", "more", "reason"),
+    ("tokens", "more", "field", "reason"),
     [
-        (prompt(500), {"max_tokens": 13}, "more than the 512 of the engine's context"),
-        ((), {}, "empty"),
-        ((5, 101), {}, "tokens that the model does not have"),
-        ((5,), {"max_tokens": 0}, "at least 1"),
-        ((5,), {"samples": 5}, "At most 4 samples"),
-        ((5,), {"sampling": Sampling(top_p=0.0)}, "0 < top_p"),
-        (prompt(300), {"max_tokens": 200, "samples": 4}, "needs 74 pages and the pool has 64"),
+        (prompt(500), {"max_tokens": 13}, "max_tokens", "more than the 512 of the engine's context"),
+        (prompt(512), {"max_tokens": 1}, "prompt", "more than the 512 of the engine's context"),
+        ((), {}, "prompt", "empty"),
+        ((5, 101), {}, "prompt", "tokens that the model does not have"),
+        ((5,), {"max_tokens": 0}, "max_tokens", "at least 1"),
+        ((5,), {"samples": 0}, "samples", "at least 1"),
+        ((5,), {"samples": 5}, "samples", "At most 4 samples"),
+        ((5,), {"sampling": Sampling(temperature=-1.0)}, "sampling.temperature", "temperature"),
+        ((5,), {"sampling": Sampling(top_k=-1)}, "sampling.top_k", "top_k"),
+        ((5,), {"sampling": Sampling(top_p=0.0)}, "sampling.top_p", "top_p"),
+        (prompt(300), {"max_tokens": 200, "samples": 4}, "samples", "needs 74 pages and the pool has 64"),
     ],
 )
-def test_what_can_never_be_served_is_refused_with_the_reason(
-    model: LoadedModel, tokens: tuple[int, ...], more: dict[str, object], reason: str
+def test_what_can_never_be_served_is_refused_with_field_and_reason(
+    model: LoadedModel, tokens: tuple[int, ...], more: dict[str, object], field: str, reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason) as refused:
         Driver(model).submit(tokens, **more)  # type: ignore[arg-type]
+    assert refused.value.field == field
     assert not refused.value.overloaded
 
 
