@@ -176,8 +176,8 @@ def check_generate(request: pb.GenerateRequest) -> None:
 
 def as_generated(error: MnemeError, request: pb.GenerateRequest) -> MnemeError:
     """A failure of the engine, in the words of Generate: its prompt is what the caller sent as messages or text."""
-    prompt = "messages" if request.messages else "text"
-    field = {"prompt": prompt}.get(error.field, error.field)
+    words = {"prompt": "messages" if request.messages else "text", "scope.epochs": "erasure_epochs"}
+    field = words.get(error.field, error.field)
     return MnemeError(error.reason, error.message, field=field, remedy=error.remedy, metadata=error.metadata)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -275,6 +276,8 @@ def test_invariant_27_a_stream_that_is_cancelled_frees_its_pages(two: Local) -> 
         ({"max_tokens": 100_000}, "max_tokens"),
         ({"samples": 50}, "samples"),
         ({"sampling": pb.Sampling(temperature=-1)}, "sampling.temperature"),
+        ({"sampling": pb.Sampling(temperature=math.nan, top_p=0.5)}, "sampling.temperature"),
+        ({"erasure_epochs": {"kv/a": 2**63}}, "erasure_epochs"),
         ({"engrams": pb.PromptEngrams(engrams=[pb.PromptEngram(namespace="kv/a", engram_id="e")])}, "erasure_epochs"),
         ({"engrams": pb.PromptEngrams(engrams=[pb.PromptEngram(namespace="kv/a")])}, "engrams[0].engram_id"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -202,6 +203,8 @@ def test_the_epoch_of_the_callers_namespace_is_asked_for_where_it_is_not_given(w
         ({"text": "word " * 500, "max_tokens": 400, "samples": 3}, "samples", "pool_pages"),
         ({"samples": 50}, "samples", "samples"),
         ({"sampling": pb.Sampling(temperature=-1)}, "sampling.temperature", "temperature"),
+        ({"sampling": pb.Sampling(temperature=math.nan, top_p=0.5)}, "sampling.temperature", "temperature"),
+        ({"erasure_epochs": {"home": 2**63}}, "erasure_epochs", "epoch"),
         ({"sampling": pb.Sampling(top_p=2)}, "sampling.top_p", "top_p"),
     ],
 )

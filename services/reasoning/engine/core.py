@@ -19,6 +19,9 @@ from services.reasoning.engine.chain import Chain, Runner, inline
 from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import (
+    EPOCH_LIMIT,
+    LEAST_TEMPERATURE,
+    MOST_TEMPERATURE,
     Dropped,
     EngineStats,
     Finished,
@@ -61,7 +64,7 @@ def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting) -> Identity:
 
 
 class EngineCore:
-    """Everything but threads. Only ``check``, ``knows`` and ``waiting`` may be called by another than the owner."""
+    """Everything but threads. Only ``prepare``, ``knows`` and ``waiting`` may be called by another than the owner."""
 
     def __init__(
         self,
@@ -116,8 +119,15 @@ class EngineCore:
     def idle(self) -> bool:
         return not self._lives and not self._chain.publishing
 
-    def check(self, request: Request) -> None:
-        """Refused when this request could never be served. Reads settings only: any thread may call it."""
+    def prepare(self, request: Request, stream: TokenStream) -> Live:
+        """What ``submit`` takes. Refused when this request could never be served.
+
+        Touches nothing of the loop's: any thread may call it, and a defect that a request meets here is its own.
+        """
+        self._check(request)
+        return Live(request, stream, self._identity, self._clock())
+
+    def _check(self, request: Request) -> None:
         self._check_prompt(request.prompt)
         if request.max_tokens < 1:
             raise Refused("max_tokens must be at least 1.", "max_tokens")
@@ -127,6 +137,8 @@ class EngineCore:
         if request.samples > most_samples:
             raise Refused(f"At most {most_samples} samples can be asked for at once.", "samples")
         self._check_room(request)
+        if not all(0 <= epoch < EPOCH_LIMIT for _, epoch in request.scope.epochs):
+            raise Refused("An erasure epoch is at least 0 and below 2 to the 63.", "scope.epochs")
         _check_sampling(request.sampling)
 
     def _check_prompt(self, prompt: tuple[int, ...]) -> None:
@@ -154,14 +166,13 @@ class EngineCore:
                 "samples" if one_sample <= pool else too_long,
             )
 
-    def submit(self, request: Request, stream: TokenStream) -> None:
-        """Queues a request that ``check`` let pass. Refused when the queue is full or the id is in use."""
-        if request.id in self._lives:
-            raise Refused(f"A request with the id {request.id} is running. Choose another.")
+    def submit(self, live: Live) -> None:
+        """Queues what ``prepare`` made. Refused when the queue is full or the id is in use."""
+        if live.request.id in self._lives:
+            raise Refused(f"A request with the id {live.request.id} is running. Choose another.")
         if self.waiting >= self._settings.max_waiting:
             raise Refused(f"{self.waiting} requests wait already. Try again later.", overloaded=True)
-        live = Live(request, stream, self._identity, self._clock())
-        self._lives[request.id] = live
+        self._lives[live.request.id] = live
         self._scheduler.waiting.append(live)
         self._tokens["requests"] += 1
 
@@ -319,6 +330,11 @@ class EngineCore:
             except BadLogits:
                 self._end(live, "failed", "The model produced no numbers. Tell the operator.")
                 return
+            except Exception:  # noqa: BLE001
+                # A defect that one request meets must not end everybody's.
+                _log.exception("a token could not be chosen", extra={"request": live.request.id})
+                self._end(live, "failed", "The engine failed. Give the operator the trace id of this call.")
+                return
             self._append(live, each, token)
 
     def _append(self, live: Live, sequence: Sequence, token: int) -> None:
@@ -392,8 +408,11 @@ class EngineCore:
 
 
 def _check_sampling(sampling: Sampling) -> None:
-    if sampling.temperature < 0:
-        raise Refused("Sampling needs temperature >= 0.", "sampling.temperature")
+    if sampling.temperature != 0 and not LEAST_TEMPERATURE <= sampling.temperature <= MOST_TEMPERATURE:
+        raise Refused(
+            f"Sampling needs a temperature of 0, or of {LEAST_TEMPERATURE} to {MOST_TEMPERATURE}.",
+            "sampling.temperature",
+        )
     if sampling.top_k < 0:
         raise Refused("Sampling needs top_k >= 0.", "sampling.top_k")
     if not 0 < sampling.top_p <= 1:

@@ -13,6 +13,7 @@ from services.reasoning.blocks import EngramRef
 from services.reasoning.engine.chain import Put
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.engine.port import Dropped, EngineDown, EngineStats, Refused, Request
+from services.reasoning.engine.sequence import Live
 from services.reasoning.engine.settings import EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
@@ -61,12 +62,12 @@ class LocalEngine:
             raise EngineDown("the engine's loop has stopped; the log says why. Restart the replica.")
 
     def submit(self, request: Request) -> TokenStream:
-        self._core.check(request)
         if request.deadline_s <= 0:
             raise TimeoutError("the deadline has passed")
         deadline = min(request.deadline_s, self._settings.max_request_s)
         request = dataclasses.replace(request, deadline_s=deadline)
         stream = TokenStream(request.samples, self._settings.stream_buffer, deadline, self._notify)
+        live = self._core.prepare(request, stream)
         with self._wake:
             if self._down or self._stopping:
                 raise EngineDown("the engine is not running")
@@ -76,7 +77,7 @@ class LocalEngine:
             if request.id in self._submitting or self._core.knows(request.id):
                 raise Refused(f"A request with the id {request.id} is running. Choose another.")
             self._submitting.add(request.id)
-            self._commands.append(lambda: self._take(request, stream))
+            self._commands.append(lambda: self._take(live))
             self._wake.notify()
         return stream
 
@@ -99,10 +100,10 @@ class LocalEngine:
         """As of the last step."""
         return dataclasses.replace(self._stats, refused=self._refused)
 
-    def _take(self, request: Request, stream: TokenStream) -> None:
-        self._core.submit(request, stream)
+    def _take(self, live: Live) -> None:
+        self._core.submit(live)
         with self._wake:
-            self._submitting.discard(request.id)
+            self._submitting.discard(live.request.id)
 
     def _beside(self, put: Callable[[], Put]) -> Future[Put]:
         future = self._publisher.submit(put)

@@ -11,6 +11,11 @@ from typing import Literal, Protocol
 
 from services.reasoning.blocks import EngramRef, Scope, Span
 
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
+"""Of a draw. A lower one takes the likeliest token anyhow, and a very low one is too much for a double."""
+EPOCH_LIMIT = 2**63
+"""Erasure epochs are less: what a block's key holds of one."""
+
 FinishReason = Literal["stop", "length", "cancelled", "deadline", "failed"]
 
 
@@ -36,7 +41,7 @@ class EngineDown(Exception):
 class Sampling:
     """How the next token is chosen. Reproducible: the same request with the same seed draws the same numbers."""
 
-    # 0: the likeliest token, always.
+    # 0: the likeliest token, always; else LEAST_TEMPERATURE to MOST_TEMPERATURE.
     temperature: float = 0.0
     # Keep the k likeliest tokens; 0: all.
     top_k: int = 0

@@ -11,7 +11,7 @@ from services.reasoning.engine.port import Sampling
 
 
 class BadLogits(Exception):
-    """The model's logits hold NaN: its weights or its cache are broken. Drawing from them would hide that."""
+    """The model's logits are no distribution: its weights or its cache are broken. Drawing would hide that."""
 
 
 def uniform(seed: int, sample: int, position: int, draw: int) -> float:
@@ -27,8 +27,8 @@ def choose(logits: Tensor, sampling: Sampling, sample: int, position: int) -> in
     Temperature, top-k, top-p (of what top-k left), then one uniform through the inverse of the cumulated
     probabilities: the likeliest first where top-k or top-p is set, by token id otherwise. Equal logits: by token id.
     """
-    if bool(logits.isnan().any()):
-        raise BadLogits("the model's logits hold NaN")
+    if not bool(logits.max().isfinite()):  # of NaN anywhere, the largest is NaN
+        raise BadLogits("the model's logits hold NaN or infinity, or nothing else than minus infinity")
     if sampling.temperature == 0.0:
         return int(logits.argmax())
     ids, probabilities = _distribution(logits.double() / sampling.temperature, sampling)

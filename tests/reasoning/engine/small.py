@@ -87,9 +87,8 @@ class Driver:
             stop_ids=stop_ids,
             deadline_s=deadline_s,
         )
-        self.core.check(request)
         stream = TokenStream(samples, self.settings.stream_buffer, deadline_s, lambda: None)
-        self.core.submit(request, stream)
+        self.core.submit(self.core.prepare(request, stream))
         self._streams[request.id] = stream
         return request.id
 

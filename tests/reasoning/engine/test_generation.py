@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from services.reasoning.engine.port import Finished, Refused, Sampling
+from services.reasoning.engine import core
+from services.reasoning.engine.port import LEAST_TEMPERATURE, MOST_TEMPERATURE, Finished, Refused, Sampling
+from services.reasoning.engine.sampler import choose
 from services.reasoning.models.load import LoadedModel
 from tests.reasoning.engine.conftest import Naive
 from tests.reasoning.engine.small import Driver, prompt
@@ -94,6 +98,11 @@ def test_a_stop_token_ends_a_sequence_and_is_not_part_of_it(model: LoadedModel, 
         ((5,), {"samples": 0}, "samples", "at least 1"),
         ((5,), {"samples": 5}, "samples", "At most 4 samples"),
         ((5,), {"sampling": Sampling(temperature=-1.0)}, "sampling.temperature", "temperature"),
+        ((5,), {"sampling": Sampling(temperature=math.nan)}, "sampling.temperature", "temperature"),
+        ((5,), {"sampling": Sampling(temperature=math.inf)}, "sampling.temperature", "temperature"),
+        ((5,), {"sampling": Sampling(temperature=1e-310, top_p=0.5)}, "sampling.temperature", "temperature"),
+        ((5,), {"epochs": {"ns": 2**63}}, "scope.epochs", "epoch"),
+        ((5,), {"epochs": {"ns": -1}}, "scope.epochs", "epoch"),
         ((5,), {"sampling": Sampling(top_k=-1)}, "sampling.top_k", "top_k"),
         ((5,), {"sampling": Sampling(top_p=0.0)}, "sampling.top_p", "top_p"),
         (prompt(300), {"max_tokens": 200, "samples": 4}, "samples", "needs 74 pages and the pool has 64"),
@@ -106,6 +115,37 @@ def test_what_can_never_be_served_is_refused_with_field_and_reason(
         Driver(model).submit(tokens, **more)  # type: ignore[arg-type]
     assert refused.value.field == field
     assert not refused.value.overloaded
+
+
+@pytest.mark.parametrize("temperature", [0.0, LEAST_TEMPERATURE, MOST_TEMPERATURE])
+@pytest.mark.parametrize("cut", [{"top_k": 5}, {"top_p": 0.5}, {}])
+def test_the_bounds_of_the_temperature_are_served(
+    model: LoadedModel, temperature: float, cut: dict[str, float]
+) -> None:
+    sampling = Sampling(temperature, seed=3, **cut)  # type: ignore[arg-type]
+    assert len(Driver(model).generate(prompt(20), 6, sampling=sampling, epochs={"ns": 2**63 - 1})) == 6
+
+
+def test_a_defect_met_while_choosing_fails_that_request_and_no_other(
+    model: LoadedModel, naive: Naive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Driver(model)
+    bad = driver.submit(prompt(10, 1), 5, sampling=Sampling(1.0, seed=666), samples=2)
+    good = driver.submit(prompt(10, 2), 5, samples=2)
+
+    def broken(logits: torch.Tensor, sampling: Sampling, sample: int, position: int) -> int:
+        if sampling.seed == 666 and sample == 1:
+            raise IndexError("a defect")
+        return choose(logits, sampling, sample, position)
+
+    monkeypatch.setattr(core, "choose", broken)
+    driver.run()
+    ends = [e for e in driver.events(bad) if isinstance(e, Finished)]
+    assert [(e.sample, e.reason) for e in ends] == [(0, "failed"), (1, "failed")]
+    assert all("a defect" not in e.detail and e.detail for e in ends)
+    assert "a defect" in caplog.text
+    assert driver.tokens(good)[0] == naive.generate(prompt(10, 2), 5)
+    assert_nothing_is_held(driver)
 
 
 def test_nan_in_the_logits_fails_the_request_and_no_other(

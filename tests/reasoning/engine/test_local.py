@@ -68,6 +68,17 @@ def test_invariant_27_a_cancel_right_after_submit_is_not_lost(engine: LocalEngin
         assert last.reason == "cancelled"
 
 
+@pytest.mark.parametrize("scope", [Scope.of("ns", {"ns": 2**63}), Scope.of("\ud800", {})])
+def test_a_request_that_cannot_be_prepared_fails_its_caller_alone(
+    engine: LocalEngine, naive: Naive, scope: Scope
+) -> None:
+    with pytest.raises((Refused, UnicodeEncodeError)):
+        engine.submit(Request("bad", prompt(40), 4, scope))
+    events = list(engine.submit(request("good")))
+    assert [e.id for e in events if isinstance(e, Token)] == naive.generate(prompt(40), 10)
+    engine.check_health()
+
+
 def test_drop_through_the_port(engine: LocalEngine) -> None:
     list(engine.submit(request("a", spans=(Span(0, frozenset({E})),))))
     assert engine.drop([E], {"ns": 1}, timeout_s=10).keys == 3

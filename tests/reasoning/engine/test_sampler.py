@@ -89,9 +89,11 @@ def test_negative_and_large_seeds_are_seeds() -> None:
     assert uniform(-1, 0, 0, 0) != uniform(2**62, 0, 0, 0)
 
 
-def test_nan_is_not_drawn_from() -> None:
+@pytest.mark.parametrize("bad", [[1.0, math.nan], [math.inf, 1.0], [-math.inf, -math.inf]])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, top_k=1), Sampling(1.0, top_p=0.5)])
+def test_what_is_no_distribution_is_not_drawn_from(bad: list[float], sampling: Sampling) -> None:
     with pytest.raises(BadLogits):
-        choose(torch.tensor([1.0, math.nan]), Sampling(), 0, 0)
+        choose(torch.tensor(bad), sampling, 0, 0)
 
 
 def test_minus_infinity_is_never_drawn() -> None:
