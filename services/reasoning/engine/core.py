@@ -64,7 +64,7 @@ def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting) -> Identity:
 
 
 class EngineCore:
-    """Everything but threads. Only ``prepare``, ``knows`` and ``waiting`` may be called by another than the owner."""
+    """Everything but threads. Only ``prepare`` may be called by another thread than the owner's."""
 
     def __init__(
         self,
@@ -111,9 +111,10 @@ class EngineCore:
     def waiting(self) -> int:
         return len(self._scheduler.waiting)
 
-    def knows(self, request_id: str) -> bool:
-        """The request waits or runs. Any thread may ask."""
-        return request_id in self._lives
+    @property
+    def live(self) -> Collection[str]:
+        """The ids of what waits or runs."""
+        return self._lives.keys()
 
     @property
     def idle(self) -> bool:
@@ -167,11 +168,7 @@ class EngineCore:
             )
 
     def submit(self, live: Live) -> None:
-        """Queues what ``prepare`` made. Refused when the queue is full or the id is in use."""
-        if live.request.id in self._lives:
-            raise Refused(f"A request with the id {live.request.id} is running. Choose another.")
-        if self.waiting >= self._settings.max_waiting:
-            raise Refused(f"{self.waiting} requests wait already. Try again later.", overloaded=True)
+        """Queues what ``prepare`` made, under an id that is not in use; how many may wait is the inbox's matter."""
         self._lives[live.request.id] = live
         self._scheduler.waiting.append(live)
         self._tokens["requests"] += 1

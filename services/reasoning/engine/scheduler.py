@@ -1,4 +1,4 @@
-"""Who is computed next: bounded waiting, admission in order, and what one step holds."""
+"""Who is computed next: admission in order, and what one step holds."""
 
 from __future__ import annotations
 
