@@ -102,6 +102,7 @@ class Chain:
         self._erased: OrderedDict[EngramRef, None] = OrderedDict()
         self._load_frames, self._loading = _staging(pool, _LOAD_FRAMES)
         self._put_frames, self._leaving = _staging(pool, _PUT_FRAMES)
+        self._wipe_put_frames = False
         self.counts: Counter[str] = Counter()
 
     @property
@@ -178,6 +179,9 @@ class Chain:
             else:
                 self._pool.release(out.page)
         self._outgoing = keep
+        self._load_frames.zero_()
+        self._wipe_put_frames = True
+        self._collect()
         keys, wiped, in_use = self._pool.drop(lineage)
         for live in lives:
             in_use += self._make_private(live, lineage)
@@ -303,7 +307,7 @@ class Chain:
         return Put(kept, len(blocks) - kept, failed=False)
 
     def _collect(self) -> bool:
-        """Notes what became of the last put. False: it is still under way."""
+        """Notes what became of the last put, and wipes its frames after an erasure. False: it is still under way."""
         if self._putting is not None:
             if not self._putting.done():
                 return False
@@ -312,6 +316,9 @@ class Chain:
             self.counts["not_published"] += put.lost
             if put.failed:
                 self._rest()
+        if self._wipe_put_frames:
+            self._put_frames.zero_()
+            self._wipe_put_frames = False
         return True
 
     def _send(self, live: Live, page: int, keys: list[bytes], block: int) -> None:

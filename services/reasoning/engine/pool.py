@@ -1,7 +1,8 @@
 """The paged pool: where keys and values lie, who refers to them, and which are worth keeping.
 
 One pool a layer, ``[page, K/V, kv_head, 16, d]``. A page is free, used (somebody holds references), or cached: held
-by nobody, but sealed under its key for a later hit, until room is needed. Sealed pages are never written again.
+by nobody, but sealed under its key for a later hit, until room is needed. Sealed pages are never written again. What is
+neither used nor findable is wiped, so that nothing is left of a text once no key leads to it: a free page holds zeros.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class PagePool:
         self._seals: dict[int, _Seal] = {}
         self._page_of: dict[bytes, int] = {}
         self._by_lineage: dict[EngramRef, set[int]] = {}
-        # Pages to wipe when their last reference goes: their text was erased while they were in use.
+        # Used pages that may never be found: their text was erased while they were in use.
         self._condemned: set[int] = set()
         self._free = list(range(pages - 1, -1, -1))
         # Least recently released first.
@@ -61,13 +62,13 @@ class PagePool:
         return len(self._free) + len(self._cached)
 
     def allocate(self) -> int:
-        """A page with one reference and undefined content. PoolExhausted."""
+        """A page with one reference, all zeros. PoolExhausted."""
         if not self._free:
             if not self._cached:
                 raise PoolExhausted
             page, _ = self._cached.popitem(last=False)
             self._unseal(page)
-            self._free.append(page)
+            self._wipe_and_free(page)
         page = self._free.pop()
         self._references[page] = 1
         return page
@@ -78,22 +79,19 @@ class PagePool:
         self._references[page] += 1
 
     def release(self, page: int) -> None:
-        """One reference less. The last one: sealed pages stay cached, others are free."""
+        """One reference less. The last one: sealed pages stay cached, others are wiped and free."""
         self._references[page] -= 1
         assert self._references[page] >= 0
         if self._references[page]:
             return
-        if page in self._condemned:
-            self._condemned.discard(page)
-            self._wipe(page)
-            self._free.append(page)
-        elif page in self._seals:
+        if page in self._seals:
             self._cached[page] = None
         else:
-            self._free.append(page)
+            self._condemned.discard(page)
+            self._wipe_and_free(page)
 
     def condemn(self, page: int) -> None:
-        """Marks a used page: never to be found, wiped when its last reference goes."""
+        """Marks a used page: never to be found."""
         self._unseal(page)
         self._condemned.add(page)
 
@@ -147,8 +145,7 @@ class PagePool:
                 self._condemned.add(page)
             else:
                 del self._cached[page]
-                self._wipe(page)
-                self._free.append(page)
+                self._wipe_and_free(page)
                 wiped += 1
         return len(pages), wiped, len(pages) - wiped
 
@@ -171,5 +168,7 @@ class PagePool:
             if not pages:
                 del self._by_lineage[engram]
 
-    def _wipe(self, page: int) -> None:
+    def _wipe_and_free(self, page: int) -> None:
+        # A memset of the page: for 720 KiB 40 us, and 10 us where it is filled next.
         self._all[:, page] = 0
+        self._free.append(page)

@@ -180,6 +180,8 @@ class Engine(Protocol):
     def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
         """Makes every chain whose lineage names one of ``lineage`` not addressable and wipes its bytes.
 
+        Copies that are on their way to a store right then are wiped once they are there, or refused.
+
         ``epochs``: the namespaces' erasure epochs from now on; a request with an older one is computed, but finds
         and leaves nothing. Dropping twice is dropping once. TimeoutError when the engine does not get to it.
         """

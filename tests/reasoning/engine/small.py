@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from services.reasoning.blocks import Scope, Span
+from services.reasoning.engine.chain import Runner, inline
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.engine.port import Event, Finished, Request, Sampling, Token
 from services.reasoning.engine.settings import EngineSettings
@@ -55,10 +56,11 @@ class Driver:
         model: LoadedModel,
         store: BlockStore | None = None,
         clock: Callable[[], float] | None = None,
+        runner: Runner = inline,
         **changes: Any,
     ) -> None:
         self.settings = settings(**changes)
-        self.core = EngineCore(model, self.settings, store, clock or time.monotonic)
+        self.core = EngineCore(model, self.settings, store, clock or time.monotonic, runner)
         self._streams: dict[str, TokenStream] = {}
         self._ids = 0
 

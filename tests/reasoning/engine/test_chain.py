@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 
 import pytest
 
 from services.reasoning.blocks import Span, unlisted
+from services.reasoning.engine.chain import Put
 from services.reasoning.engine.port import Finished
 from services.reasoning.engine.store import Block, BlockStore, MemoryStore, StoreFailure
 from services.reasoning.models.load import LoadedModel
@@ -198,9 +200,13 @@ def test_other_namespaces_and_epochs_find_nothing(model: LoadedModel) -> None:
 NOTE = (Span(40, frozenset({E})),)
 
 
-def text_is_in_pool(driver: Driver) -> bool:
-    """Any page holds anything but zeros: what a drop must leave behind of a pool that held the erased only."""
-    return bool((driver.core._pool._all != 0).any())
+def text_is_left(driver: Driver) -> bool:
+    """Any page, or any frame on its way from or to the store, holds anything but zeros.
+
+    Which is what a drop must leave behind of an engine that held the erased only.
+    """
+    chain = driver.core._chain
+    return any(bool(held.any()) for held in (driver.core._pool._all, chain._load_frames, chain._put_frames))
 
 
 def test_invariant_18_drop_makes_chains_unaddressable_and_wipes_their_bytes(model: LoadedModel) -> None:
@@ -219,12 +225,52 @@ def test_invariant_18_drop_makes_chains_unaddressable_and_wipes_their_bytes(mode
     assert set(driver.core._pool._page_of) == keys
 
 
-def test_erased_bytes_are_gone_from_the_pool(model: LoadedModel) -> None:
+@pytest.mark.parametrize(("length", "answer"), [(96, 1), (100, 1), (100, 40)])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_erased_bytes_are_gone_from_the_pool(model: LoadedModel, length: int, answer: int, samples: int) -> None:
+    """Those of full blocks, of partial tails, of generated blocks, and of samples that made the same block twice."""
     driver = Driver(model)
-    driver.generate(LONG[:96], 1, spans=(Span(0, frozenset({E})),), epochs={"ns": 0})
-    assert text_is_in_pool(driver)
-    assert driver.core.drop({E}, {"ns": 1}).pages_wiped == 6
-    assert not text_is_in_pool(driver)
+    driver.submit(LONG[:length], answer, spans=(Span(0, frozenset({E})),), epochs={"ns": 0}, samples=samples)
+    driver.run()
+    assert text_is_left(driver)
+    assert driver.core.drop({E}, {"ns": 1}).pages_wiped == (length + answer - 1) // 16
+    assert not text_is_left(driver)
+
+
+def test_erased_bytes_are_gone_from_the_frames_that_were_loaded_and_put(model: LoadedModel) -> None:
+    store = MemoryStore(100)
+    putting, loading = Driver(model, store.of(1)), Driver(model, store.of(2))
+    for driver in (putting, loading):
+        driver.generate(LONG, 1, spans=(Span(0, frozenset({E})),), epochs={"ns": 0})
+    assert loading.usage.blocks_loaded == 6
+    assert putting.core._chain._put_frames.any()
+    assert loading.core._chain._load_frames.any()
+    for driver in (putting, loading):
+        driver.core.drop({E}, {"ns": 1})
+        assert not text_is_left(driver)
+
+
+def test_frames_under_way_during_an_erasure_arrive_whole_and_are_wiped_then(model: LoadedModel) -> None:
+    store = MemoryStore(100)
+    waiting: list[tuple[Callable[[], Put], Future[Put]]] = []
+
+    def later(put: Callable[[], Put]) -> Future[Put]:
+        waiting.append((put, Future()))
+        return waiting[-1][1]
+
+    driver = Driver(model, store.of(1), runner=later, step_tokens=128, chunk_tokens=128)  # one put of all blocks
+    driver.submit(LONG, 1, epochs={"ns": 0})
+    while not waiting:
+        driver.core.step()
+    driver.core.drop({E}, {"other": 1})
+    while waiting:
+        put, done = waiting.pop()
+        done.set_result(put())
+        driver.core.step()
+    assert not driver.core._chain._put_frames.any()
+    other = Driver(model, store.of(2))
+    assert other.generate(LONG, 20, epochs={"ns": 0}) == Driver(model).generate(LONG, 20)
+    assert other.usage.blocks_loaded == 6
 
 
 @pytest.mark.parametrize("steps", [0, 1, 4, 8])
@@ -241,7 +287,7 @@ def test_erasure_reaches_requests_under_way(model: LoadedModel, naive: Naive, st
     assert (dropped.pages_in_use > 0) is (steps > 0)
     driver.run()
     assert driver.tokens(request_id)[0] == naive.generate(LONG, 12)
-    assert not text_is_in_pool(driver)
+    assert not text_is_left(driver)
     assert len(store) == 0
     assert driver.core.stats().pages_free == driver.core.stats().pages
 

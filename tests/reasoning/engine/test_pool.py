@@ -20,6 +20,10 @@ def fill(p: PagePool, page: int, value: float) -> None:
         layer[page] = value
 
 
+def holds_zeros(p: PagePool, page: int) -> bool:
+    return not any(bool(layer[page].any()) for layer in p.layers)
+
+
 def test_layout_is_page_then_k_and_v_then_head_then_place() -> None:
     assert [tuple(layer.shape) for layer in pool().layers] == [(4, 2, 3, 16, 4)] * 2
 
@@ -60,6 +64,24 @@ def test_a_page_with_two_holders_is_freed_by_the_last() -> None:
     assert p.free == 3
     p.release(a)
     assert p.free == 4
+
+
+def test_what_is_free_or_given_anew_holds_zeros() -> None:
+    """An evicted page, and one that was never sealed: a partial tail, or a block that another one stands for."""
+    p = pool(2)
+    evicted, unsealed = p.allocate(), p.allocate()
+    fill(p, evicted, 5.0)
+    fill(p, unsealed, 6.0)
+    p.seal(evicted, b"k", b"", frozenset({E}))
+    assert not p.seal(unsealed, b"k", b"", frozenset({E}))
+    p.share(unsealed)
+    p.release(unsealed)
+    assert float(p.layers[0][unsealed].min()) == 6.0  # somebody holds it
+    p.release(unsealed)
+    assert holds_zeros(p, unsealed)
+    p.release(evicted)
+    assert [p.allocate(), p.allocate()] == [unsealed, evicted]
+    assert holds_zeros(p, evicted)
 
 
 def test_writable_copies_only_what_others_hold() -> None:
