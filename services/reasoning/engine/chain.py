@@ -241,9 +241,12 @@ class Chain:
 
     def _may_compute(self, live: Live, keys: list[bytes]) -> bool:
         """Announces ``keys`` to the store. False: another engine computes the first of them, and time is left."""
-        if self._ask(lambda s: s.begin(keys), True):
-            live.announced = keys if self._store is not None else []
+        if self._store is None or self._store_rests():
             return True
+        live.announced = keys  # also where the answer is lost: the question may have been heard
+        if self._ask(lambda s: s.begin(keys), True):
+            return True
+        live.announced = []
         since = self._clock() if live.parked_since is None else live.parked_since
         return self._clock() - since >= self._prefill_wait_s
 
@@ -294,17 +297,19 @@ class Chain:
 
     def _put(self, blocks: list[Block], live: Live | None, ended: list[bytes]) -> Put:
         """May run beside the loop: touches nothing but the store."""
-        if self._store is None or self._clock() < self._store_rests_until:
-            return Put(0, len(blocks), failed=False)
-        kept = 0
+        assert self._store is not None
+        kept, failed = 0, False
         try:
-            if live is not None:
+            if live is not None and not self._store_rests():
                 kept = self._store.put(blocks, live.request.scope.namespace, live.epochs)
-            if ended:
+        except StoreFailure:
+            failed = True
+        try:
+            if ended:  # even while the store rests: other engines wait for these
                 self._store.end(ended)
         except StoreFailure:
-            return Put(kept, len(blocks) - kept, failed=True)
-        return Put(kept, len(blocks) - kept, failed=False)
+            failed = True
+        return Put(kept, len(blocks) - kept, failed)
 
     def _collect(self) -> bool:
         """Notes what became of the last put, and wipes its frames after an erasure. False: it is still under way."""
@@ -338,13 +343,16 @@ class Chain:
 
     def _ask(self, call: Callable[[BlockStore], T], otherwise: T) -> T:
         """The store's answer, or ``otherwise`` when there is none: a store that fails costs time only."""
-        if self._store is None or self._clock() < self._store_rests_until:
+        if self._store is None or self._store_rests():
             return otherwise
         try:
             return call(self._store)
         except StoreFailure:
             self._rest()
             return otherwise
+
+    def _store_rests(self) -> bool:
+        return self._clock() < self._store_rests_until
 
     def _rest(self) -> None:
         self.counts["store_failures"] += 1

@@ -39,7 +39,10 @@ class KvClientStore:
 
     def begin(self, keys: Sequence[bytes]) -> bool:
         flight = self._client.begin(keys)
-        return flight.present == 0 and flight.held == 0
+        if flight.present == 0 and flight.held == 0:
+            return True
+        self._client.give_up(keys[flight.present : flight.present + flight.claimed])
+        return False
 
     def end(self, keys: Sequence[bytes]) -> None:
         self._client.give_up(keys)

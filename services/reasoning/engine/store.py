@@ -54,8 +54,8 @@ class BlockStore(Protocol):
     def begin(self, keys: Sequence[bytes]) -> bool:
         """Announces that the caller computes ``keys``, for a time that the store bounds.
 
-        False when somebody else has announced the first of them, or it has just come: look up again. True otherwise;
-        those that nobody has announced are the caller's.
+        False when somebody else has announced the first of them, or it has just come: look up again; nothing is
+        announced. True otherwise; those that nobody has announced are the caller's.
         """
         ...
 

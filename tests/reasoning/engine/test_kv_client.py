@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.kvstore.client import KvClient
-from services.reasoning.blocks import Span, unlisted
+from services.kvstore.client import Flight, KvClient
+from services.reasoning.blocks import Scope, Span, chain_keys, unlisted
 from services.reasoning.engine.core import identity_of
 from services.reasoning.engine.kv_client import KvClientStore, store_identity
 from services.reasoning.models.load import LoadedModel
@@ -61,6 +61,15 @@ def test_invariant_26_the_second_engine_waits_for_the_first(store: Running, mode
             first.core.step()
         assert first.tokens(one) == second.tokens(two) == [naive.generate(LONG, 6)]
         assert (second.usage.blocks_loaded, second.usage.blocks_computed) == (6, 0)
+
+
+def test_who_is_told_to_look_again_has_claimed_nothing(store: Running, model: LoadedModel, naive: Naive) -> None:
+    """The first block has come, the others nobody computes: claimed by who asks, and given up by who then waits."""
+    keys = chain_keys(LONG, identity_of(model, "torch").digest(), Scope.of("ns", EPOCH).salt())
+    with kv(store.data_dir, model) as a, kv(store.data_dir, model) as b:
+        Driver(model, KvClientStore(a)).generate(LONG[:20], 1, epochs=EPOCH)
+        assert not KvClientStore(a).begin(keys)
+        assert b.begin(keys[1:]) == Flight(0, 5, 0)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 7, 12])
