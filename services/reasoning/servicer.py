@@ -128,6 +128,8 @@ class Reasoning:
         call.require_namespace(request.namespace)
         for n, engram in enumerate(request.engrams.engrams):
             call.require_namespace(engram.namespace, f"engrams[{n}].namespace")
+        for namespace in request.erasure_epochs:
+            call.require_namespace(namespace, "erasure_epochs")
         converters.check_generate(request)
         if self._writer is None:
             raise MnemeError(

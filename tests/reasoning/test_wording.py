@@ -227,10 +227,16 @@ def test_a_deadline_that_has_passed_is_a_deadline_and_no_field_is_to_blame(world
 
 def test_another_s_namespace_is_refused(world: World) -> None:
     engram = pb.PromptEngram(namespace="away", engram_id="e")
-    for fields in ({"namespace": "away"}, {"engrams": pb.PromptEngrams(engrams=[engram])}):
+    refusals: list[tuple[dict[str, object], str]] = [
+        ({"namespace": "away"}, "namespace"),
+        ({"engrams": pb.PromptEngrams(engrams=[engram])}, "engrams[0].namespace"),
+        # Whether what was computed with an epoch is found again would tell that epoch.
+        ({"erasure_epochs": {"home": 7, "away": 3}}, "erasure_epochs"),
+    ]
+    for fields, where in refusals:
         with pytest.raises(MnemeError) as refused:
             world.generate(**fields)
-        assert refused.value.reason == "PERMISSION_DENIED"
+        assert (refused.value.reason, refused.value.field) == ("PERMISSION_DENIED", where)
 
 
 def note(id: str, text: str, when: str) -> Note:
