@@ -44,7 +44,6 @@ class _Outgoing:
     live: Live
     page: int
     key: bytes
-    parent: bytes
     lineage: Lineage
 
 
@@ -66,13 +65,6 @@ class Put:
 
 Runner: TypeAlias = Callable[[Callable[[], Put]], "Future[Put]"]
 """Runs a put, beside the loop or within it. Never two at once."""
-
-
-def inline(put: Callable[[], Put]) -> Future[Put]:
-    """The runner for tests: at once."""
-    done: Future[Put] = Future()
-    done.set_result(put())
-    return done
 
 
 class Chain:
@@ -136,7 +128,7 @@ class Chain:
                 parent = sequence.keys[-1] if sequence.keys else ROOT
                 sequence.keys.append(chain_key(parent, tokens, self._identity, live.salt))
             key = sequence.keys[block]
-            if self._pool.seal(sequence.pages[block], key, _parent(sequence.keys, block), live.block_lineage(block)):
+            if self._pool.seal(sequence.pages[block], key, live.block_lineage(block)):
                 self._send(live, sequence.pages[block], sequence.keys, block)
             self._computed(live, key)
 
@@ -266,8 +258,7 @@ class Chain:
             for i in range(got):
                 page = self._pool.allocate()
                 self._pool.write_frame(page, self._load_frames[i])
-                block = start + total + i
-                self._pool.seal(page, batch[i], _parent(live.prompt_keys, block), live.block_lineage(block))
+                self._pool.seal(page, batch[i], live.block_lineage(start + total + i))
                 pages.append(page)
             total += got
             if got < len(batch):
@@ -292,7 +283,7 @@ class Chain:
             live = out.live
             self._pool.read_frame(out.page, self._put_frames[len(blocks)])
             self._pool.release(out.page)
-            blocks.append(Block(out.key, out.parent, self._leaving[len(blocks)], out.lineage))
+            blocks.append(Block(out.key, self._leaving[len(blocks)], out.lineage))
         return blocks, live, []
 
     def _put(self, blocks: list[Block], live: Live | None, ended: list[bytes]) -> Put:
@@ -330,7 +321,7 @@ class Chain:
         if self._store is None:
             return
         self._pool.share(page)
-        self._outgoing.append(_Outgoing(live, page, keys[block], _parent(keys, block), live.block_lineage(block)))
+        self._outgoing.append(_Outgoing(live, page, keys[block], live.block_lineage(block)))
 
     def _computed(self, live: Live, key: bytes) -> None:
         if key in live.computing:
@@ -357,10 +348,6 @@ class Chain:
     def _rest(self) -> None:
         self.counts["store_failures"] += 1
         self._store_rests_until = self._clock() + _STORE_REST_S
-
-
-def _parent(keys: list[bytes], block: int) -> bytes:
-    return keys[block - 1] if block else ROOT
 
 
 def _staging(pool: PagePool, count: int) -> tuple[torch.Tensor, list[memoryview]]:

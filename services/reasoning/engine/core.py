@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 from torch import Tensor
 
-from kernels.layout import Backend
 from services.common.models import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Frame, Identity
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
-from services.reasoning.engine.chain import Chain, Runner, inline
+from services.reasoning.engine.chain import Chain, Runner
 from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import (
@@ -70,9 +69,9 @@ class EngineCore:
         self,
         model: LoadedModel,
         settings: EngineSettings,
-        store: BlockStore | None = None,
+        store: BlockStore | None,
+        runner: Runner,
         clock: Callable[[], float] = time.monotonic,
-        runner: Runner = inline,
     ) -> None:
         """``runner`` runs the store's puts, beside the loop or within it. ModelError when model, settings and
         processor do not fit together.
@@ -102,10 +101,6 @@ class EngineCore:
         self._lives: dict[str, Live] = {}
         self._finished: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
-
-    @property
-    def backend(self) -> Backend:
-        return self._settings.attention
 
     @property
     def waiting(self) -> int:
@@ -265,7 +260,7 @@ class EngineCore:
         pages = self._tables[torch.tensor(slots), at // BLOCK_TOKENS].long().to(device)
         tables = self._step_tables(works, pages, (at % BLOCK_TOKENS).to(device))
         kernels = self._kernels.backend
-        attend = PagedAttention(self._model.config, self._pool, self.backend, tables, kernels)
+        attend = PagedAttention(self._model.config, self._pool, self._settings.attention, tables, kernels)
         chosen = torch.tensor(rows, dtype=torch.int64, device=device)
         known = torch.tensor(tokens, device=device)
         return self._model.forward(known, at.to(device), chosen, attend, kernels=kernels).cpu()

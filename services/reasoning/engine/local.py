@@ -33,7 +33,7 @@ class LocalEngine:
         self._inbox = Inbox(settings.max_waiting)
         # One thread, one batch at a time: a store that is slow to take blocks slows no stream.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="engine-publish")
-        self._core = EngineCore(model, settings, store, runner=self._beside)
+        self._core = EngineCore(model, settings, store, self._beside)
         # Taken from the inbox and not run yet: what is left here when the loop dies.
         self._commands: deque[Command] = deque()
         self._stats = self._core.stats()

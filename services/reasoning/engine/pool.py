@@ -24,7 +24,6 @@ class PoolExhausted(Exception):
 @dataclass(frozen=True, slots=True)
 class _Seal:
     key: bytes
-    parent: bytes
     lineage: Lineage
 
 
@@ -119,14 +118,11 @@ class PagePool:
         self._references[page] += 1
         return page
 
-    def holds(self, key: bytes) -> bool:
-        return key in self._page_of
-
-    def seal(self, page: int, key: bytes, parent: bytes, lineage: Lineage) -> bool:
+    def seal(self, page: int, key: bytes, lineage: Lineage) -> bool:
         """Makes a full page findable. First wins: False when another page is sealed under ``key`` already."""
         if key in self._page_of or page in self._condemned:
             return False
-        self._seals[page] = _Seal(key, parent, lineage)
+        self._seals[page] = _Seal(key, lineage)
         self._page_of[key] = page
         for engram in lineage:
             self._by_lineage.setdefault(engram, set()).add(page)

@@ -41,11 +41,6 @@ class ChatTokenizer:
         self._template = _environment().from_string(template) if template else None
         self.digest = hashlib.blake2b(f"{tokenizer.to_str()}\0{template}".encode(), digest_size=16).digest()
 
-    @property
-    def has_template(self) -> bool:
-        """False: this is no chat model; only plain prompts."""
-        return self._template is not None
-
     def encode(self, text: str) -> list[int]:
         """The tokens of a plain text. Control tokens that it spells are text."""
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from services.reasoning.blocks import Scope, Span
-from services.reasoning.engine.chain import Runner, inline
+from services.reasoning.engine.chain import Put, Runner
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.engine.port import Event, Finished, Request, Sampling, Token
 from services.reasoning.engine.settings import EngineSettings
@@ -48,6 +49,13 @@ def prompt(length: int, seed: int = 0) -> tuple[int, ...]:
     return tuple(torch.randint(3, VOCAB, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
 
 
+def inline(put: Callable[[], Put]) -> Future[Put]:
+    """The runner that runs a put at once."""
+    done: Future[Put] = Future()
+    done.set_result(put())
+    return done
+
+
 class Driver:
     """An engine core whose steps the test takes itself."""
 
@@ -60,7 +68,7 @@ class Driver:
         **changes: Any,
     ) -> None:
         self.settings = settings(**changes)
-        self.core = EngineCore(model, self.settings, store, clock or time.monotonic, runner)
+        self.core = EngineCore(model, self.settings, store, runner, clock or time.monotonic)
         self._streams: dict[str, TokenStream] = {}
         self._ids = 0
 

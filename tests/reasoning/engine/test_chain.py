@@ -10,9 +10,10 @@ import pytest
 from services.reasoning.blocks import Span, unlisted
 from services.reasoning.engine.chain import Put
 from services.reasoning.engine.port import Finished
-from services.reasoning.engine.store import Block, BlockStore, MemoryStore, StoreFailure
+from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 from services.reasoning.models.load import LoadedModel
 from tests.reasoning.engine.conftest import Naive
+from tests.reasoning.engine.memory_store import MemoryStore
 from tests.reasoning.engine.small import Driver, prompt
 from tests.reasoning.engine.test_generation import assert_nothing_is_held
 from tests.reasoning.engine.test_scheduling import Clock
@@ -344,7 +345,7 @@ def test_memory_store_keeps_its_contract() -> None:
     frame = memoryview(bytearray(b"1234"))
 
     def block(key: bytes, content: memoryview = frame) -> Block:
-        return Block(key, b"", content, frozenset({E}) if key == b"k1" else frozenset())
+        return Block(key, content, frozenset({E}) if key == b"k1" else frozenset())
 
     assert a.put([block(b"k1")], "ns", {"ns": 1}) == 1
     assert b.put([block(b"k1", memoryview(b"abcd"))], "ns", {}) == 0  # first put wins

@@ -13,10 +13,11 @@ from services.reasoning.blocks import Scope, Span
 from services.reasoning.engine.inbox import Inbox
 from services.reasoning.engine.local import LocalEngine
 from services.reasoning.engine.port import EngineDown, Event, Finished, Refused, Request, Sampling, Token
-from services.reasoning.engine.store import Block, BlockStore, MemoryStore
+from services.reasoning.engine.store import Block, BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel
 from tests.reasoning.engine.conftest import Naive
+from tests.reasoning.engine.memory_store import MemoryStore
 from tests.reasoning.engine.small import prompt, settings
 from tests.reasoning.engine.test_chain import Failing
 

@@ -18,7 +18,7 @@ from services.reasoning.engine.core import EngineCore
 from services.reasoning.models import gguf_file, transformer
 from services.reasoning.models.load import load_directory, load_gguf, load_model
 from services.reasoning.models.settings import ModelSettings
-from tests.reasoning.engine.small import settings
+from tests.reasoning.engine.small import inline, settings
 from tests.reasoning.models.reference import make, reference_logits
 from tests.reasoning.paged import paged_logits
 
@@ -111,9 +111,9 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
 def test_an_engine_that_does_not_fit_its_model(tmp_path: Path) -> None:
     model = load_directory(make("llama", tmp_path), dtype="float32")
     with pytest.raises(ModelError, match=r"context is 512 tokens\. Lower the setting"):
-        EngineCore(model, settings(max_context=513))
+        EngineCore(model, settings(max_context=513), None, inline)
     with pytest.raises(ModelError, match=r"triton needs a GPU, the model is on the CPU\. Set attention to torch"):
-        EngineCore(model, settings(attention="triton"))
+        EngineCore(model, settings(attention="triton"), None, inline)
 
 
 def test_bfloat16_is_as_close_as_that_of_transformers_and_another_identity(tmp_path: Path) -> None:
