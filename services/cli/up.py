@@ -119,6 +119,8 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     prepare(settings)
     ensure_topics(settings, progress)
     os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
+    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
+    built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray
     from ray import serve
@@ -131,13 +133,12 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
         proxy_location="Disabled",
         logging_config=SERVE_LOGGING,
     )
-    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
     targets = [
-        serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None, logging_config=SERVE_LOGGING)
-        for name in applications
+        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name, target in built.items()
     ]
     serve.run_many(targets, wait_for_applications_running=False)
-    _await_running(serve, applications, progress)
+    _await_running(applications, progress)
 
 
 def _build(name: str, settings: Settings) -> Any:
@@ -149,15 +150,19 @@ def _build(name: str, settings: Settings) -> Any:
         raise StartError(str(error)) from error
 
 
-def _await_running(serve: Any, wanted: Sequence[str], progress: Callable[[str], None]) -> None:
+def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:
+    # serve.status says the same, and pickles every deployment's configuration for it: half a core while one waits.
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client()
     deadline = time.monotonic() + START_TIMEOUT_S
-    waiting: tuple[str, ...] = ()
+    waiting: list[str] = []
     while True:
-        applications = serve.status().applications
-        for name, application in applications.items():
-            if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise StartError(f"{name}: {_last_line(application)}")
-        still = tuple(n for n in wanted if n not in applications or applications[n].status != "RUNNING")
+        statuses = {each.name: each for each in client.list_serve_statuses()}
+        for name, overview in statuses.items():
+            if overview.app_status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                raise StartError(f"{name}: {_last_line(overview)}")
+        still = [n for n in wanted if n not in statuses or statuses[n].app_status.status != "RUNNING"]
         if not still:
             return
         if still != waiting:
@@ -168,8 +173,8 @@ def _await_running(serve: Any, wanted: Sequence[str], progress: Callable[[str], 
         time.sleep(0.2)
 
 
-def _last_line(application: Any) -> str:
-    messages = [application.message, *(d.message for d in application.deployments.values())]
+def _last_line(overview: Any) -> str:
+    messages = [overview.app_status.message, *(d.message for d in overview.deployment_statuses)]
     lines = [line.strip() for message in messages if message for line in message.splitlines() if line.strip()]
     return lines[-1] if lines else "failed to start; see data_dir/logs."
 

@@ -70,7 +70,7 @@ def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) ->
 
 def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
-    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning", "no model directory", "Correct the setting")
+    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning.model.directory", "Correct the setting")
 
 
 def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
