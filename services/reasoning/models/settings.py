@@ -34,7 +34,7 @@ class ModelSettings(BaseModel):
         return bool(self.package or self.gguf or self.directory)
 
     def check_files(self) -> None:
-        """ModelError when the file or directory is not there, or the file not the one. Loads nothing, needs no torch."""
+        """ModelError when the file or directory is not there, or the file not the one. Loads nothing."""
         if self.package:
             verify(locate(self.package) / self.file, self.sha256, "reasoning.model.sha256")
         elif self.gguf:
