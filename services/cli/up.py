@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,18 +127,13 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    try:
+        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    except Exception as error:  # the very class that Ray raises when a process of its own is late
+        raise StartError(f"Ray did not start: {error} Its logs are in /tmp/ray/session_latest/logs.") from error
     _end_block_on_signals()  # ray.init put handlers of its own there
-    serve.start(
-        proxy_location="Disabled",
-        logging_config=SERVE_LOGGING,
-    )
-    targets = [
-        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
-        for name, target in built.items()
-    ]
-    serve.run_many(targets, wait_for_applications_running=False)
-    _await_running(applications, progress)
+    serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
+    run_applications(built, progress)
 
 
 def _build(name: str, settings: Settings) -> Any:
@@ -148,6 +143,18 @@ def _build(name: str, settings: Settings) -> Any:
         return import_module(f"services.{name}.app").build(settings)
     except ModelError as error:
         raise StartError(str(error)) from error
+
+
+def run_applications(applications: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+    """Start built applications by name, on the Serve instance of this process; return when all run. StartError."""
+    from ray import serve
+
+    targets = [
+        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name, target in applications.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+    _await_running(list(applications), progress)
 
 
 def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:

@@ -17,10 +17,7 @@ NAMESPACE = "e2e/disk"
 ROOM = 400_000  # bytes that files may still grow
 BATCH = 20
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit to bound the files of running processes"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit to bound the files of running processes")
 
 
 def bound_files(local: Local, limit: int) -> None:
