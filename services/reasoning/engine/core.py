@@ -15,7 +15,7 @@ from services.common.models import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Frame, Identity
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
 from services.reasoning.engine.chain import Chain, Runner
-from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
+from services.reasoning.engine.cpu_kernels import choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import (
     EPOCH_LIMIT,
@@ -33,7 +33,7 @@ from services.reasoning.engine.port import (
 from services.reasoning.engine.sampler import BadLogits, choose
 from services.reasoning.engine.scheduler import Scheduler, Work
 from services.reasoning.engine.sequence import Live, Sequence, pages_needed
-from services.reasoning.engine.settings import EngineSettings
+from services.reasoning.engine.settings import CpuKernelsSetting, EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel
