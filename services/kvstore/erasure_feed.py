@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mneme.v1.ledger_pb2 import LedgerEntry
-
 from services.common import topics
+from services.common.ledger import entry_of
 from services.common.log.base import Log
 from services.kvstore.erasures import Erasure
 
@@ -32,8 +31,8 @@ def read_erasures(log: Log, positions: Mapping[int, int]) -> Batch:
         start = positions.get(partition, 0)
         end = log.end_offset(topics.LEDGER, partition)
         for record in log.read(topics.LEDGER, partition, start, end):
-            entry = LedgerEntry.FromString(record.value or b"")
-            if entry.WhichOneof("body") == "erased":
+            entry = entry_of(record)
+            if entry is not None and entry.WhichOneof("body") == "erased":
                 erased = entry.erased
                 erasures.append(Erasure(entry.namespace, erased.erasure_epoch, tuple(erased.engram_ids)))
         if end != start:

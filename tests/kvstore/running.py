@@ -94,6 +94,14 @@ class Running:
         self._thread.join(10)
         self._loop.close()
 
+    def limit_erasures(self, pages: int) -> None:
+        """Let the file of what was erased grow to so many pages and no further, as a full disk would."""
+
+        async def limit() -> None:
+            self.node._erasures._db.execute(f"PRAGMA max_page_count={pages}")
+
+        asyncio.run_coroutine_threadsafe(limit(), self._loop).result(30)
+
     def client(self, identity: bytes = IDENTITY, timing: Timing = TIMING) -> KvClient:
         return client(self.data_dir, identity, timing)
 
