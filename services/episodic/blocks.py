@@ -1,8 +1,8 @@
 """Erasures to the keepers of KV blocks on this machine: the KV store, and every engine with its pool.
 
 Blocks of the erased cannot be addressed any more once the namespace's epoch has risen; this makes their bytes go, and
-counts them. A keeper whose process is gone took its own memory with it; the store's arena outlives its owner, whose
-successor reads the erasure from the ledger before it serves.
+counts them. A keeper whose process has ended took its own memory with it; the store's files outlive their owner, whose
+successor overwrites them, and reads the erasure from the ledger before it serves.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ class BlockDrops:
             return list(threads.map(lambda each: self._drop(each, erasure, metadata), keepers(self._data_dir)))
 
     def _drop(self, keeper: Keeper, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]) -> Dropped:
-        if keeper.kind != KVSTORE and keeper.gone:
-            keeper.path.unlink(missing_ok=True)
-            return Dropped(keeper.name, True, "its process is gone, and its pool with it")
+        if keeper.gone:
+            if keeper.kind != KVSTORE:  # a store's successor may have written the same file just now
+                keeper.path.unlink(missing_ok=True)
+            return Dropped(keeper.name, True, "its process is gone, and what it held with it")
+        if keeper.ended:
+            return Dropped(keeper.name, False, _left_behind(keeper))
         try:
             with grpc.insecure_channel(keeper.address) as channel:
                 if keeper.kind == KVSTORE:
@@ -70,3 +73,11 @@ class BlockDrops:
         gone = EngineNodeServiceStub(channel).DropPages(request, timeout=self._timeout_s, metadata=metadata)
         in_use = f", {gone.pages_in_use} in use are overwritten when their answers end" if gone.pages_in_use else ""
         return f"{gone.pages_wiped} pages computed from it overwritten{in_use}"
+
+
+def _left_behind(keeper: Keeper) -> str:
+    files = " and ".join(str(path) for path in keeper.left)
+    return (
+        f"its process has ended and left {files}, which may hold blocks: start it again (kvstore.replicas: 1), and it "
+        "overwrites them; or remove them and restart what reads them"
+    )

@@ -12,7 +12,7 @@ from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import CommonConfig
 from services.common.log.base import Log, LogError
-from services.common.nodes import node_signer
+from services.common.nodes import node_signer, started_at
 from services.common.seal import MasterKey
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.config import KvstoreConfig
@@ -85,6 +85,7 @@ class Node:
             header.arena_id.hex(),
             header.owner_epoch,
             os.getpid(),
+            started_at(os.getpid()),
         )
         self._endpoint.write(common.data_dir)
         _log.info("listening", extra={"port": self._port.port})

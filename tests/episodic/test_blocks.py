@@ -7,18 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from mneme.v1.episodic_pb2 import ErasureReceipt, ForgetSelector, Ids, StoreErasure
+from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, Ids, StoreErasure
 
 from services.common.nodes import keepers, register_engine, started_at
 from services.common.seal import MasterKey
 from services.episodic.blocks import BlockDrops
 from services.kvstore.client import Origin
 from tests.episodic.world import NAMESPACE, World
-from tests.kvstore.running import MEMORY, Process, Running, client, keys, memory_folder, payloads
+from tests.kvstore.running import MEMORY, Process, Running, client, eventually, keys, memory_folder, payloads
 
 pytestmark = pytest.mark.skipif(not MEMORY.is_dir(), reason="no /dev/shm on this machine")
 TOLD = "Ruth hid the emerald under the piano."
@@ -34,6 +33,19 @@ def forget(world: World) -> ErasureReceipt:
 
 def of(receipt: ErasureReceipt, keeper: str) -> StoreErasure:
     return next(store for store in receipt.stores if store.store == keeper)
+
+
+def stored(world: World, receipt: ErasureReceipt) -> ErasureReceipt:
+    """The receipt as it stands now."""
+    found = world.host.state.receipt(NAMESPACE, receipt.id)
+    assert found is not None
+    return found.receipt
+
+
+def probes(world: World, receipt: ErasureReceipt) -> list[ErasureProbe]:
+    found = world.host.state.receipt(NAMESPACE, receipt.id)
+    assert found is not None
+    return world.forgetting.probe(NAMESPACE, found)
 
 
 def test_the_receipt_counts_what_the_store_dropped(world: World, tmp_path: Path) -> None:
@@ -66,17 +78,35 @@ def test_a_store_that_does_not_answer_is_pending_by_name_until_it_does(world: Wo
         receipt = forget(world)
         pending = of(receipt, "kvstore")
         assert (pending.done, pending.HasField("by")) == (False, False)
-        assert "UNAVAILABLE" in pending.detail
+        assert "its process has ended" in pending.detail
         successor = Process(world.folder, memory)
-        deadline = time.monotonic() + 20
-        while True:
-            stored = world.host.state.receipt(NAMESPACE, receipt.id)
-            assert stored is not None
-            if of(stored.receipt, "kvstore").done:
-                break
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: of(stored(world, receipt), "kvstore").done, 20)
         successor.kill()
+
+
+def test_a_killed_store_is_gone_once_its_memory_is(world: World) -> None:
+    """After a reboot, or with ``kvstore.replicas: 0``, no successor comes to overwrite it or to answer."""
+    with memory_folder() as memory:
+        store = Process(world.folder, memory)
+        world.close()
+        world.open(drop_blocks=drops(world.folder))
+        world.observe("x", TOLD)
+        world.settle()
+        store.kill()
+        receipt = forget(world)
+        left = sorted(str(path) for path in memory.iterdir() if path.suffix != ".lock")
+        assert len(left) == 2
+        assert all(path in of(receipt, "kvstore").detail for path in left)
+        assert "kvstore.replicas" in of(receipt, "kvstore").detail
+        [probe] = [p for p in probes(world, receipt) if p.store == "blocks"]
+        assert probe.readable == 1
+        assert left[0] in probe.detail
+        for path in left:
+            Path(path).unlink()
+        eventually(lambda: of(stored(world, receipt), "kvstore").done)
+        assert "its process is gone" in of(stored(world, receipt), "kvstore").detail
+        [probe] = [p for p in probes(world, receipt) if p.store == "blocks"]
+        assert probe.readable == 0
 
 
 def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
@@ -90,10 +120,7 @@ def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
     world.close()
     path.unlink()  # it has stopped in good order, while nobody looked
     world.open(drop_blocks=drops(world.folder))
-    deadline = time.monotonic() + 20
-    while not of(world.host.state.receipt(NAMESPACE, receipt.id).receipt, "engine-silent").done:  # type: ignore[union-attr]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: of(stored(world, receipt), "engine-silent").done, 20)
 
 
 def test_an_engine_whose_process_is_gone_holds_nothing(tmp_path: Path) -> None:
