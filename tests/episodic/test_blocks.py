@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, Ids, StoreErasure
 
+from services.common import topics
 from services.common.nodes import keepers, register_engine, started_at
 from services.common.seal import MasterKey
 from services.episodic.blocks import BlockDrops
+from services.episodic.parts import Dropped
 from services.kvstore.client import Origin
 from tests.episodic.world import NAMESPACE, World
 from tests.kvstore.running import MEMORY, Process, Running, client, eventually, keys, memory_folder, payloads
@@ -137,3 +144,112 @@ def test_an_engine_whose_process_is_gone_holds_nothing(tmp_path: Path) -> None:
     assert gone.done
     assert not keepers(tmp_path)
     assert drops(tmp_path)("acme/anna", 1, ["e"]) == []
+
+
+@contextmanager
+def silent_port() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Takes connections and never says a word, as a stopped process does: its address, and who came."""
+    came: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def take() -> None:
+            while True:
+                try:
+                    came.append(listening.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}", came
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for each in came:
+        each.close()
+
+
+def test_a_keeper_that_hangs_is_waited_for_once_and_not_once_for_each_receipt(tmp_path: Path) -> None:
+    with silent_port() as (address, came):
+        register_engine(tmp_path, "engine-hung", address)
+        drop = drops(tmp_path)
+        [hung] = drop("acme/anna", 1, ["e"])
+        assert (hung.done, "DEADLINE_EXCEEDED" in hung.detail, len(came)) == (False, True, 1)
+        for epoch in range(2, 22):
+            assert drop("acme/anna", epoch, ["e"]) == [hung]
+        assert len(came) == 1
+        time.sleep(2.1)
+        assert drop("acme/anna", 22, ["e"]) == [hung]
+        assert len(came) == 2, "asked again after a while"
+
+
+def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World) -> None:
+    with memory_folder() as memory:
+        store = Process(world.folder, memory)
+        world.close()
+        world.open(drop_blocks=drops(world.folder))
+        world.observe("x", TOLD)
+        world.settle()
+        store.signal(signal.SIGSTOP)
+        receipt = forget(world)
+        assert "DEADLINE_EXCEEDED" in of(receipt, "kvstore").detail
+        store.signal(signal.SIGCONT)
+        eventually(lambda: of(stored(world, receipt), "kvstore").done, 20)
+        store.kill()
+
+
+def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.episodic.host._ASK_KEEPERS_AGAIN_S", 0.01)
+    asked: list[int] = []
+    answers = {"kvstore": Dropped("kvstore", False, "did not answer"), "engine": Dropped("engine", False, "busy")}
+
+    def drop(namespace: str, epoch: int, ids: Sequence[str]) -> list[Dropped]:
+        asked.append(epoch)
+        return list(answers.values())
+
+    world.close()
+    world.open(drop_blocks=drop)
+    world.observe("x", TOLD)
+    world.settle()
+    receipt = forget(world)
+    before = world.log.end_offset(topics.STATE, 0)
+    eventually(lambda: len(asked) > 10)
+    assert world.log.end_offset(topics.STATE, 0) == before
+    answers["engine"] = Dropped("engine", True, "2 pages")
+    eventually(lambda: of(stored(world, receipt), "engine").done)
+    assert not of(stored(world, receipt), "kvstore").done
+
+
+def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.episodic.host._ASK_KEEPERS_AGAIN_S", 0.5)
+    asked: list[int] = []
+    in_round, go_on = threading.Event(), threading.Event()
+
+    def drop(namespace: str, epoch: int, ids: Sequence[str]) -> list[Dropped]:
+        first_of_a_round = epoch in asked and len(set(asked)) == 3
+        asked.append(epoch)
+        if first_of_a_round and not in_round.is_set():
+            in_round.set()
+            assert go_on.wait(20)
+        return [Dropped("kvstore", False, "did not answer")]
+
+    world.close()
+    world.open(drop_blocks=drop)
+    for n in range(4):
+        world.observe(f"x{n}", f"{TOLD} {n}")
+    world.settle()
+
+    def command(n: int) -> str:
+        return world.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=[f"x{n}"])), f"f{n}", "test")[0]
+
+    for n in range(3):
+        assert world.host.await_receipt(NAMESPACE, command(n), 20) is not None
+    assert in_round.wait(20)
+    rounds_first = len(asked) - 1
+    late = command(3)
+    eventually(lambda: not world.host._unfinished.empty())
+    go_on.set()
+    assert world.host.await_receipt(NAMESPACE, late, 20) is not None
+    eventually(lambda: len(asked) >= rounds_first + 3)
+    owed, new, next_owed = asked[rounds_first : rounds_first + 3]
+    assert new == max(asked)
+    assert next_owed not in (owed, new), "the round goes on where it was left"
