@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.embed import DIMENSION
-from services.episodic.columns import Column, meets
+from services.episodic.columns import Column, Rows, meets
 from services.episodic.plugins.base import Vector
 
 _FIRST_LOOK = 256
-_REWRITE_FROM = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +58,31 @@ class Vectors:
     """Dense keys of one namespace. Not thread-safe, but for what ``snapshot`` returned: its directory locks it."""
 
     def __init__(self) -> None:
-        self._rows = np.empty((8, DIMENSION), np.float32)
+        self._rows = Rows()
+        self._vectors = Column(np.float32, DIMENSION)
         self._weights = Column(np.float32)  # 0 once removed
         self._starts = Column(np.int64)
         self._ends = Column(np.int64)
-        self._owners: list[str] = []
-        self._of: dict[str, list[int]] = {}
-        self._count = 0
 
     def add(self, owner: str, vector: Vector, weight: float, event: tuple[int, int]) -> None:
         """Add a key of engram ``owner``: unit ``vector``, its weight in the score, its event in microseconds."""
-        number = len(self._owners)
-        if number == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        self._rows[number] = vector
+        self._rows.add(owner)
+        self._vectors.append(vector)
         self._weights.append(weight)
         self._starts.append(event[0])
         self._ends.append(event[1])
-        self._owners.append(owner)
-        self._of.setdefault(owner, []).append(number)
-        self._count += 1
 
     def remove(self, owner: str) -> None:
-        """Forget the keys of an engram, bytes and all; rewritten whole once half of all are dead."""
-        for number in self._of.pop(owner, ()):
-            self._weights.values[number] = 0.0
-            self._rows[number] = 0.0
-            self._count -= 1
-        if len(self._owners) > _REWRITE_FROM and self._count * 2 < len(self._owners):
-            self._rewrite()
+        """Forget the keys of an engram, bytes and all."""
+        dead = self._rows.remove(owner)
+        self._weights.values[dead] = 0.0
+        self._vectors.values[dead] = 0.0
+        keep = self._rows.compact()
+        if keep is not None:
+            for column in (self._vectors, self._weights, self._starts, self._ends):
+                column.keep(keep)
 
     def snapshot(self) -> Snapshot:
-        n = len(self._owners)
-        weights, starts, ends = self._weights.values, self._starts.values, self._ends.values
-        return Snapshot(self._rows[:n], weights, starts, ends, self._owners)
-
-    def _rewrite(self) -> None:
-        fresh = Vectors()
-        for owner, numbers in self._of.items():
-            for n in numbers:
-                event = int(self._starts.values[n]), int(self._ends.values[n])
-                fresh.add(owner, self._rows[n], float(self._weights.values[n]), event)
-        self.__dict__.update(fresh.__dict__)
+        return Snapshot(
+            self._vectors.values, self._weights.values, self._starts.values, self._ends.values, self._rows.owners
+        )
