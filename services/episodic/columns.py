@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +75,13 @@ class Rows:
         return keep
 
 
-def meets(
-    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], start: int | None, end: int | None
-) -> npt.NDArray[np.bool_]:
-    """Which ranges meet [start, end); None is no bound. A range without length counts as a point."""
-    met = np.ones(len(starts), np.bool_)
-    if start is not None:
-        met &= np.maximum(ends, starts + 1) > start
-    if end is not None:
-        met &= starts < end
-    return met
+When = TypeVar("When", int, npt.NDArray[np.int64])
+
+
+def meets(starts: When, ends: When, start: int | None, end: int | None) -> bool | npt.NDArray[np.bool_]:
+    """Whether a range, or which of many, meets [start, end); None is no bound.
+
+    A range without length counts as a point. Without any bound the answer is True, for many too.
+    """
+    late_enough = start is None or (ends > start) | (starts >= start)
+    return late_enough & (end is None or starts < end)

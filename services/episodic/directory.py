@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from services.common.lexical import idf
+from services.episodic.columns import meets
 from services.episodic.lexicon import Lexicon
 from services.episodic.plugins.base import Filter, Kind, State, Vector
 from services.episodic.records import Stored, to_us
@@ -103,16 +103,9 @@ def matches(slot: Slot, wanted: Filter) -> bool:
         and (not wanted.actor or slot.actor == wanted.actor)
         and (not wanted.session or slot.session == wanted.session)
         and (not wanted.source or slot.source == wanted.source)
-        and _in_time(slot, *wanted.event)
+        and bool(meets(slot.start_us, slot.end_us, *_bounds(wanted)))
         and all(slot.metadata.get(name) == value for name, value in wanted.metadata_equals.items())
         and all(_in_range(slot.metadata.get(n), low, high) for n, (low, high) in wanted.metadata_range.items())
-    )
-
-
-def _in_time(slot: Slot, start: datetime | None, end: datetime | None) -> bool:
-    """Meets [start, end); an event without length counts as a point."""
-    return (start is None or max(slot.end_us, slot.start_us + 1) > to_us(start)) and (
-        end is None or slot.start_us < to_us(end)
     )
 
 

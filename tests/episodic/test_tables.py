@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from services.common.embed import DIMENSION
+from services.episodic.columns import meets
 from services.episodic.lexicon import Lexicon
 from services.episodic.plugins.base import Vector
 from services.episodic.spans import Times
@@ -78,3 +79,18 @@ def test_vectors_after_many_replacements() -> None:
     for owner in rows:
         vectors.remove(owner)
     assert list(vectors.snapshot().nearest(rows["e0"], None, None)) == []
+
+
+@pytest.mark.parametrize("start", [None, 2, 3, 4])
+@pytest.mark.parametrize("end", [None, 3, 4, 5])
+def test_one_rule_says_which_events_meet_a_range(start: int | None, end: int | None) -> None:
+    if start is not None and end is not None and start >= end:
+        return
+    ranges = [(low, high) for low in range(7) for high in range(low, 7)]
+    expected = [
+        any((start is None or start <= t) and (end is None or t < end) for t in range(low, max(high, low + 1)))
+        for low, high in ranges
+    ]
+    assert [bool(meets(low, high, start, end)) for low, high in ranges] == expected
+    lows, highs = np.array(ranges, np.int64).T
+    assert list(np.ones(len(ranges), np.bool_) & meets(lows, highs, start, end)) == expected
