@@ -34,7 +34,8 @@ up: $(INSTALLED) $(NATIVE) ## start the service and leave it running (Ctrl-C sto
 test: lint types layers protos-lint protos-check unit ## every check
 
 unit: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 lint: $(INSTALLED) ## ruff
 	$(BIN)/ruff check .

@@ -1,11 +1,23 @@
 """Skips are for machines that lack something; with MNEME_NO_SKIPS=1 (CI) each one fails the run."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 # Reasons that hold on every machine CI runs on: none has a GPU.
 EXPECTED_SKIPS = ("needs a GPU",)
+
+
+# Where services, brokers and clusters are started: two at once are too much for a small machine.
+ALONE = ("e2e/", "conformance/test_log", "gateway/test_serve.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -59,20 +60,22 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in held]
 
 
-def spawn(environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """`mneme up`, in a session of its own so that a Ctrl-C here leaves its stop to us."""
+def spawn(environ: Mapping[str, str], output: IO[str] | None = None) -> subprocess.Popen[bytes]:
+    """`mneme up`, in a session of its own so that a Ctrl-C here leaves its stop to us. ``output``: where it prints."""
     command = [sys.executable, "-m", "services.cli.main", "up"]
-    return subprocess.Popen(command, env={**os.environ, **environ}, start_new_session=True)
+    return subprocess.Popen(
+        command, env={**os.environ, **environ}, stdout=output, stderr=output, start_new_session=True
+    )
 
 
 @contextlib.contextmanager
-def serving(environ: Mapping[str, str], start_s: float = START_S) -> Iterator[Local]:
+def serving(environ: Mapping[str, str], output: IO[str] | None = None) -> Iterator[Local]:
     """A service that serves, stopped with SIGTERM when the block ends. NotServing when it does not do so cleanly."""
     began = time.monotonic()
-    process = spawn(environ)
+    process = spawn(environ, output)
     try:
         settings = load(environ=environ)
-        _await_serving(settings, process, start_s)
+        _await_serving(settings, process, START_S)
         client = connect(address_of(settings), settings.common.token_path.read_text().strip())
         with contextlib.closing(client):
             yield Local(settings, client, process, time.monotonic() - began)

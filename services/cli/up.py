@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,25 +119,21 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     prepare(settings)
     ensure_topics(settings, progress)
     os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
+    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
+    built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray
     from ray import serve
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    try:
+        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    except Exception as error:  # the very class that Ray raises when a process of its own is late
+        raise StartError(f"Ray did not start: {error} Its logs are in /tmp/ray/session_latest/logs.") from error
     _end_block_on_signals()  # ray.init put handlers of its own there
-    serve.start(
-        proxy_location="Disabled",
-        logging_config=SERVE_LOGGING,
-    )
-    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
-    targets = [
-        serve.RunTarget(target=_build(name, settings), name=name, route_prefix=None, logging_config=SERVE_LOGGING)
-        for name in applications
-    ]
-    serve.run_many(targets, wait_for_applications_running=False)
-    _await_running(serve, applications, progress)
+    serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
+    run_applications(built, progress)
 
 
 def _build(name: str, settings: Settings) -> Any:
@@ -149,15 +145,31 @@ def _build(name: str, settings: Settings) -> Any:
         raise StartError(str(error)) from error
 
 
-def _await_running(serve: Any, wanted: Sequence[str], progress: Callable[[str], None]) -> None:
+def run_applications(applications: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+    """Start built applications by name, on the Serve instance of this process; return when all run. StartError."""
+    from ray import serve
+
+    targets = [
+        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name, target in applications.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+    _await_running(list(applications), progress)
+
+
+def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:
+    # serve.status says the same, and pickles every deployment's configuration for it: half a core while one waits.
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client()
     deadline = time.monotonic() + START_TIMEOUT_S
-    waiting: tuple[str, ...] = ()
+    waiting: list[str] = []
     while True:
-        applications = serve.status().applications
-        for name, application in applications.items():
-            if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise StartError(f"{name}: {_last_line(application)}")
-        still = tuple(n for n in wanted if n not in applications or applications[n].status != "RUNNING")
+        statuses = {each.name: each for each in client.list_serve_statuses()}
+        for name, overview in statuses.items():
+            if overview.app_status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                raise StartError(f"{name}: {_last_line(overview)}")
+        still = [n for n in wanted if n not in statuses or statuses[n].app_status.status != "RUNNING"]
         if not still:
             return
         if still != waiting:
@@ -168,8 +180,8 @@ def _await_running(serve: Any, wanted: Sequence[str], progress: Callable[[str], 
         time.sleep(0.2)
 
 
-def _last_line(application: Any) -> str:
-    messages = [application.message, *(d.message for d in application.deployments.values())]
+def _last_line(overview: Any) -> str:
+    messages = [overview.app_status.message, *(d.message for d in overview.deployment_statuses)]
     lines = [line.strip() for message in messages if message for line in message.splitlines() if line.strip()]
     return lines[-1] if lines else "failed to start; see data_dir/logs."
 

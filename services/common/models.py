@@ -49,6 +49,12 @@ def verify(path: Path, sha256: str, setting: str) -> Path:
     return path
 
 
+def require_directory(folder: Path, setting: str) -> None:
+    """ModelError when there is no such folder. ``setting`` is where it is configured."""
+    if not folder.is_dir():
+        raise ModelError(f"{setting}: there is no model directory {folder}. Correct the setting.")
+
+
 def _sha256(path: Path) -> str:
     h = hashlib.sha256()
     with path.open("rb") as f:

@@ -11,7 +11,6 @@ from ray import serve
 from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import Settings
-from services.common.models import locate, verify
 from services.common.seal import MasterKey
 from services.common.serving import CallContext, deployment_options
 from services.reasoning.config import ReasoningConfig, door
@@ -71,11 +70,10 @@ def has_store(settings: Settings) -> bool:
 
 
 def build(settings: Settings) -> Any:
-    """The Serve application. Deploy it with ``route_prefix=None``. ModelError when the model's file is not the one."""
+    """The Serve application. Deploy it with ``route_prefix=None``. ModelError when the model is not the one."""
     config = settings.section("reasoning", ReasoningConfig)
     door(settings)  # an unreadable certificate stops the start here, not in a replica
-    if config.model.package:
-        verify(locate(config.model.package) / config.model.file, config.model.sha256, "reasoning.model.sha256")
+    config.model.check_files()
     options = deployment_options(
         settings.common,
         "Reasoning",

@@ -1,4 +1,4 @@
-"""One embedded service for the whole folder; tests keep to namespaces of their own."""
+"""One embedded service with two engines for the whole folder; tests keep to namespaces of their own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,5 +15,5 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local(folder: Path) -> Iterator[Local]:
-    with serving(environment(folder)) as running:
+    with serving(environment(folder, reasoning__replicas=2)) as running:
         yield running

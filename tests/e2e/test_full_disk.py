@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import resource
 import sys
-from itertools import count
-from pathlib import Path
 
 import grpc
 import pytest
 from mneme.v1.common_pb2 import Observation
 
-from services.cli.local import Local, environment, serving
-from services.common.errors import from_rpc_error
+from services.cli.local import Local
+from services.common.errors import MnemeError, from_rpc_error
 from tests.e2e import talk
 
 NAMESPACE = "e2e/disk"
 ROOM = 400_000  # bytes that files may still grow
 BATCH = 20
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit to bound the files of running processes"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit to bound the files of running processes")
 
 
 def bound_files(local: Local, limit: int) -> None:
@@ -43,28 +38,31 @@ def batch(number: int) -> list[Observation]:
     return made
 
 
-def test_a_full_disk_refuses_in_words_loses_nothing_and_is_mended_by_room(tmp_path: Path) -> None:
-    with serving(environment(tmp_path, **talk.QUOTES_ONLY)) as local:
-        talk.create(local.client, NAMESPACE)
-        local.client.observe(talk.observations(NAMESPACE))
-        talk.await_idle(local.client, NAMESPACE, 6)
-        largest = max(p.stat().st_size for p in tmp_path.glob("*.db*") if p.is_file())
-        bound_files(local, largest + ROOM)
-        accepted = 0
-        for number in count():
-            assert number < 100, "the disk never became full"
-            try:
-                local.client.observe(batch(number), timeout_s=20)
-                accepted += 1
-            except grpc.RpcError as error:
-                refused = from_rpc_error(error)
-                break
+def test_a_full_disk_refuses_in_words_loses_nothing_and_is_mended_by_room(local: Local) -> None:
+    talk.create(local.client, NAMESPACE)
+    local.client.observe(talk.observations(NAMESPACE))
+    talk.await_idle(local.client, NAMESPACE, 6)
+    largest = max(p.stat().st_size for p in local.settings.common.data_dir.glob("*.db*") if p.is_file())
+    bound_files(local, largest + ROOM)
+    try:
+        accepted, refused = fill(local)
         assert refused.reason == "LOG_UNAVAILABLE", refused
         assert "Send it again" in refused.remedy, refused
         # The caller learns nothing of our disks; the operator does.
         assert any("disk" in p.read_text() for p in local.settings.common.log_dir.glob("perception-*.jsonl"))
         # Alive, and what was indexed before can be recalled.
         assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
+    finally:
         bound_files(local, resource.RLIM_INFINITY)
-        local.client.observe(batch(accepted), timeout_s=30)  # the product sends again what was refused
-        talk.await_idle(local.client, NAMESPACE, 6 + (accepted + 1) * BATCH)
+    local.client.observe(batch(accepted), timeout_s=30)  # the product sends again what was refused
+    talk.await_idle(local.client, NAMESPACE, 6 + (accepted + 1) * BATCH)
+
+
+def fill(local: Local) -> tuple[int, MnemeError]:
+    """Batches accepted until one was refused, and how."""
+    for number in range(100):
+        try:
+            local.client.observe(batch(number), timeout_s=20)
+        except grpc.RpcError as error:
+            return number, from_rpc_error(error)
+    raise AssertionError("the disk never became full")

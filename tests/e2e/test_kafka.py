@@ -1,27 +1,20 @@
 """The whole path over a real broker, as a product would use it; and a broker that comes late, goes and comes back."""
 
 import json
-import os
-import subprocess
-import sys
-import time
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
-from services.cli.local import environment, is_serving, serving
+from services.cli.local import Local, environment, serving
 from services.common import topics
 from tests.e2e import talk
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 
 NAMESPACE = "e2e/kafka"
-
-
-@pytest.fixture(scope="module")
-def master_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all services on the broker: another one could not open what the first one sealed."""
-    return tmp_path_factory.mktemp("key") / "master.key"
+LATE_S = 6.0
 
 
 def _send(broker: Broker, *values: bytes) -> None:
@@ -49,62 +42,52 @@ def _as_json(tag: str) -> list[bytes]:
     ]
 
 
-def test_a_kafka_producer_writes_and_grpc_recalls(
-    kafka_broker: Broker,  # noqa: F811
-    master_key: Path,
-    tmp_path: Path,
-) -> None:
-    environ = environment(
-        tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key, **talk.QUOTES_ONLY
-    )
-    with serving(environ) as local:
-        talk.create(local.client, NAMESPACE)
-        _send(kafka_broker, b"not an observation at all", *_as_json("k"), *_as_json("k"))
-        stats = talk.await_idle(local.client, NAMESPACE, 6)
-        assert stats.engrams_by_kind["turn"] == 6
-        found = talk.recall(local.client, NAMESPACE, "Where is the blue umbrella?")
-        assert found.found
-        assert found.items[0].engram.observation_id == "k2"
-        kafka_broker.stop()
-        with pytest.raises(Exception, match=r"LOG_UNAVAILABLE|StatusCode|log"):
-            local.client.observe(talk.observations(NAMESPACE, tag="away"), timeout_s=15)
-        assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
-        kafka_broker.start()
-        talk.observe_until_accepted(local.client, NAMESPACE, "back")
-        # What failed was not acknowledged: all of it came to be (the broker decided after the caller left) or nothing.
-        assert talk.await_idle(local.client, NAMESPACE, 12, timeout_s=90).engrams_by_kind["turn"] in (12, 18)
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output") / "up.txt"
+
+
+@pytest.fixture(scope="module")
+def local(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory, output: Path) -> Iterator[Local]:  # noqa: F811
+    """A service that was started while its broker was away."""
+    folder = tmp_path_factory.mktemp("kafka")
+    kafka_broker.stop()
+    coming = threading.Timer(LATE_S, kafka_broker.start)
+    coming.start()
+    with (
+        output.open("w") as file,
+        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), output=file) as running,
+    ):
+        coming.join()
+        yield running
 
 
 def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(
+    local: Local,
     kafka_broker: Broker,  # noqa: F811
-    master_key: Path,
-    tmp_path: Path,
+    output: Path,
 ) -> None:
+    assert local.start_seconds > LATE_S
+    (waited, *_) = [line for line in output.read_text().splitlines() if "common.log" in line]
+    assert kafka_broker.address in waited
+
+
+def test_a_kafka_producer_writes_and_grpc_recalls(local: Local, kafka_broker: Broker) -> None:  # noqa: F811
+    talk.create(local.client, NAMESPACE)
+    _send(kafka_broker, b"not an observation at all", *_as_json("k"), *_as_json("k"))
+    stats = talk.await_idle(local.client, NAMESPACE, 6)
+    assert stats.engrams_by_kind["turn"] == 6
+    found = talk.recall(local.client, NAMESPACE, "Where is the blue umbrella?")
+    assert found.found
+    assert found.items[0].engram.observation_id == "k2"
+
+
+def test_a_broker_that_goes_and_comes_back_loses_nothing(local: Local, kafka_broker: Broker) -> None:  # noqa: F811
     kafka_broker.stop()
-    environ = environment(
-        tmp_path, common__log=kafka_broker.url, common__master_key_file=master_key, **talk.QUOTES_ONLY
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", "up"],
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        time.sleep(6)
-        assert process.poll() is None, "gave up instead of waiting"
-        kafka_broker.start()
-        deadline = time.monotonic() + 90
-        address = f"127.0.0.1:{environ['MNEME__GATEWAY__PORT']}"
-        while not is_serving(address) and time.monotonic() < deadline:
-            time.sleep(0.3)
-        serves = is_serving(address)
-    finally:
-        process.terminate()
-        output, _ = process.communicate(timeout=60)
-    assert serves, output
-    assert process.returncode == 0
-    assert kafka_broker.address in output
-    assert "common.log" in output
+    with pytest.raises(Exception, match=r"LOG_UNAVAILABLE|StatusCode|log"):
+        local.client.observe(talk.observations(NAMESPACE, tag="away"), timeout_s=15)
+    assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
+    kafka_broker.start()
+    talk.observe_until_accepted(local.client, NAMESPACE, "back")
+    # What failed was not acknowledged: all of it came to be (the broker decided after the caller left) or nothing.
+    assert talk.await_idle(local.client, NAMESPACE, 12, timeout_s=90).engrams_by_kind["turn"] in (12, 18)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
-from services.cli.local import environment, serving
+from services.cli.local import Local, environment, serving
 from services.cli.up import ensure_topics
 from services.common.config import load
 from tests.e2e import talk
@@ -70,21 +70,11 @@ def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) ->
 
 def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
-    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning", "no model directory", "Correct the setting")
+    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning.model.directory", "Correct the setting")
 
 
 def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
     _one_clear_line(_up(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
-
-
-def test_without_a_model_and_a_store_quotes_are_all_there_is(tmp_path: Path) -> None:
-    with serving(environment(tmp_path, **talk.QUOTES_ONLY)) as local:
-        talk.create(local.client, "e2e/quotes")
-        local.client.observe(talk.observations("e2e/quotes"))
-        talk.await_idle(local.client, "e2e/quotes", 6)
-        asked = AskRequest(namespace="e2e/quotes", question="Where is the umbrella?", wording=WordingOptions())
-        *_, last = local.client.reasoning.Ask(asked, metadata=local.client.metadata, timeout=30)
-        assert (last.done.model, last.done.wording.outcome) == ("none", WORDING_OUTCOME_NO_MODEL)
 
 
 def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
@@ -93,6 +83,7 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
         talk.create(first.client, "e2e/again")
         first.client.observe(talk.observations("e2e/again"))
         before = talk.await_idle(first.client, "e2e/again", 6)
+        _quotes_are_all_there_is(first)
     with serving(environ) as second:
         after = talk.await_idle(second.client, "e2e/again", 6)
         assert after.state_hash == before.state_hash
@@ -106,3 +97,9 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
         final = talk.await_idle(second.client, "e2e/again", 18)
         assert final.engrams_by_kind["turn"] == 18
         assert talk.recall(second.client, "e2e/again", "umbrella").found
+
+
+def _quotes_are_all_there_is(local: Local) -> None:
+    asked = AskRequest(namespace="e2e/again", question="Where is the umbrella?", wording=WordingOptions())
+    *_, last = local.client.reasoning.Ask(asked, metadata=local.client.metadata, timeout=30)
+    assert (last.done.model, last.done.wording.outcome) == ("none", WORDING_OUTCOME_NO_MODEL)

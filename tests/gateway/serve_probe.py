@@ -19,7 +19,7 @@ from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS
 from services.common.methods import Method
 from services.common.serving import SERVE_LOGGING
-from tests.gateway.probe import METHODS, Probe, until
+from tests.gateway.probe import METHODS, Probe
 
 # The probe's methods and the gateway's own.
 TABLE: dict[str, Method] = {**METHODS, **{m: s for m, s in REAL_METHODS.items() if s.app == "gateway"}}
@@ -94,24 +94,6 @@ def serve_instance(metrics_dir: Path) -> Iterator[Any]:
     finally:
         serve.shutdown()
         ray.shutdown()
-
-
-def deploy(serve: Any, **applications: Any) -> None:
-    """Start applications; see await_running."""
-    targets = [
-        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
-        for name, target in applications.items()
-    ]
-    serve.run_many(targets, wait_for_applications_running=False)
-
-
-def await_running(serve: Any, *names: str, within_s: float = 60) -> None:
-    until(lambda: all(_status(serve, name) == "RUNNING" for name in names), within_s)
-
-
-def _status(serve: Any, name: str) -> str:
-    application = serve.status().applications.get(name)
-    return str(application.status.value) if application else ""
 
 
 def channel(port: int) -> grpc.Channel:

@@ -19,14 +19,13 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 
+from services.cli import up
 from services.gateway import app as gateway_app
 from tests.gateway import probe as in_memory
 from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, assert_fails, bearer, fold, stream, unary, until
 from tests.gateway.serve_probe import (
     TABLE,
-    await_running,
     channel,
-    deploy,
     probe_application,
     serve_instance,
     settings,
@@ -52,8 +51,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     _same_keys_as_the_probe(data_dir)
     chosen = settings(data_dir, max_running_calls=1500, default_timeout_s=30)
     with serve_instance(data_dir / "metrics") as serve:
-        deploy(serve, probe=probe_application(), gateway=gateway_app.build(chosen, TABLE))
-        await_running(serve, "probe", "gateway")
+        up.run_applications({"probe": probe_application(), "gateway": gateway_app.build(chosen, TABLE)}, print)
         port, metrics_port = (int(chosen.layers["gateway"][p]) for p in ("port", "metrics_port"))
         with channel(port) as open_channel:
             until(lambda: _overall(open_channel) == SERVING, 20)

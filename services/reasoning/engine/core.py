@@ -15,13 +15,13 @@ from services.common.models import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Frame, Identity
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
 from services.reasoning.engine.chain import Chain, Runner, inline
-from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
+from services.reasoning.engine.cpu_kernels import choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped, EngineStats, Finished, FinishReason, Refused, Request, Token
 from services.reasoning.engine.sampler import BadLogits, choose
 from services.reasoning.engine.scheduler import Scheduler, Work
 from services.reasoning.engine.sequence import Live, Sequence
-from services.reasoning.engine.settings import EngineSettings
+from services.reasoning.engine.settings import CpuKernelsSetting, EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from kernels.native.library import CpuBackend, NativeUnavailable, library
 from services.common.models import ModelError
-
-CpuKernelsSetting = Literal["auto", "native", "torch"]
+from services.reasoning.engine.settings import CpuKernelsSetting
 
 
 @dataclass(frozen=True, slots=True)

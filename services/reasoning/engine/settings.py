@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.reasoning.engine.cpu_kernels import CpuKernelsSetting
+CpuKernelsSetting = Literal["auto", "native", "torch"]
 
 
 class EngineSettings(BaseModel):

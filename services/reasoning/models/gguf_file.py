@@ -39,7 +39,7 @@ class GgufFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._reader = GGUFReader(path)
+            self._reader = _Reader(path)
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} is no GGUF file that can be read ({error}). Download it again.") from error
         architecture = self.field("general.architecture")
@@ -89,6 +89,14 @@ class GgufFile:
         elif name.endswith("k_proj.weight"):
             array = _unpermute(array, int(self.field("llama.attention.head_count_kv")))
         return torch.from_numpy(np.ascontiguousarray(array))
+
+
+class _Reader(GGUFReader):
+    """The library's, which slices a memmap for every token of the vocabulary: this takes a fifth of its time."""
+
+    def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> np.ndarray[Any, Any]:
+        order = self.byte_order if override_order is None else override_order
+        return np.frombuffer(self.data, np.dtype(dtype).newbyteorder(order), int(count), int(offset))
 
 
 def _unpermute(array: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from services.common.models import ModelError, locate, verify
+from services.common.models import ModelError, locate, require_directory, verify
 from services.reasoning.models import config as hf_config
 from services.reasoning.models import tokenizer as tokenizers
 from services.reasoning.models.gguf_file import GgufFile
@@ -53,8 +53,7 @@ def load_gguf(path: Path, sha256: str, *, dtype: str, device: str = "cpu") -> Lo
 def load_directory(folder: Path, *, dtype: str, device: str = "cpu") -> LoadedModel:
     """A Hugging Face directory of Llama, Qwen2 or Mistral, in safetensors. ModelError for what it lacks."""
     chosen, where = _where(dtype, device)
-    if not folder.is_dir():
-        raise ModelError(f"There is no model directory {folder}. Correct the setting.")
+    require_directory(folder, "reasoning.model.directory")
     config = hf_config.from_hf_directory(folder)
     tokenizer = tokenizers.from_hf_directory(folder)
     return LoadedModel(folder.name, build(config, SafetensorsDirectory(folder), chosen, where), tokenizer)

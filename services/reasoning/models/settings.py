@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.common.models import locate, require_directory, verify
 
 
 class ModelSettings(BaseModel):
@@ -29,6 +32,15 @@ class ModelSettings(BaseModel):
     @property
     def configured(self) -> bool:
         return bool(self.package or self.gguf or self.directory)
+
+    def check_files(self) -> None:
+        """ModelError when the file or directory is not there, or the file not the one. Loads nothing."""
+        if self.package:
+            verify(locate(self.package) / self.file, self.sha256, "reasoning.model.sha256")
+        elif self.gguf:
+            verify(Path(self.gguf), self.sha256, "reasoning.model.sha256")
+        elif self.directory:
+            require_directory(Path(self.directory), "reasoning.model.directory")
 
     @model_validator(mode="after")
     def _names_one_model(self) -> ModelSettings:

@@ -10,8 +10,9 @@ import torch
 from kernels.native import build, library
 from services.common.models import ModelError
 from services.reasoning.engine.core import identity_of
-from services.reasoning.engine.cpu_kernels import CpuKernelsSetting, choose_cpu_kernels
+from services.reasoning.engine.cpu_kernels import choose_cpu_kernels
 from services.reasoning.engine.port import Sampling
+from services.reasoning.engine.settings import CpuKernelsSetting
 from services.reasoning.models.load import LoadedModel, load_directory
 from tests.kernels.native_library import requires_native
 from tests.reasoning.engine.small import Driver, prompt

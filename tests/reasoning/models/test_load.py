@@ -89,7 +89,7 @@ def test_a_damaged_directory_is_named_with_the_remedy(
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="There is no model directory"):
+    with pytest.raises(ModelError, match="there is no model directory"):
         load_directory(tmp_path / "none", dtype="float32")
 
 
