@@ -49,9 +49,9 @@ PATIENT = Timing(call_s=10, put_s=60)  # puts are not what is measured
 
 
 def get_bar(size: int) -> float:
-    """The least share of memcpy. Measured with native kernels (AVX-512): .65 to .72 at 64 KiB, where two
-    microseconds of Python a block weigh a third of the copy; .83 to 1.18 up to 1 MiB; .96 to 1.20 above. More than
-    memcpy, because large loads are written past the caches. Without native kernels: .54 to .66, then .61 to .80.
+    """The least share of memcpy. Measured with native kernels (AVX-512), three runs on a quiet machine: .80 to .87 at
+    64 KiB; .85 to .98 up to 1 MiB; .88 to 1.08 above. More than memcpy, because large loads are written past the
+    caches. Without native kernels (six runs): .54 to .67 at 64 KiB, .57 to .96 up to 1 MiB, .59 to .87 above.
     """
     return 0.7 if size <= 1 << 20 else 0.6
 

@@ -1,6 +1,6 @@
 // The operators for one instruction set. build.py compiles this file once for each, with its flags and its name.
 #include "../add_rms_norm/native.h"
-#include "../checked_copy/native.h"
+#include "../keyed_copy/native.h"
 #include "../paged_decode/native.h"
 #include "../rope_kv_write/native.h"
 #include "../silu_mul/native.h"
@@ -14,5 +14,5 @@ const Operators NAMED(MNEME_ISA) = {
     {add_rms_norm<float>, add_rms_norm<bfloat16>},
     {rope_kv_write<float>, rope_kv_write<bfloat16>},
     {silu_mul<float>, silu_mul<bfloat16>},
-    checked_copy,
+    keyed_copy,
 };

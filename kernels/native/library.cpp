@@ -159,18 +159,14 @@ void mneme_silu_mul(int how, int threads, const void* gate_up, void* out, int64_
     run(of(how).silu_mul[how % 2], a, rows, stretch_of(rows, width), threads);
 }
 
-// -1, or the first block that is too short for this digest; then nothing was copied.
-int64_t mneme_checked_copy(int how, int threads, const uint64_t* from, const uint64_t* to, const int64_t* lengths,
-                           const uint64_t* seeds, uint8_t* digests, int64_t blocks) {
+// 8 x how many leading blocks arrived + why no more did (keyed_copy/native.h).
+int64_t mneme_keyed_copy(int how, const BlockTable* table, const uint8_t* keys, const uint64_t* targets,
+                         const int64_t* lengths, int64_t blocks) {
     int64_t bytes = 0;
-    for (int64_t block = 0; block < blocks; block++) {
-        if (lengths[block] <= 240) return block;
-        bytes += lengths[block];
-    }
+    for (int64_t block = 0; block < blocks; block++) bytes += lengths[block];
     // From a megabyte on, most of it would not stay in a core's own cache anyway.
-    CheckedCopy a = {from, to, lengths, seeds, digests, bytes >= 1 << 20};
-    run(of(how).checked_copy, a, blocks, 1, threads);
-    return -1;
+    const KeyedCopy a = {table, keys, targets, lengths, blocks, bytes >= 1 << 20};
+    return of(how).keyed_copy(&a);
 }
 
 }  // extern "C"

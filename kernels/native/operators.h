@@ -46,21 +46,32 @@ struct SiluMul {
     int64_t rows, width;
 };
 
-struct CheckedCopy {
-    const uint64_t* from;    // [blocks], addresses
-    const uint64_t* to;      // [blocks], addresses
-    const int64_t* lengths;  // [blocks], in bytes, all above 240
-    const uint64_t* seeds;   // [blocks]
-    uint8_t* digests;        // [blocks, 16]
-    bool past_caches;        // write where the caches need not hold it
+// A table of blocks in memory that another process writes. Entries: see keyed_copy/native.h.
+struct BlockTable {
+    const uint8_t* bytes;     // offsets count from here
+    uint64_t size;            // of all that may be read, in bytes
+    const uint64_t* keys;     // [buckets, 8, 2]
+    const uint64_t* entries;  // [buckets, 8, 10]
+    uint64_t mask;            // buckets - 1; their number is a power of two
+    const uint64_t* owner;    // the owner epoch of now
+    uint64_t epoch;           // the owner epoch whose blocks count
+    uint64_t identity[2];     // digests are seeded with it
 };
 
-// Each does the task with this number: a (row, kv head) of paged_decode, a block of checked_copy, a
-// row of the others.
+struct KeyedCopy {
+    const BlockTable* table;
+    const uint8_t* keys;      // [blocks, 16]
+    const uint64_t* targets;  // [blocks], addresses
+    const int64_t* lengths;   // [blocks], in bytes
+    int64_t blocks;
+    bool past_caches;         // write where the caches need not hold it
+};
+
+// Each does the task with this number, a (row, kv head) of paged_decode, a row of the others; keyed_copy does all.
 struct Operators {
     void (*paged_decode[2])(const PagedDecode*, int64_t);
     void (*add_rms_norm[2])(const AddRmsNorm*, int64_t);
     void (*rope_kv_write[2])(const RopeKvWrite*, int64_t);
     void (*silu_mul[2])(const SiluMul*, int64_t);
-    void (*checked_copy)(const CheckedCopy*, int64_t);
+    int64_t (*keyed_copy)(const KeyedCopy*);
 };

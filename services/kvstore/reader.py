@@ -6,7 +6,6 @@ was succeeded, a file cut short. Correctness rests on the digest of the copy and
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import time
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from kernels.checked_copy import host as checked_copy
+from kernels.keyed_copy import host as keyed_copy
+from kernels.keyed_copy.host import BlockTable, Stop
 from services.kvstore import layout
 from services.kvstore.index import IndexReader
 from services.kvstore.layout import ENTRY, ENTRY_BODY_BYTES, BadArena, Header
@@ -27,17 +27,8 @@ from services.kvstore.layout import ENTRY, ENTRY_BODY_BYTES, BadArena, Header
 _EPOCH = layout.OWNER_EPOCH_WORD
 _unpack_entry = layout.ENTRY.unpack_from
 _digest = xxhash.xxh3_128_digest
-_seed = xxhash.xxh3_64_intdigest
 _MAX_SUSPECTS = 256
 _POPULATE_LIMIT_BYTES = 4 << 30  # mapping pages ahead takes 25 ms a GiB
-_BATCH_BLOCKS = 64  # copied by one call; the entries are looked at again after it
-_Byte = ctypes.c_char
-_address = ctypes.addressof
-
-
-# A block whose entry was found and whose buffer fits: key; where its sequence word is, and what it said; the address of
-# its bytes; the buffer's first byte, which keeps the buffer where it is; length; seed; digest.
-_Found = tuple[bytes, int, int, int, ctypes.c_char, int, int, bytes]
 
 
 class Reader:
@@ -64,6 +55,7 @@ class Reader:
             if self.header.file_bytes <= _POPULATE_LIMIT_BYTES:
                 flags |= mmap.MAP_POPULATE
             self._map = mmap.mmap(self._fd, self.header.file_bytes, flags, mmap.PROT_READ)
+            self._table = self._block_table()
         except (OSError, ValueError) as error:
             raise BadArena(f"{path}: cannot be mapped") from error
         self._bytes = memoryview(self._map)
@@ -71,12 +63,11 @@ class Reader:
         self._size = self.header.file_bytes
         self._find = IndexReader(self.header, self._map).find
         self._suspects: deque[bytes] = deque(maxlen=_MAX_SUSPECTS)  # keys whose bytes did not verify
-        self._address: int = np.frombuffer(self._map, np.uint8).ctypes.data
-        self._checked_copy: checked_copy.CheckedCopy | None = None
+        self._keyed_copy: keyed_copy.KeyedCopy | None = None
         try:
-            self._checked_copy = checked_copy.native()
-            self.copies_with = f"native ({self._checked_copy.isa})"
-        except checked_copy.NativeUnavailable as error:
+            self._keyed_copy = keyed_copy.native()
+            self.copies_with = f"native ({self._keyed_copy.isa})"
+        except keyed_copy.NativeUnavailable as error:
             self.copies_with = f"python: {error}"
 
     def alive(self) -> bool:
@@ -106,16 +97,34 @@ class Reader:
             return 0
         if len(keys) != len(into):
             raise ValueError(f"{len(keys)} keys, {len(into)} buffers")
-        for start in range(0, len(keys), _BATCH_BLOCKS):
-            part = slice(start, start + _BATCH_BLOCKS)
-            loaded = self._load_batch(keys[part], into[part])
-            if loaded < len(keys[part]):
-                return start + loaded
-        return len(keys)
+        done = 0
+        if self._keyed_copy is not None:
+            done, why = self._keyed_copy(self._table, keys, into)
+            if why is Stop.DAMAGED:
+                self._suspects.append(keys[done])
+            if why is not Stop.SHORT:
+                return done
+        while done < len(keys) and self._copy(keys[done], into[done]):
+            done += 1
+        return done
 
     def take_suspects(self, limit: int) -> list[bytes]:
         """Keys whose bytes did not verify since the last time, for the owner to look at."""
         return [self._suspects.popleft() for _ in range(min(limit, len(self._suspects)))]
+
+    def _block_table(self) -> BlockTable:
+        """ValueError when the header's index does not lie in the file."""
+        header = self.header
+        return BlockTable.at(
+            np.frombuffer(self._map, np.uint8).ctypes.data,
+            header.file_bytes,
+            buckets=header.buckets,
+            keys_offset=header.keys_offset,
+            entries_offset=header.entries_offset,
+            owner_offset=_EPOCH * 8,
+            epoch=header.owner_epoch,
+            identity=self._identity,
+        )
 
     def _has(self, key: bytes) -> bool:
         """Whether there is an entry of this key, identity and owner that verifies."""
@@ -130,60 +139,6 @@ class Reader:
             and identity == self._identity
             and epoch == self.header.owner_epoch
         )
-
-    def _load_batch(self, keys: Sequence[bytes], into: Sequence[Any]) -> int:
-        done = 0
-        if self._checked_copy is not None:
-            found = self._find_batch(keys, into)
-            done = self._copy_batch(found, self._checked_copy)
-            if done < len(found):
-                return done
-        while done < len(keys) and self._copy(keys[done], into[done]):
-            done += 1
-        return done
-
-    def _find_batch(self, keys: Sequence[bytes], into: Sequence[Any]) -> list[_Found]:
-        """The blocks up to the first miss, or the first that is too short for the operator.
-
-        Microseconds matter here: memcpy takes six for a block of 64 KiB.
-        """
-        found: list[_Found] = []
-        find, mapping, size, epoch = self._find, self._map, self._size, self.header.owner_epoch
-        base, identity = self._address, self._identity
-        for key, target in zip(keys, into, strict=True):
-            at = find(key)
-            if at < 0:
-                break
-            sequence, offset, length, owner, digest, _, _ = _unpack_entry(mapping, at)
-            view = target if type(target) is memoryview else memoryview(target)
-            if length < checked_copy.SHORTEST_BYTES or sequence & 1 or owner != epoch:
-                break
-            if view.nbytes != length or offset + length > size:
-                break
-            buffer = _Byte.from_buffer(view)  # TypeError: read-only, or not in one piece
-            found.append((key, at >> 3, sequence, base + offset, buffer, length, _seed(key + identity), digest))
-        return found
-
-    def _copy_batch(self, found: Sequence[_Found], copy: checked_copy.CheckedCopy) -> int:
-        """How many leading blocks arrived as they were put. One call for all, then what ``_copy`` checks for each."""
-        if not found:
-            return 0
-        keys, places, sequences, sources, buffers, lengths, seeds, digests = zip(*found, strict=True)
-        arrived = copy(sources, list(map(_address, buffers)), lengths, seeds)
-        words = self._words
-        # Read again after the copy: not reused, not erased, not another owner's by now.
-        unmoved = tuple([words[place] for place in places])
-        if words[_EPOCH] != self.header.owner_epoch:
-            return 0
-        if unmoved == sequences and arrived == b"".join(digests):
-            return len(keys)
-        for n, key in enumerate(keys):
-            if unmoved[n] != sequences[n]:
-                return n
-            if arrived[n * layout.DIGEST_BYTES : (n + 1) * layout.DIGEST_BYTES] != digests[n]:
-                self._suspects.append(key)
-                return n
-        return len(keys)
 
     def _copy(self, key: bytes, target: Any) -> bool:
         """One block, in Python: where there is no native operator, and for blocks too short for it."""
@@ -201,7 +156,7 @@ class Reader:
         if words[at // 8] != sequence or words[_EPOCH] != epoch:
             return False
         # The seed binds the bytes to key and identity, so the entry needs no check of its own.
-        if _digest(view, _seed(key + self._identity)) != digest:
+        if _digest(view, layout.payload_seed(key, self._identity)) != digest:
             self._suspects.append(key)
             return False
         return True

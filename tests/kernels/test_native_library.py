@@ -65,7 +65,7 @@ def test_everything_that_is_compiled_counts_for_the_digest() -> None:
     names = {path.relative_to(build.KERNELS).as_posix() for path in build.sources()}
     assert {"native/isa.cpp", "native/library.cpp", "native/operators.h", "native/vectors.h"} <= names
     assert {
-        f"{o}/native.h" for o in ("checked_copy", "paged_decode", "add_rms_norm", "rope_kv_write", "silu_mul")
+        f"{o}/native.h" for o in ("keyed_copy", "paged_decode", "add_rms_norm", "rope_kv_write", "silu_mul")
     } <= names
     included = {
         line.split('"')[1].removeprefix("../") for path in build.sources() for line in path.read_text().splitlines()

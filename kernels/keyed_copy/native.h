@@ -1,6 +1,7 @@
-// checked_copy on a CPU: every byte is read once, written once, and digested on its way (XXH3-128 of long inputs).
+// keyed_copy on a CPU: finds blocks by their keys, copies them, and verifies what arrived.
 //
-// Written from the specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+// Every byte is read once, written once, and digested on its way (XXH3-128 of long inputs, written from the
+// specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md).
 #pragma once
 
 #include "../native/operators.h"
@@ -10,6 +11,15 @@
 #include <emmintrin.h>
 #endif
 
+static const uint64_t WAYS = 8;  // places in a bucket
+static const uint64_t KEY_WORDS = 2, ENTRY_WORDS = 10;
+static const int64_t KEY_BYTES = 16, DIGEST_BYTES = 16;
+// An entry's words. What follows the digest is not looked at: the seed binds the bytes to key and identity.
+enum EntryWord { SEQUENCE = 0, OFFSET = 1, LENGTH = 2, OWNER_EPOCH = 3, DIGEST = 4 };
+// host.py numbers them alike.
+enum Stop { NONE = 0, MISS = 1, MOVED = 2, DAMAGED = 3, SHORT = 4 };
+
+static const uint64_t SHORTEST_BYTES = 241;  // XXH3 is another function below
 static const int64_t STRIPE_BYTES = 64;
 static const int64_t SECRET_WORDS = 24, SECRET_BYTES = 192;
 static const int64_t ROUND_STRIPES = 16;  // then the accumulators are scrambled
@@ -125,10 +135,10 @@ static inline void move_stripe(longs* sums, const uint8_t* from, uint8_t* to, co
     accumulate(sums, data, secret);
 }
 
-static inline uint64_t merged(const uint64_t* sums, const uint8_t* secret, uint64_t start) {
+static inline uint64_t merged(const uint64_t* sums, int count, const uint8_t* secret, uint64_t start) {
     uint64_t key[8], total = start;
-    memcpy(key, secret, sizeof key);
-    for (int i = 0; i < 8; i += 2) {
+    memcpy(key, secret, 8 * count);
+    for (int i = 0; i < count; i += 2) {
         const unsigned __int128 product = (unsigned __int128)(sums[i] ^ key[i]) * (sums[i + 1] ^ key[i + 1]);
         total += (uint64_t)product ^ (uint64_t)(product >> 64);
     }
@@ -157,11 +167,15 @@ static void move_stripes(longs* sums, const uint8_t* from, uint8_t* to, int64_t 
     if (past_caches) end_past_caches();
 }
 
-static void checked_copy(const CheckedCopy* a, int64_t block) {
-    const uint8_t* from = (const uint8_t*)a->from[block];
-    uint8_t* to = (uint8_t*)a->to[block];
-    const int64_t length = a->lengths[block], stripes = (length - 1) / STRIPE_BYTES, whole = stripes * STRIPE_BYTES;
-    const uint64_t seed = a->seeds[block];
+// XXH3-64 of 32 bytes, unseeded.
+static inline uint64_t digest_of_32(const uint64_t* words) {
+    return merged(words, 4, (const uint8_t*)DEFAULT_SECRET, 32 * PRIME64_1);
+}
+
+// The digest of what is then at `to`: `length` bytes, at least SHORTEST_BYTES.
+static void copy_digested(const uint8_t* from, uint8_t* to, int64_t length, uint64_t seed, bool past_caches,
+                          uint8_t* digest) {
+    const int64_t stripes = (length - 1) / STRIPE_BYTES, whole = stripes * STRIPE_BYTES;
     uint64_t words_of_secret[SECRET_WORDS];
     for (int i = 0; i < SECRET_WORDS; i++) words_of_secret[i] = DEFAULT_SECRET[i] + (i % 2 ? -seed : seed);
     const uint8_t* secret = (const uint8_t*)words_of_secret;
@@ -169,7 +183,7 @@ static void checked_copy(const CheckedCopy* a, int64_t block) {
     const uint64_t start[8] = {PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1};
     longs sums[PARTS], last[PARTS];
     memcpy(sums, start, sizeof sums);
-    if (a->past_caches && a->to[block] % sizeof(longs) == 0)
+    if (past_caches && (uintptr_t)to % sizeof(longs) == 0)
         move_stripes<true>(sums, from, to, stripes, secret);
     else
         move_stripes<false>(sums, from, to, stripes, secret);
@@ -180,7 +194,53 @@ static void checked_copy(const CheckedCopy* a, int64_t block) {
 
     uint64_t total[8];
     memcpy(total, sums, sizeof total);
-    uint8_t* digest = a->digests + 16 * block;
-    put_big_endian(merged(total, secret + SECRET_BYTES - STRIPE_BYTES - 11, ~(length * PRIME64_2)), digest);
-    put_big_endian(merged(total, secret + 11, length * PRIME64_1), digest + 8);
+    put_big_endian(merged(total, 8, secret + SECRET_BYTES - STRIPE_BYTES - 11, ~(length * PRIME64_2)), digest);
+    put_big_endian(merged(total, 8, secret + 11, length * PRIME64_1), digest + 8);
+}
+
+// A word that another process may write, read here and now.
+static inline uint64_t word_at(const uint64_t* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+
+// The entry of this key, in its first bucket if it is in both; null: there is none.
+static inline const uint64_t* entry_of(const BlockTable* table, const uint64_t* key) {
+    for (int half = 0; half < 2; half++) {
+        const uint64_t first = (key[half] & table->mask) * WAYS;
+        for (uint64_t place = first; place < first + WAYS; place++) {
+            const uint64_t* there = table->keys + KEY_WORDS * place;
+            if (word_at(there) == key[0] && word_at(there + 1) == key[1]) return table->entries + ENTRY_WORDS * place;
+        }
+    }
+    return nullptr;
+}
+
+static Stop copy_block(const KeyedCopy* a, int64_t block) {
+    const BlockTable* table = a->table;
+    uint64_t key_and_identity[4];
+    memcpy(key_and_identity, a->keys + KEY_BYTES * block, KEY_BYTES);
+    memcpy(key_and_identity + 2, table->identity, sizeof table->identity);
+    const uint64_t* entry = entry_of(table, key_and_identity);
+    if (entry == nullptr) return MISS;
+
+    const uint64_t sequence = __atomic_load_n(entry + SEQUENCE, __ATOMIC_ACQUIRE);
+    const uint64_t offset = word_at(entry + OFFSET), length = word_at(entry + LENGTH);
+    const uint64_t digest[2] = {word_at(entry + DIGEST), word_at(entry + DIGEST + 1)};
+    if (sequence & 1 || word_at(entry + OWNER_EPOCH) != table->epoch) return MISS;
+    if (length != (uint64_t)a->lengths[block] || length > table->size || offset > table->size - length) return MISS;
+    if (length < SHORTEST_BYTES) return SHORT;
+
+    uint8_t arrived[DIGEST_BYTES];
+    uint8_t* to = (uint8_t*)a->targets[block];
+    copy_digested(table->bytes + offset, to, length, digest_of_32(key_and_identity), a->past_caches, arrived);
+    // Read again after the copy: not reused, not erased, not another owner's by now.
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (word_at(entry + SEQUENCE) != sequence || word_at(table->owner) != table->epoch) return MOVED;
+    return memcmp(arrived, digest, DIGEST_BYTES) ? DAMAGED : NONE;
+}
+
+static int64_t keyed_copy(const KeyedCopy* a) {
+    for (int64_t block = 0; block < a->blocks; block++) {
+        const Stop why = copy_block(a, block);
+        if (why != NONE) return 8 * block + why;
+    }
+    return 8 * a->blocks + NONE;
 }
