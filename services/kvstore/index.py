@@ -61,6 +61,9 @@ class IndexWriter:
         at = self._key_at(entry)
         return bytes(self._bytes[at : at + KEY_BYTES])
 
+    def is_free(self, entry: int) -> bool:
+        return self.key_at(entry) == _EMPTY
+
     def publish(self, entry: int, key: bytes, offset: int, length: int, digest: bytes, identity: bytes) -> None:
         """Make a block findable. Its payload must be in place already."""
         word = self._sequence_word(entry)
