@@ -35,7 +35,7 @@ TIMING = Timing(call_s=5, put_s=10, retry_s=0.05, heartbeat_s=0.1)
 SMALL: dict[str, Any] = {
     "arena_bytes": 1 << 20,
     "extent_bytes": 1 << 18,
-    "min_block_bytes": BLOCK,
+    "min_block_bytes": BLOCK // 8,  # an index in which no bucket overflows: 5 in 100 would where it fits the blocks
     "staging_bytes": 1 << 18,
     "heartbeat_s": 0.05,
     "owner_timeout_s": 5.0,
