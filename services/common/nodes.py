@@ -54,11 +54,22 @@ class Keeper:
     pid: int
     started: int  # the process's start, in clock ticks since boot: tells it from a later one with the same pid
     path: Path
+    files: tuple[Path, ...] = ()  # hold blocks, and outlive the process: the store's arena and its ring
+
+    @property
+    def ended(self) -> bool:
+        """Its process has ended, and its own memory with it."""
+        return started_at(self.pid) != self.started
+
+    @property
+    def left(self) -> list[Path]:
+        """Which of its files are still there."""
+        return [path for path in self.files if path.exists()]
 
     @property
     def gone(self) -> bool:
-        """Its process has ended, and its own memory with it. Not so the store's arena: a file outlives its owner."""
-        return started_at(self.pid) != self.started
+        """It has ended and left nothing: no block of it can be read again."""
+        return self.ended and not self.left
 
 
 def register_engine(data_dir: Path, name: str, address: str) -> Path:
@@ -77,10 +88,11 @@ def keepers(data_dir: Path) -> list[Keeper]:
         for path in sorted(data_dir.glob(pattern)):
             try:
                 raw = json.loads(path.read_text())
-                name = str(raw.get("name", path.parent.name))
-                found.append(Keeper(path.parent.name, name, raw["address"], raw["pid"], raw.get("started", 0), path))
             except FileNotFoundError:
                 continue  # taken back just now
+            kind, name = path.parent.name, str(raw.get("name", path.parent.name))
+            files = tuple(Path(raw[file]) for file in ("arena", "staging") if file in raw)
+            found.append(Keeper(kind, name, raw["address"], raw["pid"], raw.get("started", 0), path, files))
     return found
 
 

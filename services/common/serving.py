@@ -42,6 +42,36 @@ def actor_options(common: CommonConfig) -> dict[str, Any]:
     return {"num_cpus": 0, **environment}
 
 
+def deployment_options(
+    common: CommonConfig,
+    name: str,
+    *,
+    replicas: int,
+    stop_s: float,
+    calls: tuple[int, int] | None = None,
+    health_timeout_s: float = 10,
+) -> dict[str, Any]:
+    """Options of a Serve deployment: what all of them share, and what differs.
+
+    ``calls``: how many a replica works on and how many wait for it; None where callers come over a port of the
+    replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica.
+    ``stop_s``: a replica that does not end on its own is killed after it.
+    """
+    ongoing, queued = calls or (16, 16)
+    return {
+        "name": name,
+        "num_replicas": replicas,
+        "max_replicas_per_node": 1 if calls is None and replicas > 1 else None,
+        "max_ongoing_requests": ongoing,
+        "max_queued_requests": queued,
+        "ray_actor_options": actor_options(common),
+        "health_check_period_s": 1,
+        "health_check_timeout_s": health_timeout_s,
+        "graceful_shutdown_wait_loop_s": 0.1,
+        "graceful_shutdown_timeout_s": stop_s,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What the gateway says of a call, beside its bytes. Picklable."""

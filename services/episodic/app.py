@@ -13,7 +13,7 @@ from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.log.open import open_log
 from services.common.seal import MasterKey
-from services.common.serving import Application, actor_options
+from services.common.serving import Application, deployment_options
 from services.episodic.config import EpisodicConfig
 from services.episodic.service import Episodic
 from services.episodic.servicer import Servicer
@@ -49,15 +49,12 @@ class EpisodicApp(Application):
 def build(settings: Settings) -> Any:
     """The Serve application. Deploy it with ``route_prefix=None``; the gateway calls its handle."""
     config = settings.section("episodic", EpisodicConfig)
-    deployment = serve.deployment(EpisodicApp).options(
-        name="Episodic",
-        num_replicas=1,
-        max_ongoing_requests=config.max_ongoing,
-        max_queued_requests=config.max_queued,
-        ray_actor_options=actor_options(settings.common),
-        health_check_period_s=1,
-        health_check_timeout_s=30,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=config.stop_grace_s + 5,
+    options = deployment_options(
+        settings.common,
+        "Episodic",
+        replicas=1,
+        stop_s=config.stop_grace_s + 5,
+        calls=(config.max_ongoing, config.max_queued),
+        health_timeout_s=30,
     )
-    return deployment.bind(settings)
+    return serve.deployment(EpisodicApp).options(**options).bind(settings)

@@ -1,12 +1,13 @@
 """Erasures to the keepers of KV blocks on this machine: the KV store, and every engine with its pool.
 
 Blocks of the erased cannot be addressed any more once the namespace's epoch has risen; this makes their bytes go, and
-counts them. A keeper whose process is gone took its own memory with it; the store's arena outlives its owner, whose
-successor reads the erasure from the ledger before it serves.
+counts them. A keeper whose process has ended took its own memory with it; the store's files outlive their owner, whose
+successor overwrites them, and reads the erasure from the ledger before it serves.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +26,15 @@ _AT_ONCE = 8
 
 
 class BlockDrops:
-    """Tells every keeper, each within ``timeout_s``."""
+    """Tells every keeper, each within ``timeout_s``. One that used all of it up is not called again for as long, so
+    that a process that hangs takes no more than half of the time of whoever erases, however many erasures wait.
+    """
 
     def __init__(self, data_dir: Path, master: MasterKey, timeout_s: float = 5.0) -> None:
         self._data_dir = data_dir
         self._credential = NodeCredential(master, "episodic")
         self._timeout_s = timeout_s
+        self._hung: dict[tuple[str, int], float] = {}  # (address, start of the process): not called until then
 
     def __call__(self, namespace: str, epoch: int, engram_ids: Sequence[str]) -> list[Dropped]:
         """One entry for each keeper that is registered. Safe to repeat."""
@@ -40,9 +44,14 @@ class BlockDrops:
             return list(threads.map(lambda each: self._drop(each, erasure, metadata), keepers(self._data_dir)))
 
     def _drop(self, keeper: Keeper, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]) -> Dropped:
-        if keeper.kind != KVSTORE and keeper.gone:
-            keeper.path.unlink(missing_ok=True)
-            return Dropped(keeper.name, True, "its process is gone, and its pool with it")
+        if keeper.gone:
+            if keeper.kind != KVSTORE:  # a store's successor may have written the same file just now
+                keeper.path.unlink(missing_ok=True)
+            return Dropped(keeper.name, True, "its process is gone, and what it held with it")
+        if keeper.ended:
+            return Dropped(keeper.name, False, _left_behind(keeper))
+        if time.monotonic() < self._hung.get((keeper.address, keeper.started), 0.0):
+            return _silent(keeper, grpc.StatusCode.DEADLINE_EXCEEDED)
         try:
             with grpc.insecure_channel(keeper.address) as channel:
                 if keeper.kind == KVSTORE:
@@ -50,7 +59,10 @@ class BlockDrops:
                 else:
                     detail = self._drop_pages(channel, erasure, metadata)
         except grpc.RpcError as error:
-            return Dropped(keeper.name, False, f"did not answer ({error.code().name}); it is asked again until it does")
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._hung[keeper.address, keeper.started] = time.monotonic() + self._timeout_s
+            return _silent(keeper, error.code())
+        self._hung.pop((keeper.address, keeper.started), None)
         return Dropped(keeper.name, True, detail)
 
     def _drop_blocks(
@@ -70,3 +82,15 @@ class BlockDrops:
         gone = EngineNodeServiceStub(channel).DropPages(request, timeout=self._timeout_s, metadata=metadata)
         in_use = f", {gone.pages_in_use} in use are overwritten when their answers end" if gone.pages_in_use else ""
         return f"{gone.pages_wiped} pages computed from it overwritten{in_use}"
+
+
+def _silent(keeper: Keeper, code: grpc.StatusCode) -> Dropped:
+    return Dropped(keeper.name, False, f"did not answer ({code.name}); it is asked again until it does")
+
+
+def _left_behind(keeper: Keeper) -> str:
+    files = " and ".join(str(path) for path in keeper.left)
+    return (
+        f"its process has ended and left {files}, which may hold blocks: start it again (kvstore.replicas: 1), and it "
+        "overwrites them; or remove them and restart what reads them"
+    )

@@ -1,13 +1,14 @@
-"""A numpy array that grows by doubling."""
+"""What the tables in memory are made of: numpy arrays that grow by doubling, and whose row is which."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 _FIRST = 8
+_COMPACT_FROM = 1_024
 
 
 class Column:
@@ -15,28 +16,72 @@ class Column:
 
     __slots__ = ("_array", "_size")
 
-    def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._array = np.zeros(_FIRST, dtype)
+    def __init__(self, dtype: npt.DTypeLike, *width: int) -> None:
+        """``width``: of each value, where it is itself an array."""
+        self._array = np.zeros((_FIRST, *width), dtype)
         self._size = 0
 
-    def append(self, value: float) -> None:
+    def append(self, value: float | npt.NDArray[Any]) -> None:
         if self._size == len(self._array):
             self._array = np.concatenate([self._array, np.zeros_like(self._array)])
         self._array[self._size] = value
         self._size += 1
+
+    def keep(self, rows: npt.NDArray[np.int64]) -> None:
+        """Only these rows, in a new array: a view of the old one stays as it is."""
+        kept = np.zeros((max(_FIRST, len(rows)), *self._array.shape[1:]), self._array.dtype)
+        kept[: len(rows)] = self._array[rows]
+        self._array, self._size = kept, len(rows)
 
     @property
     def values(self) -> npt.NDArray[Any]:
         return self._array[: self._size]
 
 
-def meets(
-    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], start: int | None, end: int | None
-) -> npt.NDArray[np.bool_]:
-    """Which ranges meet [start, end); None is no bound. A range without length counts as a point."""
-    met = np.ones(len(starts), np.bool_)
-    if start is not None:
-        met &= np.maximum(ends, starts + 1) > start
-    if end is not None:
-        met &= starts < end
-    return met
+class Rows:
+    """Which rows of a table are whose. Rows are appended, die, and are numbered anew once most of them are dead."""
+
+    def __init__(self) -> None:
+        self.owners: list[str] = []  # of each row, the dead included; grows, and is replaced when they are left out
+        self.live = 0
+        self._of: dict[str, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def add(self, owner: str) -> int:
+        """The number of a new row."""
+        number = len(self.owners)
+        self.owners.append(owner)
+        self._of.setdefault(owner, []).append(number)
+        self.live += 1
+        return number
+
+    def remove(self, owner: str) -> list[int]:
+        """The rows that were this one's and are dead now."""
+        dead = self._of.pop(owner, [])
+        self.live -= len(dead)
+        return dead
+
+    def compact(self) -> npt.NDArray[np.int64] | None:
+        """Once more than half of many are dead: the rows that every column must keep, numbered from 0 from now on."""
+        if len(self.owners) <= _COMPACT_FROM or self.live * 2 >= len(self.owners):
+            return None
+        keep = np.array(sorted(n for numbers in self._of.values() for n in numbers), np.int64)
+        self.owners = [self.owners[n] for n in keep]
+        self._of = {}
+        for number, owner in enumerate(self.owners):
+            self._of.setdefault(owner, []).append(number)
+        return keep
+
+
+When = TypeVar("When", int, npt.NDArray[np.int64])
+
+
+def meets(starts: When, ends: When, start: int | None, end: int | None) -> bool | npt.NDArray[np.bool_]:
+    """Whether a range, or which of many, meets [start, end); None is no bound.
+
+    A range without length counts as a point. Without any bound the answer is True, for many too.
+    """
+    late_enough = start is None or (ends > start) | (starts >= start)
+    return late_enough & (end is None or starts < end)

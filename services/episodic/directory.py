@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from services.common.lexical import idf
+from services.episodic.columns import meets
 from services.episodic.lexicon import Lexicon
 from services.episodic.plugins.base import Filter, Kind, State, Vector
 from services.episodic.records import Stored, to_us
@@ -103,16 +103,9 @@ def matches(slot: Slot, wanted: Filter) -> bool:
         and (not wanted.actor or slot.actor == wanted.actor)
         and (not wanted.session or slot.session == wanted.session)
         and (not wanted.source or slot.source == wanted.source)
-        and _in_time(slot, *wanted.event)
+        and bool(meets(slot.start_us, slot.end_us, *_bounds(wanted)))
         and all(slot.metadata.get(name) == value for name, value in wanted.metadata_equals.items())
         and all(_in_range(slot.metadata.get(n), low, high) for n, (low, high) in wanted.metadata_range.items())
-    )
-
-
-def _in_time(slot: Slot, start: datetime | None, end: datetime | None) -> bool:
-    """Meets [start, end); an event without length counts as a point."""
-    return (start is None or max(slot.end_us, slot.start_us + 1) > to_us(start)) and (
-        end is None or slot.start_us < to_us(end)
     )
 
 
@@ -158,8 +151,10 @@ class Directory:
         """Add or replace an engram with its lexical keys, and its dense ones as (weight, unit vector)."""
         with self._lock:
             space = self._spaces.setdefault(slot.namespace, _Space())
-            self._take_out(space, slot.id)
-            space.slots[slot.id] = slot
+            old = space.slots.get(slot.id)
+            if old is not None:
+                self._take_out(space, old)
+            space.slots[slot.id] = slot  # at no moment is a replaced one not there: ``nearest`` looks without the lock
             space.sessions.setdefault(slot.session, set()).add(slot.id)
             space.changes += 1
             if slot.id_mac:
@@ -182,14 +177,13 @@ class Directory:
         with self._lock:
             space = self._spaces.get(namespace)
             if space is not None and id in space.slots:
-                self._take_out(space, id)
+                self._take_out(space, space.slots.pop(id))
                 space.changes += 1
 
     @staticmethod
-    def _take_out(space: _Space, id: str) -> None:
-        old = space.slots.pop(id, None)
-        if old is None:
-            return
+    def _take_out(space: _Space, old: Slot) -> None:
+        """Out of everything but ``slots``."""
+        id = old.id
         (space.base_lexicon if old.is_base else space.derived_lexicon).remove(id)
         space.vectors.remove(id)
         space.sessions[old.session].discard(id)
@@ -291,16 +285,20 @@ class Directory:
             if space is None or k <= 0:
                 return []
             keys = space.vectors.snapshot()
-        # The product is computed without the lock; what changed meanwhile is left out here.
+        # The product is computed without the lock; what is gone meanwhile is left out here.
         best: dict[str, tuple[Slot, float]] = {}
         last = 0.0
-        for owner, score in keys.nearest(vector, *_bounds(wanted)):
-            if len(best) >= k and score < last:
-                break
-            slot = space.slots.get(owner)
-            if owner not in best and slot is not None and matches(slot, wanted):
-                best[owner] = slot, score
-                last = score
+        try:
+            for owner, score in keys.nearest(vector, *_bounds(wanted)):
+                if len(best) >= k and score < last:
+                    break
+                slot = space.slots.get(owner)
+                if owner not in best and slot is not None and matches(slot, wanted):
+                    best[owner] = slot, score
+                    last = score
+        finally:
+            with self._lock:
+                space.vectors.end(keys)
         return sorted(best.values(), key=lambda h: (-h[1], -h[0].start_us, h[0].id))[:k]
 
     def idf(self, namespace: str, term: int) -> float:

@@ -200,8 +200,8 @@ class Forgetting:
     def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
         """Dropping twice is dropping once: a keeper that answers holds nothing of it. None where nobody keeps any."""
         asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
-        silent = [each.keeper for each in asked if not each.done]
-        detail = f"keepers of KV blocks; no answer from {', '.join(silent)}" if silent else "keepers of KV blocks"
+        silent = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
+        detail = "; ".join(["keepers of KV blocks", *silent])
         probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(silent), detail=detail)
         return [probe] if asked else []
 

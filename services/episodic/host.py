@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
@@ -300,12 +301,14 @@ class Host:
 
     def _finish_all(self) -> None:
         """Compaction may take a minute on a real broker: not in the writer's thread."""
-        owed = [receipt for receipt in self.state.receipts() if _owing(receipt)]
+        owed = deque(receipt for receipt in self.state.receipts() if _owing(receipt))
+        next_round = time.monotonic() + _ASK_KEEPERS_AGAIN_S
         while True:
             try:
-                receipt = self._unfinished.get(timeout=_ASK_KEEPERS_AGAIN_S if owed else None)
+                receipt = self._unfinished.get(timeout=max(0.0, next_round - time.monotonic()) if owed else None)
             except queue.Empty:
-                owed = [again for again in map(self._ask_keepers_again, owed) if _owing(again)]
+                self._ask_round(owed)
+                next_round = time.monotonic() + _ASK_KEEPERS_AGAIN_S
                 continue
             if receipt is None:
                 return
@@ -313,7 +316,9 @@ class Host:
                 if self._stop.wait(1.0):
                     return  # unfinished receipts are taken up at the next start
             finished = self.state.receipt(receipt.receipt.namespace, receipt.receipt.id)
-            owed += [finished] if finished is not None and _owing(finished) else []
+            if finished is not None and _owing(finished):
+                next_round = next_round if owed else time.monotonic() + _ASK_KEEPERS_AGAIN_S
+                owed.append(finished)
 
     def _try_to_finish(self, receipt: StoredReceipt) -> bool:
         try:
@@ -352,6 +357,15 @@ class Host:
             for each in dropped
         ]
 
+    def _ask_round(self, owed: deque[StoredReceipt]) -> None:
+        """Ask for each receipt again, in turn. What is new goes first: somebody waits for that one."""
+        for _ in range(len(owed)):
+            if not self._unfinished.empty():
+                return
+            receipt = self._ask_keepers_again(owed.popleft())
+            if _owing(receipt):
+                owed.append(receipt)
+
     def _ask_keepers_again(self, receipt: StoredReceipt) -> StoredReceipt:
         """The receipt with what the keepers that owed an answer say now."""
         now = {each.store: each for each in self._drop_blocks(receipt)}
@@ -362,6 +376,8 @@ class Host:
                 gone = StoreErasure(store=store.store, done=True, detail="it has stopped, and its memory went with it")
                 gone.by.GetCurrentTime()
                 store.CopyFrom(now.get(store.store, gone))
+        if after == receipt:
+            return receipt
         try:
             self.parts.log.append([self.state.set_receipt(after)])
         except LogUnavailable:

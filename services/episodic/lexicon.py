@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.lexical import K1, B, idf
-from services.episodic.columns import Column, meets
+from services.episodic.columns import Column, Rows, meets
 
 
 class Lexicon:
@@ -22,32 +22,27 @@ class Lexicon:
     def __init__(self) -> None:
         self._postings: dict[int, tuple[Column, Column]] = {}  # term -> documents, counts
         self._frequency: dict[int, int] = {}
+        self._rows = Rows()  # documents
         self._terms: list[Sequence[int]] = []  # of each document; () once removed
-        self._owners: list[str] = []
         self._weights = Column(np.float64)  # 0 once removed
         self._lengths = Column(np.float64)
         self._starts = Column(np.int64)
         self._ends = Column(np.int64)
-        self._of: dict[str, list[int]] = {}
-        self._count = 0
         self._total = 0.0
 
     @property
     def documents(self) -> int:
-        return self._count
+        return self._rows.live
 
     def add(self, owner: str, counts: Mapping[int, int], weight: float, event: tuple[int, int]) -> None:
         """Add a document of engram ``owner``: how often it holds each term, and its event in microseconds."""
-        number = len(self._owners)
+        number = self._rows.add(owner)
         length = float(sum(counts.values()))
-        self._owners.append(owner)
         self._terms.append(tuple(counts))
         self._weights.append(weight)
         self._lengths.append(length)
         self._starts.append(event[0])
         self._ends.append(event[1])
-        self._of.setdefault(owner, []).append(number)
-        self._count += 1
         self._total += length
         for term, count in counts.items():
             documents, numbers = self._postings.setdefault(term, (Column(np.int64), Column(np.float64)))
@@ -56,19 +51,19 @@ class Lexicon:
             self._frequency[term] = self._frequency.get(term, 0) + 1
 
     def remove(self, owner: str) -> None:
-        """Forget the documents of an engram; rewritten whole once half of all are dead."""
-        for number in self._of.pop(owner, ()):
+        """Forget the documents of an engram."""
+        for number in self._rows.remove(owner):
             for term in self._terms[number]:
                 self._frequency[term] -= 1
             self._terms[number] = ()
-            self._count -= 1
             self._total -= float(self._lengths.values[number])
             self._weights.values[number] = 0.0
-        if len(self._owners) > 1_024 and self._count * 2 < len(self._owners):
-            self._rewrite()
+        keep = self._rows.compact()
+        if keep is not None:
+            self._keep(keep)
 
     def idf(self, term: int) -> float:
-        return idf(self._count, self._frequency.get(term, 0))
+        return idf(self.documents, self._frequency.get(term, 0))
 
     def search(
         self, query: Mapping[int, float], k: int, allowed: Callable[[str], bool], during: tuple[int | None, int | None]
@@ -78,10 +73,10 @@ class Lexicon:
         ``query`` maps terms to how often the query says them. An engram counts by its best document, and only where
         its event meets the range ``during``.
         """
-        if not self._count or k <= 0:
+        if not self.documents or k <= 0:
             return []
-        scores = np.zeros(len(self._owners))
-        norm = K1 * (1.0 - B + B * np.asarray(self._lengths.values) * (self._count / max(self._total, 1.0)))
+        scores = np.zeros(len(self._rows))
+        norm = K1 * (1.0 - B + B * np.asarray(self._lengths.values) * (self.documents / max(self._total, 1.0)))
         for term, times in sorted(query.items()):
             found = self._postings.get(term)
             if found is not None and self._frequency[term]:
@@ -97,21 +92,25 @@ class Lexicon:
         best: dict[str, float] = {}
         last = 0.0
         for number in hits[np.argsort(-scores[hits], kind="stable")]:
-            score, owner = float(scores[number]), self._owners[number]
+            score, owner = float(scores[number]), self._rows.owners[number]
             if len(best) >= k and score < last:
                 break
             if owner not in best and allowed(owner):
                 best[owner] = last = score
         return list(best.items())
 
-    def _rewrite(self) -> None:
-        fresh = Lexicon()
-        counts: dict[int, dict[int, int]] = {}
-        for term, (documents, numbers) in self._postings.items():
-            for number, count in zip(documents.values, numbers.values, strict=True):
-                counts.setdefault(int(number), {})[term] = int(count)
-        for owner, mine in self._of.items():
-            for number in mine:
-                event = int(self._starts.values[number]), int(self._ends.values[number])
-                fresh.add(owner, counts.get(number, {}), float(self._weights.values[number]), event)
-        self.__dict__.update(fresh.__dict__)
+    def _keep(self, documents: npt.NDArray[np.int64]) -> None:
+        """Only these, numbered from 0; and only terms that one of them holds."""
+        renumbered = np.full(len(self._terms), -1, np.int64)
+        renumbered[documents] = np.arange(len(documents))
+        self._terms = [self._terms[n] for n in documents]
+        for column in (self._weights, self._lengths, self._starts, self._ends):
+            column.keep(documents)
+        self._frequency = {term: count for term, count in self._frequency.items() if count}
+        self._postings = {term: self._postings[term] for term in self._frequency}
+        for held_by, counts in self._postings.values():
+            numbers = renumbered[held_by.values]
+            live = np.flatnonzero(numbers >= 0)
+            held_by.keep(live)
+            held_by.values[:] = numbers[live]
+            counts.keep(live)

@@ -7,6 +7,7 @@ other call of the process moves. The same search here is one matrix product of 1
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,17 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.embed import DIMENSION
-from services.episodic.columns import Column, meets
+from services.episodic.columns import Column, Rows, meets
 from services.episodic.plugins.base import Vector
 
 _FIRST_LOOK = 256
-_REWRITE_FROM = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Keys as they were: rows are only ever appended, so it can be searched while others write."""
+    """Keys as they were, searched while others write: rows are only ever appended, and wiped when no search that may
+    see them is under way any more."""
 
+    number: int
     rows: npt.NDArray[np.float32]  # [n, DIMENSION], unit
     weights: npt.NDArray[np.float32]  # [n], 0 where the key is gone
     starts: npt.NDArray[np.int64]
@@ -59,45 +61,50 @@ class Vectors:
     """Dense keys of one namespace. Not thread-safe, but for what ``snapshot`` returned: its directory locks it."""
 
     def __init__(self) -> None:
-        self._rows = np.empty((8, DIMENSION), np.float32)
+        self._rows = Rows()
+        self._vectors = Column(np.float32, DIMENSION)
         self._weights = Column(np.float32)  # 0 once removed
         self._starts = Column(np.int64)
         self._ends = Column(np.int64)
-        self._owners: list[str] = []
-        self._of: dict[str, list[int]] = {}
-        self._count = 0
+        self._snapshots = 0  # so far
+        self._searched: set[int] = set()  # numbers of those that are not ended
+        self._dead: deque[tuple[int, list[int]]] = deque()  # rows not yet wiped, and the last snapshot that shows them
 
     def add(self, owner: str, vector: Vector, weight: float, event: tuple[int, int]) -> None:
         """Add a key of engram ``owner``: unit ``vector``, its weight in the score, its event in microseconds."""
-        number = len(self._owners)
-        if number == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        self._rows[number] = vector
+        self._rows.add(owner)
+        self._vectors.append(vector)
         self._weights.append(weight)
         self._starts.append(event[0])
         self._ends.append(event[1])
-        self._owners.append(owner)
-        self._of.setdefault(owner, []).append(number)
-        self._count += 1
 
     def remove(self, owner: str) -> None:
-        """Forget the keys of an engram, bytes and all; rewritten whole once half of all are dead."""
-        for number in self._of.pop(owner, ()):
-            self._weights.values[number] = 0.0
-            self._rows[number] = 0.0
-            self._count -= 1
-        if len(self._owners) > _REWRITE_FROM and self._count * 2 < len(self._owners):
-            self._rewrite()
+        """Forget the keys of an engram, and their bytes as soon as no search reads them."""
+        dead = self._rows.remove(owner)
+        self._weights.values[dead] = 0.0
+        self._dead.append((self._snapshots, dead))
+        self._wipe()
+        keep = self._rows.compact()
+        if keep is not None:
+            self._dead.clear()
+            for column in (self._vectors, self._weights, self._starts, self._ends):
+                column.keep(keep)
 
     def snapshot(self) -> Snapshot:
-        n = len(self._owners)
-        weights, starts, ends = self._weights.values, self._starts.values, self._ends.values
-        return Snapshot(self._rows[:n], weights, starts, ends, self._owners)
+        """What there is now. ``end`` it, or nothing is wiped any more."""
+        self._snapshots += 1
+        self._searched.add(self._snapshots)
+        weights = self._weights.values.copy()  # 5 us at 20,000 keys
+        starts, ends = self._starts.values, self._ends.values
+        return Snapshot(self._snapshots, self._vectors.values, weights, starts, ends, self._rows.owners)
 
-    def _rewrite(self) -> None:
-        fresh = Vectors()
-        for owner, numbers in self._of.items():
-            for n in numbers:
-                event = int(self._starts.values[n]), int(self._ends.values[n])
-                fresh.add(owner, self._rows[n], float(self._weights.values[n]), event)
-        self.__dict__.update(fresh.__dict__)
+    def end(self, snapshot: Snapshot) -> None:
+        """It is not searched any more."""
+        self._searched.discard(snapshot.number)
+        self._wipe()
+
+    def _wipe(self) -> None:
+        oldest = min(self._searched, default=self._snapshots + 1)
+        while self._dead and self._dead[0][0] < oldest:
+            _, rows = self._dead.popleft()
+            self._vectors.values[rows] = 0.0

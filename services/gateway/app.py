@@ -16,7 +16,7 @@ from services.common.log.base import LogError
 from services.common.log.open import open_log
 from services.common.methods import METHODS, Method
 from services.common.seal import MasterKey
-from services.common.serving import actor_options
+from services.common.serving import deployment_options
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.metrics import MetricsServer
@@ -81,16 +81,10 @@ class Gateway:
 def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
     """The Serve application, routing ``methods``. Deploy it with ``route_prefix=None``; it needs no proxy."""
     config = settings.section("gateway", GatewayConfig)
-    deployment = serve.deployment(Gateway).options(
-        name="Gateway",
-        num_replicas=config.replicas,
-        max_replicas_per_node=1 if config.replicas > 1 else None,
-        max_ongoing_requests=16,  # nothing but health checks comes this way
-        max_queued_requests=16,
-        ray_actor_options=actor_options(settings.common),
-        health_check_period_s=1,
-        health_check_timeout_s=10,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=config.stop_grace_s + 5,
+    options = deployment_options(
+        settings.common,
+        "Gateway",
+        replicas=config.replicas,
+        stop_s=config.stop_grace_s + 5,
     )
-    return deployment.bind(settings, methods)
+    return serve.deployment(Gateway).options(**options).bind(settings, methods)

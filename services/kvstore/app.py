@@ -9,6 +9,7 @@ from ray import serve
 from services.common import telemetry
 from services.common.config import Settings
 from services.common.log.open import open_log
+from services.common.serving import deployment_options
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node
 
@@ -35,16 +36,10 @@ class Kvstore:
 def build(settings: Settings) -> Any:
     """The Serve application. Deploy it with ``route_prefix=None``; it needs no proxy."""
     config = settings.section("kvstore", KvstoreConfig)
-    deployment = serve.deployment(Kvstore).options(
-        name="Kvstore",
-        num_replicas=config.replicas,
-        max_replicas_per_node=1 if config.replicas > 1 else None,
-        max_ongoing_requests=16,  # nothing but health checks comes this way
-        max_queued_requests=16,
-        ray_actor_options={"num_cpus": 0},
-        health_check_period_s=1,
-        health_check_timeout_s=10,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=5,
+    options = deployment_options(
+        settings.common,
+        "Kvstore",
+        replicas=config.replicas,
+        stop_s=5,
     )
-    return deployment.bind(settings)
+    return serve.deployment(Kvstore).options(**options).bind(settings)

@@ -20,6 +20,7 @@ class Endpoint:
     arena_id: str
     owner_epoch: int
     pid: int
+    started: int  # of the process: tells it from a later one with the same pid
 
     @classmethod
     def read(cls, data_dir: Path) -> Endpoint | None:

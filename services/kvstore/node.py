@@ -12,7 +12,7 @@ from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import CommonConfig
 from services.common.log.base import Log, LogError
-from services.common.nodes import node_signer
+from services.common.nodes import node_signer, started_at
 from services.common.seal import MasterKey
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.config import KvstoreConfig
@@ -85,6 +85,7 @@ class Node:
             header.arena_id.hex(),
             header.owner_epoch,
             os.getpid(),
+            started_at(os.getpid()),
         )
         self._endpoint.write(common.data_dir)
         _log.info("listening", extra={"port": self._port.port})
@@ -125,7 +126,7 @@ class Node:
             await asyncio.sleep(self._config.heartbeat_s)
 
     async def _follow(self, store: Store, log: Log) -> None:
-        """Apply the ledger's erasures for ever. While the log does not answer, what is known stays in force."""
+        """Apply the ledger's erasures for ever. While log or disk fail, what is known stays in force."""
         while True:
             await asyncio.sleep(self._config.ledger_period_s)
             try:
@@ -133,5 +134,8 @@ class Node:
             except LogError:
                 _log.warning("the ledger cannot be read for erasures", exc_info=True)
                 continue
-            if batch.positions:
-                store.drop(batch.erasures, batch.positions)
+            try:
+                if batch.positions:
+                    store.drop(batch.erasures, batch.positions)
+            except sqlite3.Error:  # a full disk: the positions stay, so the same erasures are read again
+                _log.warning("the ledger's erasures cannot be kept", exc_info=True)

@@ -82,6 +82,3 @@ class StagingRing:
 
     def lent(self) -> list[Reservation]:
         return [r for r in self._lent.values() if not r.done]
-
-    def held_by(self, holder: str) -> list[int]:
-        return [number for number, r in self._lent.items() if not r.done and r.holder == holder]

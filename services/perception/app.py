@@ -13,7 +13,7 @@ from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.log.open import open_log
 from services.common.seal import MasterKey
-from services.common.serving import Application, actor_options
+from services.common.serving import Application, deployment_options
 from services.perception.config import PerceptionConfig
 from services.perception.service import Perception
 from services.perception.servicer import Servicer
@@ -47,15 +47,11 @@ class PerceptionApp(Application):
 def build(settings: Settings) -> Any:
     """The Serve application. Deploy it with ``route_prefix=None``; the gateway calls its handle."""
     config = settings.section("perception", PerceptionConfig)
-    deployment = serve.deployment(PerceptionApp).options(
-        name="Perception",
-        num_replicas=config.replicas,
-        max_ongoing_requests=config.max_ongoing,
-        max_queued_requests=config.max_queued,
-        ray_actor_options=actor_options(settings.common),
-        health_check_period_s=1,
-        health_check_timeout_s=10,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=2 * config.stop_grace_s + 5,
+    options = deployment_options(
+        settings.common,
+        "Perception",
+        replicas=config.replicas,
+        stop_s=2 * config.stop_grace_s + 5,
+        calls=(config.max_ongoing, config.max_queued),
     )
-    return deployment.bind(settings)
+    return serve.deployment(PerceptionApp).options(**options).bind(settings)

@@ -12,7 +12,7 @@ from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.seal import MasterKey
-from services.common.serving import CallContext, actor_options
+from services.common.serving import CallContext, deployment_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
 
@@ -74,15 +74,12 @@ def build(settings: Settings) -> Any:
     config = settings.section("reasoning", ReasoningConfig)
     door(settings)  # an unreadable certificate stops the start here, not in a replica
     config.model.check_files()
-    deployment = serve.deployment(ReasoningApp).options(
-        name="Reasoning",
-        num_replicas=config.replicas,
-        max_ongoing_requests=config.max_ongoing,
-        max_queued_requests=config.max_queued,
-        ray_actor_options=actor_options(settings.common),
-        health_check_period_s=1,
-        health_check_timeout_s=30,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=config.stop_grace_s,
+    options = deployment_options(
+        settings.common,
+        "Reasoning",
+        replicas=config.replicas,
+        stop_s=config.stop_grace_s,
+        calls=(config.max_ongoing, config.max_queued),
+        health_timeout_s=30,
     )
-    return deployment.bind(settings)
+    return serve.deployment(ReasoningApp).options(**options).bind(settings)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mneme.v1.episodic_pb2 import ErasureReceipt, ForgetSelector, Ids, StoreErasure
+from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, Ids, StoreErasure
 
+from services.common import topics
 from services.common.nodes import keepers, register_engine, started_at
 from services.common.seal import MasterKey
 from services.episodic.blocks import BlockDrops
+from services.episodic.parts import Dropped
 from services.kvstore.client import Origin
 from tests.episodic.world import NAMESPACE, World
-from tests.kvstore.running import MEMORY, Process, Running, client, keys, memory_folder, payloads
+from tests.kvstore.running import MEMORY, Process, Running, client, eventually, keys, memory_folder, payloads
 
 pytestmark = pytest.mark.skipif(not MEMORY.is_dir(), reason="no /dev/shm on this machine")
 TOLD = "Ruth hid the emerald under the piano."
@@ -34,6 +40,19 @@ def forget(world: World) -> ErasureReceipt:
 
 def of(receipt: ErasureReceipt, keeper: str) -> StoreErasure:
     return next(store for store in receipt.stores if store.store == keeper)
+
+
+def stored(world: World, receipt: ErasureReceipt) -> ErasureReceipt:
+    """The receipt as it stands now."""
+    found = world.host.state.receipt(NAMESPACE, receipt.id)
+    assert found is not None
+    return found.receipt
+
+
+def probes(world: World, receipt: ErasureReceipt) -> list[ErasureProbe]:
+    found = world.host.state.receipt(NAMESPACE, receipt.id)
+    assert found is not None
+    return world.forgetting.probe(NAMESPACE, found)
 
 
 def test_the_receipt_counts_what_the_store_dropped(world: World, tmp_path: Path) -> None:
@@ -66,17 +85,35 @@ def test_a_store_that_does_not_answer_is_pending_by_name_until_it_does(world: Wo
         receipt = forget(world)
         pending = of(receipt, "kvstore")
         assert (pending.done, pending.HasField("by")) == (False, False)
-        assert "UNAVAILABLE" in pending.detail
+        assert "its process has ended" in pending.detail
         successor = Process(world.folder, memory)
-        deadline = time.monotonic() + 20
-        while True:
-            stored = world.host.state.receipt(NAMESPACE, receipt.id)
-            assert stored is not None
-            if of(stored.receipt, "kvstore").done:
-                break
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: of(stored(world, receipt), "kvstore").done, 20)
         successor.kill()
+
+
+def test_a_killed_store_is_gone_once_its_memory_is(world: World) -> None:
+    """After a reboot, or with ``kvstore.replicas: 0``, no successor comes to overwrite it or to answer."""
+    with memory_folder() as memory:
+        store = Process(world.folder, memory)
+        world.close()
+        world.open(drop_blocks=drops(world.folder))
+        world.observe("x", TOLD)
+        world.settle()
+        store.kill()
+        receipt = forget(world)
+        left = sorted(str(path) for path in memory.iterdir() if path.suffix != ".lock")
+        assert len(left) == 2
+        assert all(path in of(receipt, "kvstore").detail for path in left)
+        assert "kvstore.replicas" in of(receipt, "kvstore").detail
+        [probe] = [p for p in probes(world, receipt) if p.store == "blocks"]
+        assert probe.readable == 1
+        assert left[0] in probe.detail
+        for path in left:
+            Path(path).unlink()
+        eventually(lambda: of(stored(world, receipt), "kvstore").done)
+        assert "its process is gone" in of(stored(world, receipt), "kvstore").detail
+        [probe] = [p for p in probes(world, receipt) if p.store == "blocks"]
+        assert probe.readable == 0
 
 
 def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
@@ -90,10 +127,7 @@ def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
     world.close()
     path.unlink()  # it has stopped in good order, while nobody looked
     world.open(drop_blocks=drops(world.folder))
-    deadline = time.monotonic() + 20
-    while not of(world.host.state.receipt(NAMESPACE, receipt.id).receipt, "engine-silent").done:  # type: ignore[union-attr]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: of(stored(world, receipt), "engine-silent").done, 20)
 
 
 def test_an_engine_whose_process_is_gone_holds_nothing(tmp_path: Path) -> None:
@@ -110,3 +144,112 @@ def test_an_engine_whose_process_is_gone_holds_nothing(tmp_path: Path) -> None:
     assert gone.done
     assert not keepers(tmp_path)
     assert drops(tmp_path)("acme/anna", 1, ["e"]) == []
+
+
+@contextmanager
+def silent_port() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Takes connections and never says a word, as a stopped process does: its address, and who came."""
+    came: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def take() -> None:
+            while True:
+                try:
+                    came.append(listening.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}", came
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for each in came:
+        each.close()
+
+
+def test_a_keeper_that_hangs_is_waited_for_once_and_not_once_for_each_receipt(tmp_path: Path) -> None:
+    with silent_port() as (address, came):
+        register_engine(tmp_path, "engine-hung", address)
+        drop = drops(tmp_path)
+        [hung] = drop("acme/anna", 1, ["e"])
+        assert (hung.done, "DEADLINE_EXCEEDED" in hung.detail, len(came)) == (False, True, 1)
+        for epoch in range(2, 22):
+            assert drop("acme/anna", epoch, ["e"]) == [hung]
+        assert len(came) == 1
+        time.sleep(2.1)
+        assert drop("acme/anna", 22, ["e"]) == [hung]
+        assert len(came) == 2, "asked again after a while"
+
+
+def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World) -> None:
+    with memory_folder() as memory:
+        store = Process(world.folder, memory)
+        world.close()
+        world.open(drop_blocks=drops(world.folder))
+        world.observe("x", TOLD)
+        world.settle()
+        store.signal(signal.SIGSTOP)
+        receipt = forget(world)
+        assert "DEADLINE_EXCEEDED" in of(receipt, "kvstore").detail
+        store.signal(signal.SIGCONT)
+        eventually(lambda: of(stored(world, receipt), "kvstore").done, 20)
+        store.kill()
+
+
+def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.episodic.host._ASK_KEEPERS_AGAIN_S", 0.01)
+    asked: list[int] = []
+    answers = {"kvstore": Dropped("kvstore", False, "did not answer"), "engine": Dropped("engine", False, "busy")}
+
+    def drop(namespace: str, epoch: int, ids: Sequence[str]) -> list[Dropped]:
+        asked.append(epoch)
+        return list(answers.values())
+
+    world.close()
+    world.open(drop_blocks=drop)
+    world.observe("x", TOLD)
+    world.settle()
+    receipt = forget(world)
+    before = world.log.end_offset(topics.STATE, 0)
+    eventually(lambda: len(asked) > 10)
+    assert world.log.end_offset(topics.STATE, 0) == before
+    answers["engine"] = Dropped("engine", True, "2 pages")
+    eventually(lambda: of(stored(world, receipt), "engine").done)
+    assert not of(stored(world, receipt), "kvstore").done
+
+
+def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.episodic.host._ASK_KEEPERS_AGAIN_S", 0.5)
+    asked: list[int] = []
+    in_round, go_on = threading.Event(), threading.Event()
+
+    def drop(namespace: str, epoch: int, ids: Sequence[str]) -> list[Dropped]:
+        first_of_a_round = epoch in asked and len(set(asked)) == 3
+        asked.append(epoch)
+        if first_of_a_round and not in_round.is_set():
+            in_round.set()
+            assert go_on.wait(20)
+        return [Dropped("kvstore", False, "did not answer")]
+
+    world.close()
+    world.open(drop_blocks=drop)
+    for n in range(4):
+        world.observe(f"x{n}", f"{TOLD} {n}")
+    world.settle()
+
+    def command(n: int) -> str:
+        return world.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=[f"x{n}"])), f"f{n}", "test")[0]
+
+    for n in range(3):
+        assert world.host.await_receipt(NAMESPACE, command(n), 20) is not None
+    assert in_round.wait(20)
+    rounds_first = len(asked) - 1
+    late = command(3)
+    eventually(lambda: not world.host._unfinished.empty())
+    go_on.set()
+    assert world.host.await_receipt(NAMESPACE, late, 20) is not None
+    eventually(lambda: len(asked) >= rounds_first + 3)
+    owed, new, next_owed = asked[rounds_first : rounds_first + 3]
+    assert new == max(asked)
+    assert next_owed not in (owed, new), "the round goes on where it was left"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from services.common.embed import DIMENSION
+from services.episodic.directory import Directory, Slot
+from services.episodic.plugins.base import Filter
 from services.episodic.vectors import Vectors
 
 RNG = np.random.default_rng(5)
@@ -68,3 +72,81 @@ def test_a_removed_key_leaves_no_bytes() -> None:
     table.remove("e1")
     assert not table.snapshot().rows[1].any()
     assert table.snapshot().rows[0].any()
+
+
+def test_an_engram_that_is_replaced_in_mid_search_is_found_in_it() -> None:
+    table, rows = Vectors(), unit(50)
+    for n in range(50):
+        table.add(f"e{n}", rows[n], 1.0, (n, n))
+    under_way, second = table.snapshot(), table.snapshot()
+    table.remove("e7")
+    table.add("e7", rows[7], 1.0, (7, 7))
+    owner, score = next(under_way.nearest(rows[7], None, None))
+    assert owner == "e7"
+    assert score == pytest.approx(1.0, abs=1e-5)
+    table.end(second)
+    assert second.rows[7].any(), "another search still reads it"
+    table.end(under_way)
+    assert not under_way.rows[7].any(), "the bytes go with the last search that could see them"
+    later = table.snapshot()
+    table.remove("e8")
+    table.end(later)
+    assert not later.rows[8].any()
+    assert later.rows[9].any()
+    for _ in range(2_000):  # past a compaction, with a search under way
+        under_way = table.snapshot()
+        table.remove("e9")
+        table.add("e9", rows[9], 1.0, (9, 9))
+        assert next(under_way.nearest(rows[9], None, None))[0] == "e9"
+        table.end(under_way)
+
+
+def slot(id: str) -> Slot:
+    return Slot(
+        id=id,
+        namespace="n",
+        kind="turn",
+        state="active",
+        session="s",
+        actor="",
+        source="",
+        metadata={},
+        start_us=1,
+        end_us=1,
+        times_us=(),
+        sources=(),
+        seq=1,
+        place=1,
+        version=1,
+        id_mac=b"",
+        content_mac=b"",
+        session_mac=b"",
+        superseded_by="",
+        seal_key="",
+        detail_key="",
+        partition=0,
+        feed_offset=0,
+        rows=1,
+    )
+
+
+def test_recall_never_misses_an_engram_because_it_is_being_replaced() -> None:
+    directory, rows = Directory(), unit(4_000)
+    for n in range(4_000):
+        directory.put(slot(f"e{n}"), [], [(1.0, rows[n])])
+    stop = threading.Event()
+
+    def replace() -> None:
+        while not stop.is_set():
+            directory.put(slot("e7"), [], [(1.0, rows[7])])
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        for _ in range(300):
+            [(found, score)] = directory.nearest("n", rows[7], 1, Filter())
+            assert found.id == "e7"
+            assert score == pytest.approx(1.0, abs=1e-5)
+    finally:
+        stop.set()
+        thread.join()

@@ -35,7 +35,7 @@ TIMING = Timing(call_s=5, put_s=10, retry_s=0.05, heartbeat_s=0.1)
 SMALL: dict[str, Any] = {
     "arena_bytes": 1 << 20,
     "extent_bytes": 1 << 18,
-    "min_block_bytes": BLOCK,
+    "min_block_bytes": BLOCK // 8,  # an index in which no bucket overflows: 5 in 100 would where it fits the blocks
     "staging_bytes": 1 << 18,
     "heartbeat_s": 0.05,
     "owner_timeout_s": 5.0,
@@ -93,6 +93,14 @@ class Running:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+    def limit_erasures(self, pages: int) -> None:
+        """Let the file of what was erased grow to so many pages and no further, as a full disk would."""
+
+        async def limit() -> None:
+            self.node._erasures._db.execute(f"PRAGMA max_page_count={pages}")
+
+        asyncio.run_coroutine_threadsafe(limit(), self._loop).result(30)
 
     def client(self, identity: bytes = IDENTITY, timing: Timing = TIMING) -> KvClient:
         return client(self.data_dir, identity, timing)

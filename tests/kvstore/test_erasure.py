@@ -11,6 +11,7 @@ from mneme.v1.ledger_pb2 import Erased, LedgerEntry, SessionEnded
 
 from services.common import topics
 from services.common.ledger import message
+from services.common.log.base import Message
 from services.common.log.sqlite import SqliteLog
 from services.kvstore.client import KvClient, Origin
 from services.kvstore.erasure_feed import read_erasures
@@ -186,6 +187,40 @@ def test_a_running_store_follows_the_ledger_and_counts_once(start: Callable[...,
         append_erasure(ledger, NAMESPACE, 2, "e1")
         eventually(lambda: kv.lookup(chain) == 0)
         assert kv.drop(NAMESPACE, 2, ["e1"]).named_blocks == 2
+
+
+def test_a_record_that_is_no_entry_stops_neither_a_start_nor_the_following(
+    start: Callable[..., Running], ledger: SqliteLog
+) -> None:
+    no_entry = Message(topics.LEDGER, NAMESPACE.encode(), b"\xff no entry")
+    ledger.append([no_entry])
+    append_erasure(ledger, NAMESPACE, 2, "e1")
+    store = start(log=ledger, ledger_period_s=0.05)
+    with store.client() as kv:
+        late = Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e0")])
+        assert kv.put(keys(1), payloads(1), late) == [pb.PUT_OUTCOME_STALE_EPOCH]
+        chain = keys(1)
+        kv.put(chain, payloads(1), Origin(NAMESPACE, {NAMESPACE: 2}, [(NAMESPACE, "e2")]))
+        ledger.append([no_entry])
+        append_erasure(ledger, NAMESPACE, 3, "e2")
+        eventually(lambda: kv.lookup(chain) == 0)
+        store.node.require_alive()
+
+
+def test_a_full_disk_delays_an_erasure_and_does_not_end_the_store(
+    start: Callable[..., Running], ledger: SqliteLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = start(log=ledger, ledger_period_s=0.05)
+    with store.client() as kv:
+        chain = keys(1)
+        kv.put(chain, payloads(1), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+        store.limit_erasures(pages=1)
+        append_erasure(ledger, NAMESPACE, 2, "e1", *(f"other {n}" for n in range(2_000)))
+        eventually(lambda: "erasures cannot be kept" in caplog.text)
+        store.node.require_alive()
+        assert kv.lookup(chain) == 1
+        store.limit_erasures(pages=1 << 20)
+        eventually(lambda: kv.lookup(chain) == 0)
 
 
 def test_what_was_read_of_the_ledger_is_not_read_again(tmp_path: Path, ledger: SqliteLog) -> None:
