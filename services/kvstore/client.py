@@ -350,9 +350,11 @@ class KvClient:
             with self._lock:
                 used, self._used = list(self._used), OrderedDict()
                 suspects = connection.reader.take_suspects(_MAX_SUSPECTS)
-                idle = not (used or suspects or self._claims)
-            if not idle:
-                request = pb.HeartbeatRequest(holder=self._holder, used_keys=used, suspect_keys=suspects)
+                claims = list(self._claims)
+            if used or suspects or claims:
+                request = pb.HeartbeatRequest(
+                    holder=self._holder, used_keys=used, suspect_keys=suspects, claimed_keys=claims
+                )
                 self._try(lambda stub: stub.Heartbeat, request, pb.HeartbeatResponse, self._timing.call_s)
 
 

@@ -1,12 +1,12 @@
 """The in-flight table: who computes which block right now, so that one prefill serves many.
 
-A claim ends when its block is stored, when its holder gives it up, or when the holder's heartbeats stop.
+A claim ends when its block is stored, when its holder gives it up, or when the holder's heartbeats no longer name it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -52,9 +52,10 @@ class Flights:
             del self._claims[key]
             claim.ended.set()
 
-    def renew(self, holder: str, ends_at: float) -> None:
-        for claim in self._claims.values():
-            if claim.holder == holder:
+    def renew(self, holder: str, keys: Iterable[bytes], ends_at: float) -> None:
+        for key in keys:
+            claim = self._claims.get(key)
+            if claim is not None and claim.holder == holder:
                 claim.ends_at = ends_at
 
     def expire(self, now: float) -> int:

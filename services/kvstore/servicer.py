@@ -116,7 +116,7 @@ class KvstoreServicer:
         return converters.dropped_to(self._store.drop(converters.erasures_of(request)))
 
     async def heartbeat(self, request: pb.HeartbeatRequest, caller: Caller, left_s: float) -> pb.HeartbeatResponse:
-        self._store.renew(converters.holder_of(request.holder))
+        self._store.renew(converters.holder_of(request.holder), self._keys(request.claimed_keys))
         self._store.used(self._keys(request.used_keys)[::-1])
         self._store.check(self._keys(request.suspect_keys)[:_MAX_SUSPECTS])
         return pb.HeartbeatResponse(owner_epoch=self._store.owner_epoch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -181,10 +181,10 @@ class Store:
     def release_lease(self, number: int, holder: str) -> None:
         self._leases.release(number, holder)
 
-    def renew(self, holder: str) -> None:
-        """Prolong everything that ``holder`` holds."""
+    def renew(self, holder: str, claimed: Iterable[bytes]) -> None:
+        """Prolong the leases and reservations of ``holder``, and those of its claims that it names."""
         ends_at = self._ends_at()
-        self.flights.renew(holder, ends_at)
+        self.flights.renew(holder, claimed, ends_at)
         self._leases.renew(holder, ends_at)
         self._staging.renew(holder, ends_at)
 

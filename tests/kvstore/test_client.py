@@ -156,6 +156,19 @@ def test_heartbeats_keep_a_claim_beyond_its_time(start: Callable[..., Running]) 
         assert other.begin(chain) == Flight(0, 0, 1)
 
 
+def test_a_claim_whose_release_was_lost_ends_although_its_holder_lives(start: Callable[..., Running]) -> None:
+    store = start(hold_ttl_s=0.6)
+    lost, kept = keys(1), keys(1)
+    with store.client() as holder, store.client() as other:
+        holder.begin(lost)
+        with holder._lock:
+            holder._claims.clear()  # what a client knows after a release that never arrived
+        holder.begin(kept)
+        time.sleep(1.5)
+        assert other.begin(lost) == Flight(0, 1, 0)
+        assert other.begin(kept) == Flight(0, 0, 1)
+
+
 def test_a_client_that_closes_gives_its_claims_up(store: Running, kv: KvClient) -> None:
     chain = keys(1)
     with store.client() as other:

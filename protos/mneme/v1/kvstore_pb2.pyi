@@ -205,14 +205,16 @@ class DropBlocksResponse(_message.Message):
     def __init__(self, named_blocks: _Optional[int] = ..., unreachable_blocks: _Optional[int] = ..., overwritten_bytes: _Optional[int] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
-    __slots__ = ("holder", "used_keys", "suspect_keys")
+    __slots__ = ("holder", "used_keys", "suspect_keys", "claimed_keys")
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     USED_KEYS_FIELD_NUMBER: _ClassVar[int]
     SUSPECT_KEYS_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_KEYS_FIELD_NUMBER: _ClassVar[int]
     holder: str
     used_keys: _containers.RepeatedScalarFieldContainer[bytes]
     suspect_keys: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, holder: _Optional[str] = ..., used_keys: _Optional[_Iterable[bytes]] = ..., suspect_keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    claimed_keys: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, holder: _Optional[str] = ..., used_keys: _Optional[_Iterable[bytes]] = ..., suspect_keys: _Optional[_Iterable[bytes]] = ..., claimed_keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
     __slots__ = ("owner_epoch",)
