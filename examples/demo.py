@@ -13,9 +13,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import yaml
@@ -46,6 +47,21 @@ console = Console(highlight=False, soft_wrap=True)
 
 class StepFailed(Exception):
     """A step of the demo did not do what it says."""
+
+
+class Judged(Protocol):
+    """What ``judge`` needs of a question that was asked."""
+
+    @property
+    def question(self) -> dict[str, Any]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def answerable(self) -> bool: ...
+    @property
+    def found(self) -> bool: ...
+    @property
+    def rank(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +253,7 @@ def _verdict(asked: Asked) -> str:
     return evidence if asked.found else f'WRONG: "not found"; {evidence}'
 
 
-def judge(asked: list[Asked]) -> list[str]:
+def judge(asked: Sequence[Judged]) -> list[str]:
     """Show the table; the bars that were missed, which fail the demo once its other steps have run."""
     table = Table(title="The forty questions")
     for column in ("type", "questions", "evidence in first 5", "evidence first", "not found", "median ms"):
@@ -265,7 +281,7 @@ def judge(asked: list[Asked]) -> list[str]:
     return [text for text, met in bars.items() if not met]
 
 
-def _row(rows: list[Asked]) -> list[str]:
+def _row(rows: Sequence[Judged]) -> list[str]:
     answerable = [a for a in rows if a.answerable]
     milliseconds = sorted(a.seconds * 1000 for a in rows)[len(rows) // 2]
     return [
