@@ -1,6 +1,7 @@
 """Forty questions on a text that nothing was tuned on: the demo's table and bars, out of sample.
 
     MNEME_EVAL_DATA=... python -m benchmarks.untouched
+    python -m benchmarks.untouched --diary    # the demo's own text and questions the same way, to compare with
 
 Over the exact host, as ``benchmarks.locomo``, with the plug-ins and the threshold of the shipped defaults; then
 evidence in the first five by plain BM25. It measures: it exits 0 whatever the figures, and 1 only where the data are
@@ -10,11 +11,16 @@ absent or not what the questions were written from. Nothing may be tuned on what
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 from typing import Any
+
+import yaml
 
 from benchmarks import locomo, untouched
 from examples import demo
@@ -23,7 +29,7 @@ from services.common.embed import Embedder
 from services.episodic import confidence
 from services.episodic import plugins as listed
 from services.episodic.config import EpisodicConfig
-from services.episodic.plugins.base import Plugin, Record
+from services.episodic.plugins.base import Interval, Plugin, Record
 
 FIRST = 5
 
@@ -74,18 +80,43 @@ def ask(
     return asked
 
 
+def novel() -> tuple[list[dict[str, Any]], locomo.Conversation]:
+    """The untouched text's questions and paragraphs. DataError."""
+    book, questions = untouched.conversation(untouched.read()), untouched.questions()
+    if lost := untouched.missing(questions, book):
+        raise untouched.DataError(f"Evidence that the text does not hold: {', '.join(lost)}.")
+    return questions, book
+
+
+def diary() -> tuple[list[dict[str, Any]], locomo.Conversation]:
+    """The demo's questions and paragraphs."""
+    lines = [json.loads(line) for line in (demo.HERE / "diary.jsonl").read_text(encoding="utf-8").splitlines()]
+    entries = tuple(tuple(entry) for _, entry in groupby(map(_told, lines, range(len(lines))), lambda r: r.session))
+    questions = yaml.safe_load((demo.HERE / "questions.yaml").read_text(encoding="utf-8"))
+    return questions, locomo.Conversation(demo.NAMESPACE, ("", ""), entries, ())
+
+
+def _told(line: dict[str, Any], seq: int) -> Record:
+    at = datetime.fromisoformat(line["observed_at"])
+    return Record(
+        id=line["id"],
+        namespace=demo.NAMESPACE,
+        kind="turn",
+        text=line["text"],
+        event=Interval(at, at),
+        session=line["session"],
+        actor=line["actor"],
+        seq=seq,
+    )
+
+
 def main() -> int:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="python -m benchmarks.untouched"
-    ).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--diary", action="store_true", help="the demo's text and questions, to compare with")
     try:
-        book = untouched.conversation(untouched.read())
+        questions, book = diary() if parser.parse_args().diary else novel()
     except untouched.DataError as error:
         print(error, file=sys.stderr)
-        return 1
-    questions = untouched.questions()
-    if lost := untouched.missing(questions, book):
-        print(f"Evidence that the text does not hold: {', '.join(lost)}.", file=sys.stderr)
         return 1
     shipped = config.load(environ={}).section("episodic", EpisodicConfig)
     embedder = Embedder.packaged(threads=2, remembered=50_000)

@@ -71,6 +71,12 @@ def test_evidence_that_is_not_in_the_text_is_named() -> None:
     assert untouched.missing(asked, untouched.conversation(TINY)) == ["q01: c1-p3", "q02: c9-p1"]
 
 
+def test_the_diary_to_compare_with_is_the_demos() -> None:
+    questions, book = command.diary()
+    assert (len(questions), sum(map(len, book.sessions)), len(book.sessions)) == (40, 599, 169)
+    assert untouched.missing(questions, book) == []
+
+
 def run(monkeypatch: pytest.MonkeyPatch, data: Path) -> int:
     monkeypatch.setenv("MNEME_EVAL_DATA", str(data))
     monkeypatch.setattr("sys.argv", ["untouched"])
