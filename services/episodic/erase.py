@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from mneme.v1 import ledger_pb2 as pb
 
 from services.common import topics
+from services.common.ledger import entry_of
 from services.common.log.base import Log
 from services.episodic.directory import Slot
 from services.episodic.fold import Entry, Poison
@@ -40,11 +41,10 @@ def plan(generation: Generation, entry: Entry, plugins: Sequence[Plugin], log: L
     namespace, erased = entry.namespace, entry.body.erased
     ids = set(erased.engram_ids)
     ids |= {id for mac in erased.id_macs if (id := directory.by_mac(namespace, mac)) is not None}
-    present = [slot for id in sorted(ids) if (slot := directory.get(namespace, id)) is not None]
     result = Erasure(doomed_keys=set(erased.key_ids))
-    if not present:
+    sessions = _touched(generation, entry, ids, log)
+    if not sessions:
         return result
-    sessions = _touched(generation, present)
     whole = any(plugin.reads == "namespace" for plugin in plugins)
     hidden = None if whole else sessions
     view = _fold_again(generation, entry, hidden, log)
@@ -55,16 +55,40 @@ def plan(generation: Generation, entry: Entry, plugins: Sequence[Plugin], log: L
     return result
 
 
-def _touched(generation: Generation, present: Sequence[Slot]) -> set[str]:
-    """Sessions of the erased, and of whatever derives from them."""
-    directory = generation.store.directory
-    sessions = {slot.session for slot in present}
-    for slot in present:
-        for id in directory.derived_from(slot.namespace, slot.id):
-            derived = directory.get(slot.namespace, id)
-            if derived is not None:
-                sessions.add(derived.session)
+def _touched(generation: Generation, entry: Entry, ids: Collection[str], log: Log) -> set[str]:
+    """Sessions of the erased, and of whatever derives from them.
+
+    The rows of the erased may be gone, and text of theirs still stand elsewhere: what derives from them names them
+    itself, and their sessions, whose retrieval keys may hold it, are found in the ledger.
+    """
+    directory, namespace = generation.store.directory, entry.namespace
+    derived = {i for id in ids for i in directory.derived_from(namespace, id)}
+    slots = [slot for id in {*ids, *derived} if (slot := directory.get(namespace, id)) is not None]
+    sessions = {slot.session for slot in slots}
+    if any(directory.get(namespace, id) is None for id in ids):
+        sessions |= _sessions_in_ledger(generation, entry, log)
     return sessions
+
+
+def _sessions_in_ledger(generation: Generation, entry: Entry, log: Log) -> set[str]:
+    """Sessions, of those that stand, in which the erased were told. Reads the ledger: rows are seldom gone."""
+    macs = set(entry.body.erased.id_macs)
+    told: set[bytes] = set()
+    stated = False  # directly, so in no session
+    for record in log.read(topics.LEDGER, entry.partition, 0, _until(generation, entry)):
+        body = entry_of(record)
+        if body is None or body.namespace != entry.namespace:
+            continue
+        if body.observation_accepted.id_mac in macs:
+            told.add(body.observation_accepted.session_mac)
+        stated = stated or body.remembered.id_mac in macs
+    slots = generation.store.directory.slots(entry.namespace)
+    return {slot.session for slot in slots if slot.session_mac in told or (stated and not slot.session)}
+
+
+def _until(generation: Generation, entry: Entry) -> int:
+    """The ledger offset that the generation was folded to, before the erasure."""
+    return min(entry.offset, generation.applied.get(entry.partition, entry.offset))
 
 
 def _fold_again(generation: Generation, entry: Entry, hidden: Collection[str] | None, log: Log) -> View:
@@ -74,8 +98,7 @@ def _fold_again(generation: Generation, entry: Entry, hidden: Collection[str] | 
     slots = [s for s in generation.store.directory.slots(namespace) if hidden is None or s.session in hidden]
     start = min(slot.place for slot in slots)
     macs = {slot.session_mac for slot in slots if slot.session_mac}
-    until = min(entry.offset, generation.applied.get(entry.partition, entry.offset))
-    for record in log.read(topics.LEDGER, entry.partition, start, until):
+    for record in log.read(topics.LEDGER, entry.partition, start, _until(generation, entry)):
         try:
             past = decode(record)
             if past.namespace == namespace and (hidden is None or _concerns(past.body, hidden, macs, view)):

@@ -19,7 +19,17 @@ from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
 from services.common.background import give_way
-from services.common.log.base import BETWEEN_POLLS_S, Consumer, Fenced, LogUnavailable, Message, Record, TopicPartition
+from services.common.log.base import (
+    BETWEEN_POLLS_S,
+    Consumer,
+    Fenced,
+    LogError,
+    LogUnavailable,
+    Message,
+    Record,
+    TopicPartition,
+)
+from services.common.seal import KeyDestroyed, Tampered
 from services.episodic import erase
 from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
@@ -74,7 +84,7 @@ class Host:
         self.state = OperatorState(parts.log)
         self.progress = Progress(parts.log.partitions(topics.LEDGER))
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
-        self.building: Generation | None = None  # a rebuild's, which erasures must reach too
+        self.building: Generation | None = None  # a rebuild's; None tells it to give up
         self.consumer: Consumer | None = None
         self._live: Generation | None = None
         self._step = step
@@ -269,20 +279,36 @@ class Host:
     # --- erasure ---
 
     def _erase(self, entry: Entry) -> None:
-        """Apply an Erased entry to every generation, then have the receipt finished."""
+        """Apply an Erased entry to every generation, then have the receipt finished.
+
+        The live one first: what destroys the base keys must also commit the offset, or a kill in between would have
+        the entry again over rows that nobody can read. What is being built can be given up, and is when it fails.
+        """
         self.registry.fold(entry.body)
         with self.fold_lock:
-            if self.building is not None:
-                with self.building.lock:
-                    self._erase_in(self.building, entry, None)
-            with self.live.lock:
-                receipt = self._erase_in(self.live, entry, self.consumer)
-            self.live.store.collection.flush()
+            try:
+                with self.live.lock:
+                    receipt = self._erase_in(self.live, entry, self.consumer)
+                self.live.store.collection.flush()
+            except (LogError, IndexUnavailable):
+                self.building = None  # where it was committed all the same, the entry does not come again
+                raise
+            self._erase_in_building(entry)
         self._step("erased")
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
         self.progress.advance(entry.partition, entry.offset + 1)
         telemetry.RECORDS.labels(GROUP, "erasure").inc()
         self._unfinished.put(receipt)
+
+    def _erase_in_building(self, entry: Entry) -> None:
+        if self.building is None:
+            return
+        try:
+            with self.building.lock:
+                self._erase_in(self.building, entry, None)
+        except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
+            _log.warning("an erasure did not reach what is rebuilt", extra={"error": type(error).__name__})
+            self.building = None
 
     def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
         result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)

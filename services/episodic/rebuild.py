@@ -33,6 +33,10 @@ _REPORT_S = 0.5
 _TOMBSTONES = 1_000
 
 
+class Abandoned(Exception):
+    """An erasure did not reach the generation that was being built, so it must not become the live one."""
+
+
 class Rebuilder:
     """Runs one rebuild at a time, in a thread of its own."""
 
@@ -87,7 +91,7 @@ class Rebuilder:
         start = time.monotonic()
         try:
             generation = build(self._host, operation, self._save, self._stop)
-        except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
+        except (LogError, IndexUnavailable, KeyDestroyed, Tampered, Abandoned) as error:
             _log.exception("the rebuild failed", extra={"operation": operation.id})
             self._host.building = None
             self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
@@ -133,6 +137,7 @@ def build(
             save(operation)
             reported = time.monotonic()
     with host.fold_lock:
+        _require_building(host, generation)
         for partition in partitions:
             while generation.applied[partition] < host.live.applied[partition]:
                 _read_on(host, generation, partition, host.parts.batch_entries)
@@ -153,10 +158,17 @@ def _read_on(host: Host, generation: Generation, partition: int, count: int) -> 
     """Fold the next entries, never beyond what the live generation has applied."""
     limit = 1 if any(p.reads == "namespace" for p in host.parts.plugins) else count
     with generation.lock:
+        _require_building(host, generation)
         start, end = generation.applied[partition], host.live.applied[partition]
         records = list(islice(host.parts.log.read(topics.LEDGER, partition, start, end), limit))
         if records:
             generation.fold(records, None)
+
+
+def _require_building(host: Host, generation: Generation) -> None:
+    """Call with a lock held that an erasure takes."""
+    if host.building is not generation:
+        raise Abandoned
 
 
 def drop(host: Host, number: int) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,10 +48,11 @@ def wait_for_death(world: World) -> None:
         time.sleep(0.01)
 
 
-def tell(world: World) -> None:
+def tell(world: World, *, closed: bool = True) -> None:
     for n in range(5):
         world.observe(f"o{n}", f"The {n}th lantern was lit at dusk.")
-    world.close_episode(["o0", "o1", "o2", "o3"])
+    if closed:
+        world.close_episode(["o0", "o1", "o2", "o3"])
 
 
 @pytest.fixture
@@ -130,6 +132,115 @@ def test_a_rebuild_killed_in_the_middle_leaves_nothing(started: World) -> None:
     world.rebuild()
     assert world.hash() == before
     world.close()
+
+
+class Midway:
+    """Steps of a host whose rebuild waits in the middle, and whose writer meets ``error`` at the nth of a step."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+        self.dead = False
+        self.error: BaseException | None = None
+        self.left = 0
+        self.world: World
+
+    def __call__(self, name: str) -> None:
+        thread = threading.current_thread().name
+        if thread == "episodic-rebuild" and name == "flushed" and self.world.host.building is not None:
+            self.reached.set()
+            self.go_on.wait(30)
+            if self.dead:
+                raise Killed(name)
+        elif thread == "episodic-writer" and name == "indexed" and self.error is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise self.error
+
+    def begin(self, world: World) -> str:
+        """A world told of lanterns, and a rebuild of it that has read the first four turns and waits; its id."""
+        self.world = world.open(step=self, batch_entries=6, flush_rows=1)
+        tell(world)
+        for n in range(12):
+            world.observe(f"later{n}", f"Ship {n} came in.", "s2")
+        world.settle()
+        operation = world.rebuilder.start()
+        assert self.reached.wait(20)
+        return operation.id
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_invariant_13_an_erasure_killed_beside_a_rebuild_is_completed(started: World, nth: int) -> None:
+    midway = Midway()
+    midway.begin(started)
+    midway.error, midway.left = Killed("indexed"), nth
+    rid, _ = started.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=["o1"])), "f1", "test")
+    wait_for_death(started)
+    midway.dead = True
+    midway.go_on.set()
+    started.rebuilder.wait()
+    started.kill()
+    world = started.open()
+    world.settle()
+    receipt = world.host.await_receipt(NAMESPACE, rid, 20)
+    assert receipt is not None
+    assert (receipt.receipt.base_erased, receipt.receipt.derived_rebuilt) == (1, 1)
+    assert_forgotten(world, receipt)
+    world.close()
+
+
+def test_invariant_13_a_rebuild_that_an_erasure_did_not_reach_is_given_up(started: World) -> None:
+    midway = Midway()
+    operation = midway.begin(started)
+    midway.error, midway.left = IndexUnavailable("away"), 2
+    receipt = started.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    midway.go_on.set()
+    started.rebuilder.wait()
+    ended = started.host.state.operation(operation)
+    assert ended is not None
+    assert (ended.state, ended.result["reason"]) == (OperationState.OPERATION_STATE_FAILED, "Abandoned")
+    assert_forgotten(started, receipt)
+    started.rebuild()
+    assert_forgotten(started, receipt)
+    started.host.check()
+    started.close()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_invariant_13_an_erasure_reaches_what_was_made_of_a_text_whose_row_is_gone(
+    started: World, closed: bool
+) -> None:
+    world = started.open()
+    tell(world, closed=closed)
+    world.settle()
+    slot = world.host.live.store.directory.get(NAMESPACE, world.base("o1"))
+    assert slot is not None
+    with world.host.fold_lock:
+        world.log.append(world.keyring.destroy(NAMESPACE, [slot.seal_key]))
+        rid, _ = world.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=["o1"])), "f1", "test")
+        world.host.live.store._erase(NAMESPACE, slot.id)  # as loading does with rows that nobody can read
+        assert standing(world, "1th lantern")
+    receipt = world.host.await_receipt(NAMESPACE, rid, 20)
+    assert receipt is not None
+    assert_forgotten(world, receipt)
+    world.close()
+
+
+def assert_forgotten(world: World, receipt: pb.StoredReceipt) -> None:
+    assert not standing(world, "1th lantern")
+    assert standing(world, "2th lantern")
+    assert set(readable(world.forgetting.probe(NAMESPACE, receipt)).values()) == {0}
+
+
+def standing(world: World, words: str) -> list[str]:
+    """Ids of the engrams whose text or keys hold the words."""
+    store = world.host.live.store
+    wholes = [store.whole(NAMESPACE, slot.id) for slot in store.directory.slots(NAMESPACE)]
+    return [
+        w.id
+        for w in wholes
+        if w is not None and any(words in t for t in (w.record.text, *(k.text for k in w.record.keys)))
+    ]
 
 
 def generations(world: World) -> set[int]:
