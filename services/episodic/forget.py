@@ -15,6 +15,7 @@ from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
 from services.common.extract import Aliases
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
+from services.common.log.base import MessageTooLarge
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
 from services.episodic.directory import Slot
@@ -143,7 +144,8 @@ class Forgetting:
     def command(self, namespace: str, selector: ForgetSelector, request_id: str, principal: str) -> tuple[str, Targets]:
         """Append the one Erased entry; returns the receipt's id and what it erases.
 
-        NOT_FOUND when the selector names nothing. The entry holds ids and hashes, never the selector.
+        NOT_FOUND when the selector names nothing, INVALID_FIELD when more than one entry takes (some 26,000 engrams).
+        The entry holds ids and hashes, never the selector.
         """
         host = self._host
         keyring = host.parts.keyring
@@ -166,7 +168,12 @@ class Forgetting:
             )
             entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
             entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
-            host.parts.log.append([ledger.message(entry)])
+            try:
+                host.parts.log.append([ledger.message(entry)])
+            except MessageTooLarge as error:
+                what = f"It names {len(targets.base)} engrams, more than one erasure takes."
+                remedy = "Forget by parts: narrower time ranges, or one session after another."
+                raise invalid("selector", what, remedy) from error
             host.registry.erase(namespace, erased)
         return receipt_id, targets
 

@@ -316,7 +316,7 @@ class Host:
         stubs = [erased_stub(generation.number, entry.namespace, i, entry) for i in (*result.base, *result.retired)]
         extra: list[Message] = self.parts.keyring.destroy(entry.namespace, sorted(result.doomed_keys))
         if consumer is not None:
-            extra.append(self.state.set_receipt(receipt))
+            extra += self.state.set_receipt(receipt)
         reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt
@@ -366,7 +366,7 @@ class Host:
         finished.CopyFrom(receipt)
         finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, self.parts))
         finished.receipt.stores.extend(kept)
-        log.append([self.state.set_receipt(finished)])
+        log.append(self.state.set_receipt(finished))
         with self._receipts:
             self._receipts.notify_all()
 
@@ -405,7 +405,7 @@ class Host:
         if after == receipt:
             return receipt
         try:
-            self.parts.log.append([self.state.set_receipt(after)])
+            self.parts.log.append(self.state.set_receipt(after))
         except LogUnavailable:
             _log.warning("the log is away; the receipt stays as it was")
             return receipt

@@ -6,7 +6,8 @@ Each value has one writer. What is read is what was committed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TypeVar
 
 from google.protobuf.message import Message as Proto
@@ -18,6 +19,8 @@ from services.common.log.base import Log, Message
 
 P = TypeVar("P", bound=Proto)
 _GENERATION = "generation/in-use"
+_RECEIPT_IDS = ("base_ids", "derived_ids", "key_ids")
+_IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
 
 
 class OperatorState:
@@ -76,13 +79,32 @@ class OperatorState:
         return self.message(f"index/{generation}", value)
 
     def receipt(self, namespace: str, id: str) -> StoredReceipt | None:
-        return self.get(receipt_key(namespace, id), StoredReceipt)
+        receipt = self.get(_receipt_key(namespace, id), StoredReceipt)
+        return receipt and self._completed(receipt)
 
     def receipts(self) -> Iterator[StoredReceipt]:
-        return (receipt for _, receipt in self.items("receipt/", StoredReceipt))
+        return (self._completed(receipt) for _, receipt in self.items("receipt/", StoredReceipt))
 
-    def set_receipt(self, receipt: StoredReceipt) -> Message:
-        return self.message(receipt_key(receipt.receipt.namespace, receipt.receipt.id), receipt)
+    def set_receipt(self, receipt: StoredReceipt) -> list[Message]:
+        """To append together. Of many ids, those that one record does not take lie in further records before it."""
+        of = receipt.receipt
+        ids = [(name, id) for name in _RECEIPT_IDS for id in getattr(receipt, name)]
+        first, *more = [ids[start : start + _IDS_A_RECORD] for start in range(0, len(ids), _IDS_A_RECORD)] or [[]]
+        messages = [
+            self.message(_receipt_key(of.namespace, of.id, n), _with_ids(StoredReceipt(), some))
+            for n, some in enumerate(more, 1)
+        ]
+        return [*messages, self.message(_receipt_key(of.namespace, of.id), _with_ids(StoredReceipt(receipt=of), first))]
+
+    def _completed(self, receipt: StoredReceipt) -> StoredReceipt:
+        """With the ids of the further records. A receipt's ids never change, so neither does how many there are."""
+        of = receipt.receipt
+        for n in count(1):
+            more = self.get(_receipt_key(of.namespace, of.id, n), StoredReceipt)
+            if more is None:
+                break
+            receipt.MergeFrom(more)
+        return receipt
 
     def operation(self, id: str) -> Operation | None:
         return self.get(f"operation/{id}", Operation)
@@ -94,5 +116,12 @@ class OperatorState:
         return self.message(f"operation/{operation.id}", operation)
 
 
-def receipt_key(namespace: str, id: str) -> str:
-    return f"receipt/{namespace}/{id}"
+def _receipt_key(namespace: str, id: str, part: int = 0) -> str:
+    """Of the receipt itself, or of a further record with ids of it."""
+    return f"receipt-ids/{namespace}/{id}/{part}" if part else f"receipt/{namespace}/{id}"
+
+
+def _with_ids(receipt: StoredReceipt, ids: Sequence[tuple[str, str]]) -> StoredReceipt:
+    for name, id in ids:
+        getattr(receipt, name).append(id)
+    return receipt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
 from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
+from services.episodic import operator_state
+from services.episodic.operator_state import OperatorState
 from tests.episodic.world import NAMESPACE, World
 
 SECRET = "Ruth hid the emerald under the piano."
@@ -187,6 +190,53 @@ def keys_of(world: World) -> list:  # type: ignore[type-arg]
 
 def is_observation(value: bytes | None, mac: bytes) -> bool:
     return pb.LedgerEntry.FromString(value or b"").observation_accepted.id_mac == mac
+
+
+# --- size ---
+
+
+def test_an_erasure_of_many_is_done_and_one_of_too_many_refused(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [replace(spec, max_message_bytes=8 * 1024) for spec in topics.specs(4, [topics.INBOX])]
+    monkeypatch.setattr(topics, "specs", lambda *_: specs)
+    monkeypatch.setattr(operator_state, "_IDS_A_RECORD", 100)
+    world = World(tmp_path, embedder).open()
+    world.create()
+    for n in range(110):
+        world.observe(f"o{n}", f"Lamp {n}.", source="most" if n < 98 else "rest")
+    world.settle()
+    end = len(ledger_of(world))
+    with pytest.raises(MnemeError) as caught:
+        world.forgetting.command(NAMESPACE, ForgetSelector(session="s1"), "f1", "test")
+    assert (caught.value.reason, caught.value.field) == ("INVALID_FIELD", "selector")
+    assert "110 engrams" in caught.value.message
+    assert "parts" in caught.value.remedy
+    assert len(ledger_of(world)) == end
+    receipt = world.forget(ForgetSelector(source="most"))
+    assert receipt.receipt.base_erased == len(receipt.base_ids) == 98
+    assert receipt.ByteSize() > 8 * 1024
+    assert set(readable(world.forgetting.probe(NAMESPACE, receipt)).values()) == {0}
+    world.restart()
+    assert list(world.host.state.receipts()) == [receipt]
+    world.forget(ForgetSelector(source="rest"))
+    assert world.host.live.store.directory.slots(NAMESPACE) == []
+    world.close()
+
+
+def test_a_receipt_of_any_size_is_read_as_it_was_written(world: World) -> None:
+    receipt = pb.StoredReceipt(
+        base_ids=[f"{n:032x}" for n in range(50_000)],
+        derived_ids=[f"{n:032x}" for n in range(9)],
+        key_ids=[f"{n:024x}" for n in range(90_000)],
+    )
+    receipt.receipt.id, receipt.receipt.namespace = "r1", NAMESPACE
+    assert receipt.ByteSize() > 2 * 1024 * 1024
+    for _ in range(2):  # finished, it is written again
+        world.log.append(world.host.state.set_receipt(receipt))
+    assert OperatorState(world.log).receipt(NAMESPACE, "r1") == receipt
+    assert list(world.host.state.receipts()) == [receipt]
+    assert world.host.state.receipt(NAMESPACE, "r") is None
 
 
 # --- selectors --------------------------------------------------------------------------------------------------
