@@ -31,6 +31,7 @@ from services.common.log.base import (
 )
 from services.common.seal import KeyDestroyed, Tampered
 from services.episodic import erase
+from services.episodic.dropping import drop, generations
 from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
 from services.episodic.index import IndexUnavailable
@@ -44,7 +45,7 @@ GROUP = "episodic"
 _log = logging.getLogger(__name__)
 _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
-_ASK_KEEPERS_AGAIN_S = 2.0
+_AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
 
 
 class Progress:
@@ -87,6 +88,9 @@ class Host:
         self.building: Generation | None = None  # a rebuild's; None tells it to give up
         self.consumer: Consumer | None = None
         self._live: Generation | None = None
+        self._made_by = ""  # fingerprint of the live one
+        self._dropping = threading.RLock()  # held while generations begin, end and are dropped
+        self._doomed: set[int] = set()  # generations to drop: neither live nor being built
         self._step = step
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,6 +108,8 @@ class Host:
         committed = self._committed()
         self.registry.fold_all(committed)
         self._live = self._open_live(committed)
+        self._doomed = generations(self.parts) - {self._live.number}
+        self._drop_doomed()
         for partition, offset in enumerate(committed):
             self.progress.advance(partition, offset)
         for receipt in self._open_receipts():
@@ -135,6 +141,7 @@ class Host:
         if known is None:
             self.parts.log.append([self.state.set_generation(1, fingerprint)])
         number = known.number if known else 1
+        self._made_by = known.fingerprint if known else fingerprint
         generation = self.generation(number)
         generation.open()
         generation.applied = dict(enumerate(committed))
@@ -172,10 +179,54 @@ class Host:
         known = self.state.generation()
         return known is not None and known.fingerprint != self.parts.fingerprint
 
-    def swap(self, generation: Generation) -> Generation:
-        """Make another generation the live one; returns the one before. Call with ``fold_lock`` held."""
-        before, self._live = self.live, generation
-        return before
+    # --- generations that come and go ---
+
+    def begin(self) -> Generation:
+        """The next generation, empty, which erasures reach from now on."""
+        with self._dropping:
+            number = self.live.number + 1
+            self._doomed.add(number)  # whatever an earlier one left
+            self._drop_doomed()
+            self._doomed.add(number)  # until it is there: what follows may fail half-way
+            generation = self.generation(number)
+            generation.open()
+            generation.applied = dict.fromkeys(range(self.parts.log.partitions(topics.LEDGER)), 0)
+            self.building = generation
+            self._doomed.remove(number)
+            return generation
+
+    def swap(self, generation: Generation) -> None:
+        """Make what was built the live one; the one before is dropped soon. Call with ``fold_lock`` held."""
+        with self._dropping:
+            self.parts.log.append([self.state.set_generation(generation.number, self.parts.fingerprint)])
+            self._doomed.add(self.live.number)
+            self._live, self._made_by = generation, self.parts.fingerprint
+            self.building = None
+
+    def abandon(self, generation: Generation) -> None:
+        """Give up what is being built; it is dropped soon. Whoever builds it may not write to it any more."""
+        with generation.lock, self._dropping:
+            if generation is self.building:
+                self.building = None
+                self._doomed.add(generation.number)
+
+    def try_to_drop(self) -> None:
+        """Drop generations in neither use; where a store is away, a thread of the host does it later."""
+        try:
+            self._drop_doomed()
+        except (LogUnavailable, IndexUnavailable) as error:
+            _log.warning("a store is away; a generation is not dropped", extra={"error": type(error).__name__})
+
+    def _drop_doomed(self) -> None:
+        """LogError, IndexUnavailable: what is left is dropped the next time."""
+        with self._dropping:
+            in_use = self.state.generation() if self._doomed else None
+            if in_use is not None and in_use.number in self._doomed:
+                # A swap that failed in doubt, and took effect: the next start must find this one.
+                self.parts.log.append([self.state.set_generation(self.live.number, self._made_by)])
+            for number in sorted(self._doomed):
+                drop(self.parts, self.state, number)
+                self._doomed.remove(number)
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End after the batch in hand, flushed."""
@@ -291,7 +342,8 @@ class Host:
                     receipt = self._erase_in(self.live, entry, self.consumer)
                 self.live.store.collection.flush()
             except (LogError, IndexUnavailable):
-                self.building = None  # where it was committed all the same, the entry does not come again
+                if self.building is not None:
+                    self.abandon(self.building)  # where it was committed all the same, the entry does not come again
                 raise
             self._erase_in_building(entry)
         self._step("erased")
@@ -301,14 +353,15 @@ class Host:
         self._unfinished.put(receipt)
 
     def _erase_in_building(self, entry: Entry) -> None:
-        if self.building is None:
+        building = self.building
+        if building is None:
             return
         try:
-            with self.building.lock:
-                self._erase_in(self.building, entry, None)
+            with building.lock:
+                self._erase_in(building, entry, None)
         except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
             _log.warning("an erasure did not reach what is rebuilt", extra={"error": type(error).__name__})
-            self.building = None
+            self.abandon(building)
 
     def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
         result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)
@@ -326,15 +379,16 @@ class Host:
         return [receipt for receipt in self.state.receipts() if not receipt.receipt.stores]
 
     def _finish_all(self) -> None:
-        """Compaction may take a minute on a real broker: not in the writer's thread."""
+        """Compaction may take a minute on a real broker: not in the writer's thread. Nor is dropping generations."""
         owed = deque(receipt for receipt in self.state.receipts() if _owing(receipt))
-        next_round = time.monotonic() + _ASK_KEEPERS_AGAIN_S
+        next_round = time.monotonic() + _AGAIN_S
         while True:
             try:
-                receipt = self._unfinished.get(timeout=max(0.0, next_round - time.monotonic()) if owed else None)
+                receipt = self._unfinished.get(timeout=max(0.0, next_round - time.monotonic()))
             except queue.Empty:
                 self._ask_round(owed)
-                next_round = time.monotonic() + _ASK_KEEPERS_AGAIN_S
+                self.try_to_drop()
+                next_round = time.monotonic() + _AGAIN_S
                 continue
             if receipt is None:
                 return
@@ -343,20 +397,21 @@ class Host:
                     return  # unfinished receipts are taken up at the next start
             finished = self.state.receipt(receipt.receipt.namespace, receipt.receipt.id)
             if finished is not None and _owing(finished):
-                next_round = next_round if owed else time.monotonic() + _ASK_KEEPERS_AGAIN_S
+                next_round = next_round if owed else time.monotonic() + _AGAIN_S
                 owed.append(finished)
 
     def _try_to_finish(self, receipt: StoredReceipt) -> bool:
         try:
             self._finish(receipt)
-        except LogUnavailable:
-            _log.warning("the log is away; the receipt is not finished")
+        except (LogUnavailable, IndexUnavailable) as error:
+            _log.warning("a store is away; the receipt is not finished", extra={"error": type(error).__name__})
             return False
         return True
 
     def _finish(self, receipt: StoredReceipt) -> None:
         """Compact and scrub what held the text, and say in the receipt what is done and what is bounded by when."""
         log = self.parts.log
+        self._drop_doomed()  # what no erasure reaches may hold the text, and must be compacted away too
         kept = self._drop_blocks(receipt)
         log.compact(topics.KEYS)
         log.compact(topics.FEED)

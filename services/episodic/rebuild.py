@@ -9,32 +9,32 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import Operation, OperationState
-from mneme.v1.ledger_pb2 import FeedRecord
 
 from services.common import topics
 from services.common.background import give_way
 from services.common.errors import MnemeError
-from services.common.log.base import LogError, Message
+from services.common.log.base import LogError, LogUnavailable
 from services.common.seal import KeyDestroyed, Tampered
 from services.episodic.generation import Generation
 from services.episodic.host import Host
 from services.episodic.index import IndexUnavailable
 from services.episodic.records import from_us, stamp
 from services.episodic.statehash import state_hash
-from services.episodic.store import feed_key, open_core
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 0.5
-_TOMBSTONES = 1_000
 
 
 class Abandoned(Exception):
     """An erasure did not reach the generation that was being built, so it must not become the live one."""
+
+
+_EXPECTED = (LogError, IndexUnavailable, KeyDestroyed, Tampered, Abandoned)
 
 
 class Rebuilder:
@@ -47,15 +47,11 @@ class Rebuilder:
         self._stop = threading.Event()
 
     def recover(self) -> None:
-        """At start, before anything else: drop what an unfinished rebuild left."""
+        """At start, before anything else: an unfinished rebuild has failed. The host has dropped what it left."""
         host = self._host
         for operation in host.state.operations():
             if operation.state == OperationState.OPERATION_STATE_RUNNING:
                 self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service was restarted"})
-        live = host.live.number
-        for number in sorted(set(host.parts.index.generations()) | _in_feed(host)):
-            if number != live:
-                drop(host, number)
 
     def start(self) -> Operation:
         """Begin; the operation tells its progress. OVERLOADED while another one runs."""
@@ -91,22 +87,32 @@ class Rebuilder:
         start = time.monotonic()
         try:
             generation = build(self._host, operation, self._save, self._stop)
-        except (LogError, IndexUnavailable, KeyDestroyed, Tampered, Abandoned) as error:
+        except Exception as error:
             _log.exception("the rebuild failed", extra={"operation": operation.id})
-            self._host.building = None
-            self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
-            return
+            self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
+            if isinstance(error, _EXPECTED):
+                return
+            raise
         if generation is None:
-            self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service stopped"})
+            self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service stopped"})
             return
         result = {"generation": str(generation.number), "seconds": f"{time.monotonic() - start:.1f}"}
-        self._end(operation, OperationState.OPERATION_STATE_DONE, result)
+        self._end_surely(operation, OperationState.OPERATION_STATE_DONE, result)
 
     def _end(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
         operation.state = state
         operation.result.update(result)
         operation.ended_at.CopyFrom(_now())
         self._save(operation)
+
+    def _end_surely(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
+        """As ``_end``, as soon as the log takes it; stopped before, the next start says that it failed."""
+        while True:
+            try:
+                return self._end(operation, state, result)
+            except LogUnavailable:
+                if self._stop.wait(_REPORT_S):
+                    return None
 
     def _save(self, operation: Operation) -> None:
         self._host.parts.log.append([self._host.state.set_operation(operation)])
@@ -115,20 +121,39 @@ class Rebuilder:
 def build(
     host: Host, operation: Operation, save: Callable[[Operation], None], stop: threading.Event
 ) -> Generation | None:
-    """Make the next generation, swap it in, drop the one before. None when stopped meanwhile."""
-    number = host.live.number + 1
-    drop(host, number)
-    generation = host.generation(number)
-    generation.open()
-    partitions = range(host.parts.log.partitions(topics.LEDGER))
-    generation.applied = dict.fromkeys(partitions, 0)
-    host.building = generation
+    """Make the next generation and swap it in. None when stopped meanwhile.
+
+    The host drops what is in neither use then: the generation before, or the one that did not come to its end.
+    """
+    generation = host.begin()
+    try:
+        if not _catch_up(host, generation, operation, save, stop):
+            host.abandon(generation)
+            return None
+        with host.fold_lock:
+            _require_building(host, generation)
+            for partition in list(generation.applied):
+                while generation.applied[partition] < host.live.applied[partition]:
+                    _read_on(host, generation, partition, host.parts.batch_entries)
+            generation.flush()
+            host.swap(generation)
+    except Exception:
+        host.abandon(generation)
+        raise
+    host.try_to_drop()
+    operation.done = operation.total = sum(generation.applied.values())
+    return generation
+
+
+def _catch_up(
+    host: Host, generation: Generation, operation: Operation, save: Callable[[Operation], None], stop: threading.Event
+) -> bool:
+    """Until the generation is less than a batch behind the live one. False when stopped before."""
     reported = time.monotonic()
     while (behind := _behind(host, generation)) > host.parts.batch_entries:
-        for partition in partitions:
+        for partition in list(generation.applied):
             if stop.is_set():
-                host.building = None
-                return None
+                return False
             _read_on(host, generation, partition, host.parts.batch_entries)
         generation.flush_if_due()
         operation.done = sum(generation.applied.values())
@@ -136,18 +161,7 @@ def build(
         if time.monotonic() - reported > _REPORT_S:
             save(operation)
             reported = time.monotonic()
-    with host.fold_lock:
-        _require_building(host, generation)
-        for partition in partitions:
-            while generation.applied[partition] < host.live.applied[partition]:
-                _read_on(host, generation, partition, host.parts.batch_entries)
-        generation.flush()
-        host.parts.log.append([host.state.set_generation(number, host.parts.fingerprint)])
-        before = host.swap(generation)
-        host.building = None
-    operation.done = operation.total = sum(generation.applied.values())
-    drop(host, before.number)
-    return generation
+    return True
 
 
 def _behind(host: Host, generation: Generation) -> int:
@@ -169,55 +183,6 @@ def _require_building(host: Host, generation: Generation) -> None:
     """Call with a lock held that an erasure takes."""
     if host.building is not generation:
         raise Abandoned
-
-
-def drop(host: Host, number: int) -> None:
-    """Delete a generation: its collection, its feed records, the keys that only it used."""
-    log, keyring = host.parts.log, host.parts.keyring
-    host.parts.index.drop(number)
-    for partition in range(log.partitions(topics.FEED)):
-        messages: list[Message] = []
-        for feed in _feed_of(host, number, partition):
-            messages += keyring.destroy(feed.namespace, sorted(_own_keys(host, feed)))
-            key = feed_key(number, feed.namespace, feed.engram_id)
-            messages.append(Message(topics.FEED, key, None, partition_key=feed.namespace.encode()))
-            if len(messages) >= _TOMBSTONES:
-                log.append(messages)
-                messages = []
-        if messages:
-            log.append(messages)
-    log.append([host.state.set_progress(number, None)])
-
-
-def _own_keys(host: Host, feed: FeedRecord) -> set[str]:
-    """Keys of derived text: not a base engram's own, which is its observation's and serves every generation."""
-    if feed.erased:
-        return set()
-    try:
-        is_base = open_core(feed, host.parts.keyring).record.is_base
-    except KeyDestroyed:
-        return {feed.detail.key_id}
-    keys = {feed.detail.key_id, feed.sealed.key_id}
-    return keys - {feed.sealed.key_id} if is_base else keys
-
-
-def _feed_of(host: Host, number: int, partition: int) -> Sequence[FeedRecord]:
-    """What the feed holds of a generation, the newest of each engram."""
-    newest: dict[bytes, FeedRecord | None] = {}
-    for record in host.parts.log.read(topics.FEED, partition):
-        if record.key.startswith(f"{number}/".encode()):
-            newest[record.key] = FeedRecord.FromString(record.value) if record.value is not None else None
-    return [feed for feed in newest.values() if feed is not None]
-
-
-def _in_feed(host: Host) -> set[int]:
-    log = host.parts.log
-    return {
-        int(record.key.split(b"/", 1)[0])
-        for partition in range(log.partitions(topics.FEED))
-        for record in log.read(topics.FEED, partition)
-        if record.value is not None
-    }
 
 
 def hash_of(host: Host, namespace: str) -> str:

@@ -198,7 +198,7 @@ def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World)
 
 
 def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.episodic.host._ASK_KEEPERS_AGAIN_S", 0.01)
+    monkeypatch.setattr("services.episodic.host._AGAIN_S", 0.01)
     asked: list[int] = []
     answers = {"kvstore": Dropped("kvstore", False, "did not answer"), "engine": Dropped("engine", False, "busy")}
 
@@ -220,7 +220,7 @@ def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, mon
 
 
 def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.episodic.host._ASK_KEEPERS_AGAIN_S", 0.5)
+    monkeypatch.setattr("services.episodic.host._AGAIN_S", 0.5)
     asked: list[int] = []
     in_round, go_on = threading.Event(), threading.Event()
 

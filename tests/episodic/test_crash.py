@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +19,9 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
 from services.common import topics
 from services.common.embed import Embedder
+from services.common.seal import KeyDestroyed
 from services.episodic.index import IndexUnavailable
+from services.episodic.store import open_whole
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
 
@@ -204,6 +207,88 @@ def test_invariant_13_a_rebuild_that_an_erasure_did_not_reach_is_given_up(starte
     assert_forgotten(started, receipt)
     started.host.check()
     started.close()
+
+
+@pytest.mark.parametrize("error", [IndexUnavailable("away"), ZeroDivisionError()])
+@pytest.mark.parametrize("refused", [0, 2])
+def test_invariant_13_a_failed_rebuild_keeps_nothing_from_an_erasure(
+    started: World, monkeypatch: pytest.MonkeyPatch, error: Exception, refused: int
+) -> None:
+    """``refused``: how often the index does not drop what was left."""
+    armed = [True]
+
+    def fail(name: str) -> None:
+        if name == "committed" and threading.current_thread().name == "episodic-rebuild" and armed:
+            raise error
+
+    world = started.open(step=fail, batch_entries=6)
+    tell(world)
+    for n in range(6):
+        world.observe(f"later{n}", f"Ship {n} came in.", "s2")
+    world.settle()
+    number = world.host.live.number
+    operation = world.rebuilder.start()
+    world.rebuilder.wait()
+    refuse_drops(world, monkeypatch, refused)
+    ended = world.host.state.operation(operation.id)
+    assert ended is not None
+    assert (ended.state, ended.result["reason"]) == (
+        OperationState.OPERATION_STATE_FAILED,
+        type(error).__name__,
+    )
+    assert world.host.building is None
+    receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    assert generations(world) == {number} == set(world.host.parts.index.generations())
+    assert not anywhere_in_feed(world, "1th lantern")
+    assert anywhere_in_feed(world, "2th lantern")
+    assert_forgotten(world, receipt)
+    armed.clear()
+    world.rebuild()
+    assert_forgotten(world, receipt)
+    world.host.check()
+    world.close()
+
+
+def test_the_generation_before_is_dropped_until_it_is_gone(started: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = started.open()
+    tell(world)
+    world.settle()
+    number = world.host.live.number
+    refuse_drops(world, monkeypatch, 3, of=number)
+    world.rebuild()
+    assert generations(world) == {number, number + 1}
+    deadline = time.monotonic() + 20
+    while generations(world) != {number + 1} or set(world.host.parts.index.generations()) != {number + 1}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    world.host.check()
+    world.close()
+
+
+def refuse_drops(world: World, monkeypatch: pytest.MonkeyPatch, times: int, of: int | None = None) -> None:
+    index, left = world.host.parts.index, [None] * times
+    drop = index.drop
+
+    def refuse(number: int) -> None:
+        if left and of in (None, number):
+            left.pop()
+            raise IndexUnavailable("away")
+        drop(number)
+
+    monkeypatch.setattr(index, "drop", refuse)
+
+
+def anywhere_in_feed(world: World, words: str) -> list[str]:
+    """Ids of what can be opened in the feed, of any generation, and holds the words."""
+    found = []
+    for partition in range(world.log.partitions(topics.FEED)):
+        for record in world.log.read(topics.FEED, partition):
+            feed = pb.FeedRecord.FromString(record.value or b"")
+            with contextlib.suppress(KeyDestroyed):
+                if record.value is not None and not feed.erased:
+                    opened = open_whole(feed, world.keyring).record
+                    found += [opened.id for text in (opened.text, *(k.text for k in opened.keys)) if words in text]
+    return found
 
 
 @pytest.mark.parametrize("closed", [True, False])
