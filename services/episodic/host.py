@@ -13,6 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
@@ -41,10 +43,12 @@ from services.episodic.records import from_us, stamp
 from services.episodic.registry import Registry
 from services.episodic.store import Store
 
+T = TypeVar("T")
 GROUP = "episodic"
 _log = logging.getLogger(__name__)
 _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
+_STORES_AGAIN_S = 1.0
 _AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
 
 
@@ -278,16 +282,18 @@ class Host:
             self._recover()
         except Fenced:
             _log.warning("lost the partitions; joining again")
-            self.consumer.close()
-            self.consumer = self.parts.log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
-            self._recover()
+            self._recover(join=True)
 
-    def _recover(self) -> None:
+    def _recover(self, *, join: bool = False) -> None:
         """Go back to what was committed, and let the index follow the feed up to there."""
         assert self.consumer is not None
         pause = 0.2
         while not self._stop.wait(pause):
             try:
+                if join:  # in here, for the broker that fenced us may be away by now
+                    self.consumer.close()
+                    self.consumer = self.parts.log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
+                    join = False
                 committed = self._committed()
                 with self.fold_lock:
                     self.live.drain()
@@ -380,7 +386,7 @@ class Host:
 
     def _finish_all(self) -> None:
         """Compaction may take a minute on a real broker: not in the writer's thread. Nor is dropping generations."""
-        owed = deque(receipt for receipt in self.state.receipts() if _owing(receipt))
+        owed: deque[StoredReceipt] = deque(self._at_last(self._owing_receipts) or ())
         next_round = time.monotonic() + _AGAIN_S
         while True:
             try:
@@ -392,23 +398,27 @@ class Host:
                 continue
             if receipt is None:
                 return
-            while not self._try_to_finish(receipt):
-                if self._stop.wait(1.0):
-                    return  # unfinished receipts are taken up at the next start
-            finished = self.state.receipt(receipt.receipt.namespace, receipt.receipt.id)
-            if finished is not None and _owing(finished):
+            finished = self._at_last(partial(self._finish, receipt))
+            if finished is None:
+                return  # unfinished receipts are taken up at the next start
+            if _owing(finished):
                 next_round = next_round if owed else time.monotonic() + _AGAIN_S
                 owed.append(finished)
 
-    def _try_to_finish(self, receipt: StoredReceipt) -> bool:
-        try:
-            self._finish(receipt)
-        except (LogUnavailable, IndexUnavailable) as error:
-            _log.warning("a store is away; the receipt is not finished", extra={"error": type(error).__name__})
-            return False
-        return True
+    def _owing_receipts(self) -> list[StoredReceipt]:
+        return [receipt for receipt in self.state.receipts() if _owing(receipt)]
 
-    def _finish(self, receipt: StoredReceipt) -> None:
+    def _at_last(self, work: Callable[[], T]) -> T | None:
+        """What ``work`` gives once the stores it needs are there; None when stopped before."""
+        while True:
+            try:
+                return work()
+            except (LogUnavailable, IndexUnavailable) as error:
+                _log.warning("a store is away; receipts wait", extra={"error": type(error).__name__})
+                if self._stop.wait(_STORES_AGAIN_S):
+                    return None
+
+    def _finish(self, receipt: StoredReceipt) -> StoredReceipt:
         """Compact and scrub what held the text, and say in the receipt what is done and what is bounded by when."""
         log = self.parts.log
         self._drop_doomed()  # what no erasure reaches may hold the text, and must be compacted away too
@@ -424,6 +434,7 @@ class Host:
         log.append(self.state.set_receipt(finished))
         with self._receipts:
             self._receipts.notify_all()
+        return finished
 
     def _drop_blocks(self, receipt: StoredReceipt) -> list[StoreErasure]:
         """Have every keeper of KV blocks drop what was computed from the erased. One that owes an answer has no `by`.

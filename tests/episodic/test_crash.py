@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
@@ -19,6 +20,7 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
 from services.common import topics
 from services.common.embed import Embedder
+from services.common.log.base import Consumer, Fenced, LogUnavailable, Record
 from services.common.seal import KeyDestroyed
 from services.episodic.index import IndexUnavailable
 from services.episodic.store import open_whole
@@ -357,6 +359,56 @@ def test_an_index_that_is_away_for_a_moment_is_caught_up(started: World, step: s
     after = world.hash()
     world.rebuild()
     assert world.hash() == after
+    world.host.check()
+    world.close()
+
+
+def test_the_writer_joins_again_once_the_log_is_back(started: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = started.open()
+    consumer, subscribe = world.host.consumer, world.log.subscribe
+    assert consumer is not None
+    away = ["twice", "in a row"]
+
+    def fenced(*_: object, **__: object) -> list[Record]:
+        raise Fenced("another member came")
+
+    def join(*args: Any) -> Consumer:
+        if away:
+            raise LogUnavailable(f"away {away.pop()}")
+        return subscribe(*args)
+
+    monkeypatch.setattr(world.log, "subscribe", join)
+    monkeypatch.setattr(consumer, "poll", fenced)
+    tell(world)
+    world.settle()
+    assert not away
+    assert world.host.consumer is not consumer
+    assert len(world.host.live.store.directory.slots(NAMESPACE)) == 6
+    world.host.check()
+    world.close()
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_receipts_are_finished_once_the_log_is_back(started: World, monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
+    """``nth``: of the looks into the state by the thread that finishes receipts."""
+    looks = 0
+    read = started.log.read
+
+    def away(topic: str, *args: Any) -> Iterator[Record]:
+        nonlocal looks
+        if topic == topics.STATE and threading.current_thread().name == "episodic-receipts":
+            looks += 1
+            if looks == nth:
+                raise LogUnavailable("away")
+        return read(topic, *args)
+
+    monkeypatch.setattr(started.log, "read", away)
+    world = started.open()
+    tell(world)
+    world.settle()
+    world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    time.sleep(0.2)  # what the thread does after a receipt is finished
+    world.forget(ForgetSelector(ids=Ids(ids=["o2"])))
     world.host.check()
     world.close()
 
