@@ -111,7 +111,9 @@ def require_free(host: str, port: int, setting: str) -> None:
 def start(settings: Settings, progress: Callable[[str], None]) -> None:
     """Start Ray and the applications; return when all of them run. StartError."""
     from services.gateway.config import GatewayConfig
+    from services.kvstore.config import KvstoreConfig
 
+    keeps_kv = settings.section("kvstore", KvstoreConfig).replicas > 0
     gateway = settings.section("gateway", GatewayConfig)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
@@ -119,7 +121,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     prepare(settings)
     ensure_topics(settings, progress)
     os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
-    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
+    applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray

@@ -40,6 +40,10 @@ def test_an_unknown_key_stops_the_start(tmp_path: Path) -> None:
     _one_clear_line(_up(environment(tmp_path), "--config", str(config)), "gateway.prot", "Did you mean port")
 
 
+def test_a_number_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    _one_clear_line(_up(environment(tmp_path, kvstore__replicas="abc")), "kvstore.replicas")
+
+
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
