@@ -85,9 +85,13 @@ class Arena:
     def wipe_staging(self, offset: int, length: int) -> None:
         _zero(self.staging, offset, length)
 
-    def close(self) -> None:
-        """Tell readers that nobody owns the arena any more, and give the memory back."""
+    def disown(self) -> None:
+        """Tell readers that nobody owns the arena any more: from now on they miss."""
         self._words[layout.OWNER_EPOCH_WORD] = 0
+
+    def close(self) -> None:
+        """Disown the arena and give its memory back. It lives on where it is mapped: overwrite what it holds first."""
+        self.disown()
         self._words.release()
         self.bytes.release()
         self.staging.release()

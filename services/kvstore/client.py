@@ -261,8 +261,12 @@ class KvClient:
         return found if found is not None and found.reader.alive() else None
 
     def _connect(self, old: _Connection | None) -> _Connection | None:
-        endpoint = Endpoint.read(self._data_dir)
-        if endpoint is None or (old is not None and old.endpoint == endpoint):
+        """Another owner's, else the old one while its owner may come back. The last to let go of one frees it."""
+        endpoint, known = Endpoint.read(self._data_dir), None if old is None else old.endpoint
+        if old is not None and old.reader.disowned():
+            self._claims.clear()
+            old = None
+        if endpoint is None or endpoint == known:
             return old
         try:
             reader = Reader(Path(endpoint.arena), self._identity)
@@ -273,9 +277,7 @@ class KvClient:
             _log.warning("the arena cannot be used", exc_info=True)
             return old
         _log.info("attached to the KV store", extra={"copies_with": reader.copies_with})
-        if old is not None:
-            old.channel.close()
-            self._claims.clear()
+        self._claims.clear()
         self._call_after = 0.0
         channel = grpc.insecure_channel(endpoint.address, options=[("grpc.enable_retries", 0)])
         return _Connection(endpoint, reader, staging, channel, KvstoreNodeServiceStub(channel))

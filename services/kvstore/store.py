@@ -216,6 +216,11 @@ class Store:
         return self._arena.staging[offset : offset + length]
 
     def close(self) -> None:
+        """Overwrite what is stored and what went through the ring: whoever maps the files keeps their memory."""
+        for block in self._blocks.values():
+            self._index.withdraw(block.entry)
+            self._arena.wipe(block.offset, block.length)
+        self._arena.wipe_staging(0, self._config.staging_bytes)
         self._index.release()
 
     # --- inside ---------------------------------------------------------------------------------------------------
