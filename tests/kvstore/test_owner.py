@@ -123,12 +123,14 @@ def test_invariant_22_a_killed_owner_s_arena_is_a_miss_and_its_successor_is_foun
         assert kv.begin(chain) == Flight(0, 0, 0)
         assert kv.wait(chain, 10) == 0
         assert time.monotonic() - started < 1, "a dead store costs next to nothing"
-        (old,) = memory.glob("*.arena")
-        with old.open("rb") as still_mapped:
+        (old,), (ring,) = memory.glob("*.arena"), memory.glob("*.staging")
+        with old.open("rb") as still_mapped, ring.open("rb") as mapped_too:
             assert blocks[0] in still_mapped.read()
+            assert blocks[0] in mapped_too.read()
             Process(tmp_path, memory, **BRIEF)
-            still_mapped.seek(0)
-            assert blocks[0] not in still_mapped.read(), "the successor overwrites what a dead owner left"
+            for left in (still_mapped, mapped_too):
+                left.seek(0)
+                assert blocks[0] not in left.read(), "the successor overwrites what a dead owner left"
         assert kv.lookup(chain) == 0
         put_until_stored(kv, chain, blocks)
         into = [bytearray(BLOCK) for _ in chain]
