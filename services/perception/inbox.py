@@ -19,7 +19,7 @@ from mneme.v1.common_pb2 import Observation
 from services.common import telemetry
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
-from services.common.errors import MnemeError, invalid
+from services.common.errors import MnemeError, internal, invalid
 from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Record, TopicPartition
 from services.perception.accept import Examined, Intake, outcome_name
 from services.perception.dead_letters import DeadLetters
@@ -121,8 +121,7 @@ class InboxConsumer:
         for outcome in (*outcomes, *(error for _, error in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
         for record, error in refused:
-            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-            _log.warning("dead letter", extra={**place, "reason": error.reason})
+            _log.warning("dead letter", extra={**_place(record), "reason": error.reason})
 
     def _examine(self, record: Record, batch: _Batch) -> None:
         try:
@@ -131,6 +130,11 @@ class InboxConsumer:
             batch.examined.append((record, self._intake.examine(observation, self._callers[record.topic], trace)))
         except MnemeError as error:
             batch.refused.append((record, error))
+        except LogError:
+            raise
+        except Exception:  # noqa: BLE001  # logged and buried: raised, it would stop every tenant at this record for ever
+            _log.exception("a record cannot be examined", extra=_place(record))
+            batch.refused.append((record, internal()))
 
     def _look_around(self, consumer: Consumer) -> None:
         """Now and then: how far behind, and was anything erased."""
@@ -170,6 +174,11 @@ def decode(record: Record) -> Observation:
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise invalid("value", "The value is not an Observation.", remedy) from error
     raise invalid("content-type", "The content type is not known.", remedy)
+
+
+def _place(record: Record) -> dict[str, str | int]:
+    """For our own log: where the record is."""
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
 
 
 def _caller(inbox: Inbox) -> Caller:

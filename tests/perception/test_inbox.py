@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER
-from services.common.log.base import Message
+from services.common.log.base import LogUnavailable, Message
+from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
 from services.perception.inbox import InboxConsumer
 from tests.perception.world import ACME_INBOX, PARTITIONS, World, observation
@@ -81,6 +84,54 @@ def test_poison_becomes_a_dead_letter_and_the_partition_goes_on(
     assert (letter.reason, letter.topic) == (reason, topics.INBOX)
     assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
     assert payload(world, letter) == (value or b"")
+
+
+def test_a_defect_that_one_record_brings_out_costs_that_record_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = world.intake.examine
+
+    def defective(made: Observation, *more: Any) -> Examined:
+        if made.id == "o1":
+            raise KeyError(made.text)
+        return real(made, *more)
+
+    monkeypatch.setattr(world.intake, "examine", defective)
+    for n in range(3):
+        world.send(as_json(observation(n)))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0"), world.id_mac("o2")]
+    [letter] = world.dead_letters()
+    assert letter.reason == "INTERNAL"
+    assert payload(world, letter) == as_json(observation(1))
+
+
+def test_a_log_that_is_away_while_a_record_is_examined_is_no_fault_of_the_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, away = world.intake.examine, [LogUnavailable("the broker is away")]
+
+    def examine(*arguments: Any) -> Examined:
+        if away:
+            raise away.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(world.intake, "examine", examine)
+    world.send(as_json(observation(0)))
+    inbox = world.inbox()
+    with pytest.raises(LogUnavailable):
+        drain(inbox)
+    drain(inbox)
+    assert accepted(world) == [world.id_mac("o0")]
+    assert world.dead_letters() == []
+
+
+def test_a_name_that_only_a_loose_match_takes_for_an_alias_stops_nothing(world: World) -> None:
+    world.create("acme/home", aliases=[AliasGroup(name="Ilker Demir", aliases=["Ilker"])])
+    world.send(as_json(observation(0, "I met İlker.", namespace="acme/home")))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0", "acme/home")]
+    assert world.dead_letters() == []
 
 
 def test_a_dead_letter_is_sealed(world: World) -> None:
