@@ -15,6 +15,9 @@ from services.common.ledger import SEAL_DEAD_LETTER
 from services.common.log.base import Message, Record
 from services.common.seal import Keyring
 
+# What a dead letter holds of a record. An observation has a tenth of it; a record can be as large as its topic takes,
+# and a letter that encloses it would be larger.
+MAX_PAYLOAD_BYTES = 1024 * 1024
 # Dead letters belong to no namespace: what they hold was not accepted into any.
 NAMESPACE = ""
 
@@ -39,11 +42,15 @@ class DeadLetters:
         at.FromDatetime(self._clock())
         # What was erased and is sent again must not live on here: the refusal is kept, the text is not.
         payload = b"" if error.reason == "ERASED" else record.value or b""
+        message = str(error)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
+            payload = b""
         letter = DeadLetter(
             topic=record.topic,
             position=Position(partition=record.partition, offset=record.offset),
             reason=error.reason,
-            message=str(error),
+            message=message,
             payload=self._keyring.seal(self._key_id, payload, namespace=NAMESPACE, purpose=SEAL_DEAD_LETTER),
             at=at,
         )

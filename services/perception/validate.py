@@ -22,6 +22,7 @@ MAX_DERIVED_FROM = 64
 MAX_FIELDS_OF_A_TYPE = 4
 MAX_ALIAS_GROUPS = 1_000
 MAX_ALIASES = 100
+MAX_ALIASES_BYTES = 1024 * 1024  # all names together: they fit one entry of the ledger
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)
 
@@ -123,6 +124,13 @@ def _check_aliases(groups: Iterable[AliasGroup]) -> None:
     groups = list(groups)
     if len(groups) > MAX_ALIAS_GROUPS:
         raise invalid("aliases", f"More than {MAX_ALIAS_GROUPS} groups are given.", "Give those that matter most.")
+    size = sum(len(name.encode()) for group in groups for name in (group.name, *group.aliases))
+    if size > MAX_ALIASES_BYTES:
+        raise invalid(
+            "aliases",
+            f"All names together have {size} bytes, more than {MAX_ALIASES_BYTES}.",
+            "Give those that matter most.",
+        )
     owner: dict[str, int] = {}
     for n, group in enumerate(groups):
         if len(group.aliases) > MAX_ALIASES:

@@ -18,6 +18,7 @@ from services.common.extract import Extractor
 from services.common.log.base import partition_of
 from services.common.log.sqlite import SqliteLog
 from services.perception.accept import Accepted
+from services.perception.validate import MAX_ALIASES_BYTES
 from tests.perception.world import ANYBODY, PARTITIONS, World, observation
 
 
@@ -265,6 +266,18 @@ def test_creating_a_namespace_again_with_the_same_settings_is_a_no_op(
     first = world.intake.create_namespace(SETTINGS, ANYBODY)
     assert world.intake.create_namespace(reordered, ANYBODY) == first
     assert make_world().intake.create_namespace(SETTINGS, ANYBODY) == first
+
+
+def test_the_longest_aliases_that_are_taken_fit_the_log(world: World) -> None:
+    groups = [
+        AliasGroup(name=f"{g:0200}", aliases=[f"{g}-{a:0100}".ljust(200, "x") for a in range(20)]) for g in range(800)
+    ]
+    with pytest.raises(MnemeError) as caught:
+        world.intake.create_namespace(Namespace(name="acme/new", aliases=groups), ANYBODY)
+    assert (caught.value.reason, caught.value.field) == ("INVALID_FIELD", "aliases")
+    assert caught.value.remedy
+    most = groups[: MAX_ALIASES_BYTES // (21 * 200)]
+    world.intake.create_namespace(Namespace(name="acme/new", aliases=most), ANYBODY)
 
 
 def test_creating_it_with_other_settings_is_refused(world: World) -> None:

@@ -134,6 +134,22 @@ def test_a_name_that_only_a_loose_match_takes_for_an_alias_stops_nothing(world: 
     assert world.dead_letters() == []
 
 
+@pytest.mark.parametrize(("size", "is_kept"), [(2 * 1024 * 1024 - 100, False), (1024 * 1024, True)])
+def test_a_record_as_large_as_its_topic_takes_does_not_block_its_partition(
+    world: World, size: int, is_kept: bool
+) -> None:
+    value = b"x" * size
+    where = world.send(value)
+    world.send(as_json(observation(0)))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0")]
+    [letter] = world.dead_letters()
+    assert letter.reason == "INVALID_FIELD"
+    assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
+    assert payload(world, letter) == (value if is_kept else b"")
+    assert (f"{size} bytes is left out" in letter.message) == (not is_kept)
+
+
 def test_a_dead_letter_is_sealed(world: World) -> None:
     world.send(b"zorblewax is no JSON")
     inbox = world.inbox(trim_period_s=0.0)
