@@ -102,7 +102,6 @@ class InboxConsumer:
             decision = self._intake.decide(examined)
             refused = list(batch.refused)
             refused += [(r, e) for (r, _), e in zip(batch.examined, decision.refusals, strict=True) if e is not None]
-            committed = False
             try:
                 with telemetry.Stages("perception")("append"), self._log.transaction(consumer) as tx:
                     for message in decision.messages:
@@ -112,11 +111,10 @@ class InboxConsumer:
                             for message in self._dead_letters.messages(record, error):
                                 tx.append(message)
                     tx.commit(offsets)
-                committed = True
-            finally:
-                if not committed:
-                    self._intake.withdraw(decision)
-                    self._dead_letters.withdraw()
+            except BaseException as failed:
+                self._intake.withdraw(decision, failed)
+                self._dead_letters.withdraw()
+                raise
             outcomes = decision.outcomes(tx.appended)
         for outcome in (*outcomes, *(error for _, error in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()

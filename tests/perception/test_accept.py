@@ -18,7 +18,9 @@ from services.common.extract import Extractor
 from services.common.log.base import partition_of
 from services.common.log.sqlite import SqliteLog
 from services.perception.accept import Accepted
+from services.perception.segmentation.fixed import FixedSize
 from services.perception.validate import MAX_ALIASES_BYTES
+from tests.perception.crashing import DoubtfulLog
 from tests.perception.world import ANYBODY, PARTITIONS, World, observation
 
 
@@ -208,6 +210,17 @@ def test_a_full_disk_acknowledges_nothing_and_the_same_again_works(
 
     with_room = make_world()
     assert [a.duplicate for a in with_room.observe(*sent)] == [True] * taken + [False] * (len(sent) - taken)
+
+
+def test_invariant_4_a_commit_in_doubt_that_took_effect_is_segmented(world: World) -> None:
+    real, world.intake._log = world.log, DoubtfulLog(world.log, world.keyring.refresh)  # type: ignore[assignment]
+    with pytest.raises(MnemeError) as caught:
+        world.observe(observation(0))
+    assert caught.value.reason == "LOG_UNAVAILABLE"
+    world.intake._log = real
+    assert [a.duplicate for a in world.observe(*[observation(n) for n in range(4)])] == [True, False, False, False]
+    world.drain(world.segmenter(FixedSize(units=4)))
+    assert world.episodes() == [(["o0", "o1", "o2", "o3"], "count")]
 
 
 def test_an_entry_continues_the_trace_that_it_was_sent_in(world: World) -> None:

@@ -17,6 +17,8 @@ from services.common.log.base import LogUnavailable, Message
 from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
 from services.perception.inbox import InboxConsumer
+from services.perception.segmentation.fixed import FixedSize
+from tests.perception.crashing import DoubtfulLog
 from tests.perception.world import ACME_INBOX, PARTITIONS, World, observation
 
 
@@ -210,6 +212,20 @@ def test_invariant_4_what_fails_before_the_commit_comes_again_once(world: World)
     assert accepted(world) == []
     drain(inbox)
     assert sorted(accepted(world)) == sorted(world.id_mac(f"o{n}") for n in range(6))
+
+
+def test_invariant_4_a_batch_in_doubt_that_took_effect_is_segmented(world: World) -> None:
+    for n in range(4):
+        world.send(as_json(observation(n)))
+    inbox = world.inbox()
+    real, inbox._log = world.log, DoubtfulLog(world.log, world.keyring.refresh)  # type: ignore[assignment]
+    with pytest.raises(LogUnavailable):
+        drain(inbox)
+    inbox._log = real
+    drain(inbox)
+    assert len(accepted(world)) == 4
+    world.drain(world.segmenter(FixedSize(units=4)))
+    assert [sorted(ids) for ids, _ in world.episodes()] == [["o0", "o1", "o2", "o3"]]
 
 
 def test_invariant_13_an_erased_observation_that_comes_again_is_a_dead_letter_without_its_text(world: World) -> None:
