@@ -42,7 +42,7 @@ class DeadLetters:
         at.FromDatetime(self._clock())
         # What was erased and is sent again must not live on here: the refusal is kept, the text is not.
         payload = b"" if error.reason == "ERASED" else record.value or b""
-        message = str(error)
+        message = _in_our_words(error)
         if len(payload) > MAX_PAYLOAD_BYTES:
             message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
             payload = b""
@@ -61,3 +61,9 @@ class DeadLetters:
     def withdraw(self) -> None:
         """The transaction failed: its key, if it was the first, is in no log."""
         self._key_id = ""
+
+
+def _in_our_words(error: MnemeError) -> str:
+    """The refusal, which is kept in clear: of the field its own name, not the one a product gave its metadata."""
+    field, _, _ = error.field.partition(".")
+    return str(MnemeError(error.reason, error.message, field=field, remedy=error.remedy))

@@ -160,6 +160,20 @@ def test_a_dead_letter_is_sealed(world: World) -> None:
     assert b"zorblewax" not in world.bytes_on_disk()
 
 
+def test_invariant_14_no_word_of_a_refused_record_is_in_clear(world: World) -> None:
+    named = observation(0)
+    named.metadata["Ann Lee has zorblewax"].text = "x" * 4_001
+    trace = {"traceparent": b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": b"ann=zorblewax"}
+    world.send(as_json(named), headers=trace)
+    world.send(as_json(observation(1)), headers=trace)
+    drain(world.inbox(trim_period_s=0.0))  # the inbox itself is trimmed
+    world.log.scrub()
+    [letter] = world.dead_letters()
+    assert letter.message.startswith("metadata: It is longer than 4000 bytes.")
+    assert accepted(world) == [world.id_mac("o1")]
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
 def test_invariant_2_a_topic_writes_only_under_its_prefix(world: World) -> None:
     world.create("umbrella")
     world.send(as_json(observation(0, namespace="umbrella")), topic=ACME_INBOX)
