@@ -164,6 +164,11 @@ class Intake:
             )
             return Examined(observation, id_mac, content_mac, perceived, caller.principal, telemetry.carrier())
 
+    def was_erased(self, observation: Observation) -> bool:
+        """Whether one with its id was, as far as the ledger is known. It need not be valid."""
+        namespace = observation.namespace
+        return self.known.erased(self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)) is not None
+
     def decide(self, examined: Sequence[Examined], *, stop_at_refusal: bool = False) -> Decision:
         """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
         decision = Decision()

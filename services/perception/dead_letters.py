@@ -30,8 +30,11 @@ class DeadLetters:
         self._clock = clock
         self._key_id = ""
 
-    def messages(self, record: Record, error: MnemeError) -> list[Message]:
-        """What to append, in the transaction that commits past ``record``. Continues the current trace."""
+    def messages(self, record: Record, error: MnemeError, *, with_payload: bool = True) -> list[Message]:
+        """What to append, in the transaction that commits past ``record``. Continues the current trace.
+
+        Without the payload for what was erased and is sent again: the refusal is kept, the text must not live on.
+        """
         telemetry.RECORDS.labels("perception", "dead_letter").inc()
         out: list[Message] = []
         if not self._key_id:
@@ -40,8 +43,7 @@ class DeadLetters:
             self._key_id = key.key_id
         at = Timestamp()
         at.FromDatetime(self._clock())
-        # What was erased and is sent again must not live on here: the refusal is kept, the text is not.
-        payload = b"" if error.reason == "ERASED" else record.value or b""
+        payload = (record.value or b"") if with_payload else b""
         message = _in_our_words(error)
         if len(payload) > MAX_PAYLOAD_BYTES:
             message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."

@@ -20,7 +20,7 @@ from services.common import telemetry
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
 from services.common.errors import MnemeError, internal, invalid
-from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Record, TopicPartition
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
 from services.perception.accept import Examined, Intake, outcome_name
 from services.perception.dead_letters import DeadLetters
 
@@ -32,12 +32,27 @@ _LOOK_PERIOD_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What becomes a dead letter, and the observation where the record is one."""
+
+    record: Record
+    error: MnemeError
+    observation: Observation | None
+
+
 @dataclass(slots=True)
 class _Batch:
     """Records of one transaction: what passed the examination, and what is refused already."""
 
     examined: list[tuple[Record, Examined]] = field(default_factory=list)
-    refused: list[tuple[Record, MnemeError]] = field(default_factory=list)
+    refused: list[_Refused] = field(default_factory=list)
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Those that its observations name, refused ones too."""
+        refused = {r.observation.namespace for r in self.refused if r.observation is not None}
+        return refused.union(e.observation.namespace for _, e in self.examined)
 
 
 class InboxConsumer:
@@ -97,42 +112,52 @@ class InboxConsumer:
         for record in records:
             self._examine(record, batch)
         offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
-        examined = [e for _, e in batch.examined]
-        with self._intake.known.exclusive(e.observation.namespace for e in examined):
-            decision = self._intake.decide(examined)
+        with self._intake.known.exclusive(batch.namespaces):
+            decision = self._intake.decide([examined for _, examined in batch.examined])
             refused = list(batch.refused)
-            refused += [(r, e) for (r, _), e in zip(batch.examined, decision.refusals, strict=True) if e is not None]
+            refused += [
+                _Refused(record, error, examined.observation)
+                for (record, examined), error in zip(batch.examined, decision.refusals, strict=True)
+                if error is not None
+            ]
             try:
                 with telemetry.Stages("perception")("append"), self._log.transaction(consumer) as tx:
                     for message in decision.messages:
                         tx.append(message)
-                    for record, error in refused:
-                        with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
-                            for message in self._dead_letters.messages(record, error):
-                                tx.append(message)
+                    for one in refused:
+                        for message in self._buried(one):
+                            tx.append(message)
                     tx.commit(offsets)
             except BaseException as failed:
                 self._intake.withdraw(decision, failed)
                 self._dead_letters.withdraw()
                 raise
             outcomes = decision.outcomes(tx.appended)
-        for outcome in (*outcomes, *(error for _, error in batch.refused)):
+        for outcome in (*outcomes, *(r.error for r in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
-        for record, error in refused:
-            _log.warning("dead letter", extra={**_place(record), "reason": error.reason})
+        for one in refused:
+            _log.warning("dead letter", extra={**_place(one.record), "reason": one.error.reason})
+
+    def _buried(self, refused: _Refused) -> list[Message]:
+        """Inside ``known.exclusive``: what was erased leaves no text, for whatever reason it is refused."""
+        record, observation = refused.record, refused.observation
+        with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
+            erased = observation is not None and self._intake.was_erased(observation)
+            return self._dead_letters.messages(record, refused.error, with_payload=not erased)
 
     def _examine(self, record: Record, batch: _Batch) -> None:
+        observation: Observation | None = None
         try:
             observation = decode(record)
             trace = telemetry.from_headers(record.headers)
             batch.examined.append((record, self._intake.examine(observation, self._callers[record.topic], trace)))
         except MnemeError as error:
-            batch.refused.append((record, error))
+            batch.refused.append(_Refused(record, error, observation))
         except LogError:
             raise
         except Exception:  # noqa: BLE001  # logged and buried: raised, it would stop every tenant at this record for ever
             _log.exception("a record cannot be examined", extra=_place(record))
-            batch.refused.append((record, internal()))
+            batch.refused.append(_Refused(record, internal(), observation))
 
     def _look_around(self, consumer: Consumer) -> None:
         """Now and then: how far behind, and was anything erased."""

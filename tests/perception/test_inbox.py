@@ -253,6 +253,33 @@ def test_invariant_13_an_erased_observation_that_comes_again_is_a_dead_letter_wi
     assert len(accepted(world)) == 1
 
 
+def through_a_topic_of_others(world: World) -> None:
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.", namespace="umbrella")), topic=ACME_INBOX)
+
+
+def with_an_actor_too_long(world: World) -> None:
+    again = observation(0, "Gowing smelt the zorblewax.", namespace="umbrella", actor="x" * 201)
+    world.send(as_json(again))
+
+
+@pytest.mark.parametrize(
+    ("send_again", "reason"),
+    [(through_a_topic_of_others, "PERMISSION_DENIED"), (with_an_actor_too_long, "INVALID_FIELD")],
+)
+def test_invariant_13_an_erased_observation_that_is_refused_anyway_leaves_no_text(
+    world: World, make_world: Callable[[], World], send_again: Callable[[World], None], reason: str
+) -> None:
+    other_process = make_world()  # it follows the ledger; when it was started, nothing was erased
+    world.create("umbrella")
+    world.observe(observation(0, "Gowing smelt the zorblewax.", namespace="umbrella"))
+    world.erase("o0", namespace="umbrella")
+    send_again(world)
+    drain(other_process.inbox())
+    [letter] = world.dead_letters()
+    assert letter.reason == reason
+    assert payload(world, letter) == b""
+
+
 def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
     world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
     inbox = world.inbox(trim_period_s=3_600.0)
