@@ -41,7 +41,8 @@ class Aliases:
         self._names: dict[str, str] = {}
         for group in groups:
             for alias in (group.name, *group.aliases):
-                self._names.setdefault(_plain(alias), group.name)
+                if known_by := plain(alias):
+                    self._names.setdefault(known_by, group.name)
         words = sorted(self._names, key=len, reverse=True)
         self._pattern = (
             re.compile(rf"(?<!\w)(?:{_SAME_PERSON_FOLDED})?({'|'.join(map(_loose, words))})(?!\w)") if words else None
@@ -49,7 +50,7 @@ class Aliases:
 
     def canonical(self, name: str) -> str:
         """The group's name for any of its aliases (case and titles apart), or ``name`` itself."""
-        return self._names.get(_plain(name), name)
+        return self._names.get(plain(name), name)
 
     def within(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Where any alias stands as whole words, longest first: (start, end, canonical name)."""
@@ -137,6 +138,11 @@ class Extractor:
             place = len(words) > 1 and words[-1] in _PLACE_WORDS
             if unheard_of or (place and (not _opens_sentence(text, start) or run in inside)):
                 yield start, end
+
+
+def plain(name: str) -> str:
+    """What two spellings of a name have in common: case, stops, "Mr." and spacing apart. "" for punctuation."""
+    return _bare_words(_fold(_name_of(" ".join(name.split()))))
 
 
 class _Found:
@@ -227,18 +233,13 @@ def _name_of(written: str) -> str:
     return _ABBREVIATED.sub(lambda m: m.group(1) + (" " if m.group(1) == "Miss" else ". "), name)
 
 
-def _plain(name: str) -> str:
-    """What two spellings of a name have in common: case, stops, "Mr." and spacing apart."""
-    return _bare_words(_fold(_name_of(" ".join(name.split()))))
-
-
 def _bare_words(folded: str) -> str:
     return " ".join(folded.replace(".", "").replace("’", "'").split())
 
 
-def _loose(plain: str) -> str:
+def _loose(name: str) -> str:
     """A pattern for a plain name in a folded text, with or without stops: ``_bare_words`` of a match is the name."""
-    return r"\.?\s+".join(re.escape(word).replace("'", "['’]") for word in plain.split())
+    return r"\.?\s+".join(re.escape(word).replace("'", "['’]") for word in name.split())
 
 
 def _fold(text: str) -> str:

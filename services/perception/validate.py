@@ -11,6 +11,7 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespac
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common.errors import MnemeError, invalid
+from services.common.extract import plain
 from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace
 
 MAX_TEXT_BYTES = 60_000
@@ -139,6 +140,8 @@ def _check_aliases(groups: Iterable[AliasGroup]) -> None:
             (f"aliases[{n}].aliases[{m}]", alias) for m, alias in enumerate(group.aliases)
         ]:
             check_id(path, name.strip(), "Give a name, or leave the entry out.")
+            if not plain(name):
+                raise invalid(path, "It is punctuation alone.", "Give the name as texts have it, or leave it out.")
             if owner.setdefault(name.casefold(), n) != n:
                 raise invalid(path, "The name belongs to another group too.", "One name, one person: use fuller names.")
 

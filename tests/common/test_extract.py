@@ -73,6 +73,12 @@ def test_an_alias_with_a_title_is_the_alias(extractor: Extractor) -> None:
     assert extractor.find(text, aliases=POOTERS).people == ("Burwin-Fosselton",)
 
 
+def test_an_alias_of_which_nothing_is_left_names_nobody(extractor: Extractor) -> None:
+    aliases = Aliases([AliasGroup(name="Ann Smith", aliases=["?", ".", "’s", "Ann"])])
+    assert extractor.find("It rained (all day). Did it? It's so.", aliases=aliases) == Entities((), ())
+    assert extractor.find("It rained on Ann.", aliases=aliases).people == ("Ann Smith",)
+
+
 @pytest.mark.parametrize(
     ("alias", "text"),
     [
@@ -98,7 +104,7 @@ def test_whatever_the_pattern_matches_has_a_name(extractor: Extractor, alias: st
 )
 def test_any_alias_is_looked_up_as_it_was_matched(alias: str, text: str) -> None:
     for start, end, name in Aliases([AliasGroup(name="x" + alias, aliases=[alias])]).within(text):
-        assert 0 <= start <= end <= len(text)
+        assert 0 <= start < end <= len(text)
         assert name == "x" + alias
 
 
