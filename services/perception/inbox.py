@@ -79,7 +79,9 @@ class InboxConsumer:
         self._consumer: Consumer | None = None
         self._trimmed_at = time.monotonic()
         self._looked_at = 0.0
-        self._erasures = intake.known.erasures
+        # The erasures whose bytes were seen to, in these partitions. At a start, none: nobody knows what was erased
+        # since somebody last did.
+        self._scrubbed: tuple[int, frozenset[TopicPartition]] = (0, frozenset())
 
     def step(self) -> None:
         """Take one batch, or wait a little for one. When it fails, nothing was committed and the next step starts
@@ -167,17 +169,19 @@ class InboxConsumer:
             self._intake.known.catch_up()
 
     def _trim_when_due(self, consumer: Consumer) -> None:
-        """Remove what was accepted: on a timer, and at once when something was erased. The inbox is plaintext."""
+        """Remove what was accepted: on a timer, and its bytes too, at once, when something was erased or a partition
+        came. The inbox is plaintext."""
         due = time.monotonic() - self._trimmed_at >= self._trim_period_s
-        erasures = self._intake.known.erasures
-        if not due and erasures == self._erasures:
+        mine = consumer.assignment()
+        erased = (self._intake.known.erasures, mine)
+        if not due and erased == self._scrubbed:
             return
-        for partition in sorted(consumer.assignment()):
+        for partition in sorted(mine):
             before = consumer.committed(partition)
             self._log.trim(partition.topic, partition.partition, before)
-        if erasures != self._erasures:
+        if erased != self._scrubbed:
             self._log.scrub()
-        self._trimmed_at, self._erasures = time.monotonic(), erasures
+        self._trimmed_at, self._scrubbed = time.monotonic(), erased
 
 
 def decode(record: Record) -> Observation:

@@ -280,11 +280,19 @@ def test_invariant_13_an_erased_observation_that_is_refused_anyway_leaves_no_tex
     assert payload(world, letter) == b""
 
 
-def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
-    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
+def left_lying(world: World) -> InboxConsumer:
+    """Takes o0, "... zorblewax", whose record then lies in the inbox still: there is no timer to remove it."""
     inbox = world.inbox(trim_period_s=3_600.0)
+    drain(inbox)  # what is removed at a start is
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
     drain(inbox)
+    assert accepted(world) == [world.id_mac("o0")]
     assert b"zorblewax" in world.bytes_on_disk()
+    return inbox
+
+
+def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
+    inbox = left_lying(world)
     inbox.close()
     drain(world.inbox(trim_period_s=0.0))
     world.log.scrub()
@@ -292,12 +300,34 @@ def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
 
 
 def test_the_accepted_part_of_the_inbox_goes_with_an_erasure(world: World) -> None:
-    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
-    inbox = world.inbox(trim_period_s=3_600.0)
-    drain(inbox)
+    inbox = left_lying(world)
     world.erase("o0")
     inbox._looked_at = 0.0  # a second later
     drain(inbox)
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_an_erasure_while_perception_was_down_takes_the_bytes_of_the_inbox(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    before = left_lying(world)
+    before.close()
+    world.erase("o0")
+    drain(make_world().inbox(trim_period_s=3_600.0))
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_a_consumer_that_waits_for_its_partitions_takes_their_bytes_once_it_has_them(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    before = left_lying(world)
+    world.erase("o0")
+    after = make_world().inbox(trim_period_s=3_600.0)
+    after.step()
+    assert after._consumer is not None
+    assert not after._consumer.assignment()
+    before.close()
+    drain(after)
     assert b"zorblewax" not in world.bytes_on_disk()
 
 
