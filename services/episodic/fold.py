@@ -49,6 +49,10 @@ class Poison(Exception):
         self.reason = reason
 
 
+class Foreign(Poison):
+    """Nothing that was acknowledged here: of a namespace never created, changed, or under another master key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A ledger entry and where it lies."""
@@ -110,7 +114,7 @@ class Folder:
             return Outcome("ignored", [], [])
         info = self._registry.namespace(entry.namespace)
         if info is None:
-            raise Poison("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
+            raise Foreign("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
         run = _Run(self, entry, view, info)
         try:
             outcome = _FOLD[body](run)
@@ -118,7 +122,9 @@ class Folder:
             return outcome
         except KeyDestroyed:
             return Outcome("erased", [], [])
-        except (DecodeError, Tampered, KeyError, ValueError, OverflowError) as error:
+        except Tampered as error:
+            raise Foreign("INVALID_FIELD", "The entry cannot be opened (Tampered).") from error
+        except (DecodeError, KeyError, ValueError, OverflowError) as error:
             raise Poison("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
 
     def context(self, run: _Run, plugin: Plugin, session: str, now: datetime, trigger: str) -> WriteContext:

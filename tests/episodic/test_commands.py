@@ -1,0 +1,77 @@
+"""What is acknowledged is kept, or can be erased: Remember, Correct and Forget while the writer is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids
+
+from services.common import ledger, topics
+from services.common.errors import MnemeError
+from services.common.seal import KeyDestroyed
+from tests.episodic.world import NAMESPACE, World
+
+
+def entries(world: World, body: str) -> Iterator[pb.LedgerEntry]:
+    for partition in range(world.log.partitions(topics.LEDGER)):
+        for record in world.log.read(topics.LEDGER, partition):
+            entry = ledger.entry_of(record)
+            if entry is not None and entry.WhichOneof("body") == body:
+                yield entry
+
+
+def corrections_that_open(world: World) -> list[str]:
+    texts = []
+    for entry in entries(world, "corrected"):
+        world.keyring.has(entry.corrected.sealed.key_id)  # reads what was destroyed
+        try:
+            raw = world.keyring.open(entry.corrected.sealed, namespace=NAMESPACE, purpose=ledger.SEAL_CORRECT)
+        except KeyDestroyed:
+            continue
+        texts.append(CorrectRequest.FromString(raw).text)
+    return texts
+
+
+def correct_unchecked(world: World, id: str, engram_id: str, text: str) -> None:
+    """A correction as a writer appends it that does not know of the one before."""
+    key = world.keyring.new_key(NAMESPACE)
+    raw = CorrectRequest(namespace=NAMESPACE, id=id, engram_id=engram_id, text=text).SerializeToString()
+    body = pb.Corrected(
+        id_mac=world.mac(ledger.MAC_CORRECT, id),
+        content_mac=world.mac(ledger.MAC_CONTENT, text),
+        engram_id=engram_id,
+        sealed=world.keyring.seal(key.key_id, raw, namespace=NAMESPACE, purpose=ledger.SEAL_CORRECT),
+    )
+    world.append(NAMESPACE, key.message, corrected=body)
+
+
+def test_a_second_correction_is_refused_before_the_first_is_applied(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    with world.host.fold_lock:  # nothing is applied
+        first = world.correct("c1", world.base("o1"), "Ruth hid the ruby.")
+        with pytest.raises(MnemeError) as early:
+            world.correct("c2", world.base("o1"), "Ruth hid the sapphire.")
+        assert world.correct("c1", world.base("o1"), "Ruth hid the ruby.") == first  # a retry
+    world.settle()
+    with pytest.raises(MnemeError) as late:
+        world.correct("c2", world.base("o1"), "Ruth hid the sapphire.")
+    assert early.value.to_proto() == late.value.to_proto()
+    assert (early.value.reason, early.value.field) == ("INVALID_FIELD", "engram_id")
+    assert first in early.value.remedy
+    assert len(list(entries(world, "corrected"))) == 1
+    assert world.correct("c2", first, "Ruth hid the sapphire.") != first
+
+
+def test_invariant_13_a_correction_that_cannot_be_applied_does_not_stay_readable(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    correct_unchecked(world, "c1", world.base("o1"), "Ruth hid the ruby.")
+    correct_unchecked(world, "c2", world.base("o1"), "Ruth hid the sapphire.")
+    assert corrections_that_open(world) == ["Ruth hid the ruby.", "Ruth hid the sapphire."]
+    world.settle()
+    assert corrections_that_open(world) == ["Ruth hid the ruby."]
+    world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    assert corrections_that_open(world) == []
