@@ -96,13 +96,9 @@ class Servicer:
             ids = [slot.id for slot in (*targets.base, *targets.derived)]
             texts = await self._run(self._host.live.store.fetch, namespace, ids)
             return converters.to_dry_run(targets, texts)
-        names: Sequence[str] = ()
-        receipt_id = forgetting.receipt_id(namespace, request.id)
-        if await self._run(self._host.state.receipt, namespace, receipt_id) is None:
-            principal = call.caller.principal
-            command = forgetting.command
-            receipt_id, targets = await self._run(command, namespace, request.selector, request.id, principal)
-            names = targets.names
+        principal = call.caller.principal
+        command = forgetting.command
+        receipt_id, targets = await self._run(command, namespace, request.selector, request.id, principal)
         left_s = max(0.0, call.time_left_s() - _MARGIN_S)
         receipt = await self._run(self._host.await_receipt, namespace, receipt_id, left_s)
         if receipt is None:
@@ -112,7 +108,7 @@ class Servicer:
                 remedy="Ask again with the same id: it gives the receipt.",
             )
         response = converters.to_forgotten(receipt)
-        response.names.extend(names)
+        response.names.extend(targets.names)
         return response
 
     # --- reads ---

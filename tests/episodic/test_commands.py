@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids
+from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person
 
 from services.common import ledger, topics
 from services.common.errors import MnemeError
@@ -75,3 +75,34 @@ def test_invariant_13_a_correction_that_cannot_be_applied_does_not_stay_readable
     assert corrections_that_open(world) == ["Ruth hid the ruby."]
     world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
     assert corrections_that_open(world) == []
+
+
+@pytest.mark.parametrize(
+    "selector", [ForgetSelector(person=Person(name="Ruth")), ForgetSelector(ids=Ids(ids=["o1"]))], ids=["person", "ids"]
+)
+def test_forget_again_before_it_is_applied_is_the_same_erasure(world: World, selector: ForgetSelector) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    with world.host.fold_lock:  # commanded, not applied
+        first, targets = world.forgetting.command(NAMESPACE, selector, "f1", "test")
+        again, _ = world.forgetting.command(NAMESPACE, selector, "f1", "test")
+    assert [slot.id for slot in targets.base] == [world.base("o1")]
+    assert again == first
+    assert world.host.await_receipt(NAMESPACE, first, 30.0) is not None
+    assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == first
+    assert len(list(entries(world, "erased"))) == 1
+    assert world.host.registry.epoch(NAMESPACE) == 1
+    with pytest.raises(MnemeError) as other:
+        world.forgetting.command(NAMESPACE, selector, "f2", "test")
+    assert other.value.reason == "NOT_FOUND"
+
+
+def test_a_forget_of_the_same_id_after_a_restart_gives_the_receipt(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    selector = ForgetSelector(ids=Ids(ids=["o1"]))
+    receipt_id, _ = world.forgetting.command(NAMESPACE, selector, "f1", "test")
+    world.settle()
+    world.restart()
+    assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == receipt_id
+    assert len(list(entries(world, "erased"))) == 1
