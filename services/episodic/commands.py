@@ -15,7 +15,7 @@ from services.common import ledger
 from services.common.errors import MnemeError, invalid
 from services.common.log.base import Appended
 from services.common.seal import Keyring
-from services.episodic.checks import check_id, check_metadata, check_reference, check_text, not_found
+from services.episodic.checks import check_id, check_metadata, check_reference, check_text, claimed, not_found
 from services.episodic.host import Host
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import NamespaceInfo
@@ -47,6 +47,8 @@ class Commands:
         check_text(request.text)
         if request.kind not in _STATABLE:
             raise invalid("kind", "Only facts and notes are stated directly.", "Use FACT or NOTE.")
+        if request.HasField("event_at"):
+            claimed(request.event_at, "event_at")
         check_metadata(request.metadata, info)
         for field in ("actor", "source", "external_id"):
             check_reference(getattr(request, field), field)

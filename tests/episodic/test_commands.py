@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person
+from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
 
 from services.common import ledger, topics
 from services.common.errors import MnemeError
@@ -106,3 +107,31 @@ def test_a_forget_of_the_same_id_after_a_restart_gives_the_receipt(world: World)
     world.restart()
     assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == receipt_id
     assert len(list(entries(world, "erased"))) == 1
+
+
+def remember_at(world: World, id: str, seconds: int) -> str:
+    info = world.host.registry.namespace(NAMESPACE)
+    assert info is not None
+    request = RememberRequest(namespace=NAMESPACE, id=id, text="The key is under the mat.")
+    request.event_at.seconds = seconds
+    return world.commands.remember(request, info, "test")[0]
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [10**15, -(10**15), 10**12, 253_402_300_799, -30_610_224_001, 1_700_000_000_000],
+    ids=["no time", "no time before", "beyond a datetime", "the year 9999", "the year 999", "milliseconds"],
+)
+def test_remember_takes_no_event_time_that_folding_cannot(world: World, seconds: int) -> None:
+    with pytest.raises(MnemeError) as refused:
+        remember_at(world, "r1", seconds)
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "event_at")
+    assert list(entries(world, "remembered")) == []
+
+
+def test_remember_takes_the_event_times_that_an_observation_may_have(world: World) -> None:
+    soon = int((datetime.now(UTC) + timedelta(hours=23)).timestamp())
+    kept = {remember_at(world, f"r{at}", at): at for at in (-30_610_224_000, 0, soon)}
+    world.settle()
+    for id, at in kept.items():
+        assert world.reads.get(NAMESPACE, id).record.event.start == datetime.fromtimestamp(at, UTC)
