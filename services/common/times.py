@@ -59,6 +59,14 @@ def misdated(at: datetime, latest: datetime) -> tuple[str, str] | None:
     return None
 
 
+def shifted(at: datetime, days: int) -> datetime:
+    """``at`` so many days on; where the calendar does not reach that far, its first or its last midnight."""
+    try:
+        return at + timedelta(days)
+    except OverflowError:
+        return datetime(9999, 12, 31, tzinfo=UTC) if days > 0 else datetime(1, 1, 1, tzinfo=UTC)
+
+
 # --- what is looked for -----------------------------------------------------------------------------------------
 
 _MONTH = (

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.admin_pb2 import MetadataField, MetadataType
 from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
@@ -279,6 +280,15 @@ BAD = [
     (E + "Recall", episodic_pb2.RecallRequest(namespace="rival/x"), "PERMISSION_DENIED", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, limit=101), "INVALID_FIELD", "limit"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, query="x" * 60_001), "TEXT_SIZE", "query"),
+    *(
+        (
+            E + "Recall",
+            episodic_pb2.RecallRequest(namespace=NAMESPACE, query="the kettle", asked_at=Timestamp(seconds=seconds)),
+            "INVALID_FIELD",
+            "asked_at",
+        )
+        for seconds in (253_402_214_400, -62_135_596_800, 10**15)  # the year 9999, the year 1, no time
+    ),
     (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, id="i"), "TEXT_SIZE", "text"),
     (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, text="x"), "INVALID_FIELD", "id"),
     (
