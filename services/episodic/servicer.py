@@ -281,7 +281,9 @@ class Servicer:
         partitions = sorted({partition_of(name.encode(), count) for name in namespaces})
         level = freshness.WhichOneof("level")
         if level == "at_least":
-            wanted = {p.partition: p.offset + 1 for p in freshness.at_least.positions}
+            wanted: dict[int, int] = {}
+            for p in freshness.at_least.positions:
+                wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
             if any(partition >= count for partition in wanted):
                 raise invalid("freshness.at_least", "There is no such partition.", "Send positions as they were given.")
         elif level == "strong" and freshness.strong:

@@ -160,6 +160,10 @@ def test_invariant_09_acknowledged_is_durable_and_fresh_is_asked_for(door: Door)
         error = door.refused(E + "Recall", recall, timeout_s=0.4)
         assert error.reason == "NOT_FRESH"
         assert error.metadata["wanted"] == f"{done.position.partition}:{done.position.offset + 1}"
+        # Of several positions in one partition the newest counts, wherever it stands.
+        first = Position(partition=done.position.partition)
+        recall.freshness.CopyFrom(Freshness(at_least=Positions(positions=[done.position, first])))
+        assert door.refused(E + "Recall", recall, timeout_s=0.4).reason == "NOT_FRESH"
     found = door.call(E + "Recall", recall, episodic_pb2.RecallResponse)
     assert found.items[0].engram.id == done.engram_id
     request.text = "The gate code is 4712."
