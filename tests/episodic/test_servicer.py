@@ -312,7 +312,10 @@ BAD = [
     (E + "Get", episodic_pb2.GetRequest(namespace=NAMESPACE, engram_id="?"), "NOT_FOUND", "engram_id"),
     (E + "History", episodic_pb2.HistoryRequest(namespace=NAMESPACE, engram_id="?"), "NOT_FOUND", "engram_id"),
     (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_size=1001), "INVALID_FIELD", "page_size"),
-    (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_token="?"), "INVALID_FIELD", "page_token"),
+    *(
+        (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_token=token), "INVALID_FIELD", "page_token")
+        for token in ("?", "--5:x", "-:x", ":x", "9" * 5_000 + ":x")
+    ),
     (
         E + "VerifyForgotten",
         episodic_pb2.VerifyForgottenRequest(namespace=NAMESPACE, receipt_id="?"),
