@@ -190,7 +190,7 @@ class _Run:
         if self.is_erased(body.id_mac):
             return Outcome("erased", [], [])
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
-            return Outcome("duplicate", [], [])
+            return Outcome("duplicate", [], self._stray(body))
         r = RememberRequest.FromString(self.open(body.sealed, ledger.SEAL_REMEMBER))
         moment = moment_of(r.event_at) if r.HasField("event_at") else moment_of(self.at)
         record = Record(
@@ -213,7 +213,7 @@ class _Run:
         if self.is_erased(body.id_mac):
             return Outcome("erased", [], [])
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
-            return Outcome("duplicate", [], [])
+            return Outcome("duplicate", [], self._stray(body))
         if self.folder._registry.is_erased(self.namespace, body.engram_id):
             # Said of something that was erased meanwhile: it may not stay either.
             return Outcome("erased", [], [body.sealed.key_id])
@@ -248,6 +248,15 @@ class _Run:
         if slot is not None and slot.content_mac != content_mac:
             raise Poison("ID_REUSED", "The id was taken before with other content.")
         return slot is not None
+
+    def _stray(self, body: pb.Remembered | pb.Corrected) -> list[str]:
+        """The key of a text that is known under another: a retry that a process took which did not know of the first.
+
+        No erasure would name it. Of an observation, segmentation destroys it.
+        """
+        id = self.view.by_mac(self.namespace, body.id_mac)
+        slot = self.view.slot(self.namespace, id) if id is not None else None
+        return [body.sealed.key_id] if slot is not None and slot.seal_key != body.sealed.key_id else []
 
     def _base(self, record: Record, id_mac: bytes, content_mac: bytes, key_id: str) -> Stored:
         stored = Stored(

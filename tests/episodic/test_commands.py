@@ -12,6 +12,7 @@ from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, R
 from services.common import ledger, topics
 from services.common.errors import MnemeError
 from services.common.seal import KeyDestroyed
+from services.episodic.commands import Commands
 from tests.episodic.world import NAMESPACE, World
 
 
@@ -135,3 +136,23 @@ def test_remember_takes_the_event_times_that_an_observation_may_have(world: Worl
     world.settle()
     for id, at in kept.items():
         assert world.reads.get(NAMESPACE, id).record.event.start == datetime.fromtimestamp(at, UTC)
+
+
+def test_invariant_13_a_retry_that_a_restarted_process_took_goes_with_the_first(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    with world.host.fold_lock:  # nothing is applied
+        note = world.remember("r1", "Ruth has the key.")
+        fixed = world.correct("c1", world.base("o1"), "Ruth hid the ruby.")
+        world.commands = Commands(world.host)  # it remembers no command
+        assert world.remember("r1", "Ruth has the key.") == note
+        assert world.correct("c1", world.base("o1"), "Ruth hid the ruby.") == fixed
+    world.settle()
+    assert world.reads.get(NAMESPACE, note).record.text == "Ruth has the key."
+    assert world.reads.get(NAMESPACE, fixed).record.text == "Ruth hid the ruby."
+    before = world.hash()
+    world.rebuild()
+    assert world.hash() == before
+    receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1", note])))
+    assert {probe.store: probe.readable for probe in world.forgetting.probe(NAMESPACE, receipt)}["ledger"] == 0
+    assert corrections_that_open(world) == []
