@@ -38,6 +38,7 @@ _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
 _WATCH_LOOK_S = 0.05
 _MAX_SCOPES = 32
+_MAX_CURSOR = 19  # digits
 
 
 class Servicer:
@@ -187,7 +188,7 @@ class Servicer:
     async def _watch_from(self, request: episodic_pb2.WatchRequest, cursor: bytes) -> int:
         given = cursor.decode() if cursor else request.cursor
         if given:
-            if not given.isdecimal():
+            if not given.isdecimal() or len(given) > _MAX_CURSOR:
                 raise invalid("cursor", "This is no cursor.", "Send the cursor of a WatchResponse, or none.")
             return int(given)
         return 0 if request.from_start else await self._run(self._episodic.reads.end, request.namespace)

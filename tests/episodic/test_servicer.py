@@ -226,6 +226,14 @@ def test_watch_follows_the_feed_from_a_cursor(door: Door) -> None:
     assert [w.engram.text for w in page(b"", cursor=first[0].cursor)[0]] == ["Another answered."]
 
 
+@pytest.mark.parametrize("cursor", ["?", "-1", "9" * 5_000], ids=["a word", "below zero", "5,000 digits"])
+def test_watch_refuses_what_is_no_cursor(door: Door, cursor: str) -> None:
+    watch = episodic_pb2.WatchRequest(namespace=NAMESPACE, cursor=cursor)
+    with pytest.raises(MnemeError) as refused:
+        asyncio.run(door.application.page(E + "Watch", watch.SerializeToString(), b"", door.context()))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "cursor")
+
+
 def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     world, namespace = door.world, "acme/forget"
     world.create(namespace)
