@@ -13,6 +13,7 @@ from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
 from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace
+from services.common.times import misdated
 
 MAX_TEXT_BYTES = 60_000
 MAX_REFERENCE = 1_000  # characters of external_id and source
@@ -25,7 +26,6 @@ MAX_ALIAS_GROUPS = 1_000
 MAX_ALIASES = 100
 MAX_ALIASES_BYTES = 1024 * 1024  # all names together: they fit one entry of the ledger
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)
 
 
 def check_observation(o: Observation, latest: datetime) -> None:
@@ -154,10 +154,8 @@ def _check_observed_at(o: Observation, latest: datetime) -> None:
         at = o.observed_at.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise invalid(field, "This is no time.", "Send seconds since 1970-01-01 and 0 to 999,999,999 nanos.") from error
-    if at < _EARLIEST:
-        raise invalid(field, "It lies before the year 1000.", "Check the unit: it counts seconds since 1970-01-01.")
-    if at > latest:
-        raise invalid(field, "It lies in the future.", "Check the unit (seconds, not milliseconds) and the clock.")
+    if (wrong := misdated(at, latest)) is not None:
+        raise invalid(field, *wrong)
 
 
 def _check_metadata(metadata: Mapping[str, MetadataValue]) -> None:
