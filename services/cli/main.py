@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 import grpc
@@ -106,45 +107,54 @@ def up(config: Path | None) -> None:
 
 @main.command()
 @namespace_option
-@click.argument("file", type=click.File("r"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--create/--no-create", default=True, show_default=True, help="Create the namespace if it is missing.")
 @click.pass_obj
 def ingest(get_client: Callable[[], Client], namespace: str, file: Any, create: bool) -> None:
-    """Remember observations from FILE (JSON lines; "-" is standard input).
+    """Remember observations from FILE (JSON lines in UTF-8; "-" is standard input).
 
     Each line is one observation: {"id": ..., "session": ..., "text": ..., "observed_at": "2026-01-31T10:00:00Z"} and,
     optionally, "actor", "metadata", "source", "external_id". Safe to repeat: an id is taken once.
     """
     client = get_client()
-    if create and not _exists(client, namespace):
+    if create and _is_missing(client, namespace):
         request = admin_pb2.CreateNamespaceRequest(namespace=namespace)
         client.admin.CreateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     lines = _Lines(file, namespace)
     with render.counter("sent") as count:
-        response = client.observe(lines.observations(count))
+        try:
+            response = client.observe(lines.observations(count))
+        except grpc.RpcError as error:
+            raise lines.located(from_rpc_error(error)) from error
     click.echo(f"{response.accepted} accepted, {response.duplicates} known already; durable in the ledger.")
     if lines.error is not None:
         raise lines.error
 
 
-def _exists(client: Client, namespace: str) -> bool:
+def _is_missing(client: Client, namespace: str) -> bool:
+    """Whether it surely is. A token that may not read cannot tell; then what is done next says it."""
     try:
         client.admin.GetStats(
             admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
         )
     except grpc.RpcError as error:
-        if from_rpc_error(error).reason == "UNKNOWN_NAMESPACE":
-            return False
-        raise
-    return True
+        reason = from_rpc_error(error).reason
+        if reason not in ("UNKNOWN_NAMESPACE", "PERMISSION_DENIED"):
+            raise
+        return reason == "UNKNOWN_NAMESPACE"
+    return False
+
+
+_KEPT = "What came before it is kept."
 
 
 class _Lines:
     """Observations of a file of JSON lines, up to the first line that is none; ``error`` then says which."""
 
-    def __init__(self, file: TextIO, namespace: str) -> None:
+    def __init__(self, file: BinaryIO, namespace: str) -> None:
         self._file = file
         self._namespace = namespace
+        self._numbers = array("Q")  # the line of each observation
         self.error: MnemeError | None = None
 
     def observations(self, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
@@ -155,11 +165,21 @@ class _Lines:
                 except (ValueError, ParseError, AttributeError, TypeError) as error:
                     self.error = _not_an_observation(self._file.name, number, error)
                     return  # not raised: gRPC would lose it, and what came before is kept
+                self._numbers.append(number)
                 yield observation
                 count()
 
-    def _parse(self, line: str) -> common_pb2.Observation:
-        fields = json.loads(line)
+    def located(self, refused: MnemeError) -> MnemeError:
+        """The same error, with the line where the service says which observation it refused."""
+        index = refused.metadata.get("index", "")
+        if not index.isdecimal() or int(index) >= len(self._numbers):
+            return refused
+        message = f"line {self._numbers[int(index)]}: {refused.message}"
+        remedy = f"{refused.remedy} {_KEPT}"
+        return MnemeError(refused.reason, message, field=refused.field, remedy=remedy, metadata=refused.metadata)
+
+    def _parse(self, line: bytes) -> common_pb2.Observation:
+        fields = json.loads(line.decode())
         fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
         return ParseDict({**fields, "namespace": self._namespace}, common_pb2.Observation())
 
@@ -169,7 +189,7 @@ def _not_an_observation(name: str, number: int, error: Exception) -> MnemeError:
         "INVALID_FIELD",
         f"line {number} is not an observation: {error}.",
         field=name,
-        remedy="See `mneme ingest --help` for the format; what came before it is kept.",
+        remedy=f"See `mneme ingest --help` for the format. {_KEPT}",
     )
 
 
@@ -177,11 +197,14 @@ def _metadata(value: object) -> dict[str, object]:
     return {"number": value} if isinstance(value, int | float) else {"text": str(value)}
 
 
+_COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says what it takes
+
+
 @main.command()
 @namespace_option
 @click.argument("query")
-@click.option("-k", "--limit", default=5, show_default=True, help="Items to return.")
-@click.option("--budget", default=0, help="Tokens of text at most; 0 is no budget.")
+@click.option("-k", "--limit", default=5, type=_COUNT, show_default=True, help="Items to return.")
+@click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
 @click.pass_obj
@@ -424,13 +447,22 @@ def token() -> None:
     """Issue and revoke tokens."""
 
 
+def _days(context: click.Context, parameter: click.Parameter, days: float) -> float:
+    from services.common.auth import MAX_TOKEN_TTL_S
+
+    most = MAX_TOKEN_TTL_S / 86_400
+    if not 0 < days <= most:  # false for NaN too, which click.FloatRange lets through
+        raise click.BadParameter(f"a token lives more than 0 and at most {most:.0f} days.")
+    return days
+
+
 @token.command("issue")
 @click.option("--principal", required=True, help="Who it speaks for.")
 @click.option("--prefix", "prefixes", multiple=True, required=True, help="Namespace prefix; may be repeated.")
 @click.option(
     "--right", "rights", multiple=True, required=True, type=click.Choice(["read", "write", "forget", "admin"])
 )
-@click.option("--days", default=30.0, show_default=True, help="Until it expires.")
+@click.option("--days", default=30.0, show_default=True, callback=_days, help="Until it expires.")
 @click.pass_obj
 def token_issue(
     get_client: Callable[[], Client], principal: str, prefixes: tuple[str, ...], rights: tuple[str, ...], days: float

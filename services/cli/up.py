@@ -24,7 +24,7 @@ from services.common.config import Settings
 from services.common.log.base import LogError, LogUnavailable
 from services.common.log.open import open_log
 from services.common.models import ModelError
-from services.common.seal import MasterKey
+from services.common.seal import ExposedKey, MalformedKey, MasterKey
 from services.common.serving import SERVE_LOGGING
 
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
@@ -56,10 +56,33 @@ def prepare(settings: Settings) -> None:
         common.data_dir.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(common.metrics_dir, ignore_errors=True)
         common.metrics_dir.mkdir()
-        master = MasterKey.load_or_create(common.master_key_path)
     except OSError as error:
         raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
-    write_operator_token(common.token_path, master)
+    master = _master_key(common.master_key_path)
+    try:
+        write_operator_token(common.token_path, master)
+    except OSError as error:
+        raise StartError(
+            f"common.data_dir: the token cannot be written ({error}). "
+            "Make room there, or name a folder that this user can write."
+        ) from error
+
+
+def _master_key(path: Path) -> MasterKey:
+    try:
+        return MasterKey.load_or_create(path)
+    except MalformedKey as error:
+        raise StartError(
+            f"common.master_key_file: {error}. Put back a copy of the key: without it, nothing in the log can be read. "
+            "Where nothing was kept yet, delete the file, and a key is made."
+        ) from error
+    except ExposedKey as error:
+        raise StartError(f"common.master_key_file: {error}") from error
+    except OSError as error:
+        raise StartError(
+            f"common.master_key_file: {path} cannot be read or made ({error.strerror}). "
+            "Make room there, or name a file in a folder that this user can write."
+        ) from error
 
 
 def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
@@ -90,9 +113,12 @@ def write_operator_token(path: Path, master: MasterKey) -> None:
     """Leave a token with every right over every namespace in a 0600 file, for this machine's operator."""
     token, _ = token_signer(master).issue("operator", ("",), frozenset(Right), OPERATOR_TOKEN_TTL_S)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-        f.write(token + "\n")
-    part.replace(path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            f.write(token + "\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def require_free(host: str, port: int, setting: str) -> None:
@@ -111,7 +137,9 @@ def require_free(host: str, port: int, setting: str) -> None:
 def start(settings: Settings, progress: Callable[[str], None]) -> None:
     """Start Ray and the applications; return when all of them run. StartError."""
     from services.gateway.config import GatewayConfig
+    from services.kvstore.config import KvstoreConfig
 
+    keeps_kv = settings.section("kvstore", KvstoreConfig).replicas > 0
     gateway = settings.section("gateway", GatewayConfig)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
@@ -119,7 +147,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     prepare(settings)
     ensure_topics(settings, progress)
     os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
-    applications = [name for name in APPLICATIONS if name != "kvstore" or int(settings.layers["kvstore"]["replicas"])]
+    applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray

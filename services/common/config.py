@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
 
+_NOT_YAML = (yaml.YAMLError, ValueError)  # ValueError: a date or a number that is none
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -111,11 +113,15 @@ def _file_layer(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--config {path}: cannot be read ({error.strerror}). Name a readable file.") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--config {path}: not YAML ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--config {path}: not UTF-8 ({error}). Save it as UTF-8.") from error
+    try:
+        content = yaml.safe_load(text) or {}
+    except _NOT_YAML as error:
+        raise ConfigError(f"--config {path}: not YAML ({' '.join(str(error).split())}). Correct it there.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"--config {path}: must hold sections ({', '.join(SECTIONS)}).")
     return content
@@ -131,8 +137,15 @@ def _environment_layer(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 into = into.setdefault(group, {})
                 if not isinstance(into, dict):
                     raise ConfigError(f"{variable}: {group} is set as a whole by another variable. Keep one of them.")
-            into["".join(path[-1:])] = yaml.safe_load(value)
+            into["".join(path[-1:])] = _value(variable, value)
     return layer
+
+
+def _value(variable: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except _NOT_YAML:  # its own words may show the value, which may be a secret
+        raise ConfigError(f"{variable}: the value is not YAML. Put it in quotes: '\"...\"'.") from None
 
 
 def _overlay(merged: dict[str, dict[str, Any]], section: str, values: Any, layer: str) -> None:

@@ -41,18 +41,21 @@ class Aliases:
         self._names: dict[str, str] = {}
         for group in groups:
             for alias in (group.name, *group.aliases):
-                self._names.setdefault(_plain(alias), group.name)
+                if known_by := plain(alias):
+                    self._names.setdefault(known_by, group.name)
         words = sorted(self._names, key=len, reverse=True)
-        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(_loose, words))})(?!\w)", re.I) if words else None
+        self._pattern = (
+            re.compile(rf"(?<!\w)(?:{_SAME_PERSON_FOLDED})?({'|'.join(map(_loose, words))})(?!\w)") if words else None
+        )
 
     def canonical(self, name: str) -> str:
         """The group's name for any of its aliases (case and titles apart), or ``name`` itself."""
-        return self._names.get(_plain(name), name)
+        return self._names.get(plain(name), name)
 
     def within(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Where any alias stands as whole words, longest first: (start, end, canonical name)."""
-        for match in self._pattern.finditer(text) if self._pattern else ():
-            yield match.start(), match.end(), self._names[_plain(match.group())]
+        for match in self._pattern.finditer(_fold(text)) if self._pattern else ():
+            yield match.start(), match.end(), self._names[_bare_words(match.group(1))]
 
 
 NO_ALIASES = Aliases()
@@ -137,6 +140,11 @@ class Extractor:
                 yield start, end
 
 
+def plain(name: str) -> str:
+    """What two spellings of a name have in common: case, stops, "Mr." and spacing apart. "" for punctuation."""
+    return _bare_words(_fold(_name_of(" ".join(name.split()))))
+
+
 class _Found:
     """Collects names: what was found first keeps its characters."""
 
@@ -177,6 +185,7 @@ _TITLE = (
 )
 _TITLED = re.compile(rf"\b{_TITLE}\b\.? (?:{_INITIAL}{{0,3}}{_WORD}(?: {_INITIAL}?{_WORD}){{0,2}})")
 _SAME_PERSON = re.compile(r"^(?:Mr|Dr|Doctor|Master|Messrs|Prof|Professor)\b\.? (?=\w)")
+_SAME_PERSON_FOLDED = r"(?:mr|dr|doctor|master|prof|professor)\b\.?\s+"
 _ABBREVIATED = re.compile(r"^(Mrs|Ms|Miss)\b\.? ")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _THE = re.compile(r"^(?:the|The) ")
@@ -224,15 +233,24 @@ def _name_of(written: str) -> str:
     return _ABBREVIATED.sub(lambda m: m.group(1) + (" " if m.group(1) == "Miss" else ". "), name)
 
 
-def _plain(name: str) -> str:
-    """What two spellings of a name have in common: case, stops, "Mr." and spacing apart."""
-    return " ".join(_name_of(" ".join(name.split())).replace(".", "").replace("’", "'").casefold().split())
+def _bare_words(folded: str) -> str:
+    return " ".join(folded.replace(".", "").replace("’", "'").split())
 
 
-def _loose(plain: str) -> str:
-    """A pattern for a plain name, with or without stops and "Mr."."""
-    words = r"\.?\s+".join(re.escape(word).replace("'", "['’]") for word in plain.split())
-    return rf"(?:(?:Mr|Dr|Doctor|Master|Prof|Professor)\b\.?\s+)?{words}"
+def _loose(name: str) -> str:
+    """A pattern for a plain name in a folded text, with or without stops: ``_bare_words`` of a match is the name."""
+    return r"\.?\s+".join(re.escape(word).replace("'", "['’]") for word in name.split())
+
+
+def _fold(text: str) -> str:
+    """Without case, each character in its place: matches in the folded text are places in the text.
+
+    Not ``re.I``, which holds characters for the same that casefold keeps apart ("İ" and "i").
+    """
+    folded = text.casefold()
+    if len(folded) == len(text):
+        return folded
+    return "".join(f if len(f := c.casefold()) == 1 else c.lower()[0] for c in text)
 
 
 def _whole_words(text: str, names: Collection[str]) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,14 @@ class Tampered(Exception):
     """The ciphertext, its key or what it is bound to was changed."""
 
 
+class MalformedKey(ValueError):
+    """The file of the master key holds none."""
+
+
+class ExposedKey(PermissionError):
+    """Others may read the file of the master key."""
+
+
 class MasterKey:
     """The 32-byte key that wraps data keys and from which every other secret is derived."""
 
@@ -47,24 +56,42 @@ class MasterKey:
 
     @classmethod
     def load_or_create(cls, path: Path) -> MasterKey:
-        """The key of a 0600 file, made on first use. PermissionError when others may read the file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """The key of a 0600 file, made on first use.
+
+        MalformedKey when the file holds none; ExposedKey when others may read it; OSError.
+        """
+        if not path.exists():
+            _make_key_file(path)
+        if path.stat().st_mode & 0o077:
+            raise ExposedKey(f"{path}: others may read the master key. chmod 600 it.")
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            if path.stat().st_mode & 0o077:
-                raise PermissionError(f"{path}: others may read the master key. chmod 600 it.") from None
             return cls(bytes.fromhex(path.read_text().strip()))
-        with os.fdopen(fd, "w") as f:
-            key = secrets.token_bytes(32)
-            f.write(key.hex() + "\n")
-            f.flush()
-            os.fsync(f.fileno())
-        return cls(key)
+        except ValueError:  # not chained: it may show a part of the key
+            raise MalformedKey(f"{path}: no master key, which is 64 hex digits") from None
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose (HKDF-SHA256)."""
         return HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(self._key)
+
+
+def _make_key_file(path: Path) -> None:
+    """Leave a whole new key at ``path``, durably, unless somebody else just did. OSError, and then nothing is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            f.write(secrets.token_hex(32) + "\n")
+            f.flush()
+            os.fsync(f.fileno())
+        with suppress(FileExistsError):
+            os.link(part, path)  # a rename would put it over a key that is in use
+    finally:
+        part.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,8 +199,8 @@ def carrier() -> dict[str, str]:
 
 
 def to_headers() -> dict[str, bytes]:
-    """The current trace context as log record headers."""
-    return {key: value.encode() for key, value in carrier().items()}
+    """The current trace as log record headers, less ``tracestate``: that is the producer's own words, in clear."""
+    return {key: value.encode() for key, value in carrier().items() if key == "traceparent"}
 
 
 def from_headers(headers: Mapping[str, bytes]) -> dict[str, str]:

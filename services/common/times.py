@@ -21,6 +21,8 @@ from dateparser.date import DateDataParser
 from dateutil.easter import easter  # type: ignore[import-untyped]  # comes with dateparser
 
 MAX_MENTIONS = 32  # of one text; a table of dates is not a text about a time
+EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)  # that anything may be claimed to have happened
+MAX_AHEAD_S = 86_400  # of the clock, in seconds; perception's own setting has the same default
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,26 @@ def find(text: str, now: datetime) -> list[Mention]:
     tried = islice(_EXPRESSION.finditer(text), 2 * MAX_MENTIONS)
     mentions = [mention for match in tried if (mention := _resolve(text, match, today)) is not None]
     return list(_join_ranges(text, mentions[:MAX_MENTIONS]))
+
+
+def misdated(at: datetime, latest: datetime) -> tuple[str, str] | None:
+    """What is wrong with a time that a caller sent, and the remedy; None from ``EARLIEST`` to ``latest``.
+
+    What lies further out comes of a wrong unit; and weeks and years are counted from it, which no calendar bears there.
+    """
+    if at < EARLIEST:
+        return "It lies before the year 1000.", "Check the unit: it counts seconds since 1970-01-01."
+    if at > latest:
+        return "It lies in the future.", "Check the unit (seconds, not milliseconds) and the clock."
+    return None
+
+
+def shifted(at: datetime, days: int) -> datetime:
+    """``at`` so many days on; where the calendar does not reach that far, its first or its last midnight."""
+    try:
+        return at + timedelta(days)
+    except OverflowError:
+        return datetime(9999, 12, 31, tzinfo=UTC) if days > 0 else datetime(1, 1, 1, tzinfo=UTC)
 
 
 # --- what is looked for -----------------------------------------------------------------------------------------

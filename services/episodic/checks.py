@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import MetadataType
@@ -12,6 +12,7 @@ from mneme.v1.common_pb2 import MetadataValue, TimeRange
 
 from services.common.errors import MnemeError, invalid
 from services.common.ids import MAX_ID
+from services.common.times import MAX_AHEAD_S, misdated
 from services.episodic.records import MAX_TEXT_BYTES, moment_of
 from services.episodic.registry import NamespaceInfo
 
@@ -91,3 +92,11 @@ def moment(given: Timestamp, field: str) -> datetime:
         return moment_of(given)
     except OverflowError as error:
         raise invalid(field, "This is no time.", "Send seconds since 1970-01-01.") from error
+
+
+def claimed(given: Timestamp, field: str) -> datetime:
+    """A time of the caller's own. INVALID_FIELD unless an observation could bear it too."""
+    at = moment(given, field)
+    if (wrong := misdated(at, datetime.now(UTC) + timedelta(seconds=MAX_AHEAD_S))) is not None:
+        raise invalid(field, *wrong)
+    return at

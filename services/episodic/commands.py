@@ -15,7 +15,7 @@ from services.common import ledger
 from services.common.errors import MnemeError, invalid
 from services.common.log.base import Appended
 from services.common.seal import Keyring
-from services.episodic.checks import check_id, check_metadata, check_reference, check_text, not_found
+from services.episodic.checks import check_id, check_metadata, check_reference, check_text, claimed, not_found
 from services.episodic.host import Host
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import NamespaceInfo
@@ -34,6 +34,8 @@ class Commands:
         self._lock = threading.Lock()
         # Commands that were appended and may not be applied yet: mac -> (content, position).
         self._recent: OrderedDict[tuple[str, bytes], tuple[bytes, Position]] = OrderedDict()
+        # Corrections that may not be applied yet: (namespace, what is corrected) -> (the correction's id, position).
+        self._correcting: dict[tuple[str, str], tuple[str, Position]] = {}
 
     @property
     def _keyring(self) -> Keyring:
@@ -45,6 +47,8 @@ class Commands:
         check_text(request.text)
         if request.kind not in _STATABLE:
             raise invalid("kind", "Only facts and notes are stated directly.", "Use FACT or NOTE.")
+        if request.HasField("event_at"):
+            claimed(request.event_at, "event_at")
         check_metadata(request.metadata, info)
         for field in ("actor", "source", "external_id"):
             check_reference(getattr(request, field), field)
@@ -70,7 +74,11 @@ class Commands:
         return self._keyring.mac(namespace, ledger.MAC_CONTENT, request.SerializeToString(deterministic=True))
 
     def _append(
-        self, entry: pb.LedgerEntry, body: pb.Remembered | pb.Corrected, request: Proto, purpose: str
+        self,
+        entry: pb.LedgerEntry,
+        body: pb.Remembered | pb.Corrected,
+        request: RememberRequest | CorrectRequest,
+        purpose: str,
     ) -> tuple[Position, bool]:
         with self._lock:
             known = self._known(entry.namespace, body)
@@ -85,6 +93,9 @@ class Commands:
             appended = self._host.parts.log.append([key.message, ledger.message(entry)])
             position = _position(appended[-1])
             self._recent[entry.namespace, body.id_mac] = (body.content_mac, position)
+            if isinstance(body, pb.Corrected):
+                id = ledger.corrected_id(entry.namespace, request.id)
+                self._correcting[entry.namespace, body.engram_id] = (id, position)
             while len(self._recent) > _REMEMBERED_COMMANDS:
                 self._recent.popitem(last=False)
             return position, False
@@ -108,16 +119,28 @@ class Commands:
         return recent[1]
 
     def _check_target(self, namespace: str, id: str) -> None:
+        waiting = self._waiting()  # before the directory is read: what is applied meanwhile is found there
         registry, directory = self._host.registry, self._host.live.store.directory
         slot = directory.get(namespace, id)
         if slot is None or registry.is_erased(namespace, id):
             raise not_found("engram_id", id, "engram")
         if not slot.is_base:
             raise invalid("engram_id", "A derived engram cannot be corrected.", "Correct one of its sources.")
-        if slot.superseded_by:
+        superseded_by = slot.superseded_by or waiting.get((namespace, id), "")
+        if superseded_by:
             raise invalid(
-                "engram_id", "The engram was corrected before.", f"Correct {slot.superseded_by}, which replaced it."
+                "engram_id", "The engram was corrected before.", f"Correct {superseded_by}, which replaced it."
             )
+
+    def _waiting(self) -> dict[tuple[str, str], str]:
+        """What is corrected by an entry that is not applied yet, and the correction's id. Call with the lock held."""
+        reached = self._host.progress.reached
+        self._correcting = {
+            target: (id, at)
+            for target, (id, at) in self._correcting.items()
+            if not reached({at.partition: at.offset + 1})
+        }
+        return {target: id for target, (id, _) in self._correcting.items()}
 
 
 def _position(appended: Appended) -> Position:

@@ -11,7 +11,7 @@ from mneme.v1.common_pb2 import Position, TimeRange
 from mneme.v1.ledger_pb2 import FeedRecord, StoredReceipt
 
 from services.common.errors import invalid
-from services.episodic.checks import moment, require_declared, time_range
+from services.episodic.checks import claimed, require_declared, time_range
 from services.episodic.forget import Targets
 from services.episodic.plugins.base import Filter, Interval, Kind, Query, Ranked
 from services.episodic.recall import Recalled
@@ -28,7 +28,7 @@ def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo]
     """INVALID_FIELD, TIME_RANGE, UNDECLARED_METADATA."""
     if request.limit > MAX_LIMIT:
         raise invalid("limit", f"It is {request.limit}.", f"Ask for 1 to {MAX_LIMIT}.")
-    asked_at = moment(request.asked_at, "asked_at") if request.HasField("asked_at") else datetime.now(UTC)
+    asked_at = claimed(request.asked_at, "asked_at") if request.HasField("asked_at") else datetime.now(UTC)
     return Query(
         namespaces=tuple(info.name for info in infos),
         text=request.query,

@@ -49,6 +49,10 @@ class Poison(Exception):
         self.reason = reason
 
 
+class Foreign(Poison):
+    """Nothing that was acknowledged here: of a namespace never created, changed, or under another master key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A ledger entry and where it lies."""
@@ -110,7 +114,7 @@ class Folder:
             return Outcome("ignored", [], [])
         info = self._registry.namespace(entry.namespace)
         if info is None:
-            raise Poison("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
+            raise Foreign("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
         run = _Run(self, entry, view, info)
         try:
             outcome = _FOLD[body](run)
@@ -118,7 +122,9 @@ class Folder:
             return outcome
         except KeyDestroyed:
             return Outcome("erased", [], [])
-        except (DecodeError, Tampered, KeyError, ValueError, OverflowError) as error:
+        except Tampered as error:
+            raise Foreign("INVALID_FIELD", "The entry cannot be opened (Tampered).") from error
+        except (DecodeError, KeyError, ValueError, OverflowError) as error:
             raise Poison("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
 
     def context(self, run: _Run, plugin: Plugin, session: str, now: datetime, trigger: str) -> WriteContext:
@@ -184,7 +190,7 @@ class _Run:
         if self.is_erased(body.id_mac):
             return Outcome("erased", [], [])
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
-            return Outcome("duplicate", [], [])
+            return Outcome("duplicate", [], self._stray(body))
         r = RememberRequest.FromString(self.open(body.sealed, ledger.SEAL_REMEMBER))
         moment = moment_of(r.event_at) if r.HasField("event_at") else moment_of(self.at)
         record = Record(
@@ -207,7 +213,7 @@ class _Run:
         if self.is_erased(body.id_mac):
             return Outcome("erased", [], [])
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
-            return Outcome("duplicate", [], [])
+            return Outcome("duplicate", [], self._stray(body))
         if self.folder._registry.is_erased(self.namespace, body.engram_id):
             # Said of something that was erased meanwhile: it may not stay either.
             return Outcome("erased", [], [body.sealed.key_id])
@@ -242,6 +248,15 @@ class _Run:
         if slot is not None and slot.content_mac != content_mac:
             raise Poison("ID_REUSED", "The id was taken before with other content.")
         return slot is not None
+
+    def _stray(self, body: pb.Remembered | pb.Corrected) -> list[str]:
+        """The key of a text that is known under another: a retry that a process took which did not know of the first.
+
+        No erasure would name it. Of an observation, segmentation destroys it.
+        """
+        id = self.view.by_mac(self.namespace, body.id_mac)
+        slot = self.view.slot(self.namespace, id) if id is not None else None
+        return [body.sealed.key_id] if slot is not None and slot.seal_key != body.sealed.key_id else []
 
     def _base(self, record: Record, id_mac: bytes, content_mac: bytes, key_id: str) -> Stored:
         stored = Stored(

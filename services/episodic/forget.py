@@ -42,6 +42,8 @@ class Forgetting:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
+        # Commands that may not be applied yet: (namespace, receipt id).
+        self._commanded: set[tuple[str, str]] = set()
 
     # --- resolving ---
 
@@ -144,6 +146,7 @@ class Forgetting:
     def command(self, namespace: str, selector: ForgetSelector, request_id: str, principal: str) -> tuple[str, Targets]:
         """Append the one Erased entry; returns the receipt's id and what it erases.
 
+        The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets.
         NOT_FOUND when the selector names nothing, INVALID_FIELD when more than one entry takes (some 26,000 engrams).
         The entry holds ids and hashes, never the selector.
         """
@@ -151,6 +154,8 @@ class Forgetting:
         keyring = host.parts.keyring
         receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
         with self._lock:
+            if self._known(namespace, receipt_id):
+                return receipt_id, Targets((), (), ())
             targets = self.resolve(namespace, selector)
             if not targets.base:
                 raise MnemeError(
@@ -174,11 +179,15 @@ class Forgetting:
                 what = f"It names {len(targets.base)} engrams, more than one erasure takes."
                 remedy = "Forget by parts: narrower time ranges, or one session after another."
                 raise invalid("selector", what, remedy) from error
+            self._commanded.add((namespace, receipt_id))
             host.registry.erase(namespace, erased)
         return receipt_id, targets
 
-    def receipt_id(self, namespace: str, request_id: str) -> str:
-        return self._host.parts.keyring.mac(namespace, MAC_FORGET, request_id).hex()
+    def _known(self, namespace: str, receipt_id: str) -> bool:
+        """Whether this was commanded before, applied or not. Call with the lock held."""
+        receipt = self._host.state.receipt
+        self._commanded = {(n, id) for n, id in self._commanded if receipt(n, id) is None}
+        return (namespace, receipt_id) in self._commanded or receipt(namespace, receipt_id) is not None
 
     # --- looking for what is left ---
 

@@ -15,8 +15,8 @@ from mneme.v1.ledger_pb2 import DeadLetter, FeedRecord
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER, entry_of
 from services.common.log.base import Consumer, Log, Message, Record, TopicPartition
-from services.common.seal import Keyring
-from services.episodic.fold import Entry, Folder, Poison
+from services.common.seal import Keyring, destroying
+from services.episodic.fold import Entry, Folder, Foreign, Poison
 from services.episodic.operator_state import OperatorState
 from services.episodic.records import Stored, from_us, stamp
 from services.episodic.store import Store, Written, feed_key, seal
@@ -118,9 +118,13 @@ class Generation:
         """What came of it, and dead letters."""
         try:
             entry = decode(record)
-            outcome = self.folder.fold(entry, view)
         except Poison as poison:
             return "poison", self.dead_letter(record, poison, payload=record.value)
+        try:
+            outcome = self.folder.fold(entry, view)
+        except Poison as poison:
+            letters = self.dead_letter(record, poison, payload=record.value)
+            return "poison", [*letters, *destroying(entry.namespace, _stranded(entry, poison))]
         letters = [m for refusal in outcome.refused for m in self.dead_letter(record, refusal, payload=None)]
         extra += self._keyring.destroy(entry.namespace, outcome.doomed_keys)
         return outcome.what, letters
@@ -224,6 +228,20 @@ def decode(record: Record) -> Entry:
     if body.namespace.encode() != record.key:
         raise Poison("INVALID_FIELD", "The record is keyed by another namespace than its entry's.")
     return Entry(body, record.partition, record.offset)
+
+
+def _stranded(entry: Entry, poison: Poison) -> list[str]:
+    """The key of a text that was acknowledged and becomes no engram: no selector could ever name it to erase it.
+
+    Not of an observation whose id was taken: segmentation writes down what it said, then destroys its key.
+    """
+    body = entry.body
+    if isinstance(poison, Foreign) or (body.HasField("observation_accepted") and poison.reason == "ID_REUSED"):
+        return []
+    for said in (body.observation_accepted, body.remembered, body.corrected):
+        if said.sealed.key_id:
+            return [said.sealed.key_id]
+    return []
 
 
 def erased_stub(generation: int, namespace: str, id: str, entry: Entry) -> FeedRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from services.episodic.records import Stored, full_history
 from services.episodic.store import open_core
 
 _WATCHED = 1_000  # feed records looked at for one page
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,6 @@ class Reads:
 
 def _token(token: str) -> tuple[int, str]:
     head, _, id = token.partition(":")
-    if not head.lstrip("-").isdecimal():
+    if not _NUMBER.fullmatch(head):
         raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
     return int(head), id

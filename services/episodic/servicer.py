@@ -38,6 +38,7 @@ _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
 _WATCH_LOOK_S = 0.05
 _MAX_SCOPES = 32
+_MAX_CURSOR = 19  # digits
 
 
 class Servicer:
@@ -96,13 +97,9 @@ class Servicer:
             ids = [slot.id for slot in (*targets.base, *targets.derived)]
             texts = await self._run(self._host.live.store.fetch, namespace, ids)
             return converters.to_dry_run(targets, texts)
-        names: Sequence[str] = ()
-        receipt_id = forgetting.receipt_id(namespace, request.id)
-        if await self._run(self._host.state.receipt, namespace, receipt_id) is None:
-            principal = call.caller.principal
-            command = forgetting.command
-            receipt_id, targets = await self._run(command, namespace, request.selector, request.id, principal)
-            names = targets.names
+        principal = call.caller.principal
+        command = forgetting.command
+        receipt_id, targets = await self._run(command, namespace, request.selector, request.id, principal)
         left_s = max(0.0, call.time_left_s() - _MARGIN_S)
         receipt = await self._run(self._host.await_receipt, namespace, receipt_id, left_s)
         if receipt is None:
@@ -112,7 +109,7 @@ class Servicer:
                 remedy="Ask again with the same id: it gives the receipt.",
             )
         response = converters.to_forgotten(receipt)
-        response.names.extend(names)
+        response.names.extend(targets.names)
         return response
 
     # --- reads ---
@@ -191,7 +188,7 @@ class Servicer:
     async def _watch_from(self, request: episodic_pb2.WatchRequest, cursor: bytes) -> int:
         given = cursor.decode() if cursor else request.cursor
         if given:
-            if not given.isdecimal():
+            if not given.isdecimal() or len(given) > _MAX_CURSOR:
                 raise invalid("cursor", "This is no cursor.", "Send the cursor of a WatchResponse, or none.")
             return int(given)
         return 0 if request.from_start else await self._run(self._episodic.reads.end, request.namespace)
@@ -285,7 +282,9 @@ class Servicer:
         partitions = sorted({partition_of(name.encode(), count) for name in namespaces})
         level = freshness.WhichOneof("level")
         if level == "at_least":
-            wanted = {p.partition: p.offset + 1 for p in freshness.at_least.positions}
+            wanted: dict[int, int] = {}
+            for p in freshness.at_least.positions:
+                wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
             if any(partition >= count for partition in wanted):
                 raise invalid("freshness.at_least", "There is no such partition.", "Send positions as they were given.")
         elif level == "strong" and freshness.strong:

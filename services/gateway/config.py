@@ -23,6 +23,8 @@ class GatewayConfig(BaseModel):
     max_running_calls: int = Field(ge=1)
     max_waiting_calls: int = Field(ge=0)
     max_streams: int = Field(ge=1)
+    max_streams_per_token: int = Field(ge=1)
+    max_tool_streams: int = Field(ge=1)
     default_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
     max_timeout_s: float = Field(gt=0, le=GRANT_TTL_S)
     stream_timeout_s: float = Field(gt=0)

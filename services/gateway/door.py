@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -19,6 +20,7 @@ from services.common.serving import CallContext
 from services.gateway.config import GatewayConfig
 from services.gateway.errors import deadline, unknown_method
 from services.gateway.limiter import Limiter
+from services.gateway.streams import Places, while_allowed
 from services.gateway.tokens import Credential, Credentials
 
 _log = logging.getLogger(__name__)
@@ -66,7 +68,8 @@ class Door:
         self._credentials = credentials
         self._config = config
         self._calls = Limiter("calls", config.max_running_calls, config.max_waiting_calls)
-        self._streams = Limiter("streams", config.max_streams, 0)
+        self._streams = Places(config.max_streams, config.max_streams_per_token)
+        self._tool_streams = Places(config.max_tool_streams, config.max_streams_per_token)
 
     async def run(self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]) -> T:
         """Do ``work`` for a call, or abort the call with a typed error. No other text ever reaches a caller.
@@ -111,15 +114,23 @@ class Door:
         if spec is not ANY_TOKEN:
             _require_right(credential, method, spec)
         timeout_s = self._timeout_s(spec, context.time_remaining())
-        limiter = self._streams if spec.kind in _LONG else self._calls
+        place = self._stream_place(spec, metadata, credential) if spec.kind in _LONG else self._calls.place()
         ends_at = time.monotonic() + timeout_s
         with telemetry.span(method, parent=_parent(metadata), service="gateway") as span:
             try:
-                async with asyncio.timeout(timeout_s), limiter.place():
+                async with asyncio.timeout(timeout_s), place:
                     return await work(Admitted(method, spec, metadata, ends_at, self._credentials, credential))
             except MnemeError as error:
                 _mark(span, error)
                 raise
+
+    @asynccontextmanager
+    async def _stream_place(self, spec: Method, metadata: Metadata, credential: Credential) -> AsyncIterator[None]:
+        """A place for as long as the credential is good, which an idle stream would not notice by itself."""
+        places = self._tool_streams if spec is ANY_TOKEN else self._streams
+        with places.place(credential.caller.token_id):
+            async with while_allowed(lambda: self._credentials.check(metadata), self._config.revocation_period_s):
+                yield
 
     def _timeout_s(self, spec: Method, remaining_s: float | None) -> float:
         long = spec.kind in _LONG

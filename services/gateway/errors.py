@@ -23,6 +23,14 @@ def overloaded(what: str) -> MnemeError:
     return MnemeError("OVERLOADED", f"Too many {what} at once.", remedy="Try again, with back-off.")
 
 
+def overloaded_token(most: int) -> MnemeError:
+    return MnemeError(
+        "OVERLOADED",
+        f"The token has {most} streams of this kind open, the most that one may.",
+        remedy="Close one, share one among threads, or raise gateway.max_streams_per_token.",
+    )
+
+
 def unavailable(app: str) -> MnemeError:
     return MnemeError(
         "SERVICE_UNAVAILABLE",

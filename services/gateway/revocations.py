@@ -24,10 +24,12 @@ class Revocations:
         self._log = log
         self._until: dict[str, float] = {}
         self._next = 0
-        self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
+        self._changing = threading.Lock()  # of _until; never held while the log works, for calls may wait for it
 
     def __contains__(self, token_id: object) -> bool:
-        return token_id in self._until
+        with self._changing:
+            return token_id in self._until
 
     def revoke(self, token_id: str) -> None:
         """Revoke durably; here at once, elsewhere at the next refresh. LogError when it cannot be written.
@@ -36,11 +38,12 @@ class Revocations:
         """
         until = time.time() + MAX_TOKEN_TTL_S
         self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), str(int(until)).encode())])
-        self._until[token_id] = until
+        with self._changing:
+            self._until[token_id] = until
 
     def refresh(self) -> None:
         """Read what is new, and delete the records of tokens that expired. LogError."""
-        with self._lock:
+        with self._refreshing:
             for record in self._log.read(topics.STATE, _PARTITION, self._next):
                 self._next = record.offset + 1
                 if record.key.startswith(_PREFIX):
@@ -48,15 +51,18 @@ class Revocations:
             self._drop_expired()
 
     def _take(self, token_id: str, value: bytes | None) -> None:
-        if value is None:
-            self._until.pop(token_id, None)
-        else:
-            self._until[token_id] = float(value)
+        with self._changing:
+            if value is None:
+                self._until.pop(token_id, None)
+            else:
+                self._until[token_id] = float(value)
 
     def _drop_expired(self) -> None:
         now = time.time()
-        expired = [token_id for token_id, until in self._until.items() if until < now]
+        with self._changing:
+            expired = [token_id for token_id, until in self._until.items() if until < now]
         if expired:
             self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), None) for token_id in expired])
-            for token_id in expired:
-                del self._until[token_id]
+            with self._changing:
+                for token_id in expired:
+                    del self._until[token_id]

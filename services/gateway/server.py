@@ -125,9 +125,13 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         # Above our own limit, which answers with a typed error; this one protects memory.
         ("grpc.max_receive_message_length", 2 * config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", config.max_running_calls + config.max_waiting_calls + config.max_streams),
+        ("grpc.max_concurrent_streams", _most_calls(config)),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
     ]
+
+
+def _most_calls(config: GatewayConfig) -> int:
+    return config.max_running_calls + config.max_waiting_calls + config.max_streams + config.max_tool_streams
 
 
 def _tls(config: GatewayConfig) -> Any:

@@ -46,7 +46,7 @@ class Arena:
         self._lock = _lock(paths.lock)
         try:
             epoch = max(_retire(paths.arena) + 1, time.time_ns())
-            _remove(paths.staging)
+            _retire(paths.staging)
             buckets, keys, entries, payload, size = layout.plan(payload_bytes, min_block_bytes)
             self.header = Header(
                 file_bytes=size,
@@ -85,9 +85,13 @@ class Arena:
     def wipe_staging(self, offset: int, length: int) -> None:
         _zero(self.staging, offset, length)
 
-    def close(self) -> None:
-        """Tell readers that nobody owns the arena any more, and give the memory back."""
+    def disown(self) -> None:
+        """Tell readers that nobody owns the arena any more: from now on they miss."""
         self._words[layout.OWNER_EPOCH_WORD] = 0
+
+    def close(self) -> None:
+        """Disown the arena and give its memory back. It lives on where it is mapped: overwrite what it holds first."""
+        self.disown()
         self._words.release()
         self.bytes.release()
         self.staging.release()
@@ -129,7 +133,7 @@ def _is_at(path: Path, fd: int) -> bool:
 
 
 def _retire(path: Path) -> int:
-    """Make a dead owner's arena useless to whoever still maps it, overwrite it, remove it. Its epoch, or 0."""
+    """Make a dead owner's file useless to whoever still maps it, overwrite it, remove it. An arena's epoch, or 0."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -148,7 +152,7 @@ def _retire(path: Path) -> int:
             word = layout.OWNER_EPOCH_WORD * 8
             mapping[word : word + 8] = bytes(8)
             with memoryview(mapping) as view:
-                _zero(view, layout.PAGE, size - layout.PAGE)
+                _zero(view, 0, size)
         return epoch
     finally:
         os.close(fd)

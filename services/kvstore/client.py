@@ -222,7 +222,7 @@ class KvClient:
         return outcomes
 
     def lease(self, keys: Sequence[bytes]) -> int:
-        """Pin blocks against eviction while they are copied; a lease, or 0. Ends with ``release`` or this client."""
+        """Pin blocks against eviction while they are copied; a lease, or 0. Ends with ``release``, or by itself."""
         request = pb.LeaseBlocksRequest(holder=self._holder, keys=keys)
         answer = self._try(lambda stub: stub.LeaseBlocks, request, pb.LeaseBlocksResponse, self._timing.call_s)
         return answer.lease if answer is not None else 0
@@ -261,8 +261,12 @@ class KvClient:
         return found if found is not None and found.reader.alive() else None
 
     def _connect(self, old: _Connection | None) -> _Connection | None:
-        endpoint = Endpoint.read(self._data_dir)
-        if endpoint is None or (old is not None and old.endpoint == endpoint):
+        """Another owner's, else the old one while its owner may come back. The last to let go of one frees it."""
+        endpoint, known = Endpoint.read(self._data_dir), None if old is None else old.endpoint
+        if old is not None and old.reader.disowned():
+            self._claims.clear()
+            old = None
+        if endpoint is None or endpoint == known:
             return old
         try:
             reader = Reader(Path(endpoint.arena), self._identity)
@@ -273,17 +277,23 @@ class KvClient:
             _log.warning("the arena cannot be used", exc_info=True)
             return old
         _log.info("attached to the KV store", extra={"copies_with": reader.copies_with})
-        if old is not None:
-            old.channel.close()
-            self._claims.clear()
+        self._claims.clear()
         self._call_after = 0.0
         channel = grpc.insecure_channel(endpoint.address, options=[("grpc.enable_retries", 0)])
         return _Connection(endpoint, reader, staging, channel, KvstoreNodeServiceStub(channel))
 
-    def _try(self, method: Callable[[Any], Any], request: Message, answer: type[R], timeout_s: float) -> R | None:
-        """An answer, or None when there is none in time. After a failure, none for ``retry_s``."""
+    def _try(
+        self,
+        method: Callable[[Any], Any],
+        request: Message,
+        answer: type[R],
+        timeout_s: float,
+        *,
+        at_once: bool = False,
+    ) -> R | None:
+        """An answer, or None when there is none in time. After a failure, none for ``retry_s``, but ``at_once``."""
         connection = self._connected()
-        if connection is None or time.monotonic() < self._call_after:
+        if connection is None or (time.monotonic() < self._call_after and not at_once):
             return None
         try:
             return self._call(connection, method, request, answer, timeout_s)
@@ -313,25 +323,48 @@ class KvClient:
         self, keys: Sequence[bytes], views: Sequence[memoryview], counts: Sequence[int], origin: Origin
     ) -> list[pb.PutOutcome] | None:
         """Stage and commit as many of these blocks (of one size) as the ring has room for; None: no store."""
-        size = len(views[0])
-        asked = pb.ReserveStagingRequest(holder=self._holder, blocks=len(keys), block_bytes=size)
+        asked = pb.ReserveStagingRequest(holder=self._holder, blocks=len(keys), block_bytes=len(views[0]))
         started = time.monotonic()
         lent = self._try(lambda stub: stub.ReserveStaging, asked, pb.ReserveStagingResponse, self._timing.call_s)
-        connection = self._connection
-        if lent is None or connection is None:
+        if lent is None:
             return None
         if not lent.offsets:
             return []
+        until = started + _STAGING_MARGIN * lent.ttl_s
+        blocks = self._stage(lent.offsets, keys, views, counts, until)
+        answer = self._commit(lent.reservation, blocks, origin) if blocks else None
+        if answer is None:
+            release = pb.ReleaseBlocksRequest(holder=self._holder, reservations=[lent.reservation])
+            timeout_s = self._timing.call_s
+            self._try(lambda stub: stub.ReleaseBlocks, release, pb.ReleaseBlocksResponse, timeout_s, at_once=True)
+            return None
+        return list(answer.outcomes)
+
+    def _stage(
+        self,
+        offsets: Sequence[int],
+        keys: Sequence[bytes],
+        views: Sequence[memoryview],
+        counts: Sequence[int],
+        until: float,
+    ) -> list[pb.PutBlock]:
+        """Write blocks where they were lent; none when time is over, since the slots may be another's then."""
+        connection = self._connection
+        if connection is None:
+            return []
         blocks = []
-        for key, view, count, offset in zip(keys, views, counts, lent.offsets, strict=False):
-            if time.monotonic() > started + _STAGING_MARGIN * lent.ttl_s:
-                return None  # the slots may be another's by now
-            connection.staging[offset : offset + size] = view
+        for key, view, count, offset in zip(keys, views, counts, offsets, strict=False):
+            if time.monotonic() > until:
+                return []
+            connection.staging[offset : offset + len(view)] = view
             digest = layout.payload_digest(view, key, self._identity)
-            blocks.append(pb.PutBlock(key=key, offset=offset, length=size, digest=digest, lineage_count=count))
+            blocks.append(pb.PutBlock(key=key, offset=offset, length=len(view), digest=digest, lineage_count=count))
+        return blocks
+
+    def _commit(self, reservation: int, blocks: Sequence[pb.PutBlock], origin: Origin) -> pb.PutBlocksResponse | None:
         request = pb.PutBlocksRequest(
             holder=self._holder,
-            reservation=lent.reservation,
+            reservation=reservation,
             namespace=origin.namespace,
             identity=self._identity,
             epochs=[pb.NamespaceEpoch(namespace=n, erasure_epoch=e) for n, e in origin.epochs.items()],
@@ -339,8 +372,7 @@ class KvClient:
             lineage_unknown=origin.unknown,
             blocks=blocks,
         )
-        answer = self._try(lambda stub: stub.PutBlocks, request, pb.PutBlocksResponse, self._timing.put_s)
-        return list(answer.outcomes) if answer is not None else None
+        return self._try(lambda stub: stub.PutBlocks, request, pb.PutBlocksResponse, self._timing.put_s)
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._timing.heartbeat_s):

@@ -44,11 +44,6 @@ class Leases:
         if lease is not None and lease.holder == holder:
             self._end(number)
 
-    def renew(self, holder: str, ends_at: float) -> None:
-        for lease in self._leases.values():
-            if lease.holder == holder:
-                lease.ends_at = ends_at
-
     def expire(self, now: float) -> int:
         dead = [number for number, lease in self._leases.items() if lease.ends_at <= now]
         for number in dead:

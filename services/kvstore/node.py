@@ -37,6 +37,7 @@ class Node:
         self._log = log
         self._arena: Arena | None = None
         self._store: Store | None = None
+        self._endpoint: Endpoint | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -97,10 +98,10 @@ class Node:
             raise RuntimeError("the KV store has stopped")
 
     async def stop(self) -> None:
-        """Readers miss at once; calls in flight get a moment; the memory goes back."""
-        if self._ticking is None:
+        """Readers miss at once; calls in flight get a moment; the memory is overwritten and goes back."""
+        if self._ticking is None or self._arena is None:
             return
-        self._endpoint.remove(self._common.data_dir)
+        self._arena.disown()
         self._ticking.cancel()
         if self._following is not None:
             self._following.cancel()
@@ -112,9 +113,11 @@ class Node:
     def _give_back(self) -> None:
         if self._store is not None:
             self._store.close()
+        if self._endpoint is not None:  # no sooner: while blocks are here, whoever erases must find whom to ask
+            self._endpoint.remove(self._common.data_dir)
         if self._arena is not None:
             self._arena.close()
-        self._store = self._arena = None
+        self._store = self._endpoint = self._arena = None
 
     async def _tick(self, store: Store) -> None:
         totals = telemetry.Totals("kvstore")

@@ -48,7 +48,10 @@ class Reader:
             raise BadArena(f"{path}: {error.strerror}") from error
         weakref.finalize(self, os.close, self._fd)
         try:
-            self.header = Header.unpack(os.pread(self._fd, layout.PAGE, 0))
+            raw = os.pread(self._fd, layout.PAGE, 0)
+            self.header = Header.unpack(raw)
+            if int.from_bytes(raw[_EPOCH * 8 : _EPOCH * 8 + 8], "little") != self.header.owner_epoch:
+                raise BadArena(f"{path}: nobody owns it")
             if os.fstat(self._fd).st_size != self.header.file_bytes:
                 raise BadArena(f"{path}: was cut or grown")
             flags = mmap.MAP_SHARED
@@ -78,6 +81,11 @@ class Reader:
             and words[layout.OWNER_EPOCH_WORD] == header.owner_epoch
             and time.monotonic_ns() - words[layout.HEARTBEAT_WORD] < header.owner_timeout_ns
         )
+
+    def disowned(self) -> bool:
+        """Whether the owner left the arena for good. One that is only silent may come back."""
+        whole = os.fstat(self._fd).st_size == self.header.file_bytes
+        return whole and self._words[_EPOCH] != self.header.owner_epoch
 
     def lookup(self, keys: Sequence[bytes]) -> int:
         """How many leading keys have an entry that verifies. Their payloads are verified by ``load``."""

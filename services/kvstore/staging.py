@@ -72,11 +72,6 @@ class StagingRing:
         else:
             self._head = self._tail = 0  # an empty ring has room for its whole size in one piece
 
-    def renew(self, holder: str, ends_at: float) -> None:
-        for reservation in self._lent.values():
-            if reservation.holder == holder:
-                reservation.ends_at = ends_at
-
     def expired(self, now: float) -> list[int]:
         return [number for number, r in self._lent.items() if not r.done and r.ends_at <= now]
 

@@ -182,14 +182,11 @@ class Store:
         self._leases.release(number, holder)
 
     def renew(self, holder: str, claimed: Iterable[bytes]) -> None:
-        """Prolong the leases and reservations of ``holder``, and those of its claims that it names."""
-        ends_at = self._ends_at()
-        self.flights.renew(holder, claimed, ends_at)
-        self._leases.renew(holder, ends_at)
-        self._staging.renew(holder, ends_at)
+        """Prolong the claims that ``holder`` names. Leases and slots have more time than a copy or a put takes."""
+        self.flights.renew(holder, claimed, self._ends_at())
 
     def tick(self) -> None:
-        """Beat, and end what dead holders held. Call every ``heartbeat_s``."""
+        """Beat, and end what was not given back in time. Call every ``heartbeat_s``."""
         self._arena.beat()
         now = self._clock()
         self.counts["claims_expired"] += self.flights.expire(now)
@@ -219,6 +216,11 @@ class Store:
         return self._arena.staging[offset : offset + length]
 
     def close(self) -> None:
+        """Overwrite what is stored and what went through the ring: whoever maps the files keeps their memory."""
+        for block in self._blocks.values():
+            self._index.withdraw(block.entry)
+            self._arena.wipe(block.offset, block.length)
+        self._arena.wipe_staging(0, self._config.staging_bytes)
         self._index.release()
 
     # --- inside ---------------------------------------------------------------------------------------------------

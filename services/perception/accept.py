@@ -30,7 +30,7 @@ from services.common.errors import MnemeError
 from services.common.extract import Extractor
 from services.common.ids import digest
 from services.common.log.away import unavailable
-from services.common.log.base import Appended, Log, LogError, Message
+from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message
 from services.common.seal import Keyring
 from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
 from services.perception.validate import (
@@ -163,6 +163,11 @@ class Intake:
                 else self._perceive(observation, settings)
             )
             return Examined(observation, id_mac, content_mac, perceived, caller.principal, telemetry.carrier())
+
+    def was_erased(self, observation: Observation) -> bool:
+        """Whether one with its id was, as far as the ledger is known. It need not be valid."""
+        namespace = observation.namespace
+        return self.known.erased(self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)) is not None
 
     def decide(self, examined: Sequence[Examined], *, stop_at_refusal: bool = False) -> Decision:
         """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
@@ -325,12 +330,17 @@ class Intake:
     def _append(self, decision: Decision) -> list[Appended]:
         try:
             return self._append_messages(decision.messages)
-        except LogError:
-            self.withdraw(decision)
+        except LogError as error:
+            self.withdraw(decision, error)
             raise
 
-    def withdraw(self, decision: Decision) -> None:
-        """Forget the keys of a decision that was not appended."""
+    def withdraw(self, decision: Decision, error: BaseException) -> None:
+        """Forget the keys of a decision that ``error`` kept from being appended.
+
+        Where that is in doubt they stay: the key ring may have read past their records, and never would again.
+        """
+        if isinstance(error, LogUnavailable) and error.in_doubt:
+            return
         for namespace, key_id in decision.key_ids:
             self._keyring.destroy(namespace, [key_id])
 

@@ -15,6 +15,9 @@ from services.common.ledger import SEAL_DEAD_LETTER
 from services.common.log.base import Message, Record
 from services.common.seal import Keyring
 
+# What a dead letter holds of a record. An observation has a tenth of it; a record can be as large as its topic takes,
+# and a letter that encloses it would be larger.
+MAX_PAYLOAD_BYTES = 1024 * 1024
 # Dead letters belong to no namespace: what they hold was not accepted into any.
 NAMESPACE = ""
 
@@ -27,8 +30,11 @@ class DeadLetters:
         self._clock = clock
         self._key_id = ""
 
-    def messages(self, record: Record, error: MnemeError) -> list[Message]:
-        """What to append, in the transaction that commits past ``record``. Continues the current trace."""
+    def messages(self, record: Record, error: MnemeError, *, with_payload: bool = True) -> list[Message]:
+        """What to append, in the transaction that commits past ``record``. Continues the current trace.
+
+        Without the payload for what was erased and is sent again: the refusal is kept, the text must not live on.
+        """
         telemetry.RECORDS.labels("perception", "dead_letter").inc()
         out: list[Message] = []
         if not self._key_id:
@@ -37,13 +43,16 @@ class DeadLetters:
             self._key_id = key.key_id
         at = Timestamp()
         at.FromDatetime(self._clock())
-        # What was erased and is sent again must not live on here: the refusal is kept, the text is not.
-        payload = b"" if error.reason == "ERASED" else record.value or b""
+        payload = (record.value or b"") if with_payload else b""
+        message = _in_our_words(error)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
+            payload = b""
         letter = DeadLetter(
             topic=record.topic,
             position=Position(partition=record.partition, offset=record.offset),
             reason=error.reason,
-            message=str(error),
+            message=message,
             payload=self._keyring.seal(self._key_id, payload, namespace=NAMESPACE, purpose=SEAL_DEAD_LETTER),
             at=at,
         )
@@ -54,3 +63,9 @@ class DeadLetters:
     def withdraw(self) -> None:
         """The transaction failed: its key, if it was the first, is in no log."""
         self._key_id = ""
+
+
+def _in_our_words(error: MnemeError) -> str:
+    """The refusal, which is kept in clear: of the field its own name, not the one a product gave its metadata."""
+    field, _, _ = error.field.partition(".")
+    return str(MnemeError(error.reason, error.message, field=field, remedy=error.remedy))

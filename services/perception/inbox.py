@@ -19,8 +19,8 @@ from mneme.v1.common_pb2 import Observation
 from services.common import telemetry
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
-from services.common.errors import MnemeError, invalid
-from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Record, TopicPartition
+from services.common.errors import MnemeError, internal, invalid
+from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
 from services.perception.accept import Examined, Intake, outcome_name
 from services.perception.dead_letters import DeadLetters
 
@@ -32,12 +32,27 @@ _LOOK_PERIOD_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What becomes a dead letter, and the observation where the record is one."""
+
+    record: Record
+    error: MnemeError
+    observation: Observation | None
+
+
 @dataclass(slots=True)
 class _Batch:
     """Records of one transaction: what passed the examination, and what is refused already."""
 
     examined: list[tuple[Record, Examined]] = field(default_factory=list)
-    refused: list[tuple[Record, MnemeError]] = field(default_factory=list)
+    refused: list[_Refused] = field(default_factory=list)
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Those that its observations name, refused ones too."""
+        refused = {r.observation.namespace for r in self.refused if r.observation is not None}
+        return refused.union(e.observation.namespace for _, e in self.examined)
 
 
 class InboxConsumer:
@@ -64,7 +79,9 @@ class InboxConsumer:
         self._consumer: Consumer | None = None
         self._trimmed_at = time.monotonic()
         self._looked_at = 0.0
-        self._erasures = intake.known.erasures
+        # The erasures whose bytes were seen to, in these partitions. At a start, none: nobody knows what was erased
+        # since somebody last did.
+        self._scrubbed: tuple[int, frozenset[TopicPartition]] = (0, frozenset())
 
     def step(self) -> None:
         """Take one batch, or wait a little for one. When it fails, nothing was committed and the next step starts
@@ -97,40 +114,52 @@ class InboxConsumer:
         for record in records:
             self._examine(record, batch)
         offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
-        examined = [e for _, e in batch.examined]
-        with self._intake.known.exclusive(e.observation.namespace for e in examined):
-            decision = self._intake.decide(examined)
+        with self._intake.known.exclusive(batch.namespaces):
+            decision = self._intake.decide([examined for _, examined in batch.examined])
             refused = list(batch.refused)
-            refused += [(r, e) for (r, _), e in zip(batch.examined, decision.refusals, strict=True) if e is not None]
-            committed = False
+            refused += [
+                _Refused(record, error, examined.observation)
+                for (record, examined), error in zip(batch.examined, decision.refusals, strict=True)
+                if error is not None
+            ]
             try:
                 with telemetry.Stages("perception")("append"), self._log.transaction(consumer) as tx:
                     for message in decision.messages:
                         tx.append(message)
-                    for record, error in refused:
-                        with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
-                            for message in self._dead_letters.messages(record, error):
-                                tx.append(message)
+                    for one in refused:
+                        for message in self._buried(one):
+                            tx.append(message)
                     tx.commit(offsets)
-                committed = True
-            finally:
-                if not committed:
-                    self._intake.withdraw(decision)
-                    self._dead_letters.withdraw()
+            except BaseException as failed:
+                self._intake.withdraw(decision, failed)
+                self._dead_letters.withdraw()
+                raise
             outcomes = decision.outcomes(tx.appended)
-        for outcome in (*outcomes, *(error for _, error in batch.refused)):
+        for outcome in (*outcomes, *(r.error for r in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
-        for record, error in refused:
-            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-            _log.warning("dead letter", extra={**place, "reason": error.reason})
+        for one in refused:
+            _log.warning("dead letter", extra={**_place(one.record), "reason": one.error.reason})
+
+    def _buried(self, refused: _Refused) -> list[Message]:
+        """Inside ``known.exclusive``: what was erased leaves no text, for whatever reason it is refused."""
+        record, observation = refused.record, refused.observation
+        with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
+            erased = observation is not None and self._intake.was_erased(observation)
+            return self._dead_letters.messages(record, refused.error, with_payload=not erased)
 
     def _examine(self, record: Record, batch: _Batch) -> None:
+        observation: Observation | None = None
         try:
             observation = decode(record)
             trace = telemetry.from_headers(record.headers)
             batch.examined.append((record, self._intake.examine(observation, self._callers[record.topic], trace)))
         except MnemeError as error:
-            batch.refused.append((record, error))
+            batch.refused.append(_Refused(record, error, observation))
+        except LogError:
+            raise
+        except Exception:  # noqa: BLE001  # logged and buried: raised, it would stop every tenant at this record for ever
+            _log.exception("a record cannot be examined", extra=_place(record))
+            batch.refused.append(_Refused(record, internal(), observation))
 
     def _look_around(self, consumer: Consumer) -> None:
         """Now and then: how far behind, and was anything erased."""
@@ -140,17 +169,19 @@ class InboxConsumer:
             self._intake.known.catch_up()
 
     def _trim_when_due(self, consumer: Consumer) -> None:
-        """Remove what was accepted: on a timer, and at once when something was erased. The inbox is plaintext."""
+        """Remove what was accepted: on a timer, and its bytes too, at once, when something was erased or a partition
+        came. The inbox is plaintext."""
         due = time.monotonic() - self._trimmed_at >= self._trim_period_s
-        erasures = self._intake.known.erasures
-        if not due and erasures == self._erasures:
+        mine = consumer.assignment()
+        erased = (self._intake.known.erasures, mine)
+        if not due and erased == self._scrubbed:
             return
-        for partition in sorted(consumer.assignment()):
+        for partition in sorted(mine):
             before = consumer.committed(partition)
             self._log.trim(partition.topic, partition.partition, before)
-        if erasures != self._erasures:
+        if erased != self._scrubbed:
             self._log.scrub()
-        self._trimmed_at, self._erasures = time.monotonic(), erasures
+        self._trimmed_at, self._scrubbed = time.monotonic(), erased
 
 
 def decode(record: Record) -> Observation:
@@ -170,6 +201,11 @@ def decode(record: Record) -> Observation:
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise invalid("value", "The value is not an Observation.", remedy) from error
     raise invalid("content-type", "The content type is not known.", remedy)
+
+
+def _place(record: Record) -> dict[str, str | int]:
+    """For our own log: where the record is."""
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
 
 
 def _caller(inbox: Inbox) -> Caller:

@@ -11,7 +11,9 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespac
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common.errors import MnemeError, invalid
+from services.common.extract import plain
 from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace
+from services.common.times import misdated
 
 MAX_TEXT_BYTES = 60_000
 MAX_REFERENCE = 1_000  # characters of external_id and source
@@ -22,8 +24,8 @@ MAX_DERIVED_FROM = 64
 MAX_FIELDS_OF_A_TYPE = 4
 MAX_ALIAS_GROUPS = 1_000
 MAX_ALIASES = 100
+MAX_ALIASES_BYTES = 1024 * 1024  # all names together: they fit one entry of the ledger
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)
 
 
 def check_observation(o: Observation, latest: datetime) -> None:
@@ -123,6 +125,13 @@ def _check_aliases(groups: Iterable[AliasGroup]) -> None:
     groups = list(groups)
     if len(groups) > MAX_ALIAS_GROUPS:
         raise invalid("aliases", f"More than {MAX_ALIAS_GROUPS} groups are given.", "Give those that matter most.")
+    size = sum(len(name.encode()) for group in groups for name in (group.name, *group.aliases))
+    if size > MAX_ALIASES_BYTES:
+        raise invalid(
+            "aliases",
+            f"All names together have {size} bytes, more than {MAX_ALIASES_BYTES}.",
+            "Give those that matter most.",
+        )
     owner: dict[str, int] = {}
     for n, group in enumerate(groups):
         if len(group.aliases) > MAX_ALIASES:
@@ -131,6 +140,8 @@ def _check_aliases(groups: Iterable[AliasGroup]) -> None:
             (f"aliases[{n}].aliases[{m}]", alias) for m, alias in enumerate(group.aliases)
         ]:
             check_id(path, name.strip(), "Give a name, or leave the entry out.")
+            if not plain(name):
+                raise invalid(path, "It is punctuation alone.", "Give the name as texts have it, or leave it out.")
             if owner.setdefault(name.casefold(), n) != n:
                 raise invalid(path, "The name belongs to another group too.", "One name, one person: use fuller names.")
 
@@ -143,10 +154,8 @@ def _check_observed_at(o: Observation, latest: datetime) -> None:
         at = o.observed_at.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise invalid(field, "This is no time.", "Send seconds since 1970-01-01 and 0 to 999,999,999 nanos.") from error
-    if at < _EARLIEST:
-        raise invalid(field, "It lies before the year 1000.", "Check the unit: it counts seconds since 1970-01-01.")
-    if at > latest:
-        raise invalid(field, "It lies in the future.", "Check the unit (seconds, not milliseconds) and the clock.")
+    if (wrong := misdated(at, latest)) is not None:
+        raise invalid(field, *wrong)
 
 
 def _check_metadata(metadata: Mapping[str, MetadataValue]) -> None:

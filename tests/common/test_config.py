@@ -33,6 +33,10 @@ def test_the_file_overrides_defaults_and_the_environment_comes_last(tmp_path: Pa
         ("reasoning: {model: {dtyp: bfloat16}}", {}, "reasoning.model.dtyp: no such setting .* Did you mean dtype"),
         ("reasoning: {model: bfloat16}", {}, "reasoning.model: must be a mapping"),
         ("", {"MNEME__REASONING__ENGINE__PAGES": "1"}, "reasoning.engine.pages: no such setting .environment"),
+        ("", {"MNEME__GATEWAY__HOST": "*"}, "^MNEME__GATEWAY__HOST: the value is not YAML. Put it in quotes"),
+        ("", {"MNEME__GATEWAY__HOST": "2026-99-99"}, "^MNEME__GATEWAY__HOST: the value is not YAML. Put it in quotes"),
+        ("common: {log: *}", {}, r"^--config .*mneme.yaml: not YAML \(.+\)\. Correct it"),
+        ("common: {log: 2026-99-99}", {}, r"^--config .*mneme.yaml: not YAML \(month .+\)\. Correct it"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_names_its_path(
@@ -40,8 +44,22 @@ def test_a_wrong_setting_stops_the_start_and_names_its_path(
 ) -> None:
     config = tmp_path / "mneme.yaml"
     config.write_text(text)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         load(config, environ)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_secret_that_is_not_yaml_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match="^MNEME__EPISODIC__INDEX_TOKEN") as refused:
+        load(environ={"MNEME__EPISODIC__INDEX_TOKEN": "*s3cret"})
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "mneme.yaml"
+    config.write_bytes("gateway: {host: zürich}\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mneme.yaml: not UTF-8 \(.+\)\. Save it as UTF-8"):
+        load(config, {})
 
 
 def test_one_setting_of_a_group_changes_alone(tmp_path: Path) -> None:

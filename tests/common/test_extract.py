@@ -73,6 +73,41 @@ def test_an_alias_with_a_title_is_the_alias(extractor: Extractor) -> None:
     assert extractor.find(text, aliases=POOTERS).people == ("Burwin-Fosselton",)
 
 
+def test_an_alias_of_which_nothing_is_left_names_nobody(extractor: Extractor) -> None:
+    aliases = Aliases([AliasGroup(name="Ann Smith", aliases=["?", ".", "’s", "Ann"])])
+    assert extractor.find("It rained (all day). Did it? It's so.", aliases=aliases) == Entities((), ())
+    assert extractor.find("It rained on Ann.", aliases=aliases).people == ("Ann Smith",)
+
+
+@pytest.mark.parametrize(
+    ("alias", "text"),
+    [
+        ("Ilker", "I met İlker."),  # re.I holds İ and i for one letter, casefold does not
+        ("İlker", "I met ILKER and İlker."),
+        ("Ilker", "I met mr. Ilker."),  # a title that the text does not write as one
+        ("Strauß", "I met STRAUẞ."),
+        ("Ilker", "İİ met Ilker."),  # characters that grow when their case is folded come before it
+    ],
+)
+def test_whatever_the_pattern_matches_has_a_name(extractor: Extractor, alias: str, text: str) -> None:
+    aliases = Aliases([AliasGroup(name="Somebody", aliases=[alias])])
+    spans = [(text[start:end], name) for start, end, name in aliases.within(text)]
+    assert spans
+    assert all(name == "Somebody" and len(found) >= len(alias) for found, name in spans)
+    assert "Somebody" in extractor.find(text, aliases=aliases).people
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(
+    alias=st.text("Iiİıſsßẞ KkKµΣσς.'’-", min_size=1, max_size=6),
+    text=st.text("Iiİıſsßẞ KkKµΣσς.'’- Mrmr", max_size=20),
+)
+def test_any_alias_is_looked_up_as_it_was_matched(alias: str, text: str) -> None:
+    for start, end, name in Aliases([AliasGroup(name="x" + alias, aliases=[alias])]).within(text):
+        assert 0 <= start < end <= len(text)
+        assert name == "x" + alias
+
+
 def test_an_alias_inside_another_word_is_none(extractor: Extractor) -> None:
     aliases = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann"])])
     assert extractor.find("the annual channel", aliases=aliases) == Entities((), ())

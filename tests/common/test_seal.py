@@ -1,7 +1,10 @@
 """Sealed text can be read with its key, by nobody without it, and never again once the key is destroyed."""
 
+import resource
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from services.common import topics
 from services.common.log.base import Log
 from services.common.log.open import open_log
-from services.common.seal import KeyDestroyed, Keyring, MasterKey, Tampered
+from services.common.seal import ExposedKey, KeyDestroyed, Keyring, MalformedKey, MasterKey, Tampered
 
 MASTER = MasterKey(b"m" * 32)
 
@@ -97,8 +100,48 @@ def test_the_master_key_file_is_private_and_stable(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert MasterKey.load_or_create(path).derive("x") == first.derive("x") != first.derive("y")
     path.chmod(0o640)
-    with pytest.raises(PermissionError, match="chmod 600"):
+    with pytest.raises(ExposedKey, match="chmod 600"):
         MasterKey.load_or_create(path)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_no_half_master_key(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        MasterKey.load_or_create(path)
+    assert list(tmp_path.iterdir()) == []
+    assert MasterKey.load_or_create(path).derive("x") == MasterKey.load_or_create(path).derive("x")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_who_start_at_once_have_the_same_master_key(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def start(_: int) -> bytes:
+        together.wait(5)
+        return MasterKey.load_or_create(tmp_path / "master.key").derive("x")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(8)))) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"00" * 31, b"x" * 64, b"\xff" * 64])
+def test_a_file_that_holds_no_master_key_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "master.key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(MalformedKey, match="master.key: .*64 hex digits"):
+        MasterKey.load_or_create(path)
+    assert path.read_bytes() == content
 
 
 def test_a_key_that_comes_late_is_waited_for_as_long_as_asked(log: Log) -> None:

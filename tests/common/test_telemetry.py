@@ -46,6 +46,16 @@ def test_a_trace_crosses_a_record_header() -> None:
         assert second.get_span_context().trace_id == first.get_span_context().trace_id
 
 
+def test_a_record_header_carries_no_word_of_the_producer() -> None:
+    telemetry.configure("test")
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    parent = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01", "tracestate": "ann=has_HIV"}
+    with telemetry.span("consume", parent=parent):
+        headers = telemetry.to_headers()
+    assert list(headers) == ["traceparent"]
+    assert trace_id in headers["traceparent"].decode()
+
+
 def test_stage_times_are_kept_by_name() -> None:
     stages = telemetry.Stages("test")
     with stages("a"), stages("b"):

@@ -136,6 +136,21 @@ def test_a_frozen_broker_costs_the_timeout_and_no_more(kafka_broker: Broker, log
     assert read_all(log, topic) == expected
 
 
+def test_a_broker_that_goes_right_after_the_commit_fails_nothing(
+    kafka_broker: Broker, log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = KafkaLog([kafka_broker.address])  # no reader of its own yet: it needs one to see its append
+    assert fresh.partitions(topic) == 4
+
+    def nobody() -> None:
+        raise fresh._unavailable("nobody listens there")
+
+    monkeypatch.setattr(fresh, "_require_answer", nobody)
+    [at] = fresh.append([Message(topic, b"k", b"committed")])
+    fresh.close()
+    assert [record.value for record in log.read(topic, at.partition)] == [b"committed"]
+
+
 def test_compacted_bytes_leave_the_disk(kafka_broker: Broker, log: KafkaLog) -> None:
     topic = new_topic(log, Cleanup.COMPACT)
     if not list((kafka_broker.folder / "data").glob(f"{topic}-*")):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,12 +81,44 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
         os.environ.pop("MNEME_TOKEN", None)
 
 
+def test_a_token_that_may_only_write_is_enough_to_ingest(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    mneme(local, "namespace", "create", "e2e/writer")
+    issued = mneme(local, "token", "issue", "--principal", "p", "--prefix", "e2e", "--right", "write")
+    monkeypatch.setenv("MNEME_TOKEN", issued.split()[0])
+    assert "6 accepted" in mneme(local, "ingest", "-n", "e2e/writer", "-", stdin=_lines())
+    missing = mneme(local, "ingest", "-n", "e2e/missing", "-", stdin=_lines(), code=1)
+    assert "UNKNOWN_NAMESPACE" in missing
+
+
+def test_a_line_that_is_no_utf_8_is_named_and_those_before_it_are_kept(local: Local, tmp_path: Path) -> None:
+    file = tmp_path / "talk.jsonl"
+    file.write_bytes("\n".join([_lines(), '{"text": "Jürgen"}']).encode("latin-1"))
+    said = mneme(local, "ingest", "-n", "e2e/latin", str(file), code=1)
+    assert "6 accepted" in said
+    assert "line 7 is not an observation: 'utf-8' codec" in said
+
+
+def test_a_line_that_is_refused_is_named(local: Local) -> None:
+    good, *_ = _lines().splitlines()
+    said = mneme(local, "ingest", "-n", "e2e/refused", "-", stdin=f"{good}\n\n{{}}\n{good}\n", code=1)
+    assert "INVALID_FIELD" in said
+    assert "line 3: " in said
+    assert "What came before it is kept" in said
+
+
+@pytest.mark.parametrize("days", ["nan", "inf", "-1", "0", "1e300"])
+def test_days_that_no_token_can_live_are_refused(local: Local, days: str) -> None:
+    asked = ("token", "issue", "--principal", "p", "--prefix", "x", "--right", "read", "--days", days)
+    assert "--days" in mneme(local, *asked, code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "says"),
     [
         (("recall", "-n", "no/such", "x"), "", 1, "UNKNOWN_NAMESPACE (namespace)"),
         (("ingest", "-n", NAMESPACE, "-"), "{}\n", 1, "INVALID_FIELD"),
         (("ingest", "-n", NAMESPACE, "-"), "not json\n", 1, "line 1 is not an observation"),
+        (("recall", "-n", NAMESPACE, "-k", "-1", "x"), "", 2, "--limit"),
         (("forget", "-n", NAMESPACE, "--dry-run"), "", 2, "name exactly one of"),
         (("--address", "127.0.0.1:1", "stats", "-n", NAMESPACE), "", 1, "SERVICE_UNAVAILABLE"),
         (("--token-file", "nowhere", "stats", "-n", NAMESPACE), "", 2, "Run `mneme up` in this folder first"),

@@ -40,6 +40,10 @@ def test_an_unknown_key_stops_the_start(tmp_path: Path) -> None:
     _one_clear_line(_up(environment(tmp_path), "--config", str(config)), "gateway.prot", "Did you mean port")
 
 
+def test_a_number_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    _one_clear_line(_up(environment(tmp_path, kvstore__replicas="abc")), "kvstore.replicas")
+
+
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -54,7 +58,19 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "master.key").write_text("00" * 32)
     (tmp_path / "master.key").chmod(0o644)
-    _one_clear_line(_up(environment(tmp_path)), "master.key", "chmod 600")
+    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", "master.key", "chmod 600")
+
+
+def test_a_master_key_that_is_none_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "master.key").touch(0o600)
+    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", "master.key", "Put back a copy")
+    assert (tmp_path / "master.key").read_text() == "", "it may be all that is left of a key"
+
+
+def test_a_token_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").mkdir()
+    _one_clear_line(_up(environment(tmp_path)), "common.data_dir", "token")
+    assert not list(tmp_path.glob("token.*"))
 
 
 def test_another_partition_count_than_the_ledger_has_is_refused(tmp_path: Path) -> None:

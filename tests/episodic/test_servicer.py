@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.admin_pb2 import MetadataField, MetadataType
 from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
@@ -159,6 +160,10 @@ def test_invariant_09_acknowledged_is_durable_and_fresh_is_asked_for(door: Door)
         error = door.refused(E + "Recall", recall, timeout_s=0.4)
         assert error.reason == "NOT_FRESH"
         assert error.metadata["wanted"] == f"{done.position.partition}:{done.position.offset + 1}"
+        # Of several positions in one partition the newest counts, wherever it stands.
+        first = Position(partition=done.position.partition)
+        recall.freshness.CopyFrom(Freshness(at_least=Positions(positions=[done.position, first])))
+        assert door.refused(E + "Recall", recall, timeout_s=0.4).reason == "NOT_FRESH"
     found = door.call(E + "Recall", recall, episodic_pb2.RecallResponse)
     assert found.items[0].engram.id == done.engram_id
     request.text = "The gate code is 4712."
@@ -221,6 +226,14 @@ def test_watch_follows_the_feed_from_a_cursor(door: Door) -> None:
     assert [w.engram.text for w in page(b"", cursor=first[0].cursor)[0]] == ["Another answered."]
 
 
+@pytest.mark.parametrize("cursor", ["?", "-1", "9" * 5_000], ids=["a word", "below zero", "5,000 digits"])
+def test_watch_refuses_what_is_no_cursor(door: Door, cursor: str) -> None:
+    watch = episodic_pb2.WatchRequest(namespace=NAMESPACE, cursor=cursor)
+    with pytest.raises(MnemeError) as refused:
+        asyncio.run(door.application.page(E + "Watch", watch.SerializeToString(), b"", door.context()))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "cursor")
+
+
 def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     world, namespace = door.world, "acme/forget"
     world.create(namespace)
@@ -279,6 +292,15 @@ BAD = [
     (E + "Recall", episodic_pb2.RecallRequest(namespace="rival/x"), "PERMISSION_DENIED", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, limit=101), "INVALID_FIELD", "limit"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, query="x" * 60_001), "TEXT_SIZE", "query"),
+    *(
+        (
+            E + "Recall",
+            episodic_pb2.RecallRequest(namespace=NAMESPACE, query="the kettle", asked_at=Timestamp(seconds=seconds)),
+            "INVALID_FIELD",
+            "asked_at",
+        )
+        for seconds in (253_402_214_400, -62_135_596_800, 10**15)  # the year 9999, the year 1, no time
+    ),
     (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, id="i"), "TEXT_SIZE", "text"),
     (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, text="x"), "INVALID_FIELD", "id"),
     (
@@ -298,7 +320,10 @@ BAD = [
     (E + "Get", episodic_pb2.GetRequest(namespace=NAMESPACE, engram_id="?"), "NOT_FOUND", "engram_id"),
     (E + "History", episodic_pb2.HistoryRequest(namespace=NAMESPACE, engram_id="?"), "NOT_FOUND", "engram_id"),
     (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_size=1001), "INVALID_FIELD", "page_size"),
-    (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_token="?"), "INVALID_FIELD", "page_token"),
+    *(
+        (E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_token=token), "INVALID_FIELD", "page_token")
+        for token in ("?", "--5:x", "-:x", ":x", "9" * 5_000 + ":x")
+    ),
     (
         E + "VerifyForgotten",
         episodic_pb2.VerifyForgottenRequest(namespace=NAMESPACE, receipt_id="?"),

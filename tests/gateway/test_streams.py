@@ -10,11 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from services.common.auth import Right
 from services.common.errors import MnemeError
+from services.gateway import reflection
 from services.gateway.gather import Gatherer, PageLimits
 from tests.gateway.probe import (
+    GRANTS,
     MESSAGE_BYTES,
     PAGE_MESSAGES,
     SERVICE,
@@ -182,16 +186,20 @@ def test_invariant_29_a_reader_that_stops_reading_stops_the_writer(door: Gateway
     door.probe.calls.clear()
     call = stream(door.channel(), "Tail")(StringValue(), metadata=bearer())
     next(call)
-    time.sleep(1)
-    after_a_second = door.probe.calls["pages"]
-    time.sleep(1)
-    assert door.probe.calls["pages"] == after_a_second, "pages are still fetched for a reader that does not read"
+    until(lambda: _no_page_for_a_second(door), 15)
+    fetched = door.probe.calls["pages"]
     # gRPC's own windows hold some; a page more is in flight and one is ahead. Endless would be thousands.
-    assert after_a_second * PAGE_MESSAGES * MESSAGE_BYTES < 16 * 1024 * 1024
-    for _ in range(after_a_second * PAGE_MESSAGES):
+    assert fetched * PAGE_MESSAGES * MESSAGE_BYTES < 16 * 1024 * 1024
+    for _ in range(fetched * PAGE_MESSAGES):
         next(call)
-    until(lambda: door.probe.calls["pages"] > after_a_second)
+    until(lambda: door.probe.calls["pages"] > fetched)
     call.cancel()
+
+
+def _no_page_for_a_second(door: Gateway) -> bool:
+    before = door.probe.calls["pages"]
+    time.sleep(1)
+    return door.probe.calls["pages"] == before
 
 
 def test_a_cancelled_endless_stream_asks_for_no_more_pages(door: Gateway) -> None:
@@ -236,8 +244,98 @@ def test_long_streams_are_bounded_and_hold_no_place_of_calls() -> None:
         until(lambda: _opens(channel))
 
 
-def _opens(channel: grpc.Channel) -> bool:
-    call = stream(channel, "Tail")(StringValue(), metadata=bearer())
+def test_one_token_leaves_places_to_the_others() -> None:
+    with gateway(max_streams=4, max_streams_per_token=2) as door:
+        channel, (greedy, caller) = door.channel(), TOKENS.issue("eve", ("",), frozenset({Right.READ}), 600)
+        opened = [stream(channel, "Tail")(StringValue(), metadata=bearer(greedy)) for _ in range(2)]
+        for each in opened:
+            next(each)
+        for another in (greedy, GRANTS.grant(caller)):
+            with pytest.raises(grpc.RpcError) as refused:
+                next(stream(channel, "Tail")(StringValue(), metadata=bearer(another)))
+            error = assert_fails(refused, grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert "gateway.max_streams_per_token" in error.remedy
+        assert _opens(channel)
+        opened[0].cancel()
+        until(lambda: _opens(channel, greedy))
+
+
+def test_watching_health_takes_no_place_of_streams() -> None:
+    with gateway(max_streams=1, max_tool_streams=2) as door:
+        channel = door.channel()
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        opened = [watch(health_pb2.HealthCheckRequest(), metadata=bearer()) for _ in range(2)]
+        for each in opened:
+            next(each)
+        with pytest.raises(grpc.RpcError) as refused:
+            next(watch(health_pb2.HealthCheckRequest(), metadata=bearer()))
+        assert_fails(refused, grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert _opens(channel)
+
+
+def _one_then_nothing(message: bytes) -> Iterator[bytes]:
+    yield message
+    threading.Event().wait(10)
+
+
+def _idle(door: Gateway, kind: str, metadata: tuple[tuple[str, str], ...]) -> grpc.Future:
+    """A stream that is open and moves no more."""
+    channel = door.channel()
+    if kind == "client stream":
+        sends = _one_then_nothing(Int64Value(value=1).SerializeToString())
+        call = channel.stream_unary(f"/{SERVICE}Sum").future(sends, metadata=metadata)
+        until(lambda: door.probe.folds == [1])
+        return call
+    if kind == "health watch":
+        call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), metadata=metadata)
+    elif kind == "reflection":
+        sends = _one_then_nothing(reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString())
+        call = channel.stream_stream(f"/{reflection.METHODS[0]}")(sends, metadata=metadata)
+    else:
+        call = stream(channel, "Tail")(StringValue(), metadata=metadata)  # endless, and nobody reads the rest
+    next(call)
+    until(lambda: _no_page_for_a_second(door), 15)
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("health watch", "revoked"),
+        ("reflection", "revoked"),
+        ("client stream", "revoked"),
+        ("client stream", "expired"),
+        ("nobody reads", "revoked"),
+    ],
+)
+def test_an_idle_stream_ends_when_its_token_does(kind: str, how: str) -> None:
+    with gateway(max_streams=1, max_tool_streams=1, revocation_period_s=0.05) as door:
+        token, caller = TOKENS.issue("eve", ("",), frozenset(Right), 3 if how == "expired" else 600)
+        call = _idle(door, kind, bearer(token))
+        assert not _another_opens(door, kind)
+        if how == "revoked":
+            door.revoked.add(caller.token_id)
+        until(lambda: _another_opens(door, kind))
+        if kind != "nobody reads":
+            until(call.done)
+            assert call.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def _another_opens(door: Gateway, kind: str) -> bool:
+    """Whether there is a place for another of the kind."""
+    if kind in ("client stream", "nobody reads"):
+        return _opens(door.channel())
+    watch = health_pb2_grpc.HealthStub(door.channel()).Watch(health_pb2.HealthCheckRequest(), metadata=bearer())
+    try:
+        next(watch)
+    except grpc.RpcError:
+        return False
+    watch.cancel()
+    return True
+
+
+def _opens(channel: grpc.Channel, value: str | None = None) -> bool:
+    call = stream(channel, "Tail")(StringValue(), metadata=bearer(value))
     try:
         next(call)
     except grpc.RpcError:

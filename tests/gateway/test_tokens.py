@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,32 @@ def test_a_revocation_is_dropped_when_no_token_can_live_any_more(log: Log) -> No
     assert ("old" in revocations, "new" in revocations) == (False, True)
     newest = {record.key: record.value for record in log.read(topics.STATE, 0)}
     assert newest == {b"revoked/old": None, b"revoked/new": future, b"generation/acme": b"not ours"}
+
+
+class RevokedMeanwhile(float):
+    """The end of a revocation; while it is looked at, another thread revokes a token."""
+
+    def __new__(cls, until: float, revoke: threading.Thread) -> RevokedMeanwhile:
+        made = super().__new__(cls, until)
+        made.revoke = revoke
+        return made
+
+    revoke: threading.Thread
+
+    def __lt__(self, other: float) -> bool:
+        self.revoke.start()
+        self.revoke.join(0.2)  # it may have to wait until the looking is done
+        return super().__lt__(other)
+
+
+def test_a_token_can_be_revoked_while_old_ones_are_dropped(log: Log) -> None:
+    revocations = Revocations(log)
+    another = threading.Thread(target=revocations.revoke, args=("fedcba9876543210",))
+    revocations._until["0123456789abcdef"] = RevokedMeanwhile(time.time() + 60, another)
+    revocations.refresh()
+    another.join(5)
+    assert "0123456789abcdef" in revocations
+    assert "fedcba9876543210" in revocations
 
 
 def test_a_token_id_that_is_none_is_refused(log: Log) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import UserDict
+from collections.abc import Callable, ItemsView
 
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
@@ -167,6 +168,41 @@ def test_a_claim_whose_release_was_lost_ends_although_its_holder_lives(start: Ca
         time.sleep(1.5)
         assert other.begin(lost) == Flight(0, 1, 0)
         assert other.begin(kept) == Flight(0, 0, 1)
+
+
+def test_slots_and_leases_that_were_lost_end_although_their_holder_lives(start: Callable[..., Running]) -> None:
+    store = start(hold_ttl_s=0.6)
+    chain, ring = keys(1), store.config.staging_bytes // BLOCK
+    with store.client() as holder, store.client() as other:
+        holder.put(chain, payloads(1), ORIGIN)
+        holder.begin(keys(1))  # so that every heartbeat is sent
+        asked = pb.ReserveStagingRequest(holder=holder._holder, blocks=ring, block_bytes=BLOCK)
+        assert holder._try(lambda stub: stub.ReserveStaging, asked, pb.ReserveStagingResponse, 5) is not None
+        assert holder.lease(chain)
+        time.sleep(1.5)
+        assert holder.stats().claims == 1, "it beats"
+        assert (holder.stats().staging_used_bytes, holder.stats().leases) == (0, 0)
+        assert other.put(keys(2), payloads(2), ORIGIN) == [STORED] * 2
+
+
+def test_a_put_that_fails_gives_its_slots_back(start: Callable[..., Running]) -> None:
+    class Meanwhile(UserDict[str, int]):
+        def items(self) -> ItemsView[str, int]:
+            """Asked for between the staging and the commit."""
+            kv._call_after = time.monotonic() + 3600  # another thread's call was not answered
+            return super().items()
+
+    refused, held_back = Origin(NAMESPACE, lineage=[(NAMESPACE, "e1")]), Origin(NAMESPACE, Meanwhile())
+    with start(hold_ttl_s=3600).client() as kv:
+        for origin in (refused, held_back):
+            assert kv.put(keys(3), payloads(3), origin) == []
+            assert kv.stats().staging_used_bytes == 0
+
+
+def test_a_put_that_comes_too_late_to_write_gives_its_slots_back(start: Callable[..., Running]) -> None:
+    with start(hold_ttl_s=1e-6, heartbeat_s=60, owner_timeout_s=180).client() as kv:  # nothing expires in this test
+        assert kv.put(keys(3), payloads(3), ORIGIN) == []
+        assert kv.stats().staging_used_bytes == 0
 
 
 def test_a_client_that_closes_gives_its_claims_up(store: Running, kv: KvClient) -> None:

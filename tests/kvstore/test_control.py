@@ -162,7 +162,7 @@ def test_a_lineage_without_its_epoch_is_refused(stub: KvstoreNodeServiceStub, no
 def test_invariant_29_the_ring_moves_on_past_reservations_that_nobody_used(
     stub: KvstoreNodeServiceStub, node: Metadata, kv: KvClient
 ) -> None:
-    """Lent slots come back when their holder's heartbeats stop."""
+    """Lent slots come back by themselves."""
     whole = pb.ReserveStagingRequest(holder="raw", blocks=1000, block_bytes=BLOCK)
     lent = stub.ReserveStaging(whole, timeout=5, metadata=node)
     assert len(lent.offsets) == (1 << 18) // BLOCK

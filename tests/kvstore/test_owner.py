@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from services.common.nodes import keepers
 from services.kvstore.client import Flight, KvClient, Origin, Timing
 from services.kvstore.errors import StartError
 from tests.kvstore.running import BLOCK, IDENTITY, NAMESPACE, Process, Running, client, eventually, keys, payloads
@@ -72,6 +74,41 @@ def test_an_orderly_stop_misses_at_once_and_leaves_nothing(start: Callable[..., 
     assert not list(memory.iterdir())
 
 
+def test_an_orderly_stop_overwrites_what_others_still_map_while_it_is_a_keeper(store: Running) -> None:
+    chain, blocks = keys(3), payloads(3)
+    with store.client() as kv, store.client() as waiting, ThreadPoolExecutor(2) as threads:
+        kv.put(chain, blocks, ORIGIN)
+        (claimed,) = keys(1)
+        kv.begin([claimed])
+        with store.file("arena").open("rb") as arena, store.file("staging").open("rb") as ring:
+
+            def held() -> tuple[bool, bool]:
+                arena.seek(0)
+                ring.seek(0)
+                in_arena, in_ring = arena.read(), ring.read()
+                return any(b in in_arena for b in [*blocks, *chain]), any(b in in_ring for b in blocks)
+
+            assert held() == (True, True)
+            wait = threads.submit(waiting.wait, [claimed], 10)  # a call in flight: the stop takes a moment
+            time.sleep(0.1)
+            stopping = threads.submit(store.stop_node)
+            while not stopping.done():
+                asked = keepers(store.data_dir)
+                assert asked or not any(held()), "whoever erases would ask nobody"
+            stopping.result()
+            assert held() == (False, False)
+        assert keepers(store.data_dir) == []
+        assert wait.result() == 0
+
+
+def test_a_client_of_a_stopped_store_gives_the_memory_back(store: Running, memory: Path) -> None:
+    with store.client() as kv:
+        assert kv.put(keys(3), payloads(3), ORIGIN)
+        assert str(memory) in Path("/proc/self/maps").read_text()
+        store.stop_node()
+        eventually(lambda: str(memory) not in Path("/proc/self/maps").read_text())
+
+
 def test_invariant_22_a_killed_owner_s_arena_is_a_miss_and_its_successor_is_found(tmp_path: Path, memory: Path) -> None:
     store = Process(tmp_path, memory, **BRIEF)
     chain, blocks = keys(3), payloads(3)
@@ -86,12 +123,14 @@ def test_invariant_22_a_killed_owner_s_arena_is_a_miss_and_its_successor_is_foun
         assert kv.begin(chain) == Flight(0, 0, 0)
         assert kv.wait(chain, 10) == 0
         assert time.monotonic() - started < 1, "a dead store costs next to nothing"
-        (old,) = memory.glob("*.arena")
-        with old.open("rb") as still_mapped:
+        (old,), (ring,) = memory.glob("*.arena"), memory.glob("*.staging")
+        with old.open("rb") as still_mapped, ring.open("rb") as mapped_too:
             assert blocks[0] in still_mapped.read()
+            assert blocks[0] in mapped_too.read()
             Process(tmp_path, memory, **BRIEF)
-            still_mapped.seek(0)
-            assert blocks[0] not in still_mapped.read(), "the successor overwrites what a dead owner left"
+            for left in (still_mapped, mapped_too):
+                left.seek(0)
+                assert blocks[0] not in left.read(), "the successor overwrites what a dead owner left"
         assert kv.lookup(chain) == 0
         put_until_stored(kv, chain, blocks)
         into = [bytearray(BLOCK) for _ in chain]

@@ -1,12 +1,40 @@
-"""A log that dies at the n-th thing asked of it: before, during or right after a transaction, at a poll, at a read."""
+"""Logs that fail at the worst moment: in doubt, or dying at the n-th thing asked (transactions, polls, reads)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from services.common.log.base import Consumer, Log, Transaction
+from services.common.log.base import Consumer, Log, LogUnavailable, Transaction
+
+
+class DoubtfulLog:
+    """Delegates to a real log; every append and transaction takes effect and is reported as in doubt.
+
+    ``before_it_tells``: what another thread does between the two.
+    """
+
+    def __init__(self, log: Log, before_it_tells: Callable[[], object]) -> None:
+        self._log = log
+        self._before_it_tells = before_it_tells
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def append(self, *args: Any, **options: Any) -> Any:
+        self._log.append(*args, **options)
+        self._tell()
+
+    @contextmanager
+    def transaction(self, consumer: Consumer | None = None, **options: Any) -> Iterator[Transaction]:
+        with self._log.transaction(consumer, **options) as tx:
+            yield tx
+        self._tell()
+
+    def _tell(self) -> None:
+        self._before_it_tells()
+        raise LogUnavailable("the broker fell silent while it was committing", in_doubt=True)
 
 
 class Crash(Exception):

@@ -18,6 +18,9 @@ from services.common.extract import Extractor
 from services.common.log.base import partition_of
 from services.common.log.sqlite import SqliteLog
 from services.perception.accept import Accepted
+from services.perception.segmentation.fixed import FixedSize
+from services.perception.validate import MAX_ALIASES_BYTES
+from tests.perception.crashing import DoubtfulLog
 from tests.perception.world import ANYBODY, PARTITIONS, World, observation
 
 
@@ -209,6 +212,17 @@ def test_a_full_disk_acknowledges_nothing_and_the_same_again_works(
     assert [a.duplicate for a in with_room.observe(*sent)] == [True] * taken + [False] * (len(sent) - taken)
 
 
+def test_invariant_4_a_commit_in_doubt_that_took_effect_is_segmented(world: World) -> None:
+    real, world.intake._log = world.log, DoubtfulLog(world.log, world.keyring.refresh)  # type: ignore[assignment]
+    with pytest.raises(MnemeError) as caught:
+        world.observe(observation(0))
+    assert caught.value.reason == "LOG_UNAVAILABLE"
+    world.intake._log = real
+    assert [a.duplicate for a in world.observe(*[observation(n) for n in range(4)])] == [True, False, False, False]
+    world.drain(world.segmenter(FixedSize(units=4)))
+    assert world.episodes() == [(["o0", "o1", "o2", "o3"], "count")]
+
+
 def test_an_entry_continues_the_trace_that_it_was_sent_in(world: World) -> None:
     telemetry.configure("test")
     trace_id = "0af7651916cd43dd8448eb211c80319c"
@@ -265,6 +279,18 @@ def test_creating_a_namespace_again_with_the_same_settings_is_a_no_op(
     first = world.intake.create_namespace(SETTINGS, ANYBODY)
     assert world.intake.create_namespace(reordered, ANYBODY) == first
     assert make_world().intake.create_namespace(SETTINGS, ANYBODY) == first
+
+
+def test_the_longest_aliases_that_are_taken_fit_the_log(world: World) -> None:
+    groups = [
+        AliasGroup(name=f"{g:0200}", aliases=[f"{g}-{a:0100}".ljust(200, "x") for a in range(20)]) for g in range(800)
+    ]
+    with pytest.raises(MnemeError) as caught:
+        world.intake.create_namespace(Namespace(name="acme/new", aliases=groups), ANYBODY)
+    assert (caught.value.reason, caught.value.field) == ("INVALID_FIELD", "aliases")
+    assert caught.value.remedy
+    most = groups[: MAX_ALIASES_BYTES // (21 * 200)]
+    world.intake.create_namespace(Namespace(name="acme/new", aliases=most), ANYBODY)
 
 
 def test_creating_it_with_other_settings_is_refused(world: World) -> None:

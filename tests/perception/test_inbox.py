@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER
-from services.common.log.base import Message
+from services.common.log.base import LogUnavailable, Message
+from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
 from services.perception.inbox import InboxConsumer
+from services.perception.segmentation.fixed import FixedSize
+from tests.perception.crashing import DoubtfulLog
 from tests.perception.world import ACME_INBOX, PARTITIONS, World, observation
 
 
@@ -83,11 +88,89 @@ def test_poison_becomes_a_dead_letter_and_the_partition_goes_on(
     assert payload(world, letter) == (value or b"")
 
 
+def test_a_defect_that_one_record_brings_out_costs_that_record_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = world.intake.examine
+
+    def defective(made: Observation, *more: Any) -> Examined:
+        if made.id == "o1":
+            raise KeyError(made.text)
+        return real(made, *more)
+
+    monkeypatch.setattr(world.intake, "examine", defective)
+    for n in range(3):
+        world.send(as_json(observation(n)))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0"), world.id_mac("o2")]
+    [letter] = world.dead_letters()
+    assert letter.reason == "INTERNAL"
+    assert payload(world, letter) == as_json(observation(1))
+
+
+def test_a_log_that_is_away_while_a_record_is_examined_is_no_fault_of_the_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, away = world.intake.examine, [LogUnavailable("the broker is away")]
+
+    def examine(*arguments: Any) -> Examined:
+        if away:
+            raise away.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(world.intake, "examine", examine)
+    world.send(as_json(observation(0)))
+    inbox = world.inbox()
+    with pytest.raises(LogUnavailable):
+        drain(inbox)
+    drain(inbox)
+    assert accepted(world) == [world.id_mac("o0")]
+    assert world.dead_letters() == []
+
+
+def test_a_name_that_only_a_loose_match_takes_for_an_alias_stops_nothing(world: World) -> None:
+    world.create("acme/home", aliases=[AliasGroup(name="Ilker Demir", aliases=["Ilker"])])
+    world.send(as_json(observation(0, "I met İlker.", namespace="acme/home")))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0", "acme/home")]
+    assert world.dead_letters() == []
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(2 * 1024 * 1024 - 100, False), (1024 * 1024, True)])
+def test_a_record_as_large_as_its_topic_takes_does_not_block_its_partition(
+    world: World, size: int, is_kept: bool
+) -> None:
+    value = b"x" * size
+    where = world.send(value)
+    world.send(as_json(observation(0)))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0")]
+    [letter] = world.dead_letters()
+    assert letter.reason == "INVALID_FIELD"
+    assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
+    assert payload(world, letter) == (value if is_kept else b"")
+    assert (f"{size} bytes is left out" in letter.message) == (not is_kept)
+
+
 def test_a_dead_letter_is_sealed(world: World) -> None:
     world.send(b"zorblewax is no JSON")
     inbox = world.inbox(trim_period_s=0.0)
     drain(inbox)  # the inbox itself is trimmed
     world.log.scrub()
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_invariant_14_no_word_of_a_refused_record_is_in_clear(world: World) -> None:
+    named = observation(0)
+    named.metadata["Ann Lee has zorblewax"].text = "x" * 4_001
+    trace = {"traceparent": b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": b"ann=zorblewax"}
+    world.send(as_json(named), headers=trace)
+    world.send(as_json(observation(1)), headers=trace)
+    drain(world.inbox(trim_period_s=0.0))  # the inbox itself is trimmed
+    world.log.scrub()
+    [letter] = world.dead_letters()
+    assert letter.message.startswith("metadata: It is longer than 4000 bytes.")
+    assert accepted(world) == [world.id_mac("o1")]
     assert b"zorblewax" not in world.bytes_on_disk()
 
 
@@ -145,6 +228,20 @@ def test_invariant_4_what_fails_before_the_commit_comes_again_once(world: World)
     assert sorted(accepted(world)) == sorted(world.id_mac(f"o{n}") for n in range(6))
 
 
+def test_invariant_4_a_batch_in_doubt_that_took_effect_is_segmented(world: World) -> None:
+    for n in range(4):
+        world.send(as_json(observation(n)))
+    inbox = world.inbox()
+    real, inbox._log = world.log, DoubtfulLog(world.log, world.keyring.refresh)  # type: ignore[assignment]
+    with pytest.raises(LogUnavailable):
+        drain(inbox)
+    inbox._log = real
+    drain(inbox)
+    assert len(accepted(world)) == 4
+    world.drain(world.segmenter(FixedSize(units=4)))
+    assert [sorted(ids) for ids, _ in world.episodes()] == [["o0", "o1", "o2", "o3"]]
+
+
 def test_invariant_13_an_erased_observation_that_comes_again_is_a_dead_letter_without_its_text(world: World) -> None:
     world.observe(observation(0, "Gowing smelt the zorblewax."))
     world.erase("o0")
@@ -156,11 +253,46 @@ def test_invariant_13_an_erased_observation_that_comes_again_is_a_dead_letter_wi
     assert len(accepted(world)) == 1
 
 
-def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
-    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
+def through_a_topic_of_others(world: World) -> None:
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.", namespace="umbrella")), topic=ACME_INBOX)
+
+
+def with_an_actor_too_long(world: World) -> None:
+    again = observation(0, "Gowing smelt the zorblewax.", namespace="umbrella", actor="x" * 201)
+    world.send(as_json(again))
+
+
+@pytest.mark.parametrize(
+    ("send_again", "reason"),
+    [(through_a_topic_of_others, "PERMISSION_DENIED"), (with_an_actor_too_long, "INVALID_FIELD")],
+)
+def test_invariant_13_an_erased_observation_that_is_refused_anyway_leaves_no_text(
+    world: World, make_world: Callable[[], World], send_again: Callable[[World], None], reason: str
+) -> None:
+    other_process = make_world()  # it follows the ledger; when it was started, nothing was erased
+    world.create("umbrella")
+    world.observe(observation(0, "Gowing smelt the zorblewax.", namespace="umbrella"))
+    world.erase("o0", namespace="umbrella")
+    send_again(world)
+    drain(other_process.inbox())
+    [letter] = world.dead_letters()
+    assert letter.reason == reason
+    assert payload(world, letter) == b""
+
+
+def left_lying(world: World) -> InboxConsumer:
+    """Takes o0, "... zorblewax", whose record then lies in the inbox still: there is no timer to remove it."""
     inbox = world.inbox(trim_period_s=3_600.0)
+    drain(inbox)  # what is removed at a start is
+    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
     drain(inbox)
+    assert accepted(world) == [world.id_mac("o0")]
     assert b"zorblewax" in world.bytes_on_disk()
+    return inbox
+
+
+def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
+    inbox = left_lying(world)
     inbox.close()
     drain(world.inbox(trim_period_s=0.0))
     world.log.scrub()
@@ -168,12 +300,34 @@ def test_the_accepted_part_of_the_inbox_goes_on_a_timer(world: World) -> None:
 
 
 def test_the_accepted_part_of_the_inbox_goes_with_an_erasure(world: World) -> None:
-    world.send(as_json(observation(0, "Gowing smelt the zorblewax.")))
-    inbox = world.inbox(trim_period_s=3_600.0)
-    drain(inbox)
+    inbox = left_lying(world)
     world.erase("o0")
     inbox._looked_at = 0.0  # a second later
     drain(inbox)
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_an_erasure_while_perception_was_down_takes_the_bytes_of_the_inbox(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    before = left_lying(world)
+    before.close()
+    world.erase("o0")
+    drain(make_world().inbox(trim_period_s=3_600.0))
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
+def test_a_consumer_that_waits_for_its_partitions_takes_their_bytes_once_it_has_them(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    before = left_lying(world)
+    world.erase("o0")
+    after = make_world().inbox(trim_period_s=3_600.0)
+    after.step()
+    assert after._consumer is not None
+    assert not after._consumer.assignment()
+    before.close()
+    drain(after)
     assert b"zorblewax" not in world.bytes_on_disk()
 
 

@@ -44,14 +44,14 @@ def test_invariant_6_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, 
     send_all(undisturbed)
     send_all(killed)
 
-    for episodes_before in (2, 8):
+    for episodes_before in (1, 4):
         victim = subprocess.Popen([sys.executable, "-m", "tests.perception.victim", str(tmp_path / "killed")])
         try:
             wait_for_episodes(killed, episodes_before, victim)
         finally:
             victim.kill()
             victim.wait(10)
-    assert len(accepted(killed)) < COUNT or len(killed.checkpoints()) > 0  # it died in the middle
+        assert 0 < len(accepted(killed)) < COUNT  # it died in the middle
 
     expected = finish(undisturbed)
     assert finish(killed) == expected

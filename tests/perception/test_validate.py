@@ -111,6 +111,11 @@ def fields(*types: MetadataType) -> list[MetadataField]:
     return [MetadataField(name=f"f{n}", type=t) for n, t in enumerate(types)]
 
 
+def long_names(groups: int, aliases: int) -> list[AliasGroup]:
+    """Names of 200 bytes, no two the same."""
+    return [AliasGroup(name=f"g{g:0199}", aliases=[f"g{g:099}a{a:099}" for a in range(aliases)]) for g in range(groups)]
+
+
 BAD_NAMESPACES: list[tuple[str, Namespace, str]] = [
     ("no name", Namespace(), "namespace"),
     ("odd name", Namespace(name="a b"), "namespace"),
@@ -123,6 +128,10 @@ BAD_NAMESPACES: list[tuple[str, Namespace, str]] = [
         "metadata_fields[1].name",
     ),
     ("no alias", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=[""])]), "aliases[0].aliases[0]"),
+    ("punctuation", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["?"])]), "aliases[0].aliases[0]"),
+    ("a possessive", Namespace(name="a", aliases=[AliasGroup(name="’s")]), "aliases[0].name"),
+    ("stops", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["x", ". . ."])]), "aliases[0].aliases[1]"),
+    ("all too long", Namespace(name="a", aliases=long_names(250, 20)), "aliases"),
     (
         "one alias of two",
         Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["x"]), AliasGroup(name="B", aliases=["X"])]),

@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     while True:
         inbox.step()
         segmenter.step()
-        time.sleep(0.005)  # slow enough that a kill falls into the middle of the work
+        time.sleep(0.02)  # slow enough that a kill falls into the middle of the work
 
 
 if __name__ == "__main__":

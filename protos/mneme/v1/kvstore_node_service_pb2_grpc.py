@@ -142,7 +142,7 @@ class KvstoreNodeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Prolongs the holder's claims, leases and reservations.
+        """Prolongs the claims that it names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

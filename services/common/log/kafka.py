@@ -218,7 +218,7 @@ class KafkaLog:
         it is committed nevertheless, so nothing here fails the call.
         """
         hidden = {KafkaPartition(a.topic, a.partition): a.offset for a in appended}
-        with suppress(kafka_errors.KafkaError), self._readers.taken(deadline) as reader:
+        with suppress(kafka_errors.KafkaError, LogError), self._readers.taken(deadline) as reader:
             while hidden and time.monotonic() < deadline:
                 ends = _offsets(reader.end_offsets, list(hidden), deadline)
                 hidden = {partition: offset for partition, offset in hidden.items() if ends[partition] <= offset}

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from services.common.times import shifted
 from services.episodic.plugins import fuse
 from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
 
@@ -40,7 +41,7 @@ def understand(plugins: Sequence[Plugin], query: Query, ctx: Context, fetch: Fet
     days = list(dict.fromkeys(_midnight(item.record.event.start) for item in found))[:ANCHORS]
     if not days:
         return plan
-    meant = [Interval(day + timedelta(anchor.start_days), day + timedelta(anchor.end_days)) for day in days]
+    meant = [Interval(shifted(day, anchor.start_days), shifted(day, anchor.end_days)) for day in days]
     return plan.with_(time=meant[0], other_times=tuple(meant[1:]))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar
 
 from services.common import times
@@ -99,8 +99,9 @@ def _at_event(plan: Plan, match: _Match, readings: list[_Reading]) -> Plan:
             text=_without(plan.query.text, match.start, match.end), anchor=Anchor(match.event, *match.days)
         )
     mention, intervals = readings[0]
-    shifted = tuple(Interval(i.start + timedelta(match.days[0]), i.start + timedelta(match.days[1])) for i in intervals)
-    plan = plan.with_(time=shifted[0], other_times=shifted[1:])
+    first, end = match.days
+    meant = tuple(Interval(times.shifted(i.start, first), times.shifted(i.start, end)) for i in intervals)
+    plan = plan.with_(time=meant[0], other_times=meant[1:])
     if match.days == (0, 1):
         return plan  # that very day: keys hold its date in words
     rest = _without(plan.query.text, match.start, max(match.end, mention.at + len(mention.text)))
@@ -171,7 +172,7 @@ def _readings(plan: Plan, ctx: Context) -> list[_Reading]:
         meant = tuple(_years(plan, mention, span)) if mention.yearless and span else ()
         readings.append((mention, meant or (Interval(mention.start, mention.end),)))
     if len(readings) > 1:
-        later = {m.at: m.start for m in times.find(plan.query.text, plan.query.asked_at + timedelta(days=800))}
+        later = {m.at: m.start for m in times.find(plan.query.text, times.shifted(plan.query.asked_at, 800))}
         readings.sort(key=lambda r: not r[0].yearless and later.get(r[0].at) != r[0].start)
     return readings
 
@@ -186,7 +187,7 @@ def _years(plan: Plan, mention: times.Mention, span: Interval) -> Iterator[Inter
     latest = min(span.end, plan.query.asked_at)
     seen: set[datetime] = set()
     for back in range(_READINGS):
-        now = latest - timedelta(days=365 * back)
+        now = times.shifted(latest, -365 * back)
         same = next((m for m in times.find(plan.query.text, now) if m.at == mention.at), None)
         if same is not None and same.start <= span.end and same.end > span.start and same.start not in seen:
             seen.add(same.start)

@@ -128,3 +128,36 @@ def test_an_event_that_is_not_there_gives_no_time() -> None:
         ExactHost(build(world.SHIPPED), world.embedder().embed), world.query("Who came the day after the war?")
     )
     assert plan.plan.time is None
+
+
+def at(day: str) -> datetime:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "expected"),
+    [
+        ("What happened on April 27 or last week?", "9999-01-01", ("1889-04-27", "1889-04-28")),
+        ("What happened on April 27?", "0001-01-01", None),
+        ("Who came the week before April 27, 1889?", "0001-01-01", ("1889-04-20", "1889-04-27")),
+    ],
+)
+def test_at_the_ends_of_the_calendar_a_question_can_still_be_asked(
+    text: str, asked: str, expected: tuple[str, str] | None
+) -> None:
+    plan = planned(text, asked=at(asked))
+    assert days(plan.time) == expected
+
+
+def test_a_week_after_the_end_of_the_calendar_is_its_last_day() -> None:
+    picnic = world.turn(0, "s", "", "The picnic by the river.", at("9999-12-31"))
+    host = world.host(build(world.SHIPPED), [picnic])
+    found = world.ask(host, world.query("Who came the week after the picnic by the river?"))
+    assert found.plan.time == Interval(at("9999-12-31"), at("9999-12-31"))
+    assert world.texts(found) == ["The picnic by the river."]
+
+
+def test_a_memory_of_the_first_years_has_no_years_before_them() -> None:
+    plan = planned("What happened on April 27?", first="0001-01-01", last="0003-01-11")
+    assert plan.time == Interval(at("0002-04-27"), at("0002-04-28"))
+    assert plan.other_times == (Interval(at("0001-04-27"), at("0001-04-28")),)

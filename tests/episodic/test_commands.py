@@ -1,0 +1,158 @@
+"""What is acknowledged is kept, or can be erased: Remember, Correct and Forget while the writer is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
+
+from services.common import ledger, topics
+from services.common.errors import MnemeError
+from services.common.seal import KeyDestroyed
+from services.episodic.commands import Commands
+from tests.episodic.world import NAMESPACE, World
+
+
+def entries(world: World, body: str) -> Iterator[pb.LedgerEntry]:
+    for partition in range(world.log.partitions(topics.LEDGER)):
+        for record in world.log.read(topics.LEDGER, partition):
+            entry = ledger.entry_of(record)
+            if entry is not None and entry.WhichOneof("body") == body:
+                yield entry
+
+
+def corrections_that_open(world: World) -> list[str]:
+    texts = []
+    for entry in entries(world, "corrected"):
+        world.keyring.has(entry.corrected.sealed.key_id)  # reads what was destroyed
+        try:
+            raw = world.keyring.open(entry.corrected.sealed, namespace=NAMESPACE, purpose=ledger.SEAL_CORRECT)
+        except KeyDestroyed:
+            continue
+        texts.append(CorrectRequest.FromString(raw).text)
+    return texts
+
+
+def correct_unchecked(world: World, id: str, engram_id: str, text: str) -> None:
+    """A correction as a writer appends it that does not know of the one before."""
+    key = world.keyring.new_key(NAMESPACE)
+    raw = CorrectRequest(namespace=NAMESPACE, id=id, engram_id=engram_id, text=text).SerializeToString()
+    body = pb.Corrected(
+        id_mac=world.mac(ledger.MAC_CORRECT, id),
+        content_mac=world.mac(ledger.MAC_CONTENT, text),
+        engram_id=engram_id,
+        sealed=world.keyring.seal(key.key_id, raw, namespace=NAMESPACE, purpose=ledger.SEAL_CORRECT),
+    )
+    world.append(NAMESPACE, key.message, corrected=body)
+
+
+def test_a_second_correction_is_refused_before_the_first_is_applied(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    with world.host.fold_lock:  # nothing is applied
+        first = world.correct("c1", world.base("o1"), "Ruth hid the ruby.")
+        with pytest.raises(MnemeError) as early:
+            world.correct("c2", world.base("o1"), "Ruth hid the sapphire.")
+        assert world.correct("c1", world.base("o1"), "Ruth hid the ruby.") == first  # a retry
+    world.settle()
+    with pytest.raises(MnemeError) as late:
+        world.correct("c2", world.base("o1"), "Ruth hid the sapphire.")
+    assert early.value.to_proto() == late.value.to_proto()
+    assert (early.value.reason, early.value.field) == ("INVALID_FIELD", "engram_id")
+    assert first in early.value.remedy
+    assert len(list(entries(world, "corrected"))) == 1
+    assert world.correct("c2", first, "Ruth hid the sapphire.") != first
+
+
+def test_invariant_13_a_correction_that_cannot_be_applied_does_not_stay_readable(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    correct_unchecked(world, "c1", world.base("o1"), "Ruth hid the ruby.")
+    correct_unchecked(world, "c2", world.base("o1"), "Ruth hid the sapphire.")
+    assert corrections_that_open(world) == ["Ruth hid the ruby.", "Ruth hid the sapphire."]
+    world.settle()
+    assert corrections_that_open(world) == ["Ruth hid the ruby."]
+    world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    assert corrections_that_open(world) == []
+
+
+@pytest.mark.parametrize(
+    "selector", [ForgetSelector(person=Person(name="Ruth")), ForgetSelector(ids=Ids(ids=["o1"]))], ids=["person", "ids"]
+)
+def test_forget_again_before_it_is_applied_is_the_same_erasure(world: World, selector: ForgetSelector) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    with world.host.fold_lock:  # commanded, not applied
+        first, targets = world.forgetting.command(NAMESPACE, selector, "f1", "test")
+        again, _ = world.forgetting.command(NAMESPACE, selector, "f1", "test")
+    assert [slot.id for slot in targets.base] == [world.base("o1")]
+    assert again == first
+    assert world.host.await_receipt(NAMESPACE, first, 30.0) is not None
+    assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == first
+    assert len(list(entries(world, "erased"))) == 1
+    assert world.host.registry.epoch(NAMESPACE) == 1
+    with pytest.raises(MnemeError) as other:
+        world.forgetting.command(NAMESPACE, selector, "f2", "test")
+    assert other.value.reason == "NOT_FOUND"
+
+
+def test_a_forget_of_the_same_id_after_a_restart_gives_the_receipt(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    selector = ForgetSelector(ids=Ids(ids=["o1"]))
+    receipt_id, _ = world.forgetting.command(NAMESPACE, selector, "f1", "test")
+    world.settle()
+    world.restart()
+    assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == receipt_id
+    assert len(list(entries(world, "erased"))) == 1
+
+
+def remember_at(world: World, id: str, seconds: int) -> str:
+    info = world.host.registry.namespace(NAMESPACE)
+    assert info is not None
+    request = RememberRequest(namespace=NAMESPACE, id=id, text="The key is under the mat.")
+    request.event_at.seconds = seconds
+    return world.commands.remember(request, info, "test")[0]
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [10**15, -(10**15), 10**12, 253_402_300_799, -30_610_224_001, 1_700_000_000_000],
+    ids=["no time", "no time before", "beyond a datetime", "the year 9999", "the year 999", "milliseconds"],
+)
+def test_remember_takes_no_event_time_that_folding_cannot(world: World, seconds: int) -> None:
+    with pytest.raises(MnemeError) as refused:
+        remember_at(world, "r1", seconds)
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "event_at")
+    assert list(entries(world, "remembered")) == []
+
+
+def test_remember_takes_the_event_times_that_an_observation_may_have(world: World) -> None:
+    soon = int((datetime.now(UTC) + timedelta(hours=23)).timestamp())
+    kept = {remember_at(world, f"r{at}", at): at for at in (-30_610_224_000, 0, soon)}
+    world.settle()
+    for id, at in kept.items():
+        assert world.reads.get(NAMESPACE, id).record.event.start == datetime.fromtimestamp(at, UTC)
+
+
+def test_invariant_13_a_retry_that_a_restarted_process_took_goes_with_the_first(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.settle()
+    with world.host.fold_lock:  # nothing is applied
+        note = world.remember("r1", "Ruth has the key.")
+        fixed = world.correct("c1", world.base("o1"), "Ruth hid the ruby.")
+        world.commands = Commands(world.host)  # it remembers no command
+        assert world.remember("r1", "Ruth has the key.") == note
+        assert world.correct("c1", world.base("o1"), "Ruth hid the ruby.") == fixed
+    world.settle()
+    assert world.reads.get(NAMESPACE, note).record.text == "Ruth has the key."
+    assert world.reads.get(NAMESPACE, fixed).record.text == "Ruth hid the ruby."
+    before = world.hash()
+    world.rebuild()
+    assert world.hash() == before
+    receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1", note])))
+    assert {probe.store: probe.readable for probe in world.forgetting.probe(NAMESPACE, receipt)}["ledger"] == 0
+    assert corrections_that_open(world) == []
