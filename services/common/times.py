@@ -22,7 +22,7 @@ from dateutil.easter import easter  # type: ignore[import-untyped]  # comes with
 
 MAX_MENTIONS = 32  # of one text; a table of dates is not a text about a time
 EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)  # that anything may be claimed to have happened
-MAX_AHEAD_S = 86_400  # of the clock, in seconds; perception's own setting has the same default
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)  # that anything may be planned for, or asked as of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def misdated(at: datetime, latest: datetime) -> tuple[str, str] | None:
     if at < EARLIEST:
         return "It lies before the year 1000.", "Check the unit: it counts seconds since 1970-01-01."
     if at > latest:
-        return "It lies in the future.", "Check the unit (seconds, not milliseconds) and the clock."
+        return f"It lies after {latest:%Y-%m-%d}.", "Check the unit (seconds, not milliseconds) and the clock."
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import MetadataType
@@ -12,7 +12,7 @@ from mneme.v1.common_pb2 import MetadataValue, TimeRange
 
 from services.common.errors import MnemeError, invalid
 from services.common.ids import MAX_ID
-from services.common.times import MAX_AHEAD_S, misdated
+from services.common.times import LATEST, misdated
 from services.episodic.records import MAX_TEXT_BYTES, moment_of
 from services.episodic.registry import NamespaceInfo
 
@@ -95,8 +95,8 @@ def moment(given: Timestamp, field: str) -> datetime:
 
 
 def claimed(given: Timestamp, field: str) -> datetime:
-    """A time of the caller's own. INVALID_FIELD unless an observation could bear it too."""
+    """A time of the caller's own, past or planned. INVALID_FIELD where no calendar bears counting from it."""
     at = moment(given, field)
-    if (wrong := misdated(at, datetime.now(UTC) + timedelta(seconds=MAX_AHEAD_S))) is not None:
+    if (wrong := misdated(at, LATEST)) is not None:
         raise invalid(field, *wrong)
     return at
