@@ -49,8 +49,8 @@ PATIENT = Timing(call_s=10, put_s=60)  # puts are not what is measured
 
 
 def get_bar(size: int) -> float:
-    """The least share of memcpy. Measured with native kernels (AVX-512), three runs on a quiet machine: .80 to .87 at
-    64 KiB; .85 to .98 up to 1 MiB; .88 to 1.08 above. More than memcpy, because large loads are written past the
+    """The least share of memcpy. Measured with native kernels (AVX-512), five runs on a quiet machine: .78 to .87 at
+    64 KiB; .81 to 1.08 up to 1 MiB; .85 to 1.12 above. More than memcpy, because large loads are written past the
     caches. Without native kernels (six runs): .54 to .67 at 64 KiB, .57 to .96 up to 1 MiB, .59 to .87 above.
     """
     return 0.7 if size <= 1 << 20 else 0.6
