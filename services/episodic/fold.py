@@ -53,6 +53,10 @@ class Foreign(Poison):
     """Nothing that was acknowledged here: of a namespace never created, changed, or under another master key."""
 
 
+class Unfolded(Poison):
+    """Acknowledged, and not understood by this code: mended code may, at a rebuild. So its key stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A ledger entry and where it lies."""
@@ -125,7 +129,7 @@ class Folder:
         except Tampered as error:
             raise Foreign("INVALID_FIELD", "The entry cannot be opened (Tampered).") from error
         except (DecodeError, KeyError, ValueError, OverflowError) as error:
-            raise Poison("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
+            raise Unfolded("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
 
     def context(self, run: _Run, plugin: Plugin, session: str, now: datetime, trigger: str) -> WriteContext:
         return WriteContext(run.view, self._toolkit, plugin, run.info, session, now, trigger)

@@ -16,7 +16,7 @@ from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER, entry_of
 from services.common.log.base import Consumer, Log, Message, Record, TopicPartition
 from services.common.seal import Keyring, destroying
-from services.episodic.fold import Entry, Folder, Foreign, Poison
+from services.episodic.fold import Entry, Folder, Foreign, Poison, Unfolded
 from services.episodic.operator_state import OperatorState
 from services.episodic.records import Stored, from_us, stamp
 from services.episodic.store import Store, Written, feed_key, seal
@@ -236,7 +236,9 @@ def _stranded(entry: Entry, poison: Poison) -> list[str]:
     Not of an observation whose id was taken: segmentation writes down what it said, then destroys its key.
     """
     body = entry.body
-    if isinstance(poison, Foreign) or (body.HasField("observation_accepted") and poison.reason == "ID_REUSED"):
+    if isinstance(poison, Foreign | Unfolded) or (
+        body.HasField("observation_accepted") and poison.reason == "ID_REUSED"
+    ):
         return []
     for said in (body.observation_accepted, body.remembered, body.corrected):
         if said.sealed.key_id:

@@ -224,9 +224,8 @@ class Host:
     def _drop_doomed(self) -> None:
         """LogError, IndexUnavailable: what is left is dropped the next time."""
         with self._dropping:
-            in_use = self.state.generation() if self._doomed else None
-            if in_use is not None and in_use.number in self._doomed:
-                # A swap that failed in doubt, and took effect: the next start must find this one.
+            if any(number > self.live.number for number in self._doomed):
+                # A swap to it that failed in doubt may yet come to be seen: the later word counts at the next start.
                 self.parts.log.append([self.state.set_generation(self.live.number, self._made_by)])
             for number in sorted(self._doomed):
                 drop(self.parts, self.state, number)
@@ -348,8 +347,8 @@ class Host:
                     receipt = self._erase_in(self.live, entry, self.consumer)
                 self.live.store.collection.flush()
             except (LogError, IndexUnavailable):
-                if self.building is not None:
-                    self.abandon(self.building)  # where it was committed all the same, the entry does not come again
+                if (building := self.building) is not None:
+                    self.abandon(building)  # where it was committed all the same, the entry does not come again
                 raise
             self._erase_in_building(entry)
         self._step("erased")

@@ -39,6 +39,10 @@ class OperatorState:
     def get(self, key: str, type: type[P]) -> P | None:
         """The newest committed value."""
         self._refresh()
+        return self._held(key, type)
+
+    def _held(self, key: str, type: type[P]) -> P | None:
+        """The value as of the last look at the log."""
         with self._lock:
             found = self._values.get(key)
         return type.FromString(found) if found is not None else None
@@ -100,7 +104,7 @@ class OperatorState:
         """With the ids of the further records. A receipt's ids never change, so neither does how many there are."""
         of = receipt.receipt
         for n in count(1):
-            more = self.get(_receipt_key(of.namespace, of.id, n), StoredReceipt)
+            more = self._held(_receipt_key(of.namespace, of.id, n), StoredReceipt)
             if more is None:
                 break
             receipt.MergeFrom(more)

@@ -20,7 +20,16 @@ from services.common import telemetry
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
 from services.common.errors import MnemeError, internal, invalid
-from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
+from services.common.log.base import (
+    BETWEEN_POLLS_S,
+    Consumer,
+    Log,
+    LogError,
+    LogUnavailable,
+    Message,
+    Record,
+    TopicPartition,
+)
 from services.perception.accept import Examined, Intake, outcome_name
 from services.perception.dead_letters import DeadLetters
 
@@ -82,6 +91,7 @@ class InboxConsumer:
         # The erasures whose bytes were seen to, in these partitions. At a start, none: nobody knows what was erased
         # since somebody last did.
         self._scrubbed: tuple[int, frozenset[TopicPartition]] = (0, frozenset())
+        self._scrub_after = 0.0
 
     def step(self) -> None:
         """Take one batch, or wait a little for one. When it fails, nothing was committed and the next step starts
@@ -155,8 +165,8 @@ class InboxConsumer:
             batch.examined.append((record, self._intake.examine(observation, self._callers[record.topic], trace)))
         except MnemeError as error:
             batch.refused.append(_Refused(record, error, observation))
-        except LogError:
-            raise
+        except (LogError, OSError, MemoryError):
+            raise  # the machine's trouble, not the record's
         except Exception:  # noqa: BLE001  # logged and buried: raised, it would stop every tenant at this record for ever
             _log.exception("a record cannot be examined", extra=_place(record))
             batch.refused.append(_Refused(record, internal(), observation))
@@ -174,14 +184,20 @@ class InboxConsumer:
         due = time.monotonic() - self._trimmed_at >= self._trim_period_s
         mine = consumer.assignment()
         erased = (self._intake.known.erasures, mine)
-        if not due and erased == self._scrubbed:
+        to_scrub = erased != self._scrubbed and time.monotonic() >= self._scrub_after
+        if not due and not to_scrub:
             return
         for partition in sorted(mine):
             before = consumer.committed(partition)
             self._log.trim(partition.topic, partition.partition, before)
-        if erased != self._scrubbed:
-            self._log.scrub()
-        self._trimmed_at, self._scrubbed = time.monotonic(), erased
+        self._trimmed_at = time.monotonic()
+        if to_scrub:
+            try:
+                self._log.scrub()
+                self._scrubbed = erased
+            except LogUnavailable:  # somebody reads the file for long, a backup say: what arrives must not wait for it
+                _log.warning("the inbox's bytes are not overwritten yet; trying again later")
+                self._scrub_after = time.monotonic() + self._trim_period_s
 
 
 def decode(record: Record) -> Observation:

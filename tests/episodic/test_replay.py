@@ -230,6 +230,17 @@ def test_poison_is_a_dead_letter_and_the_partition_goes_on(world: World) -> None
     assert world.reads.get(NAMESPACE, world.base("o1")).record.text == "It did not move."
 
 
+def test_what_this_code_does_not_understand_keeps_its_key_for_code_that_does(world: World) -> None:
+    body = pb.ObservationAccepted(id_mac=b"m", content_mac=b"c", session_mac=b"s")
+    key = world.keyring.new_key(NAMESPACE)
+    garbled = world.keyring.seal(key.key_id, b"\xff\xff", namespace=NAMESPACE, purpose=ledger.SEAL_OBSERVATION)
+    body.sealed.CopyFrom(garbled)
+    world.append(NAMESPACE, key.message, observation_accepted=body)
+    world.settle()
+    assert [letter.reason for letter in dead_letters(world)] == ["INVALID_FIELD"]
+    assert world.keyring.has(key.key_id)
+
+
 def topic_message(namespace: str, value: bytes):  # type: ignore[no-untyped-def]
     from services.common.log.base import Message
 

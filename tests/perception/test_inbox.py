@@ -307,6 +307,23 @@ def test_the_accepted_part_of_the_inbox_goes_with_an_erasure(world: World) -> No
     assert b"zorblewax" not in world.bytes_on_disk()
 
 
+def test_bytes_that_cannot_be_overwritten_now_hold_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> None:
+        raise LogUnavailable("a backup reads the file")
+
+    inbox = left_lying(world)
+    world.erase("o0")
+    inbox._looked_at = 0.0
+    with monkeypatch.context() as patched:
+        patched.setattr(world.log, "scrub", busy)
+        world.send(as_json(observation(1, "Carrie came home.")))
+        drain(inbox)
+        assert world.id_mac("o1") in accepted(world)
+    inbox._scrub_after = 0.0  # a trim period later
+    drain(inbox)
+    assert b"zorblewax" not in world.bytes_on_disk()
+
+
 def test_an_erasure_while_perception_was_down_takes_the_bytes_of_the_inbox(
     world: World, make_world: Callable[[], World]
 ) -> None:
