@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, Ids, StoreErasure
 
 from services.common import topics
@@ -32,6 +33,15 @@ TOLD = "Ruth hid the emerald under the piano."
 
 def drops(folder: Path) -> BlockDrops:
     return BlockDrops(folder, MasterKey.load_or_create(folder / "master.key"), timeout_s=2.0)
+
+
+def tell(world: World, drop: Callable[[str, int, Sequence[str]], list[Dropped]]) -> Position:
+    """Have the world remember "x", with ``drop`` as its way to the keepers; where it lies in the ledger."""
+    world.close()
+    world.open(drop_blocks=drop)
+    position = world.observe("x", TOLD)
+    world.settle()
+    return position
 
 
 def forget(world: World) -> ErasureReceipt:
@@ -58,10 +68,7 @@ def probes(world: World, receipt: ErasureReceipt) -> list[ErasureProbe]:
 def test_the_receipt_counts_what_the_store_dropped(world: World, tmp_path: Path) -> None:
     with memory_folder() as memory:
         store = Running(world.folder, memory).start()
-        world.close()
-        world.open(drop_blocks=drops(world.folder))
-        position = world.observe("x", TOLD)
-        world.settle()
+        position = tell(world, drops(world.folder))
         [slot] = world.forgetting.resolve(NAMESPACE, ForgetSelector(ids=Ids(ids=["x"]))).base
         with client(store.data_dir) as kv:
             kv.put(keys(3), payloads(3), Origin(NAMESPACE, {NAMESPACE: 0}, [(NAMESPACE, slot.id)]))
@@ -77,10 +84,7 @@ def test_the_receipt_counts_what_the_store_dropped(world: World, tmp_path: Path)
 def test_a_store_that_does_not_answer_is_pending_by_name_until_it_does(world: World) -> None:
     with memory_folder() as memory:
         store = Process(world.folder, memory)
-        world.close()
-        world.open(drop_blocks=drops(world.folder))
-        world.observe("x", TOLD)
-        world.settle()
+        tell(world, drops(world.folder))
         store.kill()
         receipt = forget(world)
         pending = of(receipt, "kvstore")
@@ -95,10 +99,7 @@ def test_a_killed_store_is_gone_once_its_memory_is(world: World) -> None:
     """After a reboot, or with ``kvstore.replicas: 0``, no successor comes to overwrite it or to answer."""
     with memory_folder() as memory:
         store = Process(world.folder, memory)
-        world.close()
-        world.open(drop_blocks=drops(world.folder))
-        world.observe("x", TOLD)
-        world.settle()
+        tell(world, drops(world.folder))
         store.kill()
         receipt = forget(world)
         left = sorted(str(path) for path in memory.iterdir() if path.suffix != ".lock")
@@ -118,10 +119,7 @@ def test_a_killed_store_is_gone_once_its_memory_is(world: World) -> None:
 
 def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
     path = register_engine(world.folder, "engine-silent", "127.0.0.1:9")
-    world.close()
-    world.open(drop_blocks=drops(world.folder))
-    world.observe("x", TOLD)
-    world.settle()
+    tell(world, drops(world.folder))
     receipt = forget(world)
     assert not of(receipt, "engine-silent").done
     world.close()
@@ -185,10 +183,7 @@ def test_a_keeper_that_hangs_is_waited_for_once_and_not_once_for_each_receipt(tm
 def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World) -> None:
     with memory_folder() as memory:
         store = Process(world.folder, memory)
-        world.close()
-        world.open(drop_blocks=drops(world.folder))
-        world.observe("x", TOLD)
-        world.settle()
+        tell(world, drops(world.folder))
         store.signal(signal.SIGSTOP)
         receipt = forget(world)
         assert "DEADLINE_EXCEEDED" in of(receipt, "kvstore").detail
@@ -206,10 +201,7 @@ def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, mon
         asked.append(epoch)
         return list(answers.values())
 
-    world.close()
-    world.open(drop_blocks=drop)
-    world.observe("x", TOLD)
-    world.settle()
+    tell(world, drop)
     receipt = forget(world)
     before = world.log.end_offset(topics.STATE, 0)
     eventually(lambda: len(asked) > 10)
