@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ from typing import Any
 from services.common import topics
 from services.common.auth import Right, token_signer
 from services.common.config import Settings
+from services.common.files import private_part
 from services.common.log.base import LogError, LogUnavailable
 from services.common.log.open import open_log
 from services.common.models import ModelError
@@ -112,13 +112,8 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
 def write_operator_token(path: Path, master: MasterKey) -> None:
     """Leave a token with every right over every namespace in a 0600 file, for this machine's operator."""
     token, _ = token_signer(master).issue("operator", ("",), frozenset(Right), OPERATOR_TOKEN_TTL_S)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-            f.write(token + "\n")
+    with private_part(path, token + "\n") as part:
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def require_free(host: str, port: int, setting: str) -> None:

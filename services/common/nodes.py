@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.auth import Right, Signer
+from services.common.files import private_part
 from services.common.seal import MasterKey
 
 _TTL_S = 300.0
@@ -98,10 +98,8 @@ def keepers(data_dir: Path) -> list[Keeper]:
 
 def write_endpoint(path: Path, content: object) -> None:
     """Put a whole file there at once, readable by its owner only."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-        json.dump(content, f)
-    part.replace(path)
+    with private_part(path, json.dumps(content)) as part:
+        part.replace(path)
 
 
 def started_at(pid: int) -> int:

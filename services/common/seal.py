@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
 from services.common import topics
+from services.common.files import private_part
 from services.common.log.base import Log, Message
 
 _NONCE = 12
@@ -77,16 +78,8 @@ class MasterKey:
 def _make_key_file(path: Path) -> None:
     """Leave a whole new key at ``path``, durably, unless somebody else just did. OSError, and then nothing is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-            f.write(secrets.token_hex(32) + "\n")
-            f.flush()
-            os.fsync(f.fileno())
-        with suppress(FileExistsError):
-            os.link(part, path)  # a rename would put it over a key that is in use
-    finally:
-        part.unlink(missing_ok=True)
+    with private_part(path, secrets.token_hex(32) + "\n") as part, suppress(FileExistsError):
+        os.link(part, path)  # a rename would put it over a key that is in use
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

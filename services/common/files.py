@@ -1,0 +1,23 @@
+"""Small files that only this user may read, never seen half-written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def private_part(path: Path, text: str) -> Iterator[Path]:
+    """``text`` in a new 0600 file beside ``path``, on disk: rename or link it there. Gone after the block. OSError."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
