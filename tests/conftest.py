@@ -9,8 +9,8 @@ import pytest
 EXPECTED_SKIPS = ("needs a GPU",)
 
 
-# Where services, brokers and clusters are started: two at once are too much for a small machine.
-ALONE = ("e2e/", "conformance/test_log", "gateway/test_serve.py")
+# Where services, brokers, clusters and the door are started: two at once are too much for a small machine.
+ALONE = ("e2e/", "conformance/test_log", "gateway/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
