@@ -23,6 +23,10 @@ from services.gateway.reflection import Reflection
 from services.gateway.tokens import Credentials
 
 _KEEPALIVE_MS = 60_000  # a client that vanished gives its streams back after this
+# gRPC's own limits (a ping in five minutes, two strikes) close the connection of a client that keeps it alive while it
+# waits for a long answer, or measures its bandwidth while it reads a backlog, with every call on it.
+_CLIENT_KEEPALIVE_MS = 10_000
+_PING_STRIKES = 1000
 
 
 class GatewayServer:
@@ -127,6 +131,9 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", _most_calls(config)),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENT_KEEPALIVE_MS),
+        ("grpc.http2.max_ping_strikes", _PING_STRIKES),
     ]
 
 

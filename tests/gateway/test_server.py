@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -214,6 +215,28 @@ def test_stopping_cancels_what_outlives_the_grace() -> None:
         next(call)
         door.run(door.server.stop())
         until(lambda: door.probe.running == 0)
+
+
+def pings_answered(door: Gateway, count: int) -> int:
+    """How many of ``count`` pings, one after the other, are answered before the server says goodbye (RFC 9113)."""
+    settings, ping, goaway, answer = 4, 6, 7, 1
+    with socket.create_connection(("127.0.0.1", door.port), 10) as connection, connection.makefile("rb") as frames:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", settings, 0, 0))
+        for answered in range(count):
+            connection.sendall(struct.pack(">IBI", 8 << 8 | ping, 0, 0) + bytes(8))
+            kind, flags = None, 0
+            while (kind, flags) != (ping, answer):
+                length_and_kind, flags, _ = struct.unpack(">IBI", frames.read(9))
+                kind = length_and_kind & 0xFF
+                if kind == goaway:
+                    return answered
+                frames.read(length_and_kind >> 8)
+    return count
+
+
+def test_a_client_that_pings_to_measure_is_kept_and_one_that_floods_is_not(door: Gateway) -> None:
+    assert pings_answered(door, 500) == 500
+    assert pings_answered(door, 2000) < 2000
 
 
 def test_the_gateway_imports_no_model_and_no_store() -> None:

@@ -160,16 +160,18 @@ def test_an_idle_client_stream_takes_no_place_from_calls() -> None:
         release = threading.Event()
 
         def idle() -> Iterator[Int64Value]:
+            yield Int64Value(value=1)
             release.wait(10)
             yield Int64Value(value=5)
 
         calls = [fold(door.channel()).future(idle(), metadata=bearer()) for _ in range(4)]
+        until(lambda: door.probe.folds == [1] * 4)
         with pytest.raises(grpc.RpcError) as refused:
-            until(lambda: fold(door.channel())(ints(), metadata=bearer()) is None)
+            fold(door.channel())(ints(), metadata=bearer())
         assert_fails(refused, grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
         assert len(list(stream(door.channel(), "Count")(Int64Value(value=3), metadata=bearer()))) == 3
         release.set()
-        assert [c.result(10).value for c in calls] == [5] * 4
+        assert [c.result(10).value for c in calls] == [6] * 4
 
 
 # Endless streams
