@@ -31,6 +31,9 @@ _VARCHAR = 65_535
 _NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it
 _PAGE = 1_000
 _INDEXED = ("namespace", "kind", "session", "actor", "source", "start_us", "end_us", "active")
+# pymilvus pings every ten seconds; Milvus Lite, which is in this process, closes the connection of who does that while
+# nothing is asked.
+_LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1}
 _open_lock = threading.Lock()
 
 # pymilvus logs every error it raises, with values of the call; we raise it on and log it ourselves.
@@ -202,7 +205,8 @@ class Index:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _open_lock:  # parallel first opens of Milvus Lite fail
             try:
-                self._client = MilvusClient(uri=uri, token=token, timeout=timeout_s)
+                options = _LITE_CHANNEL if embedded else {}
+                self._client = MilvusClient(uri=uri, token=token, timeout=timeout_s, grpc_options=options)
             except MilvusException as error:
                 raise IndexUnavailable(
                     f"episodic.index_uri: {uri} cannot be opened (code {error.code}). "
