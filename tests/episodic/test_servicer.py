@@ -272,7 +272,7 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
     started = door.call(A + "Rebuild", admin_pb2.RebuildRequest(), admin_pb2.RebuildResponse, prefixes=[""])
     door.world.rebuilder.wait()
     get = admin_pb2.GetOperationRequest(id=started.operation.id)
-    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse).operation
+    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse, prefixes=[""]).operation
     assert ended.state == admin_pb2.OPERATION_STATE_DONE
     assert ended.done == ended.total > 0
     after = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
@@ -284,8 +284,14 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
         A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse, prefixes=["rival"]
     )
     assert not none.namespaces
+    # It is of every namespace: who has a right over some learns of it what of an id that never was.
+    hidden, never = door.refused(A + "GetOperation", get), door.refused(A + "GetOperation", NEVER)
+    told = [(error.reason, error.field, error.message, error.remedy) for error in (hidden, never)]
+    assert told[0] == told[1]
+    assert (never.reason, hidden.metadata) == ("NOT_FOUND", {"id": get.id})
 
 
+NEVER = admin_pb2.GetOperationRequest(id="?")
 BAD = [
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(), "INVALID_FIELD", "namespace"),
@@ -330,7 +336,7 @@ BAD = [
         "NOT_FOUND",
         "receipt_id",
     ),
-    (A + "GetOperation", admin_pb2.GetOperationRequest(id="?"), "NOT_FOUND", "id"),
+    (A + "GetOperation", NEVER, "NOT_FOUND", "id"),
     (
         E + "Recall",
         episodic_pb2.RecallRequest(
