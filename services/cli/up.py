@@ -134,7 +134,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
-    keeps_kv = settings.section("kvstore", KvstoreConfig).replicas > 0
+    settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
     gateway = settings.section("gateway", GatewayConfig)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
@@ -142,7 +142,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     prepare(settings)
     ensure_topics(settings, progress)
     os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
-    applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
+    applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray
