@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -112,7 +113,8 @@ def main() -> int:
 def run(folder: Path) -> None:
     telemetry.configure("demo", trace_dir=folder / "traces")
     step("Starting Mneme: Ray Serve, SQLite ledger, Milvus Lite, KV store, two engines, CPU")
-    with serving(environment(folder, reasoning__replicas=2)) as local:
+    # Its steps are shown; how to call it is said at the end, in the demo's own words.
+    with serving(environment(folder, reasoning__replicas=2), stdout=subprocess.DEVNULL) as local:
         client, settings = local.client, local.settings
         console.print(f"  serving after {local.start_seconds:.1f} s")
         ingest(client, settings)

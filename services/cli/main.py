@@ -85,7 +85,7 @@ namespace_option = click.option("-n", "--namespace", required=True, help='Whose 
 @main.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file over the shipped defaults.")
 def up(config: Path | None) -> None:
-    """Start the service on this machine and leave it running.
+    """Start the service on this machine and leave it running. Its steps go to standard error.
 
     Settings: services/*/defaults.yaml explains each; --config FILE or MNEME__SECTION__FIELD changes them.
     """
@@ -95,10 +95,9 @@ def up(config: Path | None) -> None:
     try:
         with service.stopping():
             settings = load(config)
-            service.start(settings, lambda step: click.echo(f"  {step} ..."))
-            click.echo(render.how_to_call(settings))
+            service.start(settings, lambda step: click.echo(f"  {step} ...", err=True))
+            click.echo(f"Mneme is up.\n{render.how_to_call(settings)}\n\nCtrl-C stops it.")
             service.wait_for_signal()
-            click.echo("  stopping ...")
         click.echo("stopped.")
     except (ConfigError, service.StartError) as error:
         click.echo(f"mneme: cannot start: {error}", err=True)

@@ -217,7 +217,7 @@ def how_to_call(settings: Settings) -> str:
     address = f"{gateway['host']}:{gateway['port']}"
     token = settings.common.token_path
     tls = bool(gateway.get("tls_cert_file"))
-    return f"""Mneme is up.
+    return f"""\
   gRPC      {address} ({"TLS" if tls else "plaintext: set gateway.tls_cert_file for more than this machine"})
   metrics   http://{gateway["host"]}:{gateway["metrics_port"]}/metrics
   token     {token}
@@ -225,6 +225,4 @@ def how_to_call(settings: Settings) -> str:
   mneme {"" if address == "127.0.0.1:7420" else f"--address {address} "}--token-file {token} ask -n NAMESPACE "..."
   grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" {address} list
   grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" \\
-    -d '{{"namespace": "NAMESPACE", "query": "..."}}' {address} mneme.v1.EpisodicService/Recall
-
-Ctrl-C stops it."""
+    -d '{{"namespace": "NAMESPACE", "query": "..."}}' {address} mneme.v1.EpisodicService/Recall"""

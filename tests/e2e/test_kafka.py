@@ -58,7 +58,7 @@ def local(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory, output
     coming.start()
     with (
         output.open("w") as file,
-        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), output=file) as running,
+        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), stderr=file) as running,
     ):
         coming.join()
         yield running
