@@ -100,6 +100,10 @@ class _Searching(_Common):
         hits = self._searched.directory.between(namespace, to_us(time.start), to_us(time.end), k, filter)
         return [Candidate(slot.id, namespace, round(-away / 1e6, 6)) for slot, away in hits]
 
+    def began(self, namespace: str, id: str) -> datetime | None:
+        slot = self._searched.directory.get(namespace, id)
+        return from_us(slot.start_us) if slot else None
+
     def span(self, namespace: str) -> Interval | None:
         span = self._searched.directory.span(namespace)
         return Interval(from_us(span[0]), from_us(span[1])) if span else None
@@ -178,6 +182,10 @@ class WriteContext(_Searching):
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("between", namespace, None)
         return super().between(time, k, namespace, filter)
+
+    def began(self, namespace: str, id: str) -> datetime | None:
+        self._require("began", namespace, None)
+        return super().began(namespace, id)
 
     def span(self, namespace: str) -> Interval | None:
         self._require("span", namespace, None)

@@ -285,6 +285,10 @@ class Context(Protocol):
         """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first."""
         ...
 
+    def began(self, namespace: str, id: str) -> datetime | None:
+        """When the event of a record began, without opening it: what orders equal scores. None: no such record."""
+        ...
+
     def span(self, namespace: str) -> Interval | None:
         """From the earliest to the latest event time of active base records; None of an empty namespace."""
         ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from services.episodic.plugins.base import Candidate, Composition, Context, Filter, Interval, Plan, Plugin, Ranked
-from services.episodic.plugins.search import over, recalled
+from services.episodic.plugins.search import best_first, over, recalled
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Between(Plugin):
             # Half a voice: it knows when, not what; and it alone sees the times that a text speaks of.
             key = (hit.namespace, hit.id)
             score[key] = score.get(key, 0.0) + 0.5 / (10 + rank)
-        ordered = sorted(score.items(), key=lambda item: (-round(item[1], 6), item[0]))
         why = f"in the time asked for ({time.start:%Y-%m-%d} to {time.end:%Y-%m-%d})"
-        return [Candidate(id, namespace, round(s, 6), why) for (namespace, id), s in ordered]
+        found = (Candidate(id, namespace, round(s, 6), why) for (namespace, id), s in score.items())
+        return best_first(found, ctx)
 
 
 def narrowed(wanted: Filter, time: Interval) -> Filter | None:

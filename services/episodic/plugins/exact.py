@@ -272,6 +272,10 @@ class ExactContext:
                 scored.append((-away, r))
         return _best(scored, k)
 
+    def began(self, namespace: str, id: str) -> datetime | None:
+        record = self.get(namespace, id)
+        return record.event.start if record else None
+
     def span(self, namespace: str) -> Interval | None:
         events = [r.event for r in self._active(namespace) if r.is_base]
         return Interval(min(e.start for e in events), max(e.end for e in events)) if events else None
