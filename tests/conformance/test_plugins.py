@@ -187,6 +187,19 @@ def test_10_a_hit_by_words_alone_and_one_by_meaning_alone_are_equal_in_the_time_
     assert [i.record.id for i in found.kept] == [t.id for t in equal]
 
 
+@pytest.mark.parametrize("names", [["naive"], ["dense"], ["lexical"], ["time_plan", "between"]], ids=lambda n: n[-1])
+@pytest.mark.parametrize("later", ["home", "away"])
+def test_10_holds_over_several_namespaces(names: list[str], later: str) -> None:
+    def told(namespace: str) -> Record:
+        return world.turn(
+            0, "s", "Ada", "The harmonium was sold.", world.START + timedelta(hours=later == namespace), namespace
+        )
+
+    host = world.host(build(names), [told("home"), told("away")])
+    found = world.ask(host, world.query(TIMED, namespaces=("home", "away")))
+    assert [i.record.namespace for i in found.kept] == sorted(["home", "away"], key=lambda n: n != later)
+
+
 # --- 9: neutral parameters reproduce the baseline ---------------------------------------------------------------
 
 QUESTIONS = ["What did Mrs. Crane play?", "Who tore a coat?", "radishes", "Did the tailor ask for shillings?"]

@@ -31,7 +31,7 @@ class Lexical(Plugin):
 def lexical_hits(plan: Plan, ctx: Context, wanted: Filter, episode_weight: float, episodes: int) -> list[Candidate]:
     """The ``plan.depth`` best by the sum above, best first. With a filter, only records that were hits themselves."""
     depth = 4 * plan.depth if episode_weight else plan.depth  # deep enough that a lift can bring a hit forward
-    hits = over(plan, lambda ns: ctx.bm25(plan.text, depth, ns, wanted), depth)
+    hits = over(plan, ctx, lambda ns: ctx.bm25(plan.text, depth, ns, wanted), depth)
     if not episode_weight or not hits:
         return hits[: plan.depth]
     lifts = _lifts(plan, ctx, episodes)
@@ -50,7 +50,7 @@ def _lifts(plan: Plan, ctx: Context, episodes: int) -> dict[tuple[str, str], flo
     """Best score of an episode that holds it, by (namespace, id) of members."""
     kinds = Filter(kinds=("episode",))
     lifts: dict[tuple[str, str], float] = {}
-    for episode in over(plan, lambda ns: ctx.bm25(plan.text, episodes, ns, kinds), episodes):
+    for episode in over(plan, ctx, lambda ns: ctx.bm25(plan.text, episodes, ns, kinds), episodes):
         for id in episode.sources:
             lifts.setdefault((episode.namespace, id), episode.score)
     return lifts
