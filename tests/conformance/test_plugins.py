@@ -200,6 +200,14 @@ def test_10_holds_over_several_namespaces(names: list[str], later: str) -> None:
     assert [i.record.namespace for i in found.kept] == sorted(["home", "away"], key=lambda n: n != later)
 
 
+def test_10_members_that_only_their_episode_brings_are_equal() -> None:
+    texts = ["We sold it.", "At what price?", "The harmonium was sold.", "Nobody bids for it.", "Good riddance."]
+    members = [world.turn(n, "s", "Ada", t, world.START + timedelta(hours=n)) for n, t in enumerate(texts)]
+    host = world.host(build(["episodes", "lexical"]), [*members, EpisodeClosed("e", "s", tuple(members), "ended", 4)])
+    found = world.ask(host, world.query("harmonium"))
+    assert [i.record.id for i in found.kept] == [members[n].id for n in (2, 4, 3, 1, 0)]
+
+
 # --- 9: neutral parameters reproduce the baseline ---------------------------------------------------------------
 
 QUESTIONS = ["What did Mrs. Crane play?", "Who tore a coat?", "radishes", "Did the tailor ask for shillings?"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from services.episodic.plugins.base import Candidate, Context, Filter, Plan, Plugin
-from services.episodic.plugins.search import over, recalled
+from services.episodic.plugins.search import best_first, over, recalled
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def lexical_hits(plan: Plan, ctx: Context, wanted: Filter, episode_weight: float
             Candidate(id, namespace, round(episode_weight * lift, 6), "its episode matches")
             for (namespace, id), lift in lifts.items()
         ]
-    return sorted(scored, key=lambda hit: -hit.score)[: plan.depth]
+    return best_first(scored, ctx)[: plan.depth]
 
 
 def _lifts(plan: Plan, ctx: Context, episodes: int) -> dict[tuple[str, str], float]:
