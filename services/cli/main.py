@@ -275,7 +275,7 @@ def forget(
     request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
     listed = client.episodic.Forget(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     click.echo(render.dry_run(listed))
-    if dry_run or not listed.targets:
+    if dry_run or not (listed.targets or listed.alias_groups):
         return
     if not yes:
         click.confirm(f"Erase these {len(listed.targets)} for good?", abort=True)

@@ -129,7 +129,8 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     names = f" (names: {', '.join(response.names)})" if response.names else ""
     base = [t for t in response.targets if not t.derived]
     derived = [t for t in response.targets if t.derived]
-    lines = [f"would go: {len(base)} told, {len(derived)} derived from them{names}"]
+    groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
+    lines = [f"would go: {len(base)} told, {len(derived)} derived from them{groups}{names}"]
     for target in response.targets:
         date = target.event_start.ToDatetime().strftime("%Y-%m-%d")
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
@@ -144,6 +145,8 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
         f"  {given.base_erased} told erased, {given.keys_destroyed} keys destroyed, "
         f"{given.derived_retired} derived retired, {given.derived_rebuilt} rebuilt without them",
     ]
+    if given.alias_groups:
+        lines.append(f"  {given.alias_groups} alias groups held a name: dropped, or left without it")
     for store in given.stores:
         bound = f"until {store.by.ToJsonString()}" if store.HasField("by") else "pending"
         state = "done" if store.done else bound

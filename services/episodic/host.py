@@ -372,6 +372,7 @@ class Host:
 
     def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
         result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)
+        result.doomed_keys |= self._stray_aliases(entry)
         receipt = self.state.receipt(entry.namespace, entry.body.erased.receipt_id) or _receipt(entry, result)
         stubs = [erased_stub(generation.number, entry.namespace, i, entry) for i in (*result.base, *result.retired)]
         extra: list[Message] = self.parts.keyring.destroy(entry.namespace, sorted(result.doomed_keys))
@@ -380,6 +381,14 @@ class Host:
         reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt
+
+    def _stray_aliases(self, entry: Entry) -> set[str]:
+        """The key of alias groups that do not count: of a command sent twice, or replaced since.
+
+        No later erasure would name it.
+        """
+        info, left = self.registry.namespace(entry.namespace), entry.body.erased.aliases.key_id
+        return {left} if left and (info is None or info.aliases_key != left) else set()
 
     def _open_receipts(self) -> list[StoredReceipt]:
         """Of erasures that were committed and not finished."""
@@ -530,6 +539,7 @@ def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
             derived_retired=len(result.retired),
             derived_rebuilt=result.rebuilt,
             keys_destroyed=len(result.doomed_keys),
+            alias_groups=erased.alias_groups,
         ),
         base_ids=sorted(set(erased.engram_ids) | set(result.base)),
         derived_ids=sorted(result.retired),

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2
-from mneme.v1.admin_pb2 import MetadataField, MetadataType
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
 
 from services.common.auth import Caller, Right, grant_signer
@@ -262,6 +262,24 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert all(p.looked_at for p in verified.probes)
     request.id = "f2"
     assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
+
+
+def test_forgotten_names_are_counted_and_no_longer_listed(door: Door) -> None:
+    namespace = "acme/names"
+    carrie = AliasGroup(name="Carrie", aliases=["my wife"])
+    door.world.create(namespace, aliases=[AliasGroup(name="Mabel Finch", aliases=["Miss Finch"]), carrie])
+    door.world.observe("o0", "Miss Finch paid.", namespace=namespace)
+    selector = episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name="Mabel Finch"))
+    request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
+    listed = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+    assert (len(listed.targets), listed.alias_groups) == (1, 1)
+    request.dry_run, request.id = False, "f1"
+    receipt = door.call(E + "Forget", request, episodic_pb2.ForgetResponse).receipt
+    assert receipt.alias_groups == 1
+    verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=receipt.id)
+    assert door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse).clean
+    spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert [list(n.aliases) for n in spaces.namespaces if n.name == namespace] == [[carrie]]
 
 
 def test_rebuild_stats_and_namespaces(door: Door) -> None:
