@@ -75,10 +75,11 @@ def _wording(given: Answer) -> list[str]:
     if not given.wording:
         return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
     cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
+    cited = f"cites {cited}" if cited else "cites nothing: none of its words stand in the evidence"
     used = end.usage
     return [
         f"  {model} words it (it may be wrong): {shorten(given.wording, 400)}",
-        f"     cites {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
+        f"     {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
         f"{used.generated_tokens} written",
     ]
 

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_WORDED, AskDone, WordingEnd
 
+from services.cli import render
 from services.cli.local import Local
 from tests.e2e import talk
 
@@ -79,6 +81,17 @@ def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
     worded = next(at for at, line in shown if "words it" in line)
     assert "boiler" in shown[0][1]
     assert worded - shown[0][0] > 0.05  # printed together, they are a millisecond apart
+
+
+def test_a_wording_that_the_evidence_does_not_support_is_shown_as_such() -> None:
+    end = WordingEnd(outcome=WORDING_OUTCOME_WORDED)
+    given = render.Answer(wording="Nobody knows.", done=AskDone(model="small", wording=end))
+    shown = render.ending(given)
+    assert "small words it (it may be wrong): Nobody knows." in shown
+    assert "cites nothing: none of its words stand in the evidence; 0 tokens read" in shown
+    end.citations.add(engram_id="e1", support=0.5)
+    given.done.wording.CopyFrom(end)
+    assert "cites e1 (50% of its words); 0 tokens read" in render.ending(given)
 
 
 def _state_hash(stats: str) -> str:

@@ -251,7 +251,9 @@ def test_an_answer_is_worded_unless_quotes_alone_are_asked_for(two: Local) -> No
     done = worded[-1].done
     assert done.wording.outcome == pb.WORDING_OUTCOME_WORDED
     given = {item.engram.id for item in worded[0].evidence.items}
-    assert {citation.engram_id for citation in done.wording.citations} == given
+    assert done.wording.citations
+    assert {citation.engram_id for citation in done.wording.citations} <= given
+    assert all(citation.support > 0 for citation in done.wording.citations)
     assert done.model.startswith("SmolLM2")
 
 
