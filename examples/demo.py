@@ -234,7 +234,7 @@ def _ask(client: Client, question: dict[str, Any]) -> Asked:
     with telemetry.span("demo.ask") as span:
         answer = render.collect(
             client.reasoning.Ask(
-                reasoning_pb2.AskRequest(namespace=NAMESPACE, question=question["question"]),
+                reasoning_pb2.AskRequest(namespace=NAMESPACE, question=question["question"], extractive_only=True),
                 metadata=(*client.metadata, *telemetry.carrier().items()),
                 timeout=30,
             )
@@ -311,7 +311,7 @@ def show_traces(settings: Settings) -> None:
 
 
 def word(client: Client) -> None:
-    """The same question with the model's wording, asked for."""
+    """The first question again, with the model's wording."""
     question = "Who turned up at the house drunk and was rude about City clerks?"
     step("Letting the model word an answer, beside its evidence")
     request = reasoning_pb2.AskRequest(

@@ -236,18 +236,22 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
-@click.option("--word", is_flag=True, help="Also let the model word an answer from the evidence.")
+@click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str, word: bool) -> None:
-    """Answer a question from memory, with its evidence."""
+def ask(get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool) -> None:
+    """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
     client = get_client()
-    wording = reasoning_pb2.WordingOptions() if word else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, wording=wording),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
-    click.echo(render.answer(render.collect(parts)))
+    given = render.Answer()
+    for part in parts:
+        given.add(part)
+        if part.HasField("extractive"):
+            click.echo(render.quotes(given))
+    click.echo(render.ending(given))
 
 
 @main.command()

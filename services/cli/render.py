@@ -25,34 +25,45 @@ class Answer:
     done: reasoning_pb2.AskDone = field(default_factory=reasoning_pb2.AskDone)
     wording: str = ""
 
+    def add(self, part: reasoning_pb2.AskResponse) -> None:
+        match part.WhichOneof("part"):
+            case "evidence":
+                self.items.extend(part.evidence.items)
+            case "extractive":
+                self.extractive = part.extractive
+            case "wording":
+                self.wording += part.wording.text
+            case "done":
+                self.done = part.done
+
 
 def collect(parts: Iterable[reasoning_pb2.AskResponse]) -> Answer:
     """Read an Ask stream to its end."""
     answer = Answer()
     for part in parts:
-        match part.WhichOneof("part"):
-            case "evidence":
-                answer.items.extend(part.evidence.items)
-            case "extractive":
-                answer.extractive = part.extractive
-            case "wording":
-                answer.wording += part.wording.text
-            case "done":
-                answer.done = part.done
+        answer.add(part)
     return answer
 
 
 def answer(given: Answer) -> str:
-    """The extractive answer, its evidence, and the time of each stage."""
+    """The extractive answer, its evidence, the wording, and the time of each stage."""
+    return f"{quotes(given)}\n{ending(given)}"
+
+
+def quotes(given: Answer) -> str:
+    """The extractive answer and its evidence: what is there before the model is asked."""
     extractive = given.extractive
     lines = []
     if extractive.found:
         lines += [f"  {shorten(s.text, 400)}" for s in extractive.sentences]
     else:
         lines.append(f"  not found (confidence {extractive.confidence:.2f} < {extractive.threshold:.2f})")
-    lines += [item(i, number) for number, i in enumerate(given.items, 1)]
-    if given.done.HasField("wording"):
-        lines += _wording(given)
+    return "\n".join([*lines, *(item(i, number) for number, i in enumerate(given.items, 1))])
+
+
+def ending(given: Answer) -> str:
+    """The wording, if there is one or should be, and the time of each stage."""
+    lines = _wording(given) if given.done.HasField("wording") else []
     lines.append(f"  [{stages(given.done.stages)}]")
     return "\n".join(lines)
 
@@ -64,10 +75,11 @@ def _wording(given: Answer) -> list[str]:
     if not given.wording:
         return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
     cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
+    cited = f"cites {cited}" if cited else "cites nothing: none of its words stand in the evidence"
     used = end.usage
     return [
         f"  {model} words it (it may be wrong): {shorten(given.wording, 400)}",
-        f"     cites {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
+        f"     {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
         f"{used.generated_tokens} written",
     ]
 

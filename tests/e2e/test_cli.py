@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_WORDED, AskDone, WordingEnd
 
+from services.cli import render
 from services.cli.local import Local
 from tests.e2e import talk
 
@@ -17,7 +20,7 @@ NAMESPACE = "e2e/cli"
 def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli.main", *arguments],
-        env={**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": str(local.settings.common.token_path)},
+        env=_environ(local),
         input=stdin,
         capture_output=True,
         text=True,
@@ -26,6 +29,11 @@ def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
     return ran.stdout + ran.stderr
+
+
+def _environ(local: Local) -> dict[str, str]:
+    token_file = str(local.settings.common.token_path)
+    return {**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": token_file}
 
 
 def _lines() -> str:
@@ -44,9 +52,11 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     recalled = mneme(local, "recall", "-n", NAMESPACE, "--fresh", "the umbrella")
     assert "2026-03-02 c2" in recalled
     assert "score" in recalled
-    assert "boiler" in mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
-    worded = mneme(local, "ask", "-n", NAMESPACE, "--word", "What did the landlord fix?")
-    assert "words it (it may be wrong)" in worded
+    quoted = mneme(local, "ask", "-n", NAMESPACE, "--extractive-only", "What did the landlord fix?")
+    assert "boiler" in quoted
+    assert "words it" not in quoted
+    worded = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    assert worded.index("boiler") < worded.index("words it (it may be wrong)")
     assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
     assert "engine-" in stats
     assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
@@ -58,6 +68,30 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert "rebuild done" in mneme(local, "rebuild")
     assert _state_hash(mneme(local, "stats", "-n", NAMESPACE)) == before
     assert NAMESPACE in mneme(local, "namespace", "list").split()
+
+
+def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
+    mneme(local, "ingest", "-n", "e2e/cli-ask", "-", stdin=_lines())
+    mneme(local, "recall", "-n", "e2e/cli-ask", "--fresh", "the boiler")
+    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "What did the landlord fix?"]
+    with subprocess.Popen(command, env=_environ(local), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        shown = [(time.monotonic(), line) for line in running.stdout]
+    assert running.returncode == 0
+    worded = next(at for at, line in shown if "words it" in line)
+    assert "boiler" in shown[0][1]
+    assert worded - shown[0][0] > 0.05  # printed together, they are a millisecond apart
+
+
+def test_a_wording_that_the_evidence_does_not_support_is_shown_as_such() -> None:
+    end = WordingEnd(outcome=WORDING_OUTCOME_WORDED)
+    given = render.Answer(wording="Nobody knows.", done=AskDone(model="small", wording=end))
+    shown = render.ending(given)
+    assert "small words it (it may be wrong): Nobody knows." in shown
+    assert "cites nothing: none of its words stand in the evidence; 0 tokens read" in shown
+    end.citations.add(engram_id="e1", support=0.5)
+    given.done.wording.CopyFrom(end)
+    assert "cites e1 (50% of its words); 0 tokens read" in render.ending(given)
 
 
 def _state_hash(stats: str) -> str:
