@@ -14,6 +14,27 @@ from services.cli.local import Local
 ROOT = Path(__file__).parents[2]
 
 
+def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path) -> None:
+    """In a folder that looks like the repository after `make up`; its port alone is another."""
+    _, section = (ROOT / "README.md").read_text().split("## Use it\n")
+    (commands,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / ".mneme").symlink_to(local.settings.common.data_dir.absolute())
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("MNEME_")}
+    ran = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        env={**environ, "MNEME_ADDRESS": local.address},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "2 accepted" in ran.stdout
+    assert "My dentist moved the appointment to Thursday" in ran.stdout
+    assert "rebuild done" in ran.stdout
+
+
 def test_the_python_example_of_the_readme_runs(local: Local) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     ran = subprocess.run(
