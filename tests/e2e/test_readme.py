@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from services.cli.local import Local
+from services.common import telemetry, topics
+from services.common.config import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +77,26 @@ def test_every_test_that_the_note_names_exists() -> None:
     missing = {name for name in named if f"def {name}" not in sources}
     assert named
     assert not missing
+
+
+def test_what_the_operators_page_names_is_there() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text()
+    topic_names = {spec.name for spec in topics.specs(1, [topics.INBOX])}
+    assert set(re.findall(r"`(mneme\.[\w.-]+\.v\d)`", text)) == topic_names
+    named = dict(re.findall(r"`(mneme_\w+)\{([\w,]+)\}`", text))
+    metrics = (
+        telemetry.CALLS,
+        telemetry.STAGE_SECONDS,
+        telemetry.LAG,
+        telemetry.RECORDS,
+        telemetry.QUEUE,
+        telemetry.HELD,
+    )
+    families = {family.name: metric._labelnames for metric in metrics for family in metric.describe()}
+    assert {name.removesuffix("_total"): tuple(labels.split(",")) for name, labels in named.items()} == families
+    settings, sections = load(environ={}), load(environ={}).layers
+    for section, key in set(re.findall(r"`(common|gateway|kvstore)\.(\w+)`", text)):
+        assert key in sections[section] or hasattr(settings.common, key), f"{section}.{key}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
