@@ -30,6 +30,7 @@ from examples import demo_kv, probes
 from services.cli import render
 from services.cli.client import Client
 from services.cli.local import NotServing, environment, serving
+from services.cli.up import operator
 from services.common import telemetry, topics
 from services.common.config import Settings
 from services.common.errors import from_rpc_error
@@ -125,7 +126,7 @@ def run(folder: Path) -> None:
         receipt = forget(client, settings)
         rebuild(client, settings, receipt)
         console.print("\n[bold]How to call it[/bold] (`make up` leaves a service of your own running)\n")
-        console.print(render.how_to_call(settings), markup=False)
+        console.print(render.how_to_call(settings, operator(settings)), markup=False)
         step("Stopping")
     if missed:
         raise StepFailed("the answers miss a bar: " + "; ".join(missed))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from services.common.auth import Caller
 from services.common.config import Settings
 
 TEXT_WIDTH = 96
@@ -110,7 +111,8 @@ def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
 
 
 def recall(response: episodic_pb2.RecallResponse) -> str:
-    head = "" if response.found else "nothing good enough; the nearest:\n"
+    near = "nothing good enough; the nearest:\n" if response.items else "nothing found"
+    head = "" if response.found else near
     body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
     return (
         f"{head}{body}\n  [confidence {response.confidence:.2f} of {response.threshold:.2f}; {stages(response.stages)}]"
@@ -181,7 +183,7 @@ def stats(response: admin_pb2.GetStatsResponse) -> str:
         [
             f"namespace      {response.namespace}",
             f"engrams        {kinds or 'none'}",
-            f"state hash     {response.state_hash}",
+            f"state hash     {response.state_hash or 'busy: it is computed when the lag is 0'}",
             f"generation     {response.generation}",
             f"erasure epoch  {response.erasure_epoch}",
             f"ledger         applied {applied}, lag {response.lag}",
@@ -220,24 +222,28 @@ def _progress() -> Progress:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
 
 
-def how_to_call(settings: Settings) -> str:
-    """Where the service listens, and three ways to call it."""
+def how_to_call(settings: Settings, operator: Caller) -> str:
+    """Where the service listens, and three ways to call it with the operator's token."""
     gateway = settings.layers["gateway"]
     address = f"{gateway['host']}:{gateway['port']}"
     token = settings.common.token_path
-    tls = bool(gateway.get("tls_cert_file"))
+    certificate = gateway.get("tls_cert_file")
+    where = "" if address == "127.0.0.1:7420" else f"--address {address} "
+    trust = f"--ca-file {certificate} " if certificate else ""
+    grpcurl = f"grpcurl {f'-cacert {certificate}' if certificate else '-plaintext'}"
+    until = time.strftime("%Y-%m-%d", time.gmtime(operator.expires_at))
     return f"""\
-  gRPC      {address} ({"TLS" if tls else "plaintext: set gateway.tls_cert_file for more than this machine"})
+  gRPC      {address} ({"TLS" if certificate else "plaintext: set gateway.tls_cert_file for more than this machine"})
   metrics   http://{gateway["host"]}:{gateway["metrics_port"]}/metrics
-  token     {token}
+  token     {token} (id {operator.token_id}, until {until})
 
-  mneme {"" if address == "127.0.0.1:7420" else f"--address {address} "}--token-file {token} ask -n NAMESPACE "..."
-  grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" {address} list
-  grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" \\
+  mneme {where}{trust}--token-file {token} ask -n NAMESPACE "..."
+  {grpcurl} -H "authorization: Bearer $(cat {token})" {address} list
+  {grpcurl} -H "authorization: Bearer $(cat {token})" \\
     -d '{{"namespace": "NAMESPACE", "query": "..."}}' {address} mneme.v1.EpisodicService/Recall"""

@@ -94,6 +94,21 @@ def test_a_wording_that_the_evidence_does_not_support_is_shown_as_such() -> None
     assert "cites e1 (50% of its words); 0 tokens read" in render.ending(given)
 
 
+def test_a_talk_of_which_something_was_erased_is_ingested_again(local: Local, tmp_path: Path) -> None:
+    namespace, file = "e2e/erased", tmp_path / "talk.jsonl"
+    file.write_text(_lines())
+    mneme(local, "ingest", "-n", namespace, str(file))
+    mneme(local, "recall", "-n", namespace, "--fresh", "umbrella")
+    mneme(local, "forget", "-n", namespace, "--id", "c1", "--id", "c3", "--id", "c4", "--yes")
+    file.write_text(_lines() + "\n" + _lines().splitlines()[0].replace("c0", "c6"))
+    again = mneme(local, "ingest", "-n", namespace, str(file))
+    assert "1 accepted, 3 known" in again
+    assert "3 skipped: erased before" in again
+    piped = mneme(local, "ingest", "-n", namespace, "-", stdin=_lines(), code=1)
+    assert "ERASED" in piped
+    assert "line 2: " in piped
+
+
 def _state_hash(stats: str) -> str:
     return stats.split("state hash")[1].split()[0]
 
@@ -105,7 +120,7 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
     arguments = ("recall", "-n", "e2e/token", "x")
     os.environ["MNEME_TOKEN"] = token
     try:
-        assert "nothing good enough" in mneme(local, *arguments)
+        assert "nothing found" in mneme(local, *arguments)
         assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
         del os.environ["MNEME_TOKEN"]
         mneme(local, "token", "revoke", token_id)

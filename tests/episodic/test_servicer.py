@@ -104,6 +104,18 @@ def test_recall_says_what_it_found_where_and_why(door: Door) -> None:
     assert position.offset == door.world.log.end_offset("mneme.ledger.v1", position.partition) - 1
 
 
+def test_every_hit_says_why_it_is_here(door: Door) -> None:
+    """In one sentence that names what found it, and where in its list."""
+    items = door.recall("Where is the copper kettle kept?", limit=4).items
+    assert len(items) > 1
+    for item in items:
+        assert item.why.endswith("."), item
+        for stage in item.trace:
+            assert (stage.stage == "fused") or f"{stage.stage} (rank {stage.rank})" in item.why
+    assert items[0].why.startswith("Found by ")
+    assert any("its episode matches too" in item.why for item in items)
+
+
 def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
     door.world.create("acme/empty")
     request = episodic_pb2.RecallRequest(namespace="acme/empty", query="kettle", freshness=strong())
