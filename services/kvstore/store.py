@@ -276,7 +276,7 @@ class Store:
     def _is_intact(self, block: _Block) -> bool:
         payload = self._arena.bytes[block.offset : block.offset + block.length]
         return (
-            self._index.is_intact(block.entry, block.key)
+            self._index.is_intact(block.entry, block.key, block.offset, block.length, block.digest, block.identity)
             and layout.payload_digest(payload, block.key, block.identity) == block.digest
         )
 
