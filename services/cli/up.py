@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import logging
 import os
@@ -49,15 +50,32 @@ class StartError(Exception):
     """The service cannot start. The message says why and what to do."""
 
 
+def claim(data_dir: Path) -> None:
+    """Make the folder, and hold it until this process ends: two services on it would harm each other. StartError."""
+    with _making_folders():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Never closed: the kernel does that, however the process ends. No child inherits it, so that what outlives
+        # a kill for a moment does not hold the folder.
+        lock = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(lock, 20).decode()
+            raise StartError(
+                f"common.data_dir: another `mneme up` (process {holder}) uses {data_dir.absolute()}. "
+                "Stop it, or name another folder."
+            ) from error
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+
+
 def prepare(settings: Settings) -> None:
     """Folders, the master key and the operator's token."""
     common = settings.common
-    try:
+    with _making_folders():
         common.data_dir.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(common.metrics_dir, ignore_errors=True)
         common.metrics_dir.mkdir()
-    except OSError as error:
-        raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
     master = _master_key(common.master_key_path)
     try:
         write_operator_token(common.token_path, master)
@@ -66,6 +84,14 @@ def prepare(settings: Settings) -> None:
             f"common.data_dir: the token cannot be written ({error}). "
             "Make room there, or name a folder that this user can write."
         ) from error
+
+
+@contextmanager
+def _making_folders() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
 
 
 def _master_key(path: Path) -> MasterKey:
@@ -136,6 +162,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
 
     keeps_kv = settings.section("kvstore", KvstoreConfig).replicas > 0
     gateway = settings.section("gateway", GatewayConfig)
+    claim(settings.common.data_dir)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
     progress("preparing the log and the keys")

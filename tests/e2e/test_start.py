@@ -93,12 +93,46 @@ def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> 
     _one_clear_line(_up(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
 
 
+def _claiming(folder: Path, then: str) -> subprocess.Popen[str]:
+    script = (
+        f"import pathlib, subprocess, sys\nfrom services.cli.up import claim\nclaim(pathlib.Path(sys.argv[1]))\n{then}"
+    )
+    return subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_folder_in_use_is_named_and_left_alone_and_is_free_once_its_holder_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of the running service")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "counter_1.db").touch()
+    outlives = 'child = subprocess.Popen(["sleep", "60"], close_fds=False)\nprint(child.pid, flush=True)\nchild.wait()'
+    holder = _claiming(tmp_path, outlives)
+    try:
+        child = int(_said(holder))
+        refused = _up(environment(tmp_path))
+        _one_clear_line(refused, "common.data_dir", str(tmp_path), f"(process {holder.pid})", "Stop it, or name")
+        assert (tmp_path / "token").read_text() == "of the running service"
+        assert (tmp_path / "metrics" / "counter_1.db").exists()
+    finally:
+        holder.kill()
+        holder.wait()
+    try:
+        assert _said(_claiming(tmp_path, 'print("ours")')) == "ours", "what outlives a kill must not hold the folder"
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
     environ = environment(tmp_path, **talk.QUOTES_ONLY)
     with serving(environ) as first:
         talk.create(first.client, "e2e/again")
         first.client.observe(talk.observations("e2e/again"))
         before = talk.await_idle(first.client, "e2e/again", 6)
+        _one_clear_line(_up(environment(tmp_path)), "common.data_dir", f"(process {first.process.pid})")
         _quotes_are_all_there_is(first)
     with serving(environ) as second:
         after = talk.await_idle(second.client, "e2e/again", 6)
