@@ -7,6 +7,7 @@ import fcntl
 import io
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -35,8 +36,10 @@ OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on the loopback only
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # ports of Ray itself on the loopback only
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
+    # Serve binds a port of each replica to every address, whatever one sets, and unpickles what comes there.
+    "RAY_AUTH_MODE": "token",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
     "RAY_worker_niceness": "0",  # 15 otherwise: replicas answer calls, what gives way is threads of theirs
     "HF_HUB_OFFLINE": "1",  # models come from packages
@@ -168,7 +171,11 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     progress("preparing the log and the keys")
     prepare(settings)
     ensure_topics(settings, progress)
-    os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
+    os.environ.update(
+        _ENVIRONMENT,
+        RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read
+        PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()),
+    )
     applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")

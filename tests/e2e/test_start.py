@@ -95,7 +95,7 @@ def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> 
 
 def _claiming(folder: Path, then: str) -> subprocess.Popen[str]:
     script = (
-        f"import pathlib, subprocess, sys\nfrom services.cli.up import claim\nclaim(pathlib.Path(sys.argv[1]))\n{then}"
+        "import pathlib, subprocess, sys; from services.cli import up; up.claim(pathlib.Path(sys.argv[1]))\n" + then
     )
     return subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True)
 
