@@ -23,7 +23,7 @@ from services.common import topics
 from services.common.auth import Right, token_signer
 from services.common.config import Settings
 from services.common.files import private_part
-from services.common.log.base import LogError, LogUnavailable
+from services.common.log.base import Log, LogError, LogUnavailable
 from services.common.log.open import open_log
 from services.common.models import ModelError
 from services.common.seal import ExposedKey, MalformedKey, MasterKey
@@ -115,7 +115,10 @@ def _master_key(path: Path) -> MasterKey:
 
 
 def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
-    """Make or check every topic. A broker that is away is waited for; StartError when it stays so."""
+    """Make or check every topic. A broker that is away is waited for; StartError when it stays so.
+
+    StartError, too, when the master key is missing and the log has data: a new key could read nothing of it.
+    """
     common = settings.common
     specs = topics.specs(
         common.partitions,
@@ -128,6 +131,11 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
         try:
             with contextlib.closing(open_log(common.log_url)) as log:
                 log.ensure_topics(specs)
+                if not common.master_key_path.exists() and _has_data(log):
+                    raise StartError(
+                        f"common.master_key_file: {common.master_key_path} is missing, but the log has data. "
+                        "Put the copy back: without it, nothing in the log can be read."
+                    )
             return
         except LogUnavailable as error:
             if time.monotonic() > deadline:
@@ -136,6 +144,11 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
             time.sleep(LOG_RETRY_S)
         except LogError as error:
             raise StartError(f"common.log: {error}") from error
+
+
+def _has_data(log: Log) -> bool:
+    kept = (topics.LEDGER, topics.KEYS)
+    return any(log.end_offset(topic, partition) for topic in kept for partition in range(log.partitions(topic)))
 
 
 def write_operator_token(path: Path, master: MasterKey) -> None:
@@ -169,8 +182,8 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
     progress("preparing the log and the keys")
-    prepare(settings)
     ensure_topics(settings, progress)
+    prepare(settings)
     os.environ.update(
         _ENVIRONMENT,
         RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read

@@ -1,5 +1,6 @@
 """What is wrong at the start is said in one line that names the setting; what was kept is there after a restart."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,8 +11,10 @@ from pathlib import Path
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.local import Local, environment, serving
-from services.cli.up import ensure_topics
+from services.cli.up import ensure_topics, prepare
 from services.common.config import load
+from services.common.log.open import open_log
+from services.common.seal import Keyring, MasterKey
 from tests.e2e import talk
 
 
@@ -65,6 +68,19 @@ def test_a_master_key_that_is_none_is_refused_with_the_remedy(tmp_path: Path) ->
     (tmp_path / "master.key").touch(0o600)
     _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", "master.key", "Put back a copy")
     assert (tmp_path / "master.key").read_text() == "", "it may be all that is left of a key"
+
+
+def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tmp_path: Path) -> None:
+    settings = load(environ=environment(tmp_path))
+    prepare(settings)
+    ensure_topics(settings, print)
+    key, token = settings.common.master_key_path, settings.common.token_path.read_text()
+    with contextlib.closing(open_log(settings.common.log_url)) as log:
+        log.append([Keyring(log, MasterKey.load(key)).new_key("acme/ann").message])
+    key.rename(tmp_path / "mk")
+    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", f"{key} is missing", "Put the copy back")
+    assert not key.exists()
+    assert settings.common.token_path.read_text() == token
 
 
 def test_a_token_that_cannot_be_written_is_named(tmp_path: Path) -> None:
