@@ -21,7 +21,7 @@ from typing import Any
 
 from services.common import topics
 from services.common.auth import Right, token_signer
-from services.common.config import Settings
+from services.common.config import CommonConfig, Settings
 from services.common.files import private_part
 from services.common.log.base import Log, LogError, LogUnavailable
 from services.common.log.open import open_log
@@ -189,6 +189,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
         RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read
         PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()),
     )
+    _remove_old_logs(settings.common)
     applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
@@ -204,6 +205,15 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
     run_applications(built, progress)
+
+
+def _remove_old_logs(common: CommonConfig) -> None:
+    from services.common import telemetry  # once the folder of metrics is set
+
+    with _making_folders():
+        for folder in (common.log_dir, common.trace_dir):
+            if folder is not None:
+                telemetry.remove_old(folder)
 
 
 def _build(name: str, settings: Settings) -> Any:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
@@ -100,9 +101,34 @@ def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) ->
     )
 
 
+def _no_model(folder: Path) -> dict[str, str]:
+    """An environment that the start comes far with, and then refuses."""
+    settings = {"reasoning__model__package": '""', "reasoning__model__directory": folder / "nowhere"}
+    return environment(folder, **settings)
+
+
 def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    settings = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
-    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning.model.directory", "Correct the setting")
+    _one_clear_line(_up(_no_model(tmp_path)), "reasoning.model.directory", "Correct the setting")
+
+
+def test_a_start_removes_what_processes_wrote_that_ended_long_ago(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for folder in (tmp_path / "logs", tmp_path / "traces"):
+        folder.mkdir()
+        for name, days in [
+            (f"gateway-{ended.pid}.jsonl", 8),
+            (f"gateway-{ended.pid}.jsonl.1", 8),
+            (f"perception-{ended.pid}.jsonl", 6),
+            (f"episodic-{os.getpid()}.jsonl", 8),
+            ("an-operator-s.jsonl", 8),
+        ]:
+            (folder / name).touch()
+            os.utime(folder / name, (0, time.time() - days * 86_400))
+    _one_clear_line(_up(_no_model(tmp_path)), "reasoning.model.directory")
+    for folder in (tmp_path / "logs", tmp_path / "traces"):
+        kept = {f"perception-{ended.pid}.jsonl", f"episodic-{os.getpid()}.jsonl", "an-operator-s.jsonl"}
+        assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
