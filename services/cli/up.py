@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -159,12 +161,17 @@ def write_operator_token(path: Path, master: MasterKey) -> None:
 
 
 def require_free(host: str, port: int, setting: str) -> None:
-    """StartError when something listens on the port already."""
+    """StartError when something listens on the port already, or ``host``, of the gateway, is not this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise StartError(
+                    f"gateway.host: {host} cannot be listened on ({error.strerror}). "
+                    "Set gateway.host to an address of this machine."
+                ) from error
             raise StartError(
                 f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
                 f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
@@ -263,7 +270,8 @@ def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> No
 def _last_line(overview: Any) -> str:
     messages = [overview.app_status.message, *(d.message for d in overview.deployment_statuses)]
     lines = [line.strip() for message in messages if message for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else "failed to start; see data_dir/logs."
+    # The last line of a traceback: an error of ours says all in its text.
+    return re.sub(r"^services(\.\w+)+: ", "", lines[-1]) if lines else "failed to start; see data_dir/logs."
 
 
 class _Stop(BaseException):

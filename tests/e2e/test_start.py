@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.local import Local, environment, serving
@@ -34,6 +35,7 @@ def _one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> Non
     assert "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("mneme: cannot start:"), ended.stderr
+    assert "services." not in last, "a name of Python's"
     for word in words:
         assert word in last
 
@@ -52,6 +54,19 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         _one_clear_line(_up(environment(tmp_path, gateway__port=port)), "gateway.port", str(port), "Stop what uses it")
+
+
+@pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.7"])
+def test_a_host_that_is_not_this_machine_is_named(tmp_path: Path, host: str) -> None:
+    refused = _up(environment(tmp_path, gateway__host=host))
+    _one_clear_line(refused, f"gateway.host: {host}", "Set gateway.host to an address of this machine")
+    assert "port" not in refused.stderr.splitlines()[-1]
+
+
+def test_one_file_of_tls_alone_is_refused_by_the_names_of_both(tmp_path: Path) -> None:
+    refused = _up(environment(tmp_path, gateway__tls_cert_file="cert.pem"))
+    _one_clear_line(refused, "gateway: tls_cert_file and tls_key_file: name both, or neither")
+    assert "max_streams" not in refused.stderr, "settings that have no part in it"
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
