@@ -30,7 +30,7 @@ class ReasoningApp:
 
         common = settings.common
         telemetry.configure_from("reasoning", common)
-        master = MasterKey.load_or_create(common.master_key_path)
+        master = MasterKey.load(common.master_key_path)
         config = settings.section("reasoning", ReasoningConfig)
         self._recaller = GrpcRecaller(door(settings))
         self._runtime: Runtime | None = None

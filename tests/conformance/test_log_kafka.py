@@ -90,7 +90,7 @@ def test_what_a_dead_process_left_open_holds_readers_back_only_for_a_while(log: 
 def test_a_broker_that_is_not_there_is_named(kafka_broker: Broker) -> None:
     began = time.monotonic()
     with pytest.raises(
-        LogUnavailable, match=r"127.0.0.1:1: nobody listens there. Start the broker .* bootstrap_servers"
+        LogUnavailable, match=r"127.0.0.1:1: nobody listens there. Start the broker .* address in common.log;"
     ):
         KafkaLog(["127.0.0.1:1"])
     assert time.monotonic() - began < 2.0

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_WORDED, AskDone, WordingEnd
 
@@ -128,6 +129,13 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
         assert "UNAUTHENTICATED" in mneme(local, *arguments, code=1)
     finally:
         os.environ.pop("MNEME_TOKEN", None)
+
+
+def test_a_token_lives_as_long_as_was_asked(local: Local) -> None:
+    issued = mneme(local, "token", "issue", "--principal", "p", "--prefix", "e2e", "--right", "read", "--days", "30")
+    expires_at = jwt.decode(issued.split()[0], options={"verify_signature": False})["exp"]
+    assert 29.9 < (expires_at - time.time()) / 86_400 <= 30
+    assert time.strftime("until %Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at)) in issued
 
 
 def test_a_token_that_may_only_write_is_enough_to_ingest(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
