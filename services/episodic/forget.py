@@ -14,7 +14,7 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector
 from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
 from services.common.extract import Aliases
-from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
+from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR
 from services.common.log.base import MessageTooLarge
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
@@ -42,8 +42,6 @@ class Forgetting:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
-        # Commands that may not be applied yet: (namespace, receipt id).
-        self._commanded: set[tuple[str, str]] = set()
 
     # --- resolving ---
 
@@ -146,15 +144,16 @@ class Forgetting:
     def command(self, namespace: str, selector: ForgetSelector, request_id: str, principal: str) -> tuple[str, Targets]:
         """Append the one Erased entry; returns the receipt's id and what it erases.
 
-        The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets.
-        NOT_FOUND when the selector names nothing, INVALID_FIELD when more than one entry takes (some 26,000 engrams).
-        The entry holds ids and hashes, never the selector.
+        The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets; ID_REUSED with
+        another selector. NOT_FOUND when the selector names nothing, INVALID_FIELD when more than one entry takes (some
+        26,000 engrams). The entry holds ids and keyed hashes, never the selector.
         """
         host = self._host
         keyring = host.parts.keyring
         receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
+        selector_mac = keyring.mac(namespace, MAC_SELECTOR, _canonical(selector))
         with self._lock:
-            if self._known(namespace, receipt_id):
+            if self._known(namespace, receipt_id, selector_mac):
                 return receipt_id, Targets((), (), ())
             targets = self.resolve(namespace, selector)
             if not targets.base:
@@ -170,6 +169,7 @@ class Forgetting:
                 engram_ids=[s.id for s in targets.base],
                 key_ids=sorted({s.seal_key for s in targets.base}),
                 erasure_epoch=host.registry.next_epoch(namespace),
+                selector_mac=selector_mac,
             )
             entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
             entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
@@ -179,15 +179,17 @@ class Forgetting:
                 what = f"It names {len(targets.base)} engrams, more than one erasure takes."
                 remedy = "Forget by parts: narrower time ranges, or one session after another."
                 raise invalid("selector", what, remedy) from error
-            self._commanded.add((namespace, receipt_id))
             host.registry.erase(namespace, erased)
         return receipt_id, targets
 
-    def _known(self, namespace: str, receipt_id: str) -> bool:
-        """Whether this was commanded before, applied or not. Call with the lock held."""
-        receipt = self._host.state.receipt
-        self._commanded = {(n, id) for n, id in self._commanded if receipt(n, id) is None}
-        return (namespace, receipt_id) in self._commanded or receipt(namespace, receipt_id) is not None
+    def _known(self, namespace: str, receipt_id: str, selector_mac: bytes) -> bool:
+        """Whether this very command was given before, applied or not. ID_REUSED."""
+        before = self._host.registry.selector_mac(namespace, receipt_id)
+        if before and before != selector_mac:
+            raise MnemeError(
+                "ID_REUSED", "The id was taken before with another selector.", field="id", remedy="Use a new id."
+            )
+        return before is not None
 
     # --- looking for what is left ---
 
@@ -293,6 +295,17 @@ def _named(field: str, value: str) -> str:
     if not value:
         raise invalid(field, "It is empty.", "Name what is to be forgotten.")
     return value
+
+
+def _canonical(selector: ForgetSelector) -> bytes:
+    """Equal for selectors that say the same: names and ids in any order, once or twice."""
+    same = ForgetSelector()
+    same.CopyFrom(selector)
+    if same.HasField("person"):
+        same.person.aliases[:] = sorted(set(same.person.aliases))
+    if same.HasField("ids"):
+        same.ids.ids[:] = sorted(set(same.ids.ids))
+    return same.SerializeToString(deterministic=True)
 
 
 def _pattern(names: Sequence[str]) -> re.Pattern[str]:

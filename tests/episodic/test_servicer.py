@@ -255,6 +255,9 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert not any(t.text for t in done.targets)
     again = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
     assert again.receipt == done.receipt
+    other = episodic_pb2.ForgetRequest(namespace=namespace, id="f1")
+    other.selector.ids.ids.append("o1")
+    assert door.refused(E + "Forget", other).reason == "ID_REUSED"
     verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=done.receipt.id)
     verified = door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse)
     assert verified.clean
