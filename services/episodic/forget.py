@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector
+from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 
 from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
-from services.common.extract import Aliases
+from services.common.extract import plain
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR
 from services.common.log.base import MessageTooLarge
 from services.common.seal import KeyDestroyed
@@ -22,10 +21,10 @@ from services.episodic.directory import Slot
 from services.episodic.fold import Entry, Poison
 from services.episodic.generation import decode
 from services.episodic.host import Host
+from services.episodic.naming import Naming
 from services.episodic.records import Stored, from_us, stamp, to_us
 from services.episodic.store import open_core, open_whole
 
-_TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+", re.IGNORECASE)
 _BATCH = 256
 
 
@@ -52,8 +51,7 @@ class Forgetting:
         names: list[str] = []
         by = selector.WhichOneof("by")
         if by == "person":
-            names = self._names(namespace, [selector.person.name, *selector.person.aliases])
-            chosen = self._naming(namespace, slots, names)
+            chosen, names = self._of_person(namespace, slots, self._naming(namespace, selector.person))
         elif by is None:
             raise invalid(
                 "selector", "Nothing is selected.", "Set exactly one of session, person, source, event_time, ids."
@@ -107,30 +105,21 @@ class Forgetting:
 
     # --- persons ---
 
-    def _names(self, namespace: str, given: Sequence[str]) -> list[str]:
-        """The names given, their alias groups, and names seen in the namespace that hold one of them."""
-        wanted = [_named("selector.person.name", name.strip()) for name in given[:1]]
-        wanted += [name.strip() for name in given[1:] if name.strip()]
+    def _naming(self, namespace: str, person: Person) -> Naming:
+        _named("selector.person.name", plain(person.name))
         info = self._host.registry.namespace(namespace)
-        groups = info.aliases if info else ()
-        aliases = Aliases(groups)
-        heads = {aliases.canonical(name) for name in wanted}
-        for group in groups:
-            if group.name in heads:
-                wanted += [group.name, *group.aliases]
-        pattern = _pattern(wanted)
-        seen = {n for s in self._opened(namespace) for n in (*s.record.people, s.record.actor) if pattern.search(n)}
-        return sorted({*wanted, *seen})
+        return Naming([person.name, *person.aliases], info.aliases if info else ())
 
-    def _naming(self, namespace: str, slots: Sequence[Slot], names: Sequence[str]) -> list[Slot]:
-        """Base engrams whose text, people or speaker hold one of the names as whole words."""
-        pattern = _pattern(names)
+    def _of_person(self, namespace: str, slots: Sequence[Slot], naming: Naming) -> tuple[list[Slot], list[str]]:
+        """Base engrams that name the person; the names, and those seen there that hold one of them."""
         base = {s.id: s for s in slots}
-        return [
-            base[s.id]
-            for s in self._opened(namespace)
-            if s.id in base and any(pattern.search(t) for t in (s.record.text, s.record.actor, *s.record.people))
-        ]
+        chosen: list[Slot] = []
+        names = set(naming.names)
+        for stored in self._opened(namespace):
+            if stored.id in base and naming.meant_by(stored.record):
+                chosen.append(base[stored.id])
+                names.update(n for n in (*stored.record.people, stored.record.actor) if naming.within(n))
+        return chosen, sorted(names)
 
     def _opened(self, namespace: str) -> Iterator[Stored]:
         """Every base engram, opened, in pages."""
@@ -306,10 +295,3 @@ def _canonical(selector: ForgetSelector) -> bytes:
     if same.HasField("ids"):
         same.ids.ids[:] = sorted(set(same.ids.ids))
     return same.SerializeToString(deterministic=True)
-
-
-def _pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """Any of the names, without titles, as whole words in any case."""
-    bare = sorted({_TITLES.sub("", name).strip() or name for name in names}, key=len, reverse=True)
-    words = (r"\s+".join(re.escape(w) for w in name.split()) for name in bare)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)

@@ -257,6 +257,48 @@ def test_forget_by_person_widens_to_aliases_and_names_seen(tmp_path: Path, embed
     world.close()
 
 
+POSHES = [
+    AliasGroup(name="Murray Posh", aliases=["Mr. Posh"]),
+    AliasGroup(name="Daisy Mutlar", aliases=["Mrs. Posh", "Mrs. Murray Posh"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("Murray Posh", {"o0", "o1", "o4"}),
+        ("Mr Posh", {"o0", "o1", "o4"}),
+        ("Daisy Mutlar", {"o2", "o3", "o4"}),  # not "Murray Posh", which is another's name
+        ("Dr. Ruth Fenwick", {"o5"}),
+    ],
+)
+def test_a_title_tells_two_people_of_one_name_apart(
+    tmp_path: Path, embedder: Embedder, name: str, named: set[str]
+) -> None:
+    world = World(tmp_path, embedder).open()
+    world.create(aliases=POSHES)
+    world.observe("o0", "Mr. Posh came late.")
+    world.observe("o1", "I like Murray Posh, said Mr Posh.")
+    world.observe("o2", "Mrs. Posh wore blue.")
+    world.observe("o3", "mrs posh wore green.")
+    world.observe("o4", "Mrs. Murray Posh wore red.")
+    world.observe("o5", "Ruth Fenwick wore black.")
+    world.observe("o6", "Dr. Fenwick is away.")
+    world.settle()
+    targets = world.forgetting.resolve(NAMESPACE, ForgetSelector(person=Person(name=name)))
+    assert {s.id for s in targets.base} == {world.base(i) for i in named}
+    world.close()
+
+
+@pytest.mark.parametrize("name", ["", " ", "?", "..."])
+def test_a_person_without_a_name_is_refused(world: World, name: str) -> None:
+    world.observe("o0", "Who came ... ?")
+    world.settle()
+    with pytest.raises(MnemeError) as refused:
+        world.forgetting.resolve(NAMESPACE, ForgetSelector(person=Person(name=name)))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "selector.person.name")
+
+
 def test_forget_by_session_source_time_and_ids(world: World) -> None:
     world.observe("o0", "Tea at four.", "s1", source="mail")
     world.observe("o1", "Tea at five.", "s2", source="chat")
