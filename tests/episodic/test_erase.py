@@ -16,6 +16,7 @@ from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
 from services.episodic import operator_state
+from services.episodic.naming import Naming
 from services.episodic.operator_state import OperatorState
 from tests.episodic.world import NAMESPACE, World
 
@@ -288,6 +289,54 @@ def test_a_title_tells_two_people_of_one_name_apart(
     targets = world.forgetting.resolve(NAMESPACE, ForgetSelector(person=Person(name=name)))
     assert {s.id for s in targets.base} == {world.base(i) for i in named}
     world.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Ruth O'Hara", "I asked Ruth O\u2019Hara."),
+        ("Ruth O\u2019Hara", "I asked RUTH O'HARA's aunt."),
+        ("Ruth O\u02bcHara", "I asked Ruth O`Hara."),
+        ("Anne-Marie", "I asked Anne\u2010Marie."),
+        ("Anne\u2011Marie", "I asked Anne\u2014Marie."),
+        ("Zo\u00eb Gr\u00fcn", "I asked Zoe\u0308 Gru\u0308n."),  # composed or not
+        ("Zoe\u0308", "I asked Zo\u00eb."),
+        ("Ruth Fenwick", "I asked Ruth\u00a0Fenwick."),  # a space that does not break
+        ("Ruth Fenwick", "I asked Ruth Fen\u00adwick."),
+        ("Ruth Fenfield", "I asked \uff32\uff55\uff54\uff48 Fen\ufb01eld."),
+        ("Strau\u00df", "I asked STRAUSS."),
+        ("Ilker", "I asked \u0130lker."),
+    ],
+)
+def test_a_name_is_found_however_its_characters_are_written(name: str, text: str) -> None:
+    assert Naming([name]).within(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Anne-Marie", "I asked Anne, Marie and Annemarie."),
+        ("Ruth", "I asked Ruthless critics and the truth."),
+        ("Ann", "I asked Anna and Jo\u200bann."),
+    ],
+)
+def test_another_word_is_no_name(name: str, text: str) -> None:
+    assert not Naming([name]).within(text)
+
+
+def test_a_group_is_known_however_its_characters_are_written() -> None:
+    groups = [AliasGroup(name="Zo\u00eb O\u2019Hara", aliases=["the landlady"])]
+    assert Naming(["ZOE\u0308 O'HARA"], groups).within("I paid the landlady.")
+
+
+def test_forget_by_person_searches_all_that_a_text_came_with(world: World) -> None:
+    world.observe("o0", "The call was long.", metadata={"customer": "Ruth Fenwick", "minutes": 12})
+    world.observe("o1", "It rang twice.", source="mail of Ruth Fenwick")
+    world.observe("o2", "Nobody answered.", session="Call: ruth fenwick, Monday")
+    world.observe("o3", "The kettle sang.", session="s3", source="mail", metadata={"customer": "Ruth Fennel"})
+    world.settle()
+    receipt = world.forget(ForgetSelector(person=Person(name="Ruth Fenwick")))
+    assert set(receipt.base_ids) == {world.base(i) for i in ("o0", "o1", "o2")}
 
 
 @pytest.mark.parametrize("name", ["", " ", "?", "..."])
