@@ -91,7 +91,7 @@ def test_forget_again_before_it_is_applied_is_the_same_erasure(world: World, sel
         again, _ = world.forgetting.command(NAMESPACE, selector, "f1", "test")
     assert [slot.id for slot in targets.base] == [world.base("o1")]
     assert again == first
-    assert world.host.await_receipt(NAMESPACE, first, 30.0) is not None
+    assert world.await_receipt(NAMESPACE, first, 30.0) is not None
     assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == first
     assert len(list(entries(world, "erased"))) == 1
     assert world.host.registry.epoch(NAMESPACE) == 1
