@@ -34,7 +34,7 @@ def readable(client: Client, settings: Settings, namespace: str, names: Sequence
     named = re.compile("|".join(rf"\b{re.escape(n)}\b" for n in names), re.IGNORECASE)
     log = open_log(settings.common.log_url)
     try:
-        keys = Keyring(log, MasterKey.load_or_create(settings.common.master_key_path))
+        keys = Keyring(log, MasterKey.load(settings.common.master_key_path))
         texts = {
             "recall": _recalled(client, namespace, names),
             "index": _listed(client, namespace),

@@ -26,6 +26,7 @@ from services.common.log.base import (
     BETWEEN_POLLS_S,
     Consumer,
     Fenced,
+    Log,
     LogError,
     LogUnavailable,
     Message,
@@ -435,11 +436,12 @@ class Host:
         kept = self._drop_blocks(receipt)
         log.compact(topics.KEYS)
         log.compact(topics.FEED)
+        inbox_is_empty = not any(_holds_any(log, topic) for topic in self.parts.inboxes)  # before scrubbing
         bound_s = log.scrub()
         self._step("scrubbed")
         finished = StoredReceipt()
         finished.CopyFrom(receipt)
-        finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, self.parts))
+        finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, inbox_is_empty, self.parts))
         finished.receipt.stores.extend(kept)
         log.append(self.state.set_receipt(finished))
         self.finished += 1  # written by one thread: at the start, then the one that finishes
@@ -546,7 +548,23 @@ def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
     return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
 
 
-def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -> list[StoreErasure]:
+def _holds_any(log: Log, topic: str) -> bool:
+    return any(True for partition in range(log.partitions(topic)) for _ in log.read(topic, partition))
+
+
+def _inbox(is_empty: bool, log_done: bool, at: Timestamp, until: Timestamp) -> StoreErasure:
+    if is_empty and log_done:
+        return StoreErasure(store="inbox", done=True, detail="empty, and what was in it is overwritten", by=at)
+    if is_empty:
+        detail = "nothing to read; the broker's disk keeps what was removed until the retention ends"
+    else:
+        detail = "holds what perception has not taken and removed yet: seconds, and no longer than the retention"
+    return StoreErasure(store="inbox", done=False, detail=detail, by=until)
+
+
+def _stores(
+    receipt: StoredReceipt, now_us: int, bound_s: float, inbox_is_empty: bool, parts: Parts
+) -> list[StoreErasure]:
     at = stamp(from_us(now_us))
     scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
     inbox = stamp(from_us(now_us + parts.inbox_retention_s * 1_000_000))
@@ -560,6 +578,6 @@ def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -
         StoreErasure(store="ledger", done=log_done, detail="sealed under destroyed keys", by=scrubbed),
         StoreErasure(store="feed", done=log_done, detail="replaced by stubs and compacted away", by=scrubbed),
         _index(parts.index.searches_vectors, at),
-        StoreErasure(store="inbox", done=False, detail="kept as products sent it until its retention ends", by=inbox),
+        _inbox(inbox_is_empty, log_done, at, inbox),
         StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
     ]

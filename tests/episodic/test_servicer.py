@@ -107,6 +107,18 @@ def test_recall_says_what_it_found_where_and_why(door: Door) -> None:
     assert position.offset == door.world.log.end_offset("mneme.ledger.v1", position.partition) - 1
 
 
+def test_every_hit_says_why_it_is_here(door: Door) -> None:
+    """In one sentence that names what found it, and where in its list."""
+    items = door.recall("Where is the copper kettle kept?", limit=4).items
+    assert len(items) > 1
+    for item in items:
+        assert item.why.endswith("."), item
+        for stage in item.trace:
+            assert (stage.stage == "fused") or f"{stage.stage} (rank {stage.rank})" in item.why
+    assert items[0].why.startswith("Found by ")
+    assert any("its episode matches too" in item.why for item in items)
+
+
 def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
     door.world.create("acme/empty")
     request = episodic_pb2.RecallRequest(namespace="acme/empty", query="kettle", freshness=strong())
@@ -359,7 +371,7 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
     started = door.call(A + "Rebuild", admin_pb2.RebuildRequest(), admin_pb2.RebuildResponse, prefixes=[""])
     door.world.rebuilder.wait()
     get = admin_pb2.GetOperationRequest(id=started.operation.id)
-    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse).operation
+    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse, prefixes=[""]).operation
     assert ended.state == admin_pb2.OPERATION_STATE_DONE
     assert ended.done == ended.total > 0
     after = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
@@ -371,8 +383,14 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
         A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse, prefixes=["rival"]
     )
     assert not none.namespaces
+    # It is of every namespace: who has a right over some learns of it what of an id that never was.
+    hidden, never = door.refused(A + "GetOperation", get), door.refused(A + "GetOperation", NEVER)
+    told = [(error.reason, error.field, error.message, error.remedy) for error in (hidden, never)]
+    assert told[0] == told[1]
+    assert (never.reason, hidden.metadata) == ("NOT_FOUND", {"id": get.id})
 
 
+NEVER = admin_pb2.GetOperationRequest(id="?")
 BAD = [
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(), "INVALID_FIELD", "namespace"),
@@ -417,7 +435,7 @@ BAD = [
         "NOT_FOUND",
         "receipt_id",
     ),
-    (A + "GetOperation", admin_pb2.GetOperationRequest(id="?"), "NOT_FOUND", "id"),
+    (A + "GetOperation", NEVER, "NOT_FOUND", "id"),
     (
         E + "Recall",
         episodic_pb2.RecallRequest(
