@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import sys
 import threading
 from array import array
@@ -367,7 +368,7 @@ def ask(get_client: Callable[[], Client], namespace: str, question: str, extract
 @click.option("--from", "start", type=click.DateTime(), help="Everything from this time on (UTC) ...")
 @click.option("--to", "end", type=click.DateTime(), help="... and before this one.")
 @click.option("--dry-run", is_flag=True, help="List what would go; change nothing.")
-@click.option("--key", help="Idempotency key: name one to repeat a call safely.")
+@click.option("--key", help="Idempotency key of an erasure: repeat one that was cut off, for its receipt.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def forget(
@@ -375,21 +376,50 @@ def forget(
 ) -> None:
     """Erase for good, everywhere. Try --dry-run first.
 
-    Prints a receipt; `mneme verify-forgotten` checks it later.
+    Prints its key before it erases, then a receipt; `mneme verify-forgotten` checks that later. Cut off in between, it
+    goes on all the same: repeat the command with --key for the receipt. A key stands for one erasure: again with the
+    same selector it erases nothing more, with another it is refused.
     """
     client = get_client()
     selector = _selector(**by)
     request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
     listed = client.episodic.Forget(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     click.echo(render.dry_run(listed))
-    if dry_run or not (listed.targets or listed.alias_groups):
+    if dry_run or not (listed.targets or listed.alias_groups or key):
         return
-    if not yes:
-        click.confirm(f"Erase these {len(listed.targets)} for good?", abort=True)
+    if (listed.targets or listed.alias_groups) and not yes:
+        names = f" and the names in {listed.alias_groups} alias groups" if listed.alias_groups else ""
+        click.confirm(f"Erase these {len(listed.targets)}{names} for good?", abort=True)
     request.dry_run = False
     request.id = key or f"cli-{secrets.token_hex(8)}"
-    done = client.episodic.Forget(request, metadata=client.metadata, timeout=120)
+    click.echo(f"key {request.id}")
+    try:
+        done = client.episodic.Forget(request, metadata=client.metadata, timeout=_ERASURE_S)
+    except grpc.RpcError as error:
+        raise _repeatable(from_rpc_error(error), request.id) from error
     click.echo(render.receipt(done.receipt))
+    if key:
+        _require_erased(listed, done)
+
+
+_ERASURE_S = 120.0
+_IN_DOUBT = ("DEADLINE", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "INTERNAL")
+
+
+def _repeatable(error: MnemeError, key: str) -> MnemeError:
+    """The same error, with the key where the erasure may have been commanded all the same."""
+    if error.reason not in _IN_DOUBT:
+        return error
+    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for the receipt."
+    return MnemeError(error.reason, error.message, field=error.field, remedy=remedy, metadata=error.metadata)
+
+
+def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.ForgetResponse) -> None:
+    """ID_REUSED when the receipt is of an earlier erasure, and something was told since."""
+    left = {t.engram_id for t in listed.targets if not t.derived} - {t.engram_id for t in done.targets}
+    if left:
+        message = f"The key is that of an earlier erasure, and {len(left)} of those listed are not in its receipt."
+        raise MnemeError("ID_REUSED", message, field="--key", remedy="Forget them without --key.")
 
 
 def _selector(

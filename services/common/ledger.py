@@ -27,6 +27,7 @@ MAC_OBSERVATION = "observation-id"
 MAC_REMEMBER = "remember-id"
 MAC_CORRECT = "correct-id"
 MAC_FORGET = "forget-id"
+MAC_SELECTOR = "forget-selector"
 MAC_SESSION = "session"
 MAC_CONTENT = "content"
 MAC_TERM = "term"  # lexical terms of the index

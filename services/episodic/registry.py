@@ -49,6 +49,7 @@ class _Created:
 class _Erasures:
     macs: set[bytes] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
+    selectors: dict[str, bytes] = field(default_factory=dict)  # what was selected, as its hash, by receipt id
     commanded: int = 0  # highest epoch in the ledger
     applied: int = 0  # highest epoch of which nothing can be recalled any more
 
@@ -99,6 +100,7 @@ class Registry:
             known = self._erased.setdefault(namespace, _Erasures())
             known.macs.update(erased.id_macs)
             known.ids.update(erased.engram_ids)
+            known.selectors.setdefault(erased.receipt_id, erased.selector_mac)
             known.commanded = max(known.commanded, erased.erasure_epoch)
             if (created := self._created.get(namespace)) is not None:
                 created.aliases = aliases_after(created.aliases, erased)
@@ -139,6 +141,12 @@ class Registry:
         with self._lock:
             known = self._erased.get(namespace)
             return known is not None and id in known.ids
+
+    def selector_mac(self, namespace: str, receipt_id: str) -> bytes | None:
+        """The hash of what a command selected, applied or not: b"" in older ledgers. None: there is no such command."""
+        with self._lock:
+            known = self._erased.get(namespace)
+            return known.selectors.get(receipt_id) if known else None
 
     def epoch(self, namespace: str) -> int:
         """The erasure epoch: everything commanded up to it cannot be recalled."""

@@ -62,7 +62,13 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert "engine-" in stats
     assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
     gone = mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--yes")
+    assert gone.index("key ") < gone.index("receipt ")
     receipt = gone.split("receipt ")[1].split()[0]
+    repeat = ("forget", "-n", NAMESPACE, "--yes", "--key", gone.split("key ")[1].split()[0])
+    again = mneme(local, *repeat, "--person", "Petronella")
+    assert "would go: 0 told" in again
+    assert f"receipt {receipt} " in again
+    assert "ID_REUSED (id)" in mneme(local, *repeat, "--session", "talk", code=1)
     assert "clean" in mneme(local, "verify-forgotten", "-n", NAMESPACE, receipt)
     assert "Petronella" not in mneme(local, "recall", "-n", NAMESPACE, "--fresh", "Lisbon Sunday aunt")
     before = _state_hash(mneme(local, "stats", "-n", NAMESPACE))

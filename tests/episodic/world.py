@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -190,8 +191,15 @@ class World:
 
     def forget(self, selector: ForgetSelector, namespace: str = NAMESPACE) -> pb.StoredReceipt:
         receipt_id, _ = self.forgetting.command(namespace, selector, secrets.token_hex(4), "test")
-        receipt = self.host.await_receipt(namespace, receipt_id, 30.0)
+        receipt = self.await_receipt(namespace, receipt_id, 30.0)
         assert receipt is not None
+        return receipt
+
+    def await_receipt(self, namespace: str, id: str, timeout_s: float) -> pb.StoredReceipt | None:
+        """The finished receipt, or None when it is not there in time."""
+        deadline = time.monotonic() + timeout_s
+        while (receipt := self.host.finished_receipt(namespace, id)) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         return receipt
 
     def recall(self, text: str, *namespaces: str, limit: int = 5, wanted: Filter = ANY) -> Recalled:
