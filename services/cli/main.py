@@ -135,7 +135,7 @@ def up(config: Path | None) -> None:
         with service.stopping():
             settings = load(config)
             service.start(settings, lambda step: click.echo(f"  {step} ..."))
-            click.echo(render.how_to_call(settings, service.operator(settings)))
+            click.echo(render.how_to_call(settings))
             service.wait_for_signal()
             click.echo("  stopping ...")
         click.echo("stopped.")

@@ -11,7 +11,7 @@ from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from services.common.auth import Caller
+from services.cli.client import claims
 from services.common.config import Settings
 
 TEXT_WIDTH = 96
@@ -213,7 +213,7 @@ def _progress() -> Progress:
     )
 
 
-def how_to_call(settings: Settings, operator: Caller) -> str:
+def how_to_call(settings: Settings) -> str:
     """Where the service listens, and three ways to call it with the operator's token."""
     gateway = settings.layers["gateway"]
     address = f"{gateway['host']}:{gateway['port']}"
@@ -222,11 +222,12 @@ def how_to_call(settings: Settings, operator: Caller) -> str:
     where = "" if address == "127.0.0.1:7420" else f"--address {address} "
     trust = f"--ca-file {certificate} " if certificate else ""
     grpcurl = f"grpcurl {f'-cacert {certificate}' if certificate else '-plaintext'}"
-    until = time.strftime("%Y-%m-%d", time.gmtime(operator.expires_at))
+    token_id, ends_at = claims(token.read_text().strip())
+    until = time.strftime("%Y-%m-%d", time.gmtime(ends_at))
     return f"""Mneme is up.
   gRPC      {address} ({"TLS" if certificate else "plaintext: set gateway.tls_cert_file for more than this machine"})
   metrics   http://{gateway["host"]}:{gateway["metrics_port"]}/metrics
-  token     {token} (id {operator.token_id}, until {until})
+  token     {token} (id {token_id}, until {until})
 
   mneme {where}{trust}--token-file {token} ask -n NAMESPACE "..."
   {grpcurl} -H "authorization: Bearer $(cat {token})" {address} list

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common import topics
-from services.common.auth import Caller, Right, token_signer
+from services.common.auth import Right, token_signer
 from services.common.config import Settings
 from services.common.files import private_part
 from services.common.log.base import LogError, LogUnavailable
@@ -114,12 +114,6 @@ def write_operator_token(path: Path, master: MasterKey) -> None:
     token, _ = token_signer(master).issue("operator", ("",), frozenset(Right), OPERATOR_TOKEN_TTL_S)
     with private_part(path, token + "\n") as part:
         part.replace(path)
-
-
-def operator(settings: Settings) -> Caller:
-    """What the token that the last start left says."""
-    common = settings.common
-    return token_signer(_master_key(common.master_key_path)).check(common.token_path.read_text().strip())
 
 
 def require_free(host: str, port: int, setting: str) -> None:

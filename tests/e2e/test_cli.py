@@ -60,21 +60,6 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert NAMESPACE in mneme(local, "namespace", "list").split()
 
 
-def test_a_talk_of_which_something_was_erased_is_ingested_again(local: Local, tmp_path: Path) -> None:
-    namespace, file = "e2e/erased", tmp_path / "talk.jsonl"
-    file.write_text(_lines())
-    mneme(local, "ingest", "-n", namespace, str(file))
-    mneme(local, "recall", "-n", namespace, "--fresh", "umbrella")
-    mneme(local, "forget", "-n", namespace, "--id", "c1", "--id", "c3", "--id", "c4", "--yes")
-    file.write_text(_lines() + "\n" + _lines().splitlines()[0].replace("c0", "c6"))
-    again = mneme(local, "ingest", "-n", namespace, str(file))
-    assert "1 accepted, 3 known" in again
-    assert "3 skipped: erased before" in again
-    piped = mneme(local, "ingest", "-n", namespace, "-", stdin=_lines(), code=1)
-    assert "ERASED" in piped
-    assert "line 2: " in piped
-
-
 def _state_hash(stats: str) -> str:
     return stats.split("state hash")[1].split()[0]
 
@@ -119,6 +104,21 @@ def test_a_line_that_is_refused_is_named(local: Local) -> None:
     assert "INVALID_FIELD" in said
     assert "line 3: " in said
     assert "What came before it is kept" in said
+
+
+def test_a_talk_of_which_something_was_erased_is_ingested_again(local: Local, tmp_path: Path) -> None:
+    namespace, file = "e2e/erased", tmp_path / "talk.jsonl"
+    file.write_text(_lines())
+    mneme(local, "ingest", "-n", namespace, str(file))
+    mneme(local, "recall", "-n", namespace, "--fresh", "umbrella")
+    mneme(local, "forget", "-n", namespace, "--id", "c1", "--id", "c3", "--id", "c4", "--yes")
+    file.write_text(_lines() + "\n" + _lines().splitlines()[0].replace("c0", "c6"))
+    again = mneme(local, "ingest", "-n", namespace, str(file))
+    assert "1 accepted, 3 known" in again
+    assert "3 skipped: erased before" in again
+    piped = mneme(local, "ingest", "-n", namespace, "-", stdin=_lines(), code=1)
+    assert "ERASED" in piped
+    assert "line 2: " in piped
 
 
 @pytest.mark.parametrize("days", ["nan", "inf", "-1", "0", "1e300"])
