@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-import jwt
 from mneme.v1.admin_service_pb2_grpc import AdminServiceStub
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceStub
@@ -62,12 +61,6 @@ def connect(address: str, token: str, ca_file: Path | None = None) -> Client:
         credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
         channel = grpc.secure_channel(address, credentials, options=options)
     return Client(channel, (("authorization", f"Bearer {token}"),))
-
-
-def claims(token: str) -> tuple[str, float]:
-    """Id of a token, and when it ends (Unix seconds), as it says itself: to show them, for nothing is checked."""
-    said = jwt.decode(token, options={"verify_signature": False})
-    return said["jti"], said["exp"]
 
 
 class NoToken(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import sys
 import threading
 from array import array
@@ -124,7 +125,7 @@ namespace_option = click.option("-n", "--namespace", required=True, help='Whose 
 @main.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file over the shipped defaults.")
 def up(config: Path | None) -> None:
-    """Start the service on this machine and leave it running.
+    """Start the service on this machine and leave it running. Its steps go to standard error.
 
     Settings: services/*/defaults.yaml explains each; --config FILE or MNEME__SECTION__FIELD changes them.
     """
@@ -134,10 +135,10 @@ def up(config: Path | None) -> None:
     try:
         with service.stopping():
             settings = load(config)
-            service.start(settings, lambda step: click.echo(f"  {step} ..."))
-            click.echo(render.how_to_call(settings))
+            service.start(settings, lambda step: click.echo(f"  {step} ...", err=True))
+            called = render.how_to_call(settings, service.operator(settings))
+            click.echo(f"Mneme is up.\n{called}\n\nCtrl-C stops it.")
             service.wait_for_signal()
-            click.echo("  stopping ...")
         click.echo("stopped.")
     except (ConfigError, service.StartError) as error:
         click.echo(f"mneme: cannot start: {error}", err=True)
@@ -339,18 +340,22 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
-@click.option("--word", is_flag=True, help="Also let the model word an answer from the evidence.")
+@click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str, word: bool) -> None:
-    """Answer a question from memory, with its evidence."""
+def ask(get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool) -> None:
+    """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
     client = get_client()
-    wording = reasoning_pb2.WordingOptions() if word else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, wording=wording),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
-    click.echo(render.answer(render.collect(parts)))
+    given = render.Answer()
+    for part in parts:
+        given.add(part)
+        if part.HasField("extractive"):
+            click.echo(render.quotes(given))
+    click.echo(render.ending(given))
 
 
 @main.command()
@@ -363,7 +368,7 @@ def ask(get_client: Callable[[], Client], namespace: str, question: str, word: b
 @click.option("--from", "start", type=click.DateTime(), help="Everything from this time on (UTC) ...")
 @click.option("--to", "end", type=click.DateTime(), help="... and before this one.")
 @click.option("--dry-run", is_flag=True, help="List what would go; change nothing.")
-@click.option("--key", help="Idempotency key: name one to repeat a call safely.")
+@click.option("--key", help="Idempotency key of an erasure: repeat one that was cut off, for its receipt.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def forget(
@@ -371,21 +376,50 @@ def forget(
 ) -> None:
     """Erase for good, everywhere. Try --dry-run first.
 
-    Prints a receipt; `mneme verify-forgotten` checks it later.
+    Prints its key before it erases, then a receipt; `mneme verify-forgotten` checks that later. Cut off in between, it
+    goes on all the same: repeat the command with --key for the receipt. A key stands for one erasure: again with the
+    same selector it erases nothing more, with another it is refused.
     """
     client = get_client()
     selector = _selector(**by)
     request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
     listed = client.episodic.Forget(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     click.echo(render.dry_run(listed))
-    if dry_run or not listed.targets:
+    if dry_run or not (listed.targets or listed.alias_groups or key):
         return
-    if not yes:
-        click.confirm(f"Erase these {len(listed.targets)} for good?", abort=True)
+    if (listed.targets or listed.alias_groups) and not yes:
+        names = f" and the names in {listed.alias_groups} alias groups" if listed.alias_groups else ""
+        click.confirm(f"Erase these {len(listed.targets)}{names} for good?", abort=True)
     request.dry_run = False
     request.id = key or f"cli-{secrets.token_hex(8)}"
-    done = client.episodic.Forget(request, metadata=client.metadata, timeout=120)
+    click.echo(f"key {request.id}")
+    try:
+        done = client.episodic.Forget(request, metadata=client.metadata, timeout=_ERASURE_S)
+    except grpc.RpcError as error:
+        raise _repeatable(from_rpc_error(error), request.id) from error
     click.echo(render.receipt(done.receipt))
+    if key:
+        _require_erased(listed, done)
+
+
+_ERASURE_S = 120.0
+_IN_DOUBT = ("DEADLINE", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "INTERNAL")
+
+
+def _repeatable(error: MnemeError, key: str) -> MnemeError:
+    """The same error, with the key where the erasure may have been commanded all the same."""
+    if error.reason not in _IN_DOUBT:
+        return error
+    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for the receipt."
+    return MnemeError(error.reason, error.message, field=error.field, remedy=remedy, metadata=error.metadata)
+
+
+def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.ForgetResponse) -> None:
+    """ID_REUSED when the receipt is of an earlier erasure, and something was told since."""
+    left = {t.engram_id for t in listed.targets if not t.derived} - {t.engram_id for t in done.targets}
+    if left:
+        message = f"The key is that of an earlier erasure, and {len(left)} of those listed are not in its receipt."
+        raise MnemeError("ID_REUSED", message, field="--key", remedy="Forget them without --key.")
 
 
 def _selector(

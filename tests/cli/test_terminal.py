@@ -188,7 +188,7 @@ def test_the_line_that_up_prints_reaches_a_service_with_a_certificate(tmp_path: 
         }
         settings = load(environ=environ)
         up.prepare(settings)
-        shown = render.how_to_call(settings)
+        shown = render.how_to_call(settings, up.operator(settings))
         (line,) = [each.strip() for each in shown.splitlines() if each.strip().startswith("mneme ")]
         words = shlex.split(line)
         assert "namespace      a/b" in mneme(*words[1 : words.index("ask")], "stats", "-n", "a/b", code=1)
@@ -198,7 +198,7 @@ def test_the_line_that_up_prints_reaches_a_service_with_a_certificate(tmp_path: 
 def test_up_names_the_operators_token_by_its_id_and_its_end(tmp_path: Path) -> None:
     settings = load(environ={"MNEME__COMMON__DATA_DIR": str(tmp_path / "data")})
     up.prepare(settings)
-    shown = render.how_to_call(settings)
+    shown = render.how_to_call(settings, up.operator(settings))
     token = settings.common.token_path.read_text().strip()
     caller = token_signer(MasterKey.load_or_create(settings.common.master_key_path)).check(token)
     assert f"id {caller.token_id}" in shown
