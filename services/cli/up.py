@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common import topics
-from services.common.auth import Right, token_signer
+from services.common.auth import Caller, Right, token_signer
 from services.common.config import CommonConfig, Settings
 from services.common.files import private_part
 from services.common.log.base import Log, LogError, LogUnavailable
@@ -161,6 +161,12 @@ def write_operator_token(path: Path, master: MasterKey) -> None:
         part.replace(path)
 
 
+def operator(settings: Settings) -> Caller:
+    """What the token that the last start left says."""
+    common = settings.common
+    return token_signer(_master_key(common.master_key_path)).check(common.token_path.read_text().strip())
+
+
 def require_free(host: str, port: int, setting: str) -> None:
     """StartError when something goes on listening on the port, or ``host``, of the gateway, is not this machine."""
     deadline = time.monotonic() + PORT_WAIT_S
@@ -194,7 +200,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
-    keeps_kv = settings.section("kvstore", KvstoreConfig).replicas > 0
+    settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
     gateway = settings.section("gateway", GatewayConfig)
     claim(settings.common.data_dir)
     require_free(gateway.host, gateway.port, "gateway.port")
@@ -208,7 +214,7 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
         PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()),
     )
     _remove_old_logs(settings.common)
-    applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
+    applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray

@@ -94,6 +94,11 @@ class Settings:
     def section(self, name: str, model: type[M]) -> M:
         return _validate(name, self.layers[name], model)
 
+    @property
+    def keeps_kv(self) -> bool:
+        """Whether a KV store is started: its section, once validated, has a replica."""
+        return int(self.layers["kvstore"]["replicas"]) > 0
+
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the defaults, the file at ``path`` and the environment. ConfigError."""

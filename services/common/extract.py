@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -141,8 +142,23 @@ class Extractor:
 
 
 def plain(name: str) -> str:
-    """What two spellings of a name have in common: case, stops, "Mr." and spacing apart. "" for punctuation."""
+    """What two spellings of a name have in common: case, stops, "Mr.", spacing, kind of apostrophe and dash apart.
+
+    "" for punctuation.
+    """
     return _bare_words(_fold(_name_of(" ".join(name.split()))))
+
+
+def compatible(text: str) -> str:
+    """``text`` with one character for all that read alike: NFKC, one apostrophe, one dash, nothing invisible."""
+    return unicodedata.normalize("NFKC", text.translate(_SAME).translate(_INVISIBLE))
+
+
+def folded(text: str) -> str:
+    """What all spellings of a text have in common: case and what ``compatible`` says. For looking, not for places."""
+    return unicodedata.normalize(
+        "NFKC", compatible(text).casefold().replace("i\u0307", "i")
+    )  # "İ", as ``_fold`` has it
 
 
 class _Found:
@@ -164,6 +180,19 @@ class _Found:
         people = list(dict.fromkeys(name for _, name, sort in ordered if sort == "person" and name))
         places = dict.fromkeys(name for _, name, sort in ordered if sort == "place" and name)
         return Entities(tuple(people[:MAX_NAMES]), tuple([p for p in places if p not in people][:MAX_NAMES]))
+
+
+# --- characters -------------------------------------------------------------------------------------------------
+
+# One for one, so that every character keeps its place. Not all come together in NFKC.
+_SAME = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\u00b4\uff07`", "'")
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
+)
+# Soft hyphens, joiners, marks of direction and of order.
+_INVISIBLE = dict.fromkeys(
+    [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+)
 
 
 # --- English ----------------------------------------------------------------------------------------------------
@@ -234,19 +263,20 @@ def _name_of(written: str) -> str:
 
 
 def _bare_words(folded: str) -> str:
-    return " ".join(folded.replace(".", "").replace("’", "'").split())
+    return " ".join(folded.replace(".", "").split())
 
 
 def _loose(name: str) -> str:
     """A pattern for a plain name in a folded text, with or without stops: ``_bare_words`` of a match is the name."""
-    return r"\.?\s+".join(re.escape(word).replace("'", "['’]") for word in name.split())
+    return r"\.?\s+".join(map(re.escape, name.split()))
 
 
 def _fold(text: str) -> str:
-    """Without case, each character in its place: matches in the folded text are places in the text.
+    """Without case, one apostrophe, one dash; each character in its place: matches in it are places in the text.
 
     Not ``re.I``, which holds characters for the same that casefold keeps apart ("İ" and "i").
     """
+    text = text.translate(_SAME)
     folded = text.casefold()
     if len(folded) == len(text):
         return folded

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector
+from mneme.v1.admin_pb2 import AliasGroup
+from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 
 from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
-from services.common.extract import Aliases
-from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
-from services.common.log.base import MessageTooLarge
+from services.common.extract import plain
+from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR
+from services.common.log.base import Message, MessageTooLarge
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
 from services.episodic.directory import Slot
 from services.episodic.fold import Entry, Poison
 from services.episodic.generation import decode
 from services.episodic.host import Host
+from services.episodic.naming import Naming
 from services.episodic.records import Stored, from_us, stamp, to_us
 from services.episodic.store import open_core, open_whole
 
-_TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+", re.IGNORECASE)
 _BATCH = 256
 
 
@@ -36,14 +36,14 @@ class Targets:
     base: Sequence[Slot]
     derived: Sequence[Slot]
     names: Sequence[str]
+    alias_groups: int = 0  # of the namespace, that hold one of the names
+    aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
 
 
 class Forgetting:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
-        # Commands that may not be applied yet: (namespace, receipt id).
-        self._commanded: set[tuple[str, str]] = set()
 
     # --- resolving ---
 
@@ -52,10 +52,14 @@ class Forgetting:
         directory = self._host.live.store.directory
         slots = [s for s in directory.slots(namespace) if s.is_base]
         names: list[str] = []
+        alias_groups, aliases_left = 0, list[AliasGroup]()
         by = selector.WhichOneof("by")
         if by == "person":
-            names = self._names(namespace, [selector.person.name, *selector.person.aliases])
-            chosen = self._naming(namespace, slots, names)
+            info = self._host.registry.namespace(namespace)
+            groups = info.aliases if info else ()
+            naming = _naming(selector.person, groups)
+            chosen, names = self._of_person(namespace, slots, naming)
+            alias_groups, aliases_left = naming.without(groups)
         elif by is None:
             raise invalid(
                 "selector", "Nothing is selected.", "Set exactly one of session, person, source, event_time, ids."
@@ -65,7 +69,8 @@ class Forgetting:
         base = self._with_corrections(namespace, chosen)
         ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
         derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
-        return Targets(sorted(base, key=lambda s: (s.seq, s.id)), derived, names)
+        base.sort(key=lambda s: (s.seq, s.id))
+        return Targets(base, derived, names, alias_groups, aliases_left)
 
     def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
         if by == "session":
@@ -109,30 +114,16 @@ class Forgetting:
 
     # --- persons ---
 
-    def _names(self, namespace: str, given: Sequence[str]) -> list[str]:
-        """The names given, their alias groups, and names seen in the namespace that hold one of them."""
-        wanted = [_named("selector.person.name", name.strip()) for name in given[:1]]
-        wanted += [name.strip() for name in given[1:] if name.strip()]
-        info = self._host.registry.namespace(namespace)
-        groups = info.aliases if info else ()
-        aliases = Aliases(groups)
-        heads = {aliases.canonical(name) for name in wanted}
-        for group in groups:
-            if group.name in heads:
-                wanted += [group.name, *group.aliases]
-        pattern = _pattern(wanted)
-        seen = {n for s in self._opened(namespace) for n in (*s.record.people, s.record.actor) if pattern.search(n)}
-        return sorted({*wanted, *seen})
-
-    def _naming(self, namespace: str, slots: Sequence[Slot], names: Sequence[str]) -> list[Slot]:
-        """Base engrams whose text, people or speaker hold one of the names as whole words."""
-        pattern = _pattern(names)
+    def _of_person(self, namespace: str, slots: Sequence[Slot], naming: Naming) -> tuple[list[Slot], list[str]]:
+        """Base engrams that name the person; the names, and those seen there that hold one of them."""
         base = {s.id: s for s in slots}
-        return [
-            base[s.id]
-            for s in self._opened(namespace)
-            if s.id in base and any(pattern.search(t) for t in (s.record.text, s.record.actor, *s.record.people))
-        ]
+        chosen: list[Slot] = []
+        names = set(naming.names)
+        for stored in self._opened(namespace):
+            if stored.id in base and naming.meant_by(stored.record):
+                chosen.append(base[stored.id])
+                names.update(n for n in (*stored.record.people, stored.record.actor) if naming.within(n))
+        return chosen, sorted(names)
 
     def _opened(self, namespace: str) -> Iterator[Stored]:
         """Every base engram, opened, in pages."""
@@ -146,48 +137,69 @@ class Forgetting:
     def command(self, namespace: str, selector: ForgetSelector, request_id: str, principal: str) -> tuple[str, Targets]:
         """Append the one Erased entry; returns the receipt's id and what it erases.
 
-        The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets.
-        NOT_FOUND when the selector names nothing, INVALID_FIELD when more than one entry takes (some 26,000 engrams).
-        The entry holds ids and hashes, never the selector.
+        The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets; ID_REUSED with
+        another selector. NOT_FOUND when the selector names nothing, no alias group either; INVALID_FIELD when more than
+        one entry takes (some 26,000 engrams). The entry holds ids and keyed hashes, never the selector.
         """
-        host = self._host
-        keyring = host.parts.keyring
+        keyring = self._host.parts.keyring
         receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
+        selector_mac = keyring.mac(namespace, MAC_SELECTOR, _canonical(selector))
         with self._lock:
-            if self._known(namespace, receipt_id):
+            if self._known(namespace, receipt_id, selector_mac):
                 return receipt_id, Targets((), (), ())
-            targets = self.resolve(namespace, selector)
-            if not targets.base:
-                raise MnemeError(
-                    "NOT_FOUND",
-                    "The selector names nothing that is remembered.",
-                    field="selector",
-                    remedy="Try it with dry_run first.",
-                )
-            erased = pb.Erased(
-                receipt_id=receipt_id,
-                id_macs=[s.id_mac for s in targets.base if s.id_mac],
-                engram_ids=[s.id for s in targets.base],
-                key_ids=sorted({s.seal_key for s in targets.base}),
-                erasure_epoch=host.registry.next_epoch(namespace),
-            )
-            entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
-            entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
-            try:
-                host.parts.log.append([ledger.message(entry)])
-            except MessageTooLarge as error:
-                what = f"It names {len(targets.base)} engrams, more than one erasure takes."
-                remedy = "Forget by parts: narrower time ranges, or one session after another."
-                raise invalid("selector", what, remedy) from error
-            self._commanded.add((namespace, receipt_id))
-            host.registry.erase(namespace, erased)
+            # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
+            with self._host.fold_lock:
+                targets = self.resolve(namespace, selector)
+                self._append(namespace, targets, pb.Erased(receipt_id=receipt_id, selector_mac=selector_mac), principal)
         return receipt_id, targets
 
-    def _known(self, namespace: str, receipt_id: str) -> bool:
-        """Whether this was commanded before, applied or not. Call with the lock held."""
-        receipt = self._host.state.receipt
-        self._commanded = {(n, id) for n, id in self._commanded if receipt(n, id) is None}
-        return (namespace, receipt_id) in self._commanded or receipt(namespace, receipt_id) is not None
+    def _append(self, namespace: str, targets: Targets, erased: pb.Erased, principal: str) -> None:
+        """Append the entry over these targets, and know it from then on. NOT_FOUND, INVALID_FIELD."""
+        if not targets.base and not targets.alias_groups:
+            raise MnemeError(
+                "NOT_FOUND",
+                "The selector names nothing that is remembered.",
+                field="selector",
+                remedy="Try it with dry_run first.",
+            )
+        erased.id_macs.extend(s.id_mac for s in targets.base if s.id_mac)
+        erased.engram_ids.extend(s.id for s in targets.base)
+        erased.key_ids.extend(sorted({s.seal_key for s in targets.base}))
+        erased.erasure_epoch = self._host.registry.next_epoch(namespace)
+        key = self._erase_aliases(namespace, targets, erased) if targets.alias_groups else []
+        entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
+        entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
+        try:
+            self._host.parts.log.append([*key, ledger.message(entry)])
+        except MessageTooLarge as error:
+            what = f"It names {len(targets.base)} engrams, more than one erasure takes."
+            remedy = "Forget by parts: narrower time ranges, or one session after another."
+            raise invalid("selector", what, remedy) from error
+        self._host.registry.erase(namespace, erased)
+
+    def _erase_aliases(self, namespace: str, targets: Targets, erased: pb.Erased) -> list[Message]:
+        """Name the key of the namespace's alias groups, and seal what is left of them under a new one.
+
+        Returns the new key's message, to be appended before the entry; none where nothing is left.
+        """
+        info, keyring = self._host.registry.namespace(namespace), self._host.parts.keyring
+        assert info is not None
+        erased.key_ids.append(info.aliases_key)
+        erased.alias_groups = targets.alias_groups
+        if not targets.aliases_left:
+            return []
+        key = keyring.new_key(namespace)
+        erased.aliases.CopyFrom(ledger.seal_aliases(keyring, key.key_id, namespace, targets.aliases_left))
+        return [key.message]
+
+    def _known(self, namespace: str, receipt_id: str, selector_mac: bytes) -> bool:
+        """Whether this very command was given before, applied or not. ID_REUSED."""
+        before = self._host.registry.selector_mac(namespace, receipt_id)
+        if before and before != selector_mac:
+            raise MnemeError(
+                "ID_REUSED", "The id was taken before with another selector.", field="id", remedy="Use a new id."
+            )
+        return before is not None
 
     # --- looking for what is left ---
 
@@ -209,7 +221,7 @@ class Forgetting:
             self._probe_keys(key_ids),
             self._probe_feed(partition, ids, set(key_ids)),
             self._probe_index(ids),
-            self._probe_ledger(namespace, partition, macs),
+            self._probe_ledger(namespace, partition, macs, set(key_ids)),
             self._probe_recall(namespace, ids),
         ]
 
@@ -252,7 +264,7 @@ class Forgetting:
         detail = f"{len(rows)} rows with these ids"
         return ErasureProbe(store="index", looked_at=len(ids), readable=max(readable, len(rows)), detail=detail)
 
-    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes]) -> ErasureProbe:
+    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes], key_ids: set[str]) -> ErasureProbe:
         looked = readable = 0
         for record in self._host.parts.log.read(topics.LEDGER, partition):
             looked += 1
@@ -260,9 +272,9 @@ class Forgetting:
                 entry = decode(record)
             except Poison:
                 continue  # a dead letter, sealed under a key of its own
-            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs)) is not None:
+            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs, key_ids)) is not None:
                 readable += self._opens(namespace, *sealed)
-        detail = "sealed texts that can be opened"
+        detail = "sealed texts and alias groups that can be opened"
         return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
 
     def _opens(self, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
@@ -277,8 +289,8 @@ class Forgetting:
         return ErasureProbe(store="recall", looked_at=len(ids), readable=len(found), detail="engrams that are returned")
 
 
-def _sealed_of(entry: Entry, macs: set[bytes]) -> tuple[pb.Sealed, str] | None:
-    """The sealed text of an entry about an erased id, and what it is sealed for."""
+def _sealed_of(entry: Entry, macs: set[bytes], key_ids: set[str]) -> tuple[pb.Sealed, str] | None:
+    """What an entry holds sealed of the erased, and what it is sealed for: the text of an id, or alias groups."""
     body = entry.body
     if body.observation_accepted.id_mac in macs:
         return body.observation_accepted.sealed, ledger.SEAL_OBSERVATION
@@ -286,7 +298,15 @@ def _sealed_of(entry: Entry, macs: set[bytes]) -> tuple[pb.Sealed, str] | None:
         return body.remembered.sealed, ledger.SEAL_REMEMBER
     if body.corrected.id_mac in macs:
         return body.corrected.sealed, ledger.SEAL_CORRECT
+    for aliases in (body.namespace_created.aliases, body.erased.aliases):
+        if aliases.key_id in key_ids:
+            return aliases, ledger.SEAL_NAMESPACE
     return None
+
+
+def _naming(person: Person, groups: Sequence[AliasGroup]) -> Naming:
+    _named("selector.person.name", plain(person.name))
+    return Naming([person.name, *person.aliases], groups)
 
 
 def _named(field: str, value: str) -> str:
@@ -295,8 +315,12 @@ def _named(field: str, value: str) -> str:
     return value
 
 
-def _pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """Any of the names, without titles, as whole words in any case."""
-    bare = sorted({_TITLES.sub("", name).strip() or name for name in names}, key=len, reverse=True)
-    words = (r"\s+".join(re.escape(w) for w in name.split()) for name in bare)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+def _canonical(selector: ForgetSelector) -> bytes:
+    """Equal for selectors that say the same: names and ids in any order, once or twice."""
+    same = ForgetSelector()
+    same.CopyFrom(selector)
+    if same.HasField("person"):
+        same.person.aliases[:] = sorted(set(same.person.aliases))
+    if same.HasField("ids"):
+        same.ids.ids[:] = sorted(set(same.ids.ids))
+    return same.SerializeToString(deterministic=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.common_pb2 import Freshness
+from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
 from services.common.auth import covers
@@ -34,6 +36,7 @@ _A = "mneme.v1.AdminService/"
 _LOOK_S = 0.004  # between two looks at how far the index is
 _MARGIN_S = 0.1  # kept of a deadline, to say NOT_FRESH before it passes
 _NEW_NAMESPACE_S = 5.0  # a namespace that was just created is waited for
+_RECEIPT_LOOK_S = 0.02  # between two looks at whether a receipt was finished
 _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
 _WATCH_LOOK_S = 0.05
@@ -47,6 +50,8 @@ class Servicer:
         self._host = episodic.host
         self._log = episodic.host.parts.log
         self._threads = ThreadPoolExecutor(episodic.config.call_threads, thread_name_prefix="call")
+        # Erasures are commanded one at a time; those that wait for their turn may not hold up reads.
+        self._commanding = ThreadPoolExecutor(1, thread_name_prefix="forget")
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -67,7 +72,8 @@ class Servicer:
         }
 
     def stop(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        for threads in (self._threads, self._commanding):
+            threads.shutdown(cancel_futures=True)
 
     # --- writes ---
 
@@ -97,20 +103,30 @@ class Servicer:
             ids = [slot.id for slot in (*targets.base, *targets.derived)]
             texts = await self._run(self._host.live.store.fetch, namespace, ids)
             return converters.to_dry_run(targets, texts)
-        principal = call.caller.principal
-        command = forgetting.command
-        receipt_id, targets = await self._run(command, namespace, request.selector, request.id, principal)
-        left_s = max(0.0, call.time_left_s() - _MARGIN_S)
-        receipt = await self._run(self._host.await_receipt, namespace, receipt_id, left_s)
-        if receipt is None:
-            raise MnemeError(
-                "DEADLINE",
-                "The erasure is commanded and goes on; it was not done in time.",
-                remedy="Ask again with the same id: it gives the receipt.",
-            )
-        response = converters.to_forgotten(receipt)
+        command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
+        receipt_id, targets = await self._run_in(self._commanding, command)
+        response = converters.to_forgotten(await self._receipt(namespace, receipt_id, call))
         response.names.extend(targets.names)
         return response
+
+    async def _receipt(self, namespace: str, id: str, call: Call) -> StoredReceipt:
+        """The finished receipt of what was commanded. Takes a thread only to look, when one was finished. DEADLINE."""
+        until = time.monotonic() + max(0.0, call.time_left_s() - _MARGIN_S)
+        looked_at = -1
+        while True:
+            self._host.check()
+            if (finished := self._host.finished) != looked_at:
+                receipt = await self._run(self._host.finished_receipt, namespace, id)
+                if receipt is not None:
+                    return receipt
+                looked_at = finished
+            if time.monotonic() >= until:
+                raise MnemeError(
+                    "DEADLINE",
+                    "The erasure is commanded and goes on; it was not done in time.",
+                    remedy="Ask again with the same id: it gives the receipt.",
+                )
+            await asyncio.sleep(_RECEIPT_LOOK_S)
 
     # --- reads ---
 
@@ -213,7 +229,8 @@ class Servicer:
 
     async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
         operation = await self._run(self._host.state.operation, request.id)
-        if operation is None:
+        # Every operation there is is a rebuild, which is of every namespace.
+        if operation is None or "" not in call.caller.prefixes:
             raise not_found("id", request.id, "operation")
         return admin_pb2.GetOperationResponse(operation=operation)
 
@@ -245,9 +262,12 @@ class Servicer:
     # --- what all of them need ---
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In a thread, within the current trace. LOG_UNAVAILABLE, SERVICE_UNAVAILABLE when a store is away."""
-        context = copy_context()
-        work = asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(function, *args, **kwargs))
+        """In a thread of the calls, within the current trace. As ``_run_in``."""
+        return await self._run_in(self._threads, partial(function, *args, **kwargs))
+
+    async def _run_in(self, threads: Executor, function: Callable[[], T]) -> T:
+        """LOG_UNAVAILABLE, SERVICE_UNAVAILABLE when a store is away."""
+        work = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, function)
         try:
             with telemetry.QUEUE.labels("episodic", "calls").track_inprogress():
                 return await work

@@ -36,7 +36,7 @@ class ReasoningApp:
         self._runtime: Runtime | None = None
         writer = kv_stats = None
         if config.model.configured:
-            self._runtime = Runtime(config, common.data_dir, master, store=has_store(settings))
+            self._runtime = Runtime(config, common.data_dir, master, store=settings.keeps_kv)
             writer, kv_stats = await self._runtime.start(), self._runtime.kv_stats
         reasoning = Reasoning(config, self._recaller, writer, kv_stats)
         self._application = application(reasoning, grant_signer(master))
@@ -62,11 +62,6 @@ class ReasoningApp:
             await self._runtime.close()
         await self._recaller.close()
         telemetry.flush()
-
-
-def has_store(settings: Settings) -> bool:
-    """Whether this configuration starts a KV store."""
-    return int(settings.layers["kvstore"]["replicas"]) > 0
 
 
 def build(settings: Settings) -> Any:

@@ -154,7 +154,7 @@ def test_a_broker_that_goes_right_after_the_commit_fails_nothing(
 def test_compacted_bytes_leave_the_disk(kafka_broker: Broker, log: KafkaLog) -> None:
     topic = new_topic(log, Cleanup.COMPACT)
     if not list((kafka_broker.folder / "data").glob(f"{topic}-*")):
-        pytest.skip("the broker's files are in a container")
+        pytest.skip("the broker runs in a container, for want of java and mvn: its files cannot be read")
 
     def is_on_disk(value: bytes) -> bool:
         found = subprocess.run(

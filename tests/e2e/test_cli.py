@@ -9,7 +9,9 @@ from pathlib import Path
 
 import jwt
 import pytest
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_WORDED, AskDone, WordingEnd
 
+from services.cli import render
 from services.cli.local import Local
 from tests.e2e import talk
 
@@ -19,7 +21,7 @@ NAMESPACE = "e2e/cli"
 def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli.main", *arguments],
-        env={**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": str(local.settings.common.token_path)},
+        env=_environ(local),
         input=stdin,
         capture_output=True,
         text=True,
@@ -28,6 +30,11 @@ def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
     return ran.stdout + ran.stderr
+
+
+def _environ(local: Local) -> dict[str, str]:
+    token_file = str(local.settings.common.token_path)
+    return {**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": token_file}
 
 
 def _lines() -> str:
@@ -46,20 +53,67 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     recalled = mneme(local, "recall", "-n", NAMESPACE, "--fresh", "the umbrella")
     assert "2026-03-02 c2" in recalled
     assert "score" in recalled
-    assert "boiler" in mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
-    worded = mneme(local, "ask", "-n", NAMESPACE, "--word", "What did the landlord fix?")
-    assert "words it (it may be wrong)" in worded
+    quoted = mneme(local, "ask", "-n", NAMESPACE, "--extractive-only", "What did the landlord fix?")
+    assert "boiler" in quoted
+    assert "words it" not in quoted
+    worded = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    assert worded.index("boiler") < worded.index("words it (it may be wrong)")
     assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
     assert "engine-" in stats
     assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
     gone = mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--yes")
+    assert gone.index("key ") < gone.index("receipt ")
     receipt = gone.split("receipt ")[1].split()[0]
+    repeat = ("forget", "-n", NAMESPACE, "--yes", "--key", gone.split("key ")[1].split()[0])
+    again = mneme(local, *repeat, "--person", "Petronella")
+    assert "would go: 0 told" in again
+    assert f"receipt {receipt} " in again
+    assert "ID_REUSED (id)" in mneme(local, *repeat, "--session", "talk", code=1)
     assert "clean" in mneme(local, "verify-forgotten", "-n", NAMESPACE, receipt)
     assert "Petronella" not in mneme(local, "recall", "-n", NAMESPACE, "--fresh", "Lisbon Sunday aunt")
     before = _state_hash(mneme(local, "stats", "-n", NAMESPACE))
     assert "rebuild done" in mneme(local, "rebuild")
     assert _state_hash(mneme(local, "stats", "-n", NAMESPACE)) == before
     assert NAMESPACE in mneme(local, "namespace", "list").split()
+
+
+def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
+    mneme(local, "ingest", "-n", "e2e/cli-ask", "-", stdin=_lines())
+    mneme(local, "recall", "-n", "e2e/cli-ask", "--fresh", "the boiler")
+    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "What did the landlord fix?"]
+    with subprocess.Popen(command, env=_environ(local), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        shown = [(time.monotonic(), line) for line in running.stdout]
+    assert running.returncode == 0
+    worded = next(at for at, line in shown if "words it" in line)
+    assert "boiler" in shown[0][1]
+    assert worded - shown[0][0] > 0.05  # printed together, they are a millisecond apart
+
+
+def test_a_wording_that_the_evidence_does_not_support_is_shown_as_such() -> None:
+    end = WordingEnd(outcome=WORDING_OUTCOME_WORDED)
+    given = render.Answer(wording="Nobody knows.", done=AskDone(model="small", wording=end))
+    shown = render.ending(given)
+    assert "small words it (it may be wrong): Nobody knows." in shown
+    assert "cites nothing: none of its words stand in the evidence; 0 tokens read" in shown
+    end.citations.add(engram_id="e1", support=0.5)
+    given.done.wording.CopyFrom(end)
+    assert "cites e1 (50% of its words); 0 tokens read" in render.ending(given)
+
+
+def test_a_talk_of_which_something_was_erased_is_ingested_again(local: Local, tmp_path: Path) -> None:
+    namespace, file = "e2e/erased", tmp_path / "talk.jsonl"
+    file.write_text(_lines())
+    mneme(local, "ingest", "-n", namespace, str(file))
+    mneme(local, "recall", "-n", namespace, "--fresh", "umbrella")
+    mneme(local, "forget", "-n", namespace, "--id", "c1", "--id", "c3", "--id", "c4", "--yes")
+    file.write_text(_lines() + "\n" + _lines().splitlines()[0].replace("c0", "c6"))
+    again = mneme(local, "ingest", "-n", namespace, str(file))
+    assert "1 accepted, 3 known" in again
+    assert "3 skipped: erased before" in again
+    piped = mneme(local, "ingest", "-n", namespace, "-", stdin=_lines(), code=1)
+    assert "ERASED" in piped
+    assert "line 2: " in piped
 
 
 def _state_hash(stats: str) -> str:
@@ -73,7 +127,7 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
     arguments = ("recall", "-n", "e2e/token", "x")
     os.environ["MNEME_TOKEN"] = token
     try:
-        assert "nothing good enough" in mneme(local, *arguments)
+        assert "nothing found" in mneme(local, *arguments)
         assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
         del os.environ["MNEME_TOKEN"]
         mneme(local, "token", "revoke", token_id)

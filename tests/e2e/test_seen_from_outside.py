@@ -47,7 +47,7 @@ def test_one_trace_follows_a_question_to_its_answer(local: Local, folder: Path) 
     with telemetry.span("product.ask") as span:
         trace_id = f"{span.get_span_context().trace_id:032x}"
         metadata = (*local.client.metadata, *telemetry.carrier().items())
-        request = AskRequest(namespace=NAMESPACE, question="Where is the umbrella?")
+        request = AskRequest(namespace=NAMESPACE, question="Where is the umbrella?", extractive_only=True)
         assert list(local.client.reasoning.Ask(request, metadata=metadata, timeout=30))
     wanted = {"gateway", "reasoning", "episodic"}
     assert wanted <= _await_services(folder, trace_id, wanted)

@@ -234,13 +234,13 @@ def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch
         return world.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=[f"x{n}"])), f"f{n}", "test")[0]
 
     for n in range(3):
-        assert world.host.await_receipt(NAMESPACE, command(n), 20) is not None
+        assert world.await_receipt(NAMESPACE, command(n), 20) is not None
     assert in_round.wait(20)
     rounds_first = len(asked) - 1
     late = command(3)
     eventually(lambda: not world.host._unfinished.empty())
     go_on.set()
-    assert world.host.await_receipt(NAMESPACE, late, 20) is not None
+    assert world.await_receipt(NAMESPACE, late, 20) is not None
     eventually(lambda: len(asked) >= rounds_first + 3)
     owed, new, next_owed = asked[rounds_first : rounds_first + 3]
     assert new == max(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -90,7 +91,7 @@ def test_forget_again_before_it_is_applied_is_the_same_erasure(world: World, sel
         again, _ = world.forgetting.command(NAMESPACE, selector, "f1", "test")
     assert [slot.id for slot in targets.base] == [world.base("o1")]
     assert again == first
-    assert world.host.await_receipt(NAMESPACE, first, 30.0) is not None
+    assert world.await_receipt(NAMESPACE, first, 30.0) is not None
     assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == first
     assert len(list(entries(world, "erased"))) == 1
     assert world.host.registry.epoch(NAMESPACE) == 1
@@ -108,6 +109,79 @@ def test_a_forget_of_the_same_id_after_a_restart_gives_the_receipt(world: World)
     world.restart()
     assert world.forgetting.command(NAMESPACE, selector, "f1", "test")[0] == receipt_id
     assert len(list(entries(world, "erased"))) == 1
+
+
+def forget(world: World, id: str, selector: ForgetSelector) -> str:
+    return world.forgetting.command(NAMESPACE, selector, id, "test")[0]
+
+
+def assert_reused(world: World, id: str, selector: ForgetSelector) -> None:
+    with pytest.raises(MnemeError) as refused:
+        forget(world, id, selector)
+    assert (refused.value.reason, refused.value.field) == ("ID_REUSED", "id")
+    assert "new id" in refused.value.remedy
+
+
+RUTH, BEN = ForgetSelector(person=Person(name="Ruth")), ForgetSelector(person=Person(name="Ben"))
+
+
+def tell_of_two(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    world.observe("o2", "Ben found it.")
+    world.settle()
+
+
+def test_a_forget_of_a_used_id_and_another_selector_is_refused(world: World) -> None:
+    tell_of_two(world)
+    with world.host.fold_lock:  # commanded, not applied
+        first = forget(world, "f1", RUTH)
+        assert_reused(world, "f1", BEN)
+        assert forget(world, "f1", RUTH) == first
+    world.settle()
+    assert_reused(world, "f1", BEN)
+    world.restart()
+    assert_reused(world, "f1", BEN)
+    assert forget(world, "f1", RUTH) == first
+    assert world.forgetting.resolve(NAMESPACE, BEN).base  # a dry run has no id, and Ben is still there
+    assert forget(world, "f2", BEN) != first
+    assert len(list(entries(world, "erased"))) == 2
+
+
+def test_a_used_forget_id_is_known_after_a_kill_before_it_was_applied(world: World) -> None:
+    tell_of_two(world)
+    world.host.stop()  # nothing is applied any more
+    world.observe("o3", "The rain came early.")
+    first = forget(world, "f1", RUTH)
+    world.kill()
+    go_on = threading.Event()
+
+    def wait(step: str) -> None:
+        assert step != "folded" or go_on.wait(20)
+
+    world.open(step=wait)  # it stops at what comes before the erasure
+    assert world.host.state.receipt(NAMESPACE, first) is None
+    assert_reused(world, "f1", BEN)
+    assert forget(world, "f1", RUTH) == first
+    assert world.host.state.receipt(NAMESPACE, first) is None
+    go_on.set()
+    world.settle()
+    assert len(list(entries(world, "erased"))) == 1
+
+
+def test_the_order_of_names_and_ids_makes_no_other_selector(world: World) -> None:
+    tell_of_two(world)
+    by_ids = [ForgetSelector(ids=Ids(ids=ids)) for ids in (["o1", "o2"], ["o2", "o1", "o1"], ["o1"])]
+    first = forget(world, "f1", by_ids[0])
+    assert forget(world, "f1", by_ids[1]) == first
+    assert_reused(world, "f1", by_ids[2])
+
+
+def test_a_forget_of_an_older_ledger_is_repeated_whatever_it_selected(world: World) -> None:
+    tell_of_two(world)
+    receipt_id = world.mac(ledger.MAC_FORGET, "f1").hex()
+    world.append(NAMESPACE, erased=pb.Erased(receipt_id=receipt_id, engram_ids=[world.base("o1")], erasure_epoch=1))
+    world.settle()
+    assert forget(world, "f1", RUTH) == forget(world, "f1", BEN) == receipt_id
 
 
 def remember_at(world: World, id: str, seconds: int) -> str:

@@ -99,7 +99,7 @@ def test_an_erasure_killed_in_the_middle_is_completed(started: World, step: str)
     world.kill()
     world.open()
     world.settle()
-    receipt = world.host.await_receipt(NAMESPACE, receipt_id, 20)
+    receipt = world.await_receipt(NAMESPACE, receipt_id, 20)
     assert receipt is not None
     assert receipt.receipt.base_erased == 1
     assert receipt.receipt.derived_rebuilt == 1
@@ -187,7 +187,7 @@ def test_invariant_13_an_erasure_killed_beside_a_rebuild_is_completed(started: W
     started.kill()
     world = started.open()
     world.settle()
-    receipt = world.host.await_receipt(NAMESPACE, rid, 20)
+    receipt = world.await_receipt(NAMESPACE, rid, 20)
     assert receipt is not None
     assert (receipt.receipt.base_erased, receipt.receipt.derived_rebuilt) == (1, 1)
     assert_forgotten(world, receipt)
@@ -307,7 +307,7 @@ def test_invariant_13_an_erasure_reaches_what_was_made_of_a_text_whose_row_is_go
         rid, _ = world.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=["o1"])), "f1", "test")
         world.host.live.store._erase(NAMESPACE, slot.id)  # as loading does with rows that nobody can read
         assert standing(world, "1th lantern")
-    receipt = world.host.await_receipt(NAMESPACE, rid, 20)
+    receipt = world.await_receipt(NAMESPACE, rid, 20)
     assert receipt is not None
     assert_forgotten(world, receipt)
     world.close()

@@ -15,7 +15,9 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
 from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
+from services.common.log.base import Message
 from services.episodic import operator_state
+from services.episodic.naming import Naming
 from services.episodic.operator_state import OperatorState
 from tests.episodic.world import NAMESPACE, World
 
@@ -178,6 +180,18 @@ def test_invariant_14_no_vector_lies_in_clear_that_milvus_need_not_search(
     world.close()
 
 
+def test_the_receipt_says_of_the_inbox_what_is_so(world: World) -> None:
+    tell(world)
+    stores = {store.store: store for store in world.forget(ids("o0")).receipt.stores}
+    assert stores["inbox"].done, "nothing came that way"
+    world.log.append([Message(topics.INBOX, b"k", b"{}")])
+    receipt = world.forget(ids("x")).receipt
+    [inbox] = [store for store in receipt.stores if store.store == "inbox"]
+    assert not inbox.done
+    assert inbox.by.seconds - receipt.at.seconds > 3600
+    assert "perception" in inbox.detail
+
+
 def test_an_index_of_other_fields_is_filled_anew_from_the_feed(world: World) -> None:
     tell(world)
     before = world.hash()
@@ -287,6 +301,96 @@ def test_forget_by_person_widens_to_aliases_and_names_seen(tmp_path: Path, embed
     assert {s.id for s in targets.base} == {world.base(i) for i in ("o0", "o2", "o3")}
     assert {"Ruthie", "Aunt R.", "Ruth Fenwick"} <= set(targets.names)
     world.close()
+
+
+POSHES = [
+    AliasGroup(name="Murray Posh", aliases=["Mr. Posh"]),
+    AliasGroup(name="Daisy Mutlar", aliases=["Mrs. Posh", "Mrs. Murray Posh"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("Murray Posh", {"o0", "o1", "o4"}),
+        ("Mr Posh", {"o0", "o1", "o4"}),
+        ("Daisy Mutlar", {"o2", "o3", "o4"}),  # not "Murray Posh", which is another's name
+        ("Dr. Ruth Fenwick", {"o5"}),
+    ],
+)
+def test_a_title_tells_two_people_of_one_name_apart(
+    tmp_path: Path, embedder: Embedder, name: str, named: set[str]
+) -> None:
+    world = World(tmp_path, embedder).open()
+    world.create(aliases=POSHES)
+    world.observe("o0", "Mr. Posh came late.")
+    world.observe("o1", "I like Murray Posh, said Mr Posh.")
+    world.observe("o2", "Mrs. Posh wore blue.")
+    world.observe("o3", "mrs posh wore green.")
+    world.observe("o4", "Mrs. Murray Posh wore red.")
+    world.observe("o5", "Ruth Fenwick wore black.")
+    world.observe("o6", "Dr. Fenwick is away.")
+    world.settle()
+    targets = world.forgetting.resolve(NAMESPACE, ForgetSelector(person=Person(name=name)))
+    assert {s.id for s in targets.base} == {world.base(i) for i in named}
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Ruth O'Hara", "I asked Ruth O\u2019Hara."),
+        ("Ruth O\u2019Hara", "I asked RUTH O'HARA's aunt."),
+        ("Ruth O\u02bcHara", "I asked Ruth O`Hara."),
+        ("Anne-Marie", "I asked Anne\u2010Marie."),
+        ("Anne\u2011Marie", "I asked Anne\u2014Marie."),
+        ("Zo\u00eb Gr\u00fcn", "I asked Zoe\u0308 Gru\u0308n."),  # composed or not
+        ("Zoe\u0308", "I asked Zo\u00eb."),
+        ("Ruth Fenwick", "I asked Ruth\u00a0Fenwick."),  # a space that does not break
+        ("Ruth Fenwick", "I asked Ruth Fen\u00adwick."),
+        ("Ruth Fenfield", "I asked \uff32\uff55\uff54\uff48 Fen\ufb01eld."),
+        ("Strau\u00df", "I asked STRAUSS."),
+        ("Ilker", "I asked \u0130lker."),
+    ],
+)
+def test_a_name_is_found_however_its_characters_are_written(name: str, text: str) -> None:
+    assert Naming([name]).within(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Anne-Marie", "I asked Anne, Marie and Annemarie."),
+        ("Ruth", "I asked Ruthless critics and the truth."),
+        ("Ann", "I asked Anna and Jo\u200bann."),
+    ],
+)
+def test_another_word_is_no_name(name: str, text: str) -> None:
+    assert not Naming([name]).within(text)
+
+
+def test_a_group_is_known_however_its_characters_are_written() -> None:
+    groups = [AliasGroup(name="Zo\u00eb O\u2019Hara", aliases=["the landlady"])]
+    assert Naming(["ZOE\u0308 O'HARA"], groups).within("I paid the landlady.")
+
+
+def test_forget_by_person_searches_all_that_a_text_came_with(world: World) -> None:
+    world.observe("o0", "The call was long.", metadata={"customer": "Ruth Fenwick", "minutes": 12})
+    world.observe("o1", "It rang twice.", source="mail of Ruth Fenwick")
+    world.observe("o2", "Nobody answered.", session="Call: ruth fenwick, Monday")
+    world.observe("o3", "The kettle sang.", session="s3", source="mail", metadata={"customer": "Ruth Fennel"})
+    world.settle()
+    receipt = world.forget(ForgetSelector(person=Person(name="Ruth Fenwick")))
+    assert set(receipt.base_ids) == {world.base(i) for i in ("o0", "o1", "o2")}
+
+
+@pytest.mark.parametrize("name", ["", " ", "?", "..."])
+def test_a_person_without_a_name_is_refused(world: World, name: str) -> None:
+    world.observe("o0", "Who came ... ?")
+    world.settle()
+    with pytest.raises(MnemeError) as refused:
+        world.forgetting.resolve(NAMESPACE, ForgetSelector(person=Person(name=name)))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "selector.person.name")
 
 
 def test_forget_by_session_source_time_and_ids(world: World) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
 
@@ -12,7 +14,7 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2
-from mneme.v1.admin_pb2 import MetadataField, MetadataType
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
 
 from services.common.auth import Caller, Right, grant_signer
@@ -25,6 +27,7 @@ from tests.episodic.world import NAMESPACE, World
 
 M = TypeVar("M", bound=Message)
 E, A = "mneme.v1.EpisodicService/", "mneme.v1.AdminService/"
+CALL_THREADS = 4
 FIELDS = [
     MetadataField(name="room", type=MetadataType.METADATA_TYPE_TEXT),
     MetadataField(name="page", type=MetadataType.METADATA_TYPE_NUMBER),
@@ -39,7 +42,7 @@ class Door:
         self.grants = grant_signer(MasterKey.load_or_create(world.folder / "master.key"))
         service = SimpleNamespace(
             host=world.host,
-            config=SimpleNamespace(call_threads=4, recall_limit=10),
+            config=SimpleNamespace(call_threads=CALL_THREADS, recall_limit=10),
             commands=world.commands,
             forgetting=world.forgetting,
             reads=world.reads,
@@ -102,6 +105,18 @@ def test_recall_says_what_it_found_where_and_why(door: Door) -> None:
     assert response.erasure_epochs == {NAMESPACE: 0}
     [position] = response.positions
     assert position.offset == door.world.log.end_offset("mneme.ledger.v1", position.partition) - 1
+
+
+def test_every_hit_says_why_it_is_here(door: Door) -> None:
+    """In one sentence that names what found it, and where in its list."""
+    items = door.recall("Where is the copper kettle kept?", limit=4).items
+    assert len(items) > 1
+    for item in items:
+        assert item.why.endswith("."), item
+        for stage in item.trace:
+            assert (stage.stage == "fused") or f"{stage.stage} (rank {stage.rank})" in item.why
+    assert items[0].why.startswith("Found by ")
+    assert any("its episode matches too" in item.why for item in items)
 
 
 def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
@@ -255,6 +270,9 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert not any(t.text for t in done.targets)
     again = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
     assert again.receipt == done.receipt
+    other = episodic_pb2.ForgetRequest(namespace=namespace, id="f1")
+    other.selector.ids.ids.append("o1")
+    assert door.refused(E + "Forget", other).reason == "ID_REUSED"
     verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=done.receipt.id)
     verified = door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse)
     assert verified.clean
@@ -262,6 +280,87 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert all(p.looked_at for p in verified.probes)
     request.id = "f2"
     assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
+
+
+def test_forgotten_names_are_counted_and_no_longer_listed(door: Door) -> None:
+    namespace = "acme/names"
+    carrie = AliasGroup(name="Carrie", aliases=["my wife"])
+    door.world.create(namespace, aliases=[AliasGroup(name="Mabel Finch", aliases=["Miss Finch"]), carrie])
+    door.world.observe("o0", "Miss Finch paid.", namespace=namespace)
+    selector = episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name="Mabel Finch"))
+    request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
+    listed = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+    assert (len(listed.targets), listed.alias_groups) == (1, 1)
+    request.dry_run, request.id = False, "f1"
+    receipt = door.call(E + "Forget", request, episodic_pb2.ForgetResponse).receipt
+    assert receipt.alias_groups == 1
+    verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=receipt.id)
+    assert door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse).clean
+    spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert [list(n.aliases) for n in spaces.namespaces if n.name == namespace] == [[carrie]]
+
+
+def test_forgets_that_wait_for_their_receipts_take_no_thread_of_a_recall(tmp_path: Path, embedder: Embedder) -> None:
+    go_on = threading.Event()
+
+    def hold(step: str) -> None:
+        assert step != "scrubbed" or go_on.wait(60)  # applied, and no receipt is finished
+
+    world = World(tmp_path, embedder).open(step=hold)
+    world.create()
+    for n in range(9):
+        world.observe(f"o{n}", f"Lamp {n} was lit at dusk.")
+    world.settle()
+    door, many = Door(world), 2 * CALL_THREADS
+
+    def called(method: str, request: Message) -> asyncio.Task[bytes]:
+        return asyncio.ensure_future(door.application.unary(method, request.SerializeToString(), door.context()))
+
+    async def forget_many_and_recall() -> list[episodic_pb2.ForgetResponse]:
+        waiting = []
+        for n in range(many):
+            request = episodic_pb2.ForgetRequest(namespace=NAMESPACE, id=f"f{n}")
+            request.selector.ids.ids.append(f"o{n}")
+            waiting.append(called(E + "Forget", request))
+        async with asyncio.timeout(10):
+            while world.host.registry.epoch(NAMESPACE) < many:
+                await asyncio.sleep(0.01)
+            recall = episodic_pb2.RecallRequest(namespace=NAMESPACE, query="Which lamp?", freshness=strong())
+            found = episodic_pb2.RecallResponse.FromString(await called(E + "Recall", recall))
+        assert [item.engram.observation_id for item in found.items] == ["o8"]
+        assert not any(each.done() for each in waiting)
+        go_on.set()
+        return [episodic_pb2.ForgetResponse.FromString(done) for done in await asyncio.gather(*waiting)]
+
+    try:
+        receipts = [done.receipt for done in asyncio.run(forget_many_and_recall())]
+    finally:
+        go_on.set()
+        world.close()
+    assert sum(r.base_erased for r in receipts) == many
+    assert sorted(r.erasure_epoch for r in receipts) == list(range(1, many + 1))
+    assert all(r.stores for r in receipts)
+
+
+def test_a_forget_whose_receipt_is_late_says_how_to_get_it(tmp_path: Path, embedder: Embedder) -> None:
+    go_on = threading.Event()
+
+    def hold(step: str) -> None:
+        assert step != "scrubbed" or go_on.wait(60)
+
+    world = World(tmp_path, embedder).open(step=hold)
+    world.create()
+    world.observe("o0", "One lamp was lit at dusk.")
+    world.settle()
+    door, request = Door(world), episodic_pb2.ForgetRequest(namespace=NAMESPACE, id="f1")
+    request.selector.ids.ids.append("o0")
+    try:
+        late = door.refused(E + "Forget", request, timeout_s=1.0)
+    finally:
+        go_on.set()
+    assert (late.reason, late.remedy) == ("DEADLINE", "Ask again with the same id: it gives the receipt.")
+    assert door.call(E + "Forget", request, episodic_pb2.ForgetResponse).receipt.stores
+    world.close()
 
 
 def test_rebuild_stats_and_namespaces(door: Door) -> None:
@@ -272,7 +371,7 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
     started = door.call(A + "Rebuild", admin_pb2.RebuildRequest(), admin_pb2.RebuildResponse, prefixes=[""])
     door.world.rebuilder.wait()
     get = admin_pb2.GetOperationRequest(id=started.operation.id)
-    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse).operation
+    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse, prefixes=[""]).operation
     assert ended.state == admin_pb2.OPERATION_STATE_DONE
     assert ended.done == ended.total > 0
     after = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
@@ -284,8 +383,14 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
         A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse, prefixes=["rival"]
     )
     assert not none.namespaces
+    # It is of every namespace: who has a right over some learns of it what of an id that never was.
+    hidden, never = door.refused(A + "GetOperation", get), door.refused(A + "GetOperation", NEVER)
+    told = [(error.reason, error.field, error.message, error.remedy) for error in (hidden, never)]
+    assert told[0] == told[1]
+    assert (never.reason, hidden.metadata) == ("NOT_FOUND", {"id": get.id})
 
 
+NEVER = admin_pb2.GetOperationRequest(id="?")
 BAD = [
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(), "INVALID_FIELD", "namespace"),
@@ -330,7 +435,7 @@ BAD = [
         "NOT_FOUND",
         "receipt_id",
     ),
-    (A + "GetOperation", admin_pb2.GetOperationRequest(id="?"), "NOT_FOUND", "id"),
+    (A + "GetOperation", NEVER, "NOT_FOUND", "id"),
     (
         E + "Recall",
         episodic_pb2.RecallRequest(

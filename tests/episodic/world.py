@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import ledger_pb2 as pb
@@ -30,17 +32,20 @@ from services.episodic.plugins.base import Filter, Plugin, Query
 from services.episodic.reads import Reads
 from services.episodic.rebuild import Rebuilder, hash_of
 from services.episodic.recall import Recalled, Recaller
+from services.episodic.registry import NamespaceInfo
 
 PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
 START = datetime(2024, 3, 4, 9, tzinfo=UTC)
 NAMESPACE = "acme/anna"
 ANY = Filter()
+Entities: TypeAlias = Callable[[str, NamespaceInfo | None], tuple[Sequence[str], Sequence[str]]]
 
 
 class World:
     """Folders of one machine, and whatever runs on them. ``open`` again after ``kill`` is a restart."""
 
     def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 4):
+        self.entities: Entities = lambda text, info: ((), ())
         self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
         self.folder = folder
         self.embedder = embedder
@@ -58,7 +63,7 @@ class World:
             log=self.log,
             keyring=self.keyring,
             index=Index(str(self.folder / "index.db"), searches_vectors=self.searches_vectors),
-            toolkit=Toolkit(self.embedder.embed, count_tokens, lambda text, info: ((), ()), lambda text, now: []),
+            toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
             plugins=self.plugins,
             embedder="test",
             assess=assess,
@@ -186,8 +191,15 @@ class World:
 
     def forget(self, selector: ForgetSelector, namespace: str = NAMESPACE) -> pb.StoredReceipt:
         receipt_id, _ = self.forgetting.command(namespace, selector, secrets.token_hex(4), "test")
-        receipt = self.host.await_receipt(namespace, receipt_id, 30.0)
+        receipt = self.await_receipt(namespace, receipt_id, 30.0)
         assert receipt is not None
+        return receipt
+
+    def await_receipt(self, namespace: str, id: str, timeout_s: float) -> pb.StoredReceipt | None:
+        """The finished receipt, or None when it is not there in time."""
+        deadline = time.monotonic() + timeout_s
+        while (receipt := self.host.finished_receipt(namespace, id)) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         return receipt
 
     def recall(self, text: str, *namespaces: str, limit: int = 5, wanted: Filter = ANY) -> Recalled:

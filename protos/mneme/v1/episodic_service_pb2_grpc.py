@@ -137,6 +137,7 @@ class EpisodicServiceServicer:
 
     def Forget(self, request, context):
         """Erases for good. Returns when keys, feed and index are done; the receipt says what is bounded by when.
+        Idempotent by id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

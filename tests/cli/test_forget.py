@@ -1,0 +1,115 @@
+"""`mneme forget` when an erasure takes longer than its call: behind the door stands what a real one seldom does.
+
+What a real service does with it is in tests/e2e/test_cli.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from click.testing import CliRunner, Result
+from mneme.v1 import episodic_pb2
+from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceServicer, add_EpisodicServiceServicer_to_server
+
+from services.cli import main as cli
+from services.common.errors import MnemeError
+
+LATE = MnemeError("DEADLINE", "It was not done in time.", remedy="Ask again with the same id: it gives the receipt.")
+DONE = episodic_pb2.ForgetResponse(
+    targets=[episodic_pb2.ForgetTarget(engram_id="e1")], receipt=episodic_pb2.ErasureReceipt(id="r1", base_erased=1)
+)
+
+
+class Door(EpisodicServiceServicer):
+    """Lists ``listed``; erases as the next of ``outcomes`` says (None: it never answers); keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.listed: list[str] = []
+        self.outcomes: list[episodic_pb2.ForgetResponse | MnemeError | None] = []
+        self.asked: list[episodic_pb2.ForgetRequest] = []
+        self.address = ""
+
+    def Forget(self, request: episodic_pb2.ForgetRequest, context: grpc.ServicerContext) -> episodic_pb2.ForgetResponse:
+        if request.dry_run:
+            return episodic_pb2.ForgetResponse(targets=[episodic_pb2.ForgetTarget(engram_id=id) for id in self.listed])
+        self.asked.append(request)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, episodic_pb2.ForgetResponse):
+            return outcome
+        if outcome is not None:
+            context.set_trailing_metadata(outcome.trailers)
+            context.abort(outcome.status, outcome.message)
+        while context.is_active():
+            time.sleep(0.01)
+        raise AssertionError("nobody is there any more")
+
+    def forget(self, *arguments: str) -> Result:
+        command = ["--address", self.address, "forget", "-n", "acme/ann", "--person", "Ruth", *arguments]
+        return CliRunner(env={"MNEME_TOKEN": "t"}).invoke(cli.main, command)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    door = Door()
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_EpisodicServiceServicer_to_server(door, server)
+    door.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield door
+    server.stop(1).wait()
+
+
+def key_of(said: str) -> str:
+    [line] = [line for line in said.splitlines() if line.startswith("key ")]
+    return line.removeprefix("key ")
+
+
+def test_the_key_is_said_and_gives_the_receipt_after_a_deadline(door: Door) -> None:
+    door.listed, door.outcomes = ["e1"], [LATE, DONE]
+    late = door.forget("--yes")
+    key = key_of(late.output)
+    assert late.exit_code == 1
+    assert f"repeat the command with --key {key} for the receipt" in late.output
+    door.listed = []  # it was applied meanwhile
+    again = door.forget("--yes", "--key", key)
+    assert again.exit_code == 0, again.output
+    assert "receipt r1" in again.output
+    assert [request.id for request in door.asked] == [key, key]
+    assert door.asked[0].selector == door.asked[1].selector
+
+
+def test_a_door_that_never_answers_leaves_the_key_and_no_traceback(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_ERASURE_S", 0.5)
+    door.listed, door.outcomes = ["e1"], [None]
+    late = door.forget("--yes", "--key", "my key")
+    assert late.exit_code == 1
+    assert isinstance(late.exception, SystemExit)
+    assert "mneme: DEADLINE" in late.output
+    assert "--key 'my key'" in late.output
+
+
+def test_a_refusal_is_told_as_it_is(door: Door) -> None:
+    door.listed = ["e1"]
+    door.outcomes = [MnemeError("ID_REUSED", "Another selector.", field="id", remedy="Use a new id.")]
+    said = door.forget("--yes", "--key", "k")
+    assert said.exit_code == 1
+    assert "mneme: ID_REUSED (id): Another selector. Use a new id." in said.output
+
+
+def test_nothing_is_asked_for_without_a_key_where_nothing_is_listed(door: Door) -> None:
+    said = door.forget("--yes")
+    assert (said.exit_code, door.asked) == (0, [])
+    assert door.forget("--dry-run", "--key", "k").exit_code == 0
+    assert door.asked == []
+
+
+def test_a_used_key_does_not_pass_for_the_erasure_of_what_came_since(door: Door) -> None:
+    door.listed, door.outcomes = ["e1", "e2"], [DONE]
+    said = door.forget("--yes", "--key", "k")
+    assert said.exit_code == 1
+    assert "receipt r1" in said.output
+    assert "1 of those listed are not in its receipt" in said.output
