@@ -34,6 +34,7 @@ from services.common.serving import SERVE_LOGGING
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
 LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
+PORT_WAIT_S = 6.0  # replicas of a `mneme up` that was killed hold its ports for some 3 s
 OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
 _ENVIRONMENT = {
@@ -167,21 +168,31 @@ def operator(settings: Settings) -> Caller:
 
 
 def require_free(host: str, port: int, setting: str) -> None:
-    """StartError when something listens on the port already, or ``host``, of the gateway, is not this machine."""
+    """StartError when something goes on listening on the port, or ``host``, of the gateway, is not this machine."""
+    deadline = time.monotonic() + PORT_WAIT_S
+    while (error := _refusal(host, port)) and error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if isinstance(error, socket.gaierror) or (error and error.errno == errno.EADDRNOTAVAIL):
+        raise StartError(
+            f"gateway.host: {host} cannot be listened on ({error.strerror}). "
+            "Set gateway.host to an address of this machine."
+        ) from error
+    if error:
+        raise StartError(
+            f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
+            f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
+        ) from error
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """Why nobody can listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-                raise StartError(
-                    f"gateway.host: {host} cannot be listened on ({error.strerror}). "
-                    "Set gateway.host to an address of this machine."
-                ) from error
-            raise StartError(
-                f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
-                f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
-            ) from error
+            return error
+    return None
 
 
 def start(settings: Settings, progress: Callable[[str], None]) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.local import Local, environment, serving
-from services.cli.up import ensure_topics, prepare
+from services.cli.up import ensure_topics, prepare, require_free
 from services.common.config import load
 from services.common.log.open import open_log
 from services.common.seal import Keyring, MasterKey
@@ -54,6 +55,16 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         _one_clear_line(_up(environment(tmp_path, gateway__port=port)), "gateway.port", str(port), "Stop what uses it")
+
+
+def test_a_port_that_what_was_killed_holds_a_little_longer_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as dying:
+        port = dying.getsockname()[1]
+        ending = threading.Timer(1.0, dying.close)
+        ending.start()
+        require_free("127.0.0.1", port, "gateway.port")
+        assert dying.fileno() == -1, "not free before it was closed"
+        ending.join()
 
 
 @pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.7"])
