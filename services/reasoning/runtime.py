@@ -86,7 +86,7 @@ class Runtime:
         model = load_model(config.model)
         store = None
         if self._wants_store:
-            identity = store_identity(identity_of(model, config.engine.cpu_kernels))
+            identity = store_identity(identity_of(model, config.engine))
             self._kv = KvClient(self._data_dir, identity, self._credential).start()
             store = KvClientStore(self._kv)
         engine = LocalEngine(model, config.engine, store)

@@ -14,7 +14,7 @@ from services.reasoning.engine.kv_client import KvClientStore, store_identity
 from services.reasoning.models.load import LoadedModel
 from tests.kvstore.running import MEMORY, Process, Running, client, memory_folder
 from tests.reasoning.engine.conftest import Naive
-from tests.reasoning.engine.small import Driver, prompt
+from tests.reasoning.engine.small import Driver, prompt, settings
 
 pytestmark = pytest.mark.skipif(not MEMORY.is_dir(), reason="no /dev/shm on this machine")
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path, memory: Path) -> Iterator[Running]:
 
 
 def kv(data_dir: Path, model: LoadedModel) -> KvClient:
-    return client(data_dir, store_identity(identity_of(model, "torch")))
+    return client(data_dir, store_identity(identity_of(model, settings())))
 
 
 def test_two_engines_share_one_prefill_through_shared_memory(store: Running, model: LoadedModel, naive: Naive) -> None:
@@ -65,7 +65,7 @@ def test_invariant_26_the_second_engine_waits_for_the_first(store: Running, mode
 
 def test_who_is_told_to_look_again_has_claimed_nothing(store: Running, model: LoadedModel, naive: Naive) -> None:
     """The first block has come, the others nobody computes: claimed by who asks, and given up by who then waits."""
-    keys = chain_keys(LONG, identity_of(model, "torch").digest(), Scope.of("ns", EPOCH).salt())
+    keys = chain_keys(LONG, identity_of(model, settings()).digest(), Scope.of("ns", EPOCH).salt())
     with kv(store.data_dir, model) as a, kv(store.data_dir, model) as b:
         Driver(model, KvClientStore(a)).generate(LONG[:20], 1, epochs=EPOCH)
         assert not KvClientStore(a).begin(keys)
