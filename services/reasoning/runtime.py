@@ -14,7 +14,9 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
 
 from services.common import telemetry
+from services.common.erasures import read_erasures
 from services.common.errors import MnemeError
+from services.common.log.base import Log
 from services.common.nodes import ENGINES, NodeCredential, keepers, node_signer, register_engine
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient
@@ -28,6 +30,7 @@ from services.reasoning.models.load import load_model
 from services.reasoning.writer import Writer
 
 _STATS_S = 2.0
+_LEARN_S = 30.0
 # The port has no TLS: workers and episodic memory run on this machine.
 _HOST = "127.0.0.1"
 
@@ -47,13 +50,18 @@ class Runtime:
         self._registered: Path | None = None
         self._totals = telemetry.Totals("engine")
 
-    async def start(self) -> Writer:
-        """Loads the model, which takes seconds. ModelError for whatever keeps it from running."""
+    async def start(self, ledger: Log) -> Writer:
+        """Loads the model, which takes seconds, and reads from ``ledger`` what was erased.
+
+        ModelError for whatever keeps it from running, LogError.
+        """
         self._engine, writer = await asyncio.to_thread(self._load)
         self._port = engine_port(self._engine, self._name, self._nodes)
         await self._port.start(_HOST)
-        # Before the first request, so that no erasure misses what it computes.
+        # Before the first request, so that no erasure misses what it computes; and before the ledger is read, so that
+        # what is erased from now on is told, and what was before is read.
         self._registered = register_engine(self._data_dir, self._name, f"{_HOST}:{self._port.port}")
+        await asyncio.to_thread(self._learn_erasures, ledger)
         return writer
 
     def check_health(self) -> None:
@@ -94,6 +102,15 @@ class Runtime:
         eos = model.transformer.config.eos_ids
         writer = Writer(engine, model.tokenizer, model.name, self._name, eos, config.engine.max_context)
         return engine, writer
+
+    def _learn_erasures(self, ledger: Log) -> None:
+        """A prompt from before an erasure that this engine never heard of is to leave nothing here, either."""
+        erased = read_erasures(ledger, {}).erasures
+        lineage = [(erasure.namespace, id) for erasure in erased for id in erasure.engram_ids]
+        epochs: dict[str, int] = {}
+        for erasure in erased:
+            epochs[erasure.namespace] = max(erasure.epoch, epochs.get(erasure.namespace, 0))
+        self._engine.drop(lineage, epochs, timeout_s=_LEARN_S)
 
     def _store_stats(self) -> pb.KvStoreStats | None:
         if self._kv is None:

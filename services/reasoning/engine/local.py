@@ -69,7 +69,7 @@ class LocalEngine:
 
     def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
         done: Future[Dropped] = Future()
-        self._inbox.call(lambda: done.set_result(self._core.drop(frozenset(lineage), dict(epochs))))
+        self._inbox.call(lambda: done.set_result(self._core.drop(tuple(lineage), dict(epochs))))
         return done.result(timeout_s)
 
     def stats(self) -> EngineStats:

@@ -183,7 +183,8 @@ class Engine(Protocol):
         Copies that are on their way to a store right then are wiped once they are there, or refused.
 
         ``epochs``: the namespaces' erasure epochs from now on; a request with an older one is computed, but finds
-        and leaves nothing. Dropping twice is dropping once. TimeoutError when the engine does not get to it.
+        and leaves nothing; so is one that names any of ``lineage``, oldest first, of which an engine may remember a
+        bounded number. Dropping twice is dropping once. TimeoutError when the engine does not get to it.
         """
         ...
 
