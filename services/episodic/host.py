@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
 
@@ -49,6 +50,7 @@ _log = logging.getLogger(__name__)
 _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
 _STORES_AGAIN_S = 1.0
+_INDEX = "index"
 _AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
 
 
@@ -493,7 +495,7 @@ class Host:
 
 def _owes(store: StoreErasure) -> bool:
     """A keeper of KV blocks that did not answer. What is bounded by time alone names its time."""
-    return not store.done and not store.HasField("by")
+    return not store.done and not store.HasField("by") and store.store != _INDEX
 
 
 def _owing(receipt: StoredReceipt) -> bool:
@@ -535,6 +537,14 @@ def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
     )
 
 
+def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
+    if searches_vectors:
+        detail = "rows deleted; texts were sealed; Milvus keeps their vectors until it compacts their segments"
+        return StoreErasure(store=_INDEX, done=False, detail=detail)
+    detail = "rows deleted; texts and vectors were sealed; their words' keyed hashes go when the files are merged"
+    return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
+
+
 def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -> list[StoreErasure]:
     at = stamp(from_us(now_us))
     scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
@@ -548,7 +558,7 @@ def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -
         ),
         StoreErasure(store="ledger", done=log_done, detail="sealed under destroyed keys", by=scrubbed),
         StoreErasure(store="feed", done=log_done, detail="replaced by stubs and compacted away", by=scrubbed),
-        StoreErasure(store="index", done=True, detail="rows deleted; what they held was sealed", by=at),
+        _index(parts.index.searches_vectors, at),
         StoreErasure(store="inbox", done=False, detail="kept as products sent it until its retention ends", by=inbox),
         StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
     ]

@@ -28,6 +28,7 @@ from services.episodic.plugins.base import Vector
 SLOTS = 4  # filterable metadata fields of each type in a namespace
 SEALED_BYTES = 98_000  # what two VARCHAR fields take, as base64
 _VARCHAR = 65_535
+_SEALED_DENSE = 2_400  # 4 bytes a dimension and 80 of the seal, as base64
 _NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it
 _PAGE = 1_000
 _INDEXED = ("namespace", "kind", "session", "actor", "source", "start_us", "end_us", "active")
@@ -71,9 +72,10 @@ class Row:
     rows: int  # rows of this engram
     dense_weight: float
     sparse_weight: float
-    dense: Vector | None
+    dense: Vector | None  # where Milvus searches it; else it is sealed, and nothing else
     terms: Mapping[int, int]
     sealed: bytes = b""
+    sealed_dense: bytes = b""
     texts: Mapping[int, str] = field(default_factory=dict)  # metadata slot -> keyed hash
     numbers: Mapping[int, float] = field(default_factory=dict)
 
@@ -92,13 +94,14 @@ class Found:
 
     id: str
     number: int
+    namespace: str
     rows: int
     feed_offset: int
     sealed: bytes
     terms: Mapping[int, int]
     sparse_weight: float
     dense_weight: float
-    dense: Vector | None  # None where the row has none, or it was not asked for
+    sealed_dense: bytes  # empty where the row has none, or it was not asked for
 
 
 class Collection:
@@ -112,7 +115,7 @@ class Collection:
 
     def upsert(self, rows: Sequence[Row]) -> None:
         if rows:
-            self._call("upsert", data=[_to_milvus(row) for row in rows])
+            self._call("upsert", data=[_to_milvus(row, self.searches_vectors) for row in rows])
 
     def delete(self, pks: Sequence[str]) -> None:
         if pks:
@@ -154,21 +157,22 @@ class Collection:
         return out
 
     def rows(self, namespace: str | None = None, *, vectors: bool = False) -> Iterator[Found]:
-        """Every row, of one namespace or of all; with its vector on demand."""
+        """Every row, of one namespace or of all; with its sealed vector on demand, where Milvus does not search it."""
         where = f'namespace == "{namespace}"' if namespace is not None else ""
-        fields = ["id", "number", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
-        fields += ["dense_weight", *(["dense"] if vectors else [])]
+        fields = ["id", "number", "namespace", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
+        fields += ["dense_weight", *(["sealed_dense"] if vectors else [])]
         for row in self._iterate(where, fields):
             yield Found(
                 id=row["id"],
                 number=row["number"],
+                namespace=row["namespace"],
                 rows=row["rows"],
                 feed_offset=row["feed_offset"],
                 sealed=base64.b64decode(row["sealed_a"] + row["sealed_b"]),
                 terms={int(t): round(n) for t, n in row["sparse"].items() if int(t) != _NO_TERM},
                 sparse_weight=row["sparse_weight"],
                 dense_weight=row["dense_weight"],
-                dense=np.asarray(row["dense"], np.float32) if vectors and row["dense_weight"] > 0.0 else None,
+                sealed_dense=base64.b64decode(row["sealed_dense"]) if vectors else b"",
             )
 
     def _iterate(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
@@ -200,7 +204,7 @@ class Index:
         """
         self._timeout_s = timeout_s
         embedded = "://" not in uri
-        self._searches_vectors = not embedded if searches_vectors is None else searches_vectors
+        self.searches_vectors = not embedded if searches_vectors is None else searches_vectors
         if embedded:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _open_lock:  # parallel first opens of Milvus Lite fail
@@ -217,16 +221,26 @@ class Index:
         """The collection of a generation, made where missing, and whether it was made now."""
         name = _name(generation)
         try:
-            made = not self._client.has_collection(name)
+            schema = _schema(self._client, self.searches_vectors)
+            made = not self._has(name, schema)
             if made:
-                self._client.create_collection(name, schema=_schema(self._client))
-            if len(self._client.list_indexes(name)) < len(_INDEXED) + 2:
+                self._client.create_collection(name, schema=schema)
+            if len(self._client.list_indexes(name)) < len(_INDEXED) + 1 + self.searches_vectors:
                 # Not waited for: pymilvus would look only every half second, for each of them.
-                self._client.create_index(name, _indexes(self._client, self._searches_vectors), sync=False)
+                self._client.create_index(name, _indexes(self._client, self.searches_vectors), sync=False)
             self._client.load_collection(name)
         except MilvusException as error:
             raise IndexUnavailable(f"collection {name}: code {error.code}") from error
-        return Collection(self._client, name, self._timeout_s, searches_vectors=self._searches_vectors), made
+        return Collection(self._client, name, self._timeout_s, searches_vectors=self.searches_vectors), made
+
+    def _has(self, name: str, schema: Any) -> bool:
+        """Whether there is such a collection. One with other fields goes: the feed fills a new one."""
+        if not self._client.has_collection(name):
+            return False
+        if {f["name"] for f in self._client.describe_collection(name)["fields"]} == {f.name for f in schema.fields}:
+            return True
+        self._client.drop_collection(name)
+        return False
 
     def drop(self, generation: int) -> None:
         try:
@@ -247,7 +261,7 @@ def _name(generation: int) -> str:
     return f"engrams_g{generation}"
 
 
-def _schema(client: MilvusClient) -> Any:
+def _schema(client: MilvusClient, searches_vectors: bool) -> Any:
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("pk", DataType.VARCHAR, max_length=64, is_primary=True)
     schema.add_field("id", DataType.VARCHAR, max_length=48)
@@ -262,7 +276,10 @@ def _schema(client: MilvusClient) -> Any:
         schema.add_field(name, DataType.INT64)
     schema.add_field("dense_weight", DataType.FLOAT)
     schema.add_field("sparse_weight", DataType.FLOAT)
-    schema.add_field("dense", DataType.FLOAT_VECTOR, dim=DIMENSION)
+    if searches_vectors:
+        schema.add_field("dense", DataType.FLOAT_VECTOR, dim=DIMENSION)
+    else:
+        schema.add_field("sealed_dense", DataType.VARCHAR, max_length=_SEALED_DENSE)
     schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
     schema.add_field("sealed_a", DataType.VARCHAR, max_length=_VARCHAR)
     schema.add_field("sealed_b", DataType.VARCHAR, max_length=_VARCHAR)
@@ -273,17 +290,20 @@ def _indexes(client: MilvusClient, searches_vectors: bool) -> Any:
     indexes = client.prepare_index_params()
     if searches_vectors:
         indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
-    else:  # Milvus demands one; a graph would cost seconds of every core to build
-        indexes.add_index("dense", index_type="FLAT", metric_type="COSINE")
     indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
     for name in _INDEXED:
         indexes.add_index(name, index_type="INVERTED")
     return indexes
 
 
-def _to_milvus(row: Row) -> dict[str, Any]:
+def _to_milvus(row: Row, searches_vectors: bool) -> dict[str, Any]:
     text = base64.b64encode(row.sealed).decode()
+    if searches_vectors:
+        dense: dict[str, Any] = {"dense": row.dense if row.dense is not None else np.zeros(DIMENSION, np.float32)}
+    else:
+        dense = {"sealed_dense": base64.b64encode(row.sealed_dense).decode()}
     return {
+        **dense,
         "pk": row.pk,
         "id": row.id,
         "namespace": row.namespace,
@@ -300,9 +320,8 @@ def _to_milvus(row: Row) -> dict[str, Any]:
         "end_us": row.end_us,
         "seq": row.seq,
         "feed_offset": row.feed_offset,
-        "dense_weight": row.dense_weight if row.dense is not None else 0.0,
+        "dense_weight": row.dense_weight,
         "sparse_weight": row.sparse_weight,
-        "dense": row.dense if row.dense is not None else np.zeros(DIMENSION, np.float32),
         "sparse": {t: float(n) for t, n in row.terms.items()} or {_NO_TERM: 1.0},
         "sealed_a": text[:_VARCHAR],
         "sealed_b": text[_VARCHAR:],

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 from mneme.v1.ledger_pb2 import EngramDetail, EngramRecord, FeedRecord, Sealed
 
 from services.common import lexical, topics
@@ -19,12 +20,13 @@ from services.common.ledger import MAC_TERM, MAC_VALUE, SEAL_ENGRAM
 from services.common.log.base import Log, Message
 from services.common.seal import KeyDestroyed, Keyring
 from services.episodic.directory import Directory, Document, Slot, slot_of
-from services.episodic.index import Collection, Row, pk
+from services.episodic.index import Collection, Found, Row, pk
 from services.episodic.plugins.base import Key, Vector
 from services.episodic.records import Stored, from_core, to_core, to_detail, with_detail
 from services.episodic.registry import Registry
 
 SEAL_DETAIL = "engram-detail"
+SEAL_VECTOR = "engram-vector"
 CACHE_BYTES = 64 * 1024 * 1024
 _OVERHEAD_BYTES = 1_500  # of one cached engram beside its text
 _BATCH = 256
@@ -178,7 +180,7 @@ class Store:
                 row = self._row(slot, number, index_bytes(written.feed), document)
                 if dense is not None:
                     held.append((dense.weight, next(vectors)))
-                    row = replace(row, dense=held[-1][1], dense_weight=dense.weight)
+                    row = self._with_vector(row, *held[-1], stored.detail_key)
                 rows.append(row)
             before = self.directory.get(slot.namespace, slot.id)
             surplus += [pk(slot.id, n) for n in range(slot.rows, before.rows if before else 0)]
@@ -219,6 +221,26 @@ class Store:
             numbers=numbers,
         )
 
+    def _with_vector(self, row: Row, weight: float, vector: Vector, key_id: str) -> Row:
+        """Sealed where the index only keeps it, under the key of the text it was computed from: Milvus Lite leaves
+        deleted rows in its files until it happens to merge them, and a vector tells much of its text."""
+        if self.collection.searches_vectors:
+            return replace(row, dense=vector, dense_weight=weight)
+        plain = np.asarray(vector, "<f4").tobytes()
+        try:
+            sealed = self._keyring.seal(key_id, plain, namespace=row.namespace, purpose=SEAL_VECTOR)
+        except KeyDestroyed:
+            return row  # a stub, or a newer version under another key, follows in the feed
+        return replace(row, sealed_dense=sealed.SerializeToString(), dense_weight=weight)
+
+    def _vector(self, row: Found) -> Vector | None:
+        sealed = Sealed.FromString(row.sealed_dense)
+        try:
+            plain = self._keyring.open(sealed, namespace=row.namespace, purpose=SEAL_VECTOR)
+        except KeyDestroyed:
+            return None
+        return np.frombuffer(plain, "<f4")
+
     def _metadata(self, slot: Slot) -> tuple[Mapping[int, str], Mapping[int, float]]:
         texts: dict[int, str] = {}
         numbers: dict[int, float] = {}
@@ -249,8 +271,8 @@ class Store:
                 cores[row.id] = (_without_text(stored), row.feed_offset, row.rows)
             if row.terms:
                 documents.setdefault(row.id, []).append(Document(row.terms, row.sparse_weight))
-            if row.dense is not None:
-                dense.setdefault(row.id, []).append((row.dense_weight, row.dense))
+            if row.sealed_dense and (vector := self._vector(row)) is not None:
+                dense.setdefault(row.id, []).append((row.dense_weight, vector))
         for id, (stored, offset, rows) in cores.items():
             self.directory.put(slot_of(stored, offset, rows), documents.get(id, []), dense.get(id, []))
         self.collection.delete(unreadable)

@@ -157,6 +157,38 @@ def test_invariant_14_and_20_no_plaintext_on_disk(world: World) -> None:
     assert_nowhere(world.folder, b"emerald", b"leeks", b"piano")
 
 
+@pytest.mark.parametrize("searched_by", ["directory", "milvus"])
+def test_invariant_14_no_vector_lies_in_clear_that_milvus_need_not_search(
+    tmp_path: Path, embedder: Embedder, searched_by: str
+) -> None:
+    world = World(tmp_path, embedder)
+    world.searches_vectors = searched_by == "milvus"
+    world.open()
+    world.create()
+    tell(world)
+    world.host.live.flush()
+    stored = world.host.live.store.whole(NAMESPACE, world.base("x"))
+    assert stored is not None
+    texts = [key.text for key in stored.record.keys] or [stored.record.text]
+    starts = [vector[:8].tobytes() for vector in embedder.embed(texts)]
+    on_disk = everything(world.folder / "index.db")
+    assert {start in on_disk for start in starts} == {searched_by == "milvus"}
+    done = {store.store: store.done for store in world.forget(ids("x")).receipt.stores}
+    assert done["index"] == (searched_by == "directory"), "the receipt says what is so"
+    world.close()
+
+
+def test_an_index_of_other_fields_is_filled_anew_from_the_feed(world: World) -> None:
+    tell(world)
+    before = world.hash()
+    world.host.stop()
+    world.searches_vectors = True
+    world.open()
+    world.settle()
+    assert world.hash() == before
+    assert SECRET in world.texts(world.recall("Who hid the emerald under the piano?"))
+
+
 def test_invariant_14_destroyed_keys_are_gone_from_the_file(world: World) -> None:
     tell(world)
     slot = world.host.live.store.directory.get(NAMESPACE, world.base("x"))
