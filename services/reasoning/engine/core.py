@@ -301,7 +301,7 @@ class EngineCore:
         while len(sequence.pages) < pages_for(sequence.computed + work.count):
             page = self._pool.allocate()
             if live.private_from is not None:
-                self._pool.condemn(page)
+                self._pool.condemn(page, live.block_lineage(len(sequence.pages)))
             live.promised -= 1
             sequence.pages.append(page)
         self._tables[sequence.slot, : len(sequence.pages)] = torch.tensor(sequence.pages, dtype=torch.int32)
