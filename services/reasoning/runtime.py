@@ -74,10 +74,12 @@ class Runtime:
             telemetry.HELD.labels("engine", kind).set(getattr(stats, kind))
 
     async def close(self) -> None:
+        """Safe to repeat. An engine that does not stop in time stays registered: it ends with its process."""
         if self._registered is not None:
-            self._registered.unlink(missing_ok=True)
             await self._port.stop()
-            await asyncio.to_thread(self._engine.close)
+            if await asyncio.to_thread(self._engine.close):
+                # No sooner: while pages are here, whoever erases must find whom to ask.
+                self._registered.unlink(missing_ok=True)
         if self._kv is not None:
             await asyncio.to_thread(self._kv.close)
 

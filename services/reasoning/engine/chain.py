@@ -184,6 +184,11 @@ class Chain:
         self.counts["dropped_keys"] += keys
         return self._count_drop(tuple(sorted(epochs.items())), keys, wiped, self._pool.in_use(asked))
 
+    def wipe(self) -> None:
+        """Overwrites what lies between pool and store. The last call."""
+        self._load_frames.zero_()
+        self._put_frames.zero_()
+
     def _not_dropped_yet(self, lineage: Collection[EngramRef], epochs: Mapping[str, int]) -> Collection[EngramRef]:
         """``lineage`` without the unlisted of namespaces whose epoch is known: what is there of them came after it."""
         known = {unlisted(namespace) for namespace, epoch in epochs.items() if epoch <= self._epochs.get(namespace, 0)}

@@ -182,6 +182,11 @@ class EngineCore:
     def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int]) -> Dropped:
         return self._chain.drop(lineage, epochs, self._scheduler.lives())
 
+    def wipe(self) -> None:
+        """Leaves no text in memory. The last call, once nothing is on its way to the store."""
+        self._pool.wipe()
+        self._chain.wipe()
+
     def step(self) -> bool:
         """Computes the next tokens of what runs. False: there was nothing to compute or publish."""
         now = self._clock()

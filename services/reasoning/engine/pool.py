@@ -145,6 +145,10 @@ class PagePool:
                 wiped += 1
         return len(pages), wiped
 
+    def wipe(self) -> None:
+        """Overwrites every page, whoever refers to it. The last call."""
+        self._all.zero_()
+
     def in_use(self, lineage: Collection[EngramRef]) -> int:
         """Condemned pages that hold one of ``lineage``."""
         return sum(not held.isdisjoint(lineage) for held in self._condemned.values())
