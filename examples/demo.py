@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from examples import demo_kv, probes
 from services.cli import render
 from services.cli.client import Client
 from services.cli.local import NotServing, environment, serving
+from services.cli.up import operator
 from services.common import telemetry, topics
 from services.common.config import Settings
 from services.common.errors import from_rpc_error
@@ -112,7 +114,8 @@ def main() -> int:
 def run(folder: Path) -> None:
     telemetry.configure("demo", trace_dir=folder / "traces")
     step("Starting Mneme: Ray Serve, SQLite ledger, Milvus Lite, KV store, two engines, CPU")
-    with serving(environment(folder, reasoning__replicas=2)) as local:
+    # Its steps are shown; how to call it is said at the end, in the demo's own words.
+    with serving(environment(folder, reasoning__replicas=2), stdout=subprocess.DEVNULL) as local:
         client, settings = local.client, local.settings
         console.print(f"  serving after {local.start_seconds:.1f} s")
         ingest(client, settings)
@@ -123,7 +126,7 @@ def run(folder: Path) -> None:
         receipt = forget(client, settings)
         rebuild(client, settings, receipt)
         console.print("\n[bold]How to call it[/bold] (`make up` leaves a service of your own running)\n")
-        console.print(render.how_to_call(settings), markup=False)
+        console.print(render.how_to_call(settings, operator(settings)), markup=False)
         step("Stopping")
     if missed:
         raise StepFailed("the answers miss a bar: " + "; ".join(missed))
@@ -232,7 +235,7 @@ def _ask(client: Client, question: dict[str, Any]) -> Asked:
     with telemetry.span("demo.ask") as span:
         answer = render.collect(
             client.reasoning.Ask(
-                reasoning_pb2.AskRequest(namespace=NAMESPACE, question=question["question"]),
+                reasoning_pb2.AskRequest(namespace=NAMESPACE, question=question["question"], extractive_only=True),
                 metadata=(*client.metadata, *telemetry.carrier().items()),
                 timeout=30,
             )
@@ -309,7 +312,7 @@ def show_traces(settings: Settings) -> None:
 
 
 def word(client: Client) -> None:
-    """The same question with the model's wording, asked for."""
+    """The first question again, with the model's wording."""
     question = "Who turned up at the house drunk and was rude about City clerks?"
     step("Letting the model word an answer, beside its evidence")
     request = reasoning_pb2.AskRequest(

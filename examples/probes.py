@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mneme.v1 import episodic_pb2
+from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.ledger_pb2 import (
     EngramDetail,
     EngramRecord,
@@ -27,17 +27,21 @@ from services.episodic.store import SEAL_DETAIL
 
 
 def readable(client: Client, settings: Settings, namespace: str, names: Sequence[str]) -> dict[str, int]:
-    """Texts that name one of ``names`` and can be read: by recall, in the index, feed, ledger and inbox."""
+    """Texts that name one of ``names`` and can be read: by recall, in the index, feed, ledger and inbox.
+
+    The namespace's aliases count too: as it is listed, and as the ledger holds them.
+    """
     named = re.compile("|".join(rf"\b{re.escape(n)}\b" for n in names), re.IGNORECASE)
     log = open_log(settings.common.log_url)
     try:
-        keys = Keyring(log, MasterKey.load_or_create(settings.common.master_key_path))
+        keys = Keyring(log, MasterKey.load(settings.common.master_key_path))
         texts = {
             "recall": _recalled(client, namespace, names),
             "index": _listed(client, namespace),
             "feed": _feed(log, keys),
             "ledger": _ledger(log, keys),
             "inbox": _inbox(log),
+            "namespace": _aliases(client, namespace),
         }
         return {store: sum(bool(named.search(text)) for text in found) for store, found in texts.items()}
     finally:
@@ -95,6 +99,29 @@ def _ledger(log: Log, keys: Keyring) -> Iterator[str]:
             if opened is not None:
                 perceived = PerceivedObservation.FromString(opened)
                 yield " ".join([perceived.observation.text, perceived.observation.actor, *perceived.people])
+
+        for aliases in (entry.namespace_created.aliases, entry.erased.aliases):
+            opened = _opened(keys, aliases, entry.namespace, ledger.SEAL_NAMESPACE)
+            if opened is not None:
+                yield from _groups(admin_pb2.Namespace.FromString(opened))
+
+
+def _aliases(client: Client, namespace: str) -> Iterator[str]:
+    token = ""
+    while True:
+        page = client.admin.ListNamespaces(
+            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=30
+        )
+        for listed in page.namespaces:
+            if listed.name == namespace:
+                yield from _groups(listed)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _groups(namespace: admin_pb2.Namespace) -> Iterator[str]:
+    return (" ".join([group.name, *group.aliases]) for group in namespace.aliases)
 
 
 def _inbox(log: Log) -> Iterator[str]:

@@ -3,15 +3,17 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 port=9092
 dir="$here/.run"
 purge=no
+jars_only=no
 EX_USAGE=64 EX_UNAVAILABLE=69
 
 fail() { echo "infra/kafka: $2" >&2; exit "$1"; }
 
-usage="usage: up|down [--port N] [--ephemeral DIR] [--purge (down only)]"
+usage="usage: up|down [--port N] [--ephemeral DIR] [--jars (up only)] [--purge (down only)]"
 while [ $# -gt 0 ]; do
   case "$1" in
     --port) port=${2:?$usage}; shift 2 ;;
     --ephemeral) dir=${2:?$usage}; shift 2 ;;
+    --jars) jars_only=yes; shift ;;
     --purge) purge=yes; shift ;;
     *) fail $EX_USAGE "$usage" ;;
   esac

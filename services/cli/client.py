@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from mneme.v1.perception_service_pb2_grpc import PerceptionServiceStub
 from mneme.v1.reasoning_service_pb2_grpc import ReasoningServiceStub
 
 DEFAULT_TIMEOUT_S = 30.0
+_TOKEN = re.compile(r"[!-~]+")  # what gRPC takes in metadata, less the space
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,20 @@ def connect(address: str, token: str, ca_file: Path | None = None) -> Client:
     return Client(channel, (("authorization", f"Bearer {token}"),))
 
 
+class NoToken(Exception):
+    """There is none, or what is there is none. The message names the place."""
+
+
 def find_token(token_file: Path) -> str:
-    """The token of MNEME_TOKEN, else of a file. FileNotFoundError when there is neither."""
-    return os.environ.get("MNEME_TOKEN") or token_file.read_text().strip()
+    """The token of MNEME_TOKEN, else of a file. NoToken."""
+    given = os.environ.get("MNEME_TOKEN")
+    place = "MNEME_TOKEN" if given else str(token_file)
+    try:
+        token = given or token_file.read_text("utf-8").strip()
+    except OSError as error:
+        raise NoToken(f"{place} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:
+        token = ""
+    if not _TOKEN.fullmatch(token):
+        raise NoToken(f"{place} does not hold one: a line of ASCII")
+    return token

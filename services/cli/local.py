@@ -20,6 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.cli.client import Client, connect
 from services.common.config import Settings, load
 
+Output = IO[str] | int | None  # as subprocess takes it
+
 START_S = 120.0
 STOP_S = 60.0
 
@@ -60,19 +62,19 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in held]
 
 
-def spawn(environ: Mapping[str, str], output: IO[str] | None = None) -> subprocess.Popen[bytes]:
-    """`mneme up`, in a session of its own so that a Ctrl-C here leaves its stop to us. ``output``: where it prints."""
+def spawn(environ: Mapping[str, str], stdout: Output = None, stderr: Output = None) -> subprocess.Popen[bytes]:
+    """`mneme up`, in a session of its own so that a Ctrl-C here leaves its stop to us."""
     command = [sys.executable, "-m", "services.cli.main", "up"]
     return subprocess.Popen(
-        command, env={**os.environ, **environ}, stdout=output, stderr=output, start_new_session=True
+        command, env={**os.environ, **environ}, stdout=stdout, stderr=stderr, start_new_session=True
     )
 
 
 @contextlib.contextmanager
-def serving(environ: Mapping[str, str], output: IO[str] | None = None) -> Iterator[Local]:
+def serving(environ: Mapping[str, str], stdout: Output = None, stderr: Output = None) -> Iterator[Local]:
     """A service that serves, stopped with SIGTERM when the block ends. NotServing when it does not do so cleanly."""
     began = time.monotonic()
-    process = spawn(environ, output)
+    process = spawn(environ, stdout, stderr)
     try:
         settings = load(environ=environ)
         _await_serving(settings, process, START_S)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+import threading
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -17,14 +20,37 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
 from services.cli import render
-from services.cli.client import DEFAULT_TIMEOUT_S, Client, connect, find_token
+from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.common.errors import MnemeError, from_rpc_error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class _Command(click.Command):
+    """Refuses words that are no UTF-8: no message can carry them."""
+
+    def invoke(self, context: click.Context) -> Any:
+        for parameter in self.params:
+            value = context.params.get(parameter.name or "")
+            for word in value if isinstance(value, tuple) else [value]:
+                if isinstance(word, str) and not _is_text(word):
+                    raise click.BadParameter("it is not UTF-8.", context, parameter)
+        return super().invoke(context)
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # bytes of the command line that Python could not decode
+        return False
+    return True
+
+
 class _Group(click.Group):
     """Shows every failure as one clear line, and exits 1."""
+
+    command_class = _Command
+    group_class = type  # its groups are of this class too
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -37,8 +63,22 @@ class _Group(click.Group):
 
 def _fail(error: MnemeError) -> None:
     where = f" ({error.field})" if error.field else ""
-    click.echo(f"mneme: {error.reason}{where}: {error.message} {error.remedy}".rstrip(), err=True)
+    remedy = error.remedy or (_NOBODY_ANSWERS if error.reason == "SERVICE_UNAVAILABLE" else "")
+    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip(), err=True)
     sys.exit(1)
+
+
+_NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
+
+
+@contextmanager
+def _interruptible(says: str) -> Iterator[None]:
+    """Ctrl-C in the block ends the command with what it means for the service."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nmneme: interrupted; {says}", err=True)
+        sys.exit(130)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -72,10 +112,9 @@ def main(context: click.Context, address: str, token_file: Path, ca_file: Path |
 def _client(address: str, token_file: Path, ca_file: Path | None) -> Client:
     try:
         return connect(address, find_token(token_file), ca_file)
-    except OSError as error:
+    except NoToken as error:
         raise click.UsageError(
-            f"no token: {token_file} cannot be read ({error.strerror}). "
-            "Run `mneme up` in this folder first, or name --token-file, or set MNEME_TOKEN."
+            f"no token: {error}. Run `mneme up` in this folder first, or name --token-file, or set MNEME_TOKEN."
         ) from error
 
 
@@ -85,7 +124,7 @@ namespace_option = click.option("-n", "--namespace", required=True, help='Whose 
 @main.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file over the shipped defaults.")
 def up(config: Path | None) -> None:
-    """Start the service on this machine and leave it running.
+    """Start the service on this machine and leave it running. Its steps go to standard error.
 
     Settings: services/*/defaults.yaml explains each; --config FILE or MNEME__SECTION__FIELD changes them.
     """
@@ -95,10 +134,10 @@ def up(config: Path | None) -> None:
     try:
         with service.stopping():
             settings = load(config)
-            service.start(settings, lambda step: click.echo(f"  {step} ..."))
-            click.echo(render.how_to_call(settings))
+            service.start(settings, lambda step: click.echo(f"  {step} ...", err=True))
+            called = render.how_to_call(settings, service.operator(settings))
+            click.echo(f"Mneme is up.\n{called}\n\nCtrl-C stops it.")
             service.wait_for_signal()
-            click.echo("  stopping ...")
         click.echo("stopped.")
     except (ConfigError, service.StartError) as error:
         click.echo(f"mneme: cannot start: {error}", err=True)
@@ -114,21 +153,39 @@ def ingest(get_client: Callable[[], Client], namespace: str, file: Any, create: 
     """Remember observations from FILE (JSON lines in UTF-8; "-" is standard input).
 
     Each line is one observation: {"id": ..., "session": ..., "text": ..., "observed_at": "2026-01-31T10:00:00Z"} and,
-    optionally, "actor", "metadata", "source", "external_id". Safe to repeat: an id is taken once.
+    optionally, "actor", "metadata", "source", "external_id". Safe to repeat: an id is taken once, and what was erased
+    stays so (its lines are skipped; of standard input, only where that is a file).
     """
     client = get_client()
     if create and _is_missing(client, namespace):
         request = admin_pb2.CreateNamespaceRequest(namespace=namespace)
         client.admin.CreateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     lines = _Lines(file, namespace)
-    with render.counter("sent") as count:
-        try:
-            response = client.observe(lines.observations(count))
-        except grpc.RpcError as error:
-            raise lines.located(from_rpc_error(error)) from error
-    click.echo(f"{response.accepted} accepted, {response.duplicates} known already; durable in the ledger.")
+    with _interruptible("what was acknowledged is kept. Run it again: an id is taken once."):
+        taken = _send(client, lines)
+    click.echo(f"{taken['accepted']} accepted, {taken['duplicates']} known already; durable in the ledger.")
+    if taken["erased"]:
+        click.echo(f"{taken['erased']} skipped: erased before, and refused for good.")
     if lines.error is not None:
         raise lines.error
+
+
+def _send(client: Client, lines: _Lines) -> Counter[str]:
+    """Send what is left of the file; a line that was erased ends a stream, and the next one begins behind it."""
+    taken: Counter[str] = Counter()
+    with render.counter("sent") as count:
+        while True:
+            try:
+                response = client.observe(lines.observations(count))
+            except grpc.RpcError as error:
+                refused = lines.located(from_rpc_error(error))
+                if refused.reason != "ERASED" or not lines.go_on_behind(refused):
+                    raise refused from error
+                said = refused.metadata
+                taken.update(accepted=int(said["accepted"]), duplicates=int(said["duplicates"]), erased=1)
+            else:
+                taken.update(accepted=response.accepted, duplicates=response.duplicates)
+                return taken
 
 
 def _is_missing(client: Client, namespace: str) -> bool:
@@ -154,27 +211,72 @@ class _Lines:
     def __init__(self, file: BinaryIO, namespace: str) -> None:
         self._file = file
         self._namespace = namespace
-        self._numbers = array("Q")  # the line of each observation
+        self._can_go_back = file.seekable()
+        self._reading = threading.Lock()  # gRPC may still ask for a line when the stream has ended
+        self._stream = 0
+        self._next = (1, file.tell() if self._can_go_back else 0)  # line and place
+        self._sent: list[array[int]] = []  # of this stream's observations: lines, and the places behind them
+        self._shown = 0  # the last line that was counted
         self.error: MnemeError | None = None
 
     def observations(self, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
-        for number, line in enumerate(self._file, 1):
+        """A stream of what is left; the one before ends."""
+        with self._reading:
+            self._stream += 1
+            self._sent = [array("Q"), array("Q")]
+            if self._can_go_back:
+                self._file.seek(self._next[1])
+            return self._read(self._stream, count)
+
+    def _read(self, stream: int, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
+        while True:
+            with self._reading:
+                observation = self._take() if stream == self._stream else None
+                is_new = self._next[0] > self._shown
+                self._shown = max(self._shown, self._next[0])
+            if observation is None:
+                return
+            yield observation
+            if is_new:
+                count()
+
+    def _take(self) -> common_pb2.Observation | None:
+        """The next observation; None at the end, or where a line is none."""
+        while line := self._file.readline():
+            number, place = self._next
+            self._next = (number + 1, place + len(line))
             if line.strip():
                 try:
                     observation = self._parse(line)
                 except (ValueError, ParseError, AttributeError, TypeError) as error:
                     self.error = _not_an_observation(self._file.name, number, error)
-                    return  # not raised: gRPC would lose it, and what came before is kept
-                self._numbers.append(number)
-                yield observation
-                count()
+                    return None  # not raised: gRPC would lose it, and what came before is kept
+                self._sent[0].append(number)
+                self._sent[1].append(self._next[1])
+                return observation
+        return None
+
+    def go_on_behind(self, refused: MnemeError) -> bool:
+        """Have the next stream begin behind the observation that was refused; False where that is not known."""
+        index = self._index(refused)
+        if index is None or not self._can_go_back:
+            return False
+        with self._reading:
+            self._stream += 1
+            self._next = (self._sent[0][index] + 1, self._sent[1][index])
+            self.error = None
+        return True
+
+    def _index(self, refused: MnemeError) -> int | None:
+        index = refused.metadata.get("index", "")
+        return int(index) if index.isdecimal() and int(index) < len(self._sent[0]) else None
 
     def located(self, refused: MnemeError) -> MnemeError:
         """The same error, with the line where the service says which observation it refused."""
-        index = refused.metadata.get("index", "")
-        if not index.isdecimal() or int(index) >= len(self._numbers):
+        index = self._index(refused)
+        if index is None:
             return refused
-        message = f"line {self._numbers[int(index)]}: {refused.message}"
+        message = f"line {self._sent[0][index]}: {refused.message}"
         remedy = f"{refused.remedy} {_KEPT}"
         return MnemeError(refused.reason, message, field=refused.field, remedy=remedy, metadata=refused.metadata)
 
@@ -237,18 +339,22 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
-@click.option("--word", is_flag=True, help="Also let the model word an answer from the evidence.")
+@click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str, word: bool) -> None:
-    """Answer a question from memory, with its evidence."""
+def ask(get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool) -> None:
+    """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
     client = get_client()
-    wording = reasoning_pb2.WordingOptions() if word else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, wording=wording),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
-    click.echo(render.answer(render.collect(parts)))
+    given = render.Answer()
+    for part in parts:
+        given.add(part)
+        if part.HasField("extractive"):
+            click.echo(render.quotes(given))
+    click.echo(render.ending(given))
 
 
 @main.command()
@@ -276,7 +382,7 @@ def forget(
     request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
     listed = client.episodic.Forget(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     click.echo(render.dry_run(listed))
-    if dry_run or not listed.targets:
+    if dry_run or not (listed.targets or listed.alias_groups):
         return
     if not yes:
         click.confirm(f"Erase these {len(listed.targets)} for good?", abort=True)
@@ -359,12 +465,16 @@ def stats(get_client: Callable[[], Client], namespace: str) -> None:
 
 
 @main.command()
+@click.option("--watch", metavar="ID", help="Start none; show the one with this id.")
 @click.pass_obj
-def rebuild(get_client: Callable[[], Client]) -> None:
+def rebuild(get_client: Callable[[], Client], watch: str | None) -> None:
     """Make the index again from the ledger, beside the one in use, and swap."""
     client = get_client()
-    response = client.admin.Rebuild(admin_pb2.RebuildRequest(), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
-    operation = render.follow(lambda: _operation(client, response.operation.id))
+    if watch is None:
+        request = admin_pb2.RebuildRequest()
+        watch = client.admin.Rebuild(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S).operation.id
+    with _interruptible(f"the rebuild goes on in the service. To look: `mneme rebuild --watch {watch}`"):
+        operation = render.follow(lambda: _operation(client, watch))
     click.echo(render.operation(operation))
     sys.exit(0 if operation.state == admin_pb2.OPERATION_STATE_DONE else 1)
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from services.common.auth import Caller
 from services.common.config import Settings
 
 TEXT_WIDTH = 96
@@ -25,34 +26,45 @@ class Answer:
     done: reasoning_pb2.AskDone = field(default_factory=reasoning_pb2.AskDone)
     wording: str = ""
 
+    def add(self, part: reasoning_pb2.AskResponse) -> None:
+        match part.WhichOneof("part"):
+            case "evidence":
+                self.items.extend(part.evidence.items)
+            case "extractive":
+                self.extractive = part.extractive
+            case "wording":
+                self.wording += part.wording.text
+            case "done":
+                self.done = part.done
+
 
 def collect(parts: Iterable[reasoning_pb2.AskResponse]) -> Answer:
     """Read an Ask stream to its end."""
     answer = Answer()
     for part in parts:
-        match part.WhichOneof("part"):
-            case "evidence":
-                answer.items.extend(part.evidence.items)
-            case "extractive":
-                answer.extractive = part.extractive
-            case "wording":
-                answer.wording += part.wording.text
-            case "done":
-                answer.done = part.done
+        answer.add(part)
     return answer
 
 
 def answer(given: Answer) -> str:
-    """The extractive answer, its evidence, and the time of each stage."""
+    """The extractive answer, its evidence, the wording, and the time of each stage."""
+    return f"{quotes(given)}\n{ending(given)}"
+
+
+def quotes(given: Answer) -> str:
+    """The extractive answer and its evidence: what is there before the model is asked."""
     extractive = given.extractive
     lines = []
     if extractive.found:
         lines += [f"  {shorten(s.text, 400)}" for s in extractive.sentences]
     else:
         lines.append(f"  not found (confidence {extractive.confidence:.2f} < {extractive.threshold:.2f})")
-    lines += [item(i, number) for number, i in enumerate(given.items, 1)]
-    if given.done.HasField("wording"):
-        lines += _wording(given)
+    return "\n".join([*lines, *(item(i, number) for number, i in enumerate(given.items, 1))])
+
+
+def ending(given: Answer) -> str:
+    """The wording, if there is one or should be, and the time of each stage."""
+    lines = _wording(given) if given.done.HasField("wording") else []
     lines.append(f"  [{stages(given.done.stages)}]")
     return "\n".join(lines)
 
@@ -64,10 +76,11 @@ def _wording(given: Answer) -> list[str]:
     if not given.wording:
         return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
     cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
+    cited = f"cites {cited}" if cited else "cites nothing: none of its words stand in the evidence"
     used = end.usage
     return [
         f"  {model} words it (it may be wrong): {shorten(given.wording, 400)}",
-        f"     cites {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
+        f"     {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
         f"{used.generated_tokens} written",
     ]
 
@@ -98,7 +111,8 @@ def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
 
 
 def recall(response: episodic_pb2.RecallResponse) -> str:
-    head = "" if response.found else "nothing good enough; the nearest:\n"
+    near = "nothing good enough; the nearest:\n" if response.items else "nothing found"
+    head = "" if response.found else near
     body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
     return (
         f"{head}{body}\n  [confidence {response.confidence:.2f} of {response.threshold:.2f}; {stages(response.stages)}]"
@@ -129,7 +143,8 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     names = f" (names: {', '.join(response.names)})" if response.names else ""
     base = [t for t in response.targets if not t.derived]
     derived = [t for t in response.targets if t.derived]
-    lines = [f"would go: {len(base)} told, {len(derived)} derived from them{names}"]
+    groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
+    lines = [f"would go: {len(base)} told, {len(derived)} derived from them{groups}{names}"]
     for target in response.targets:
         date = target.event_start.ToDatetime().strftime("%Y-%m-%d")
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
@@ -144,6 +159,8 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
         f"  {given.base_erased} told erased, {given.keys_destroyed} keys destroyed, "
         f"{given.derived_retired} derived retired, {given.derived_rebuilt} rebuilt without them",
     ]
+    if given.alias_groups:
+        lines.append(f"  {given.alias_groups} alias groups held a name: dropped, or left without it")
     for store in given.stores:
         bound = f"until {store.by.ToJsonString()}" if store.HasField("by") else "pending"
         state = "done" if store.done else bound
@@ -166,7 +183,7 @@ def stats(response: admin_pb2.GetStatsResponse) -> str:
         [
             f"namespace      {response.namespace}",
             f"engrams        {kinds or 'none'}",
-            f"state hash     {response.state_hash}",
+            f"state hash     {response.state_hash or 'busy: it is computed when the lag is 0'}",
             f"generation     {response.generation}",
             f"erasure epoch  {response.erasure_epoch}",
             f"ledger         applied {applied}, lag {response.lag}",
@@ -205,26 +222,28 @@ def _progress() -> Progress:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
 
 
-def how_to_call(settings: Settings) -> str:
-    """Where the service listens, and three ways to call it."""
+def how_to_call(settings: Settings, operator: Caller) -> str:
+    """Where the service listens, and three ways to call it with the operator's token."""
     gateway = settings.layers["gateway"]
     address = f"{gateway['host']}:{gateway['port']}"
     token = settings.common.token_path
-    tls = bool(gateway.get("tls_cert_file"))
-    return f"""Mneme is up.
-  gRPC      {address} ({"TLS" if tls else "plaintext: set gateway.tls_cert_file for more than this machine"})
+    certificate = gateway.get("tls_cert_file")
+    where = "" if address == "127.0.0.1:7420" else f"--address {address} "
+    trust = f"--ca-file {certificate} " if certificate else ""
+    grpcurl = f"grpcurl {f'-cacert {certificate}' if certificate else '-plaintext'}"
+    until = time.strftime("%Y-%m-%d", time.gmtime(operator.expires_at))
+    return f"""\
+  gRPC      {address} ({"TLS" if certificate else "plaintext: set gateway.tls_cert_file for more than this machine"})
   metrics   http://{gateway["host"]}:{gateway["metrics_port"]}/metrics
-  token     {token}
+  token     {token} (id {operator.token_id}, until {until})
 
-  mneme {"" if address == "127.0.0.1:7420" else f"--address {address} "}--token-file {token} ask -n NAMESPACE "..."
-  grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" {address} list
-  grpcurl {"" if tls else "-plaintext "}-H "authorization: Bearer $(cat {token})" \\
-    -d '{{"namespace": "NAMESPACE", "query": "..."}}' {address} mneme.v1.EpisodicService/Recall
-
-Ctrl-C stops it."""
+  mneme {where}{trust}--token-file {token} ask -n NAMESPACE "..."
+  {grpcurl} -H "authorization: Bearer $(cat {token})" {address} list
+  {grpcurl} -H "authorization: Bearer $(cat {token})" \\
+    -d '{{"namespace": "NAMESPACE", "query": "..."}}' {address} mneme.v1.EpisodicService/Recall"""

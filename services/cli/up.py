@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import io
 import logging
 import os
+import re
+import secrets
 import shutil
 import signal
 import socket
@@ -18,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from services.common import topics
-from services.common.auth import Right, token_signer
-from services.common.config import Settings
+from services.common.auth import Caller, Right, token_signer
+from services.common.config import CommonConfig, Settings
 from services.common.files import private_part
-from services.common.log.base import LogError, LogUnavailable
+from services.common.log.base import Log, LogError, LogUnavailable
 from services.common.log.open import open_log
 from services.common.models import ModelError
 from services.common.seal import ExposedKey, MalformedKey, MasterKey
@@ -34,8 +38,10 @@ OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on the loopback only
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # ports of Ray itself on the loopback only
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
+    # Serve binds a port of each replica to every address, whatever one sets, and unpickles what comes there.
+    "RAY_AUTH_MODE": "token",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
     "RAY_worker_niceness": "0",  # 15 otherwise: replicas answer calls, what gives way is threads of theirs
     "HF_HUB_OFFLINE": "1",  # models come from packages
@@ -49,15 +55,32 @@ class StartError(Exception):
     """The service cannot start. The message says why and what to do."""
 
 
+def claim(data_dir: Path) -> None:
+    """Make the folder, and hold it until this process ends: two services on it would harm each other. StartError."""
+    with _making_folders():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Never closed: the kernel does that, however the process ends. No child inherits it, so that what outlives
+        # a kill for a moment does not hold the folder.
+        lock = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(lock, 20).decode()
+            raise StartError(
+                f"common.data_dir: another `mneme up` (process {holder}) uses {data_dir.absolute()}. "
+                "Stop it, or name another folder."
+            ) from error
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+
+
 def prepare(settings: Settings) -> None:
     """Folders, the master key and the operator's token."""
     common = settings.common
-    try:
+    with _making_folders():
         common.data_dir.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(common.metrics_dir, ignore_errors=True)
         common.metrics_dir.mkdir()
-    except OSError as error:
-        raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
     master = _master_key(common.master_key_path)
     try:
         write_operator_token(common.token_path, master)
@@ -66,6 +89,14 @@ def prepare(settings: Settings) -> None:
             f"common.data_dir: the token cannot be written ({error}). "
             "Make room there, or name a folder that this user can write."
         ) from error
+
+
+@contextmanager
+def _making_folders() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
 
 
 def _master_key(path: Path) -> MasterKey:
@@ -86,7 +117,10 @@ def _master_key(path: Path) -> MasterKey:
 
 
 def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
-    """Make or check every topic. A broker that is away is waited for; StartError when it stays so."""
+    """Make or check every topic. A broker that is away is waited for; StartError when it stays so.
+
+    StartError, too, when the master key is missing and the log has data: a new key could read nothing of it.
+    """
     common = settings.common
     specs = topics.specs(
         common.partitions,
@@ -99,6 +133,11 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
         try:
             with contextlib.closing(open_log(common.log_url)) as log:
                 log.ensure_topics(specs)
+                if not common.master_key_path.exists() and _has_data(log):
+                    raise StartError(
+                        f"common.master_key_file: {common.master_key_path} is missing, but the log has data. "
+                        "Put the copy back: without it, nothing in the log can be read."
+                    )
             return
         except LogUnavailable as error:
             if time.monotonic() > deadline:
@@ -109,6 +148,11 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
             raise StartError(f"common.log: {error}") from error
 
 
+def _has_data(log: Log) -> bool:
+    kept = (topics.LEDGER, topics.KEYS)
+    return any(log.end_offset(topic, partition) for topic in kept for partition in range(log.partitions(topic)))
+
+
 def write_operator_token(path: Path, master: MasterKey) -> None:
     """Leave a token with every right over every namespace in a 0600 file, for this machine's operator."""
     token, _ = token_signer(master).issue("operator", ("",), frozenset(Right), OPERATOR_TOKEN_TTL_S)
@@ -116,13 +160,24 @@ def write_operator_token(path: Path, master: MasterKey) -> None:
         part.replace(path)
 
 
+def operator(settings: Settings) -> Caller:
+    """What the token that the last start left says."""
+    common = settings.common
+    return token_signer(_master_key(common.master_key_path)).check(common.token_path.read_text().strip())
+
+
 def require_free(host: str, port: int, setting: str) -> None:
-    """StartError when something listens on the port already."""
+    """StartError when something listens on the port already, or ``host``, of the gateway, is not this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise StartError(
+                    f"gateway.host: {host} cannot be listened on ({error.strerror}). "
+                    "Set gateway.host to an address of this machine."
+                ) from error
             raise StartError(
                 f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
                 f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
@@ -134,15 +189,21 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
-    keeps_kv = settings.section("kvstore", KvstoreConfig).replicas > 0
+    settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
     gateway = settings.section("gateway", GatewayConfig)
+    claim(settings.common.data_dir)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
     progress("preparing the log and the keys")
-    prepare(settings)
     ensure_topics(settings, progress)
-    os.environ.update(_ENVIRONMENT, PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()))
-    applications = [name for name in APPLICATIONS if name != "kvstore" or keeps_kv]
+    prepare(settings)
+    os.environ.update(
+        _ENVIRONMENT,
+        RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read
+        PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()),
+    )
+    _remove_old_logs(settings.common)
+    applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
     progress("starting Ray")
     import ray
@@ -157,6 +218,15 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
     run_applications(built, progress)
+
+
+def _remove_old_logs(common: CommonConfig) -> None:
+    from services.common import telemetry  # once the folder of metrics is set
+
+    with _making_folders():
+        for folder in (common.log_dir, common.trace_dir):
+            if folder is not None:
+                telemetry.remove_old(folder)
 
 
 def _build(name: str, settings: Settings) -> Any:
@@ -206,7 +276,8 @@ def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> No
 def _last_line(overview: Any) -> str:
     messages = [overview.app_status.message, *(d.message for d in overview.deployment_statuses)]
     lines = [line.strip() for message in messages if message for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else "failed to start; see data_dir/logs."
+    # The last line of a traceback: an error of ours says all in its text.
+    return re.sub(r"^services(\.\w+)+: ", "", lines[-1]) if lines else "failed to start; see data_dir/logs."
 
 
 class _Stop(BaseException):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import jwt
@@ -39,6 +39,12 @@ class Caller:
     rights: frozenset[Right]
     token_id: str
     expires_at: float
+    by_token_until: float | None = None  # of a grant: when the token expires that it was made from
+
+    @property
+    def token_expires_at(self) -> float:
+        """When the caller's token expires; a grant for one call of theirs does so sooner."""
+        return self.expires_at if self.by_token_until is None else self.by_token_until
 
     def require_right(self, right: Right) -> None:
         if right not in self.rights:
@@ -84,18 +90,17 @@ class Signer:
         return self.sign(caller), caller
 
     def sign(self, caller: Caller) -> str:
-        return jwt.encode(
-            {
-                "aud": self._audience,
-                "sub": caller.principal,
-                "ns": list(caller.prefixes),
-                "rights": sorted(caller.rights),
-                "jti": caller.token_id,
-                "exp": int(caller.expires_at),
-            },
-            self._key,
-            algorithm=_ALGORITHM,
-        )
+        claims = {
+            "aud": self._audience,
+            "sub": caller.principal,
+            "ns": list(caller.prefixes),
+            "rights": sorted(caller.rights),
+            "jti": caller.token_id,
+            "exp": int(caller.expires_at),
+        }
+        if caller.by_token_until is not None:
+            claims["token_exp"] = int(caller.by_token_until)
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
     def check(self, token: str) -> Caller:
         """Who a token speaks for. UNAUTHENTICATED, without saying why in detail, when it is not ours or too old.
@@ -126,6 +131,7 @@ class Signer:
                 rights=frozenset(Right(r) for r in claims["rights"]),
                 token_id=claims["jti"],
                 expires_at=float(claims["exp"]),
+                by_token_until=float(claims["token_exp"]) if "token_exp" in claims else None,
             )
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
             raise unauthenticated() from error
@@ -133,7 +139,7 @@ class Signer:
     def grant(self, caller: Caller) -> str:
         """A short-lived copy of what ``caller`` may do, for a service that acts for them."""
         until = min(caller.expires_at, time.time() + GRANT_TTL_S)
-        return self.sign(Caller(caller.principal, caller.prefixes, caller.rights, caller.token_id, until))
+        return self.sign(replace(caller, expires_at=until, by_token_until=caller.token_expires_at))
 
 
 def token_signer(master: MasterKey) -> Signer:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
@@ -92,6 +93,11 @@ class Settings:
 
     def section(self, name: str, model: type[M]) -> M:
         return _validate(name, self.layers[name], model)
+
+    @property
+    def keeps_kv(self) -> bool:
+        """Whether a KV store is started: its section, once validated, has a replica."""
+        return int(self.layers["kvstore"]["replicas"]) > 0
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -178,7 +184,12 @@ def _validate(section: str, values: Mapping[str, Any], model: type[M]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join([section, *map(str, e['loc'])])}: {e['msg']}, not {e['input']!r}" for e in error.errors()
-        )
-        raise ConfigError(problems) from error
+        raise ConfigError("; ".join(_problem(section, each) for each in error.errors())) from error
+
+
+def _problem(section: str, error: ErrorDetails) -> str:
+    path = ".".join([section, *map(str, error["loc"])])
+    message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], Mapping):  # of settings together: the message names them, the mapping holds all
+        return f"{path}: {message}"
+    return f"{path}: {message}, not {error['input']!r}"

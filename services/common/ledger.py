@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.message import DecodeError
-from mneme.v1.ledger_pb2 import LedgerEntry
+from mneme.v1.admin_pb2 import AliasGroup, Namespace
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, Sealed
 
 from services.common import telemetry, topics
 from services.common.ids import digest, engram_id
 from services.common.log.base import Message, Record
+from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring
 
 # What a seal is bound to, beside the namespace (associated data).
 SEAL_OBSERVATION = "observation"  # PerceivedObservation
@@ -43,6 +47,34 @@ def entry_of(record: Record) -> LedgerEntry | None:
         return LedgerEntry.FromString(record.value or b"")
     except DecodeError:
         return None
+
+
+def seal_aliases(keyring: Keyring, key_id: str, namespace: str, groups: Iterable[AliasGroup]) -> Sealed:
+    plaintext = Namespace(name=namespace, aliases=groups).SerializeToString()
+    return keyring.seal(key_id, plaintext, namespace=namespace, purpose=SEAL_NAMESPACE)
+
+
+def open_aliases(keyring: Keyring, namespace: str, sealed: Sealed) -> list[AliasGroup]:
+    """None where none were sealed, or an erasure that is still to come has destroyed their key. Tampered."""
+    if not sealed.key_id:
+        return []
+    try:
+        opened = keyring.open(sealed, namespace=namespace, purpose=SEAL_NAMESPACE, within_s=KEY_WAIT_S)
+    except KeyDestroyed:
+        return []
+    return list(Namespace.FromString(opened).aliases)
+
+
+def aliases_after(sealed: Sealed, erased: Erased) -> Sealed:
+    """A namespace's alias groups once an erasure is in the ledger: what it left of them, if it names their key.
+
+    One that was resolved over older groups than these names another key, so it brings no name back.
+    """
+    if sealed.key_id not in erased.key_ids:
+        return sealed
+    left = Sealed()
+    left.CopyFrom(erased.aliases)  # a part of a message keeps all of it in memory
+    return left
 
 
 def base_id(namespace: str, observation_id: str) -> str:

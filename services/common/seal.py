@@ -57,12 +57,14 @@ class MasterKey:
 
     @classmethod
     def load_or_create(cls, path: Path) -> MasterKey:
-        """The key of a 0600 file, made on first use.
-
-        MalformedKey when the file holds none; ExposedKey when others may read it; OSError.
-        """
+        """``load``, and the file is made if there is none: for who begins a log, never in place of a lost key."""
         if not path.exists():
             _make_key_file(path)
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> MasterKey:
+        """The key of a 0600 file. MalformedKey when it holds none; ExposedKey when others may read it; OSError."""
         if path.stat().st_mode & 0o077:
             raise ExposedKey(f"{path}: others may read the master key. chmod 600 it.")
         try:

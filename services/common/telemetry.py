@@ -55,6 +55,7 @@ _TRACER = trace.get_tracer("mneme")
 _W3C = TraceContextTextMapPropagator()
 TRACE_FILE_BYTES = 32 * 1024 * 1024
 LOG_FILE_BYTES = 16 * 1024 * 1024
+KEPT_S = 7 * 86_400.0  # what processes that ended left: long enough to look into last week's failure
 
 STAGE_SECONDS = Histogram(
     "mneme_stage_seconds",
@@ -170,6 +171,15 @@ def configure(
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
     trace.set_tracer_provider(provider)
+
+
+def remove_old(folder: Path) -> None:
+    """Remove log or trace files that nobody has written to for ``KEPT_S`` and whose process has ended. OSError."""
+    for path in folder.glob("*-*.jsonl*"):
+        pid = path.name.partition(".")[0].rpartition("-")[2]
+        ended = pid.isdecimal() and not Path(f"/proc/{pid}").exists()
+        if ended and path.stat().st_mtime < time.time() - KEPT_S:
+            path.unlink()
 
 
 def flush() -> None:

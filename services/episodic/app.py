@@ -27,7 +27,7 @@ class EpisodicApp(Application):
     def __init__(self, settings: Settings) -> None:
         common, config = settings.common, settings.section("episodic", EpisodicConfig)
         telemetry.configure_from("episodic", common)
-        master = MasterKey.load_or_create(common.master_key_path)
+        master = MasterKey.load(common.master_key_path)
         self._log = open_log(common.log_url)
         self._episodic = Episodic(self._log, master, common, config)
         self._servicer = Servicer(self._episodic)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -100,6 +100,9 @@ class _Searching(_Common):
         hits = self._searched.directory.between(namespace, to_us(time.start), to_us(time.end), k, filter)
         return [Candidate(slot.id, namespace, round(-away / 1e6, 6)) for slot, away in hits]
 
+    def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
+        return {id: from_us(start) for id, start in self._searched.directory.began(namespace, ids).items()}
+
     def span(self, namespace: str) -> Interval | None:
         span = self._searched.directory.span(namespace)
         return Interval(from_us(span[0]), from_us(span[1])) if span else None
@@ -178,6 +181,10 @@ class WriteContext(_Searching):
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("between", namespace, None)
         return super().between(time, k, namespace, filter)
+
+    def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
+        self._require("began", namespace, None)
+        return super().began(namespace, ids)
 
     def span(self, namespace: str) -> Interval | None:
         self._require("span", namespace, None)

@@ -158,6 +158,7 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
             for slot in (*targets.base, *targets.derived)
         ],
         names=targets.names,
+        alias_groups=targets.alias_groups,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.common.lexical import idf
@@ -207,6 +207,12 @@ class Directory:
         with self._lock:
             space = self._spaces.get(namespace)
             return space.slots.get(id) if space else None
+
+    def began(self, namespace: str, ids: Iterable[str]) -> dict[str, int]:
+        """Starts of events in microseconds, of those ids that are there."""
+        with self._lock:
+            space = self._spaces.get(namespace)
+            return {id: space.slots[id].start_us for id in ids if id in space.slots} if space else {}
 
     def by_mac(self, namespace: str, mac: bytes) -> str | None:
         with self._lock:

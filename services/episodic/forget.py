@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector
 
 from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
 from services.common.extract import Aliases
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION
-from services.common.log.base import MessageTooLarge
+from services.common.log.base import Message, MessageTooLarge
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
 from services.episodic.directory import Slot
@@ -36,6 +37,8 @@ class Targets:
     base: Sequence[Slot]
     derived: Sequence[Slot]
     names: Sequence[str]
+    alias_groups: int = 0  # of the namespace, that hold one of the names
+    aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
 
 
 class Forgetting:
@@ -65,7 +68,8 @@ class Forgetting:
         base = self._with_corrections(namespace, chosen)
         ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
         derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
-        return Targets(sorted(base, key=lambda s: (s.seq, s.id)), derived, names)
+        base.sort(key=lambda s: (s.seq, s.id))
+        return Targets(base, derived, names, *self._without(namespace, names)) if names else Targets(base, derived, ())
 
     def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
         if by == "session":
@@ -134,6 +138,25 @@ class Forgetting:
             if s.id in base and any(pattern.search(t) for t in (s.record.text, s.record.actor, *s.record.people))
         ]
 
+    def _without(self, namespace: str, names: Sequence[str]) -> tuple[int, list[AliasGroup]]:
+        """How many of the namespace's alias groups hold one of the names, and what is left of all without them.
+
+        A group whose main name is one goes whole: its texts are known by that name, so they go too. A group of
+        somebody else loses only such names ("Mrs. Murray Posh" of "Daisy Mutlar"). So what stays to be told is read
+        as before.
+        """
+        info = self._host.registry.namespace(namespace)
+        pattern = _pattern(names)
+        held = 0
+        left: list[AliasGroup] = []
+        for group in info.aliases if info else ():
+            others = [alias for alias in group.aliases if not pattern.search(alias)]
+            theirs = pattern.search(group.name) is not None
+            held += theirs or len(others) < len(group.aliases)
+            if not theirs:
+                left.append(AliasGroup(name=group.name, aliases=others))
+        return held, left
+
     def _opened(self, namespace: str) -> Iterator[Stored]:
         """Every base engram, opened, in pages."""
         store = self._host.live.store
@@ -147,17 +170,19 @@ class Forgetting:
         """Append the one Erased entry; returns the receipt's id and what it erases.
 
         The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets.
-        NOT_FOUND when the selector names nothing, INVALID_FIELD when more than one entry takes (some 26,000 engrams).
+        NOT_FOUND when the selector names nothing, no alias group either; INVALID_FIELD when more than one entry takes
+        (some 26,000 engrams).
         The entry holds ids and hashes, never the selector.
         """
         host = self._host
         keyring = host.parts.keyring
         receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
-        with self._lock:
+        # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
+        with self._lock, host.fold_lock:
             if self._known(namespace, receipt_id):
                 return receipt_id, Targets((), (), ())
             targets = self.resolve(namespace, selector)
-            if not targets.base:
+            if not targets.base and not targets.alias_groups:
                 raise MnemeError(
                     "NOT_FOUND",
                     "The selector names nothing that is remembered.",
@@ -171,10 +196,11 @@ class Forgetting:
                 key_ids=sorted({s.seal_key for s in targets.base}),
                 erasure_epoch=host.registry.next_epoch(namespace),
             )
+            key = self._erase_aliases(namespace, targets, erased) if targets.alias_groups else []
             entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
             entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
             try:
-                host.parts.log.append([ledger.message(entry)])
+                host.parts.log.append([*key, ledger.message(entry)])
             except MessageTooLarge as error:
                 what = f"It names {len(targets.base)} engrams, more than one erasure takes."
                 remedy = "Forget by parts: narrower time ranges, or one session after another."
@@ -182,6 +208,21 @@ class Forgetting:
             self._commanded.add((namespace, receipt_id))
             host.registry.erase(namespace, erased)
         return receipt_id, targets
+
+    def _erase_aliases(self, namespace: str, targets: Targets, erased: pb.Erased) -> list[Message]:
+        """Name the key of the namespace's alias groups, and seal what is left of them under a new one.
+
+        Returns the new key's message, to be appended before the entry; none where nothing is left.
+        """
+        info, keyring = self._host.registry.namespace(namespace), self._host.parts.keyring
+        assert info is not None
+        erased.key_ids.append(info.aliases_key)
+        erased.alias_groups = targets.alias_groups
+        if not targets.aliases_left:
+            return []
+        key = keyring.new_key(namespace)
+        erased.aliases.CopyFrom(ledger.seal_aliases(keyring, key.key_id, namespace, targets.aliases_left))
+        return [key.message]
 
     def _known(self, namespace: str, receipt_id: str) -> bool:
         """Whether this was commanded before, applied or not. Call with the lock held."""
@@ -209,7 +250,7 @@ class Forgetting:
             self._probe_keys(key_ids),
             self._probe_feed(partition, ids, set(key_ids)),
             self._probe_index(ids),
-            self._probe_ledger(namespace, partition, macs),
+            self._probe_ledger(namespace, partition, macs, set(key_ids)),
             self._probe_recall(namespace, ids),
         ]
 
@@ -252,7 +293,7 @@ class Forgetting:
         detail = f"{len(rows)} rows with these ids"
         return ErasureProbe(store="index", looked_at=len(ids), readable=max(readable, len(rows)), detail=detail)
 
-    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes]) -> ErasureProbe:
+    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes], key_ids: set[str]) -> ErasureProbe:
         looked = readable = 0
         for record in self._host.parts.log.read(topics.LEDGER, partition):
             looked += 1
@@ -260,9 +301,9 @@ class Forgetting:
                 entry = decode(record)
             except Poison:
                 continue  # a dead letter, sealed under a key of its own
-            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs)) is not None:
+            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs, key_ids)) is not None:
                 readable += self._opens(namespace, *sealed)
-        detail = "sealed texts that can be opened"
+        detail = "sealed texts and alias groups that can be opened"
         return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
 
     def _opens(self, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
@@ -277,8 +318,8 @@ class Forgetting:
         return ErasureProbe(store="recall", looked_at=len(ids), readable=len(found), detail="engrams that are returned")
 
 
-def _sealed_of(entry: Entry, macs: set[bytes]) -> tuple[pb.Sealed, str] | None:
-    """The sealed text of an entry about an erased id, and what it is sealed for."""
+def _sealed_of(entry: Entry, macs: set[bytes], key_ids: set[str]) -> tuple[pb.Sealed, str] | None:
+    """What an entry holds sealed of the erased, and what it is sealed for: the text of an id, or alias groups."""
     body = entry.body
     if body.observation_accepted.id_mac in macs:
         return body.observation_accepted.sealed, ledger.SEAL_OBSERVATION
@@ -286,6 +327,9 @@ def _sealed_of(entry: Entry, macs: set[bytes]) -> tuple[pb.Sealed, str] | None:
         return body.remembered.sealed, ledger.SEAL_REMEMBER
     if body.corrected.id_mac in macs:
         return body.corrected.sealed, ledger.SEAL_CORRECT
+    for aliases in (body.namespace_created.aliases, body.erased.aliases):
+        if aliases.key_id in key_ids:
+            return aliases, ledger.SEAL_NAMESPACE
     return None
 
 

@@ -26,6 +26,7 @@ from services.common.log.base import (
     BETWEEN_POLLS_S,
     Consumer,
     Fenced,
+    Log,
     LogError,
     LogUnavailable,
     Message,
@@ -372,6 +373,7 @@ class Host:
 
     def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
         result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)
+        result.doomed_keys |= self._stray_aliases(entry)
         receipt = self.state.receipt(entry.namespace, entry.body.erased.receipt_id) or _receipt(entry, result)
         stubs = [erased_stub(generation.number, entry.namespace, i, entry) for i in (*result.base, *result.retired)]
         extra: list[Message] = self.parts.keyring.destroy(entry.namespace, sorted(result.doomed_keys))
@@ -380,6 +382,14 @@ class Host:
         reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt
+
+    def _stray_aliases(self, entry: Entry) -> set[str]:
+        """The key of alias groups that do not count: of a command sent twice, or replaced since.
+
+        No later erasure would name it.
+        """
+        info, left = self.registry.namespace(entry.namespace), entry.body.erased.aliases.key_id
+        return {left} if left and (info is None or info.aliases_key != left) else set()
 
     def _open_receipts(self) -> list[StoredReceipt]:
         """Of erasures that were committed and not finished."""
@@ -426,11 +436,12 @@ class Host:
         kept = self._drop_blocks(receipt)
         log.compact(topics.KEYS)
         log.compact(topics.FEED)
+        inbox_is_empty = not any(_holds_any(log, topic) for topic in self.parts.inboxes)  # before scrubbing
         bound_s = log.scrub()
         self._step("scrubbed")
         finished = StoredReceipt()
         finished.CopyFrom(receipt)
-        finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, self.parts))
+        finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, inbox_is_empty, self.parts))
         finished.receipt.stores.extend(kept)
         log.append(self.state.set_receipt(finished))
         with self._receipts:
@@ -530,6 +541,7 @@ def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
             derived_retired=len(result.retired),
             derived_rebuilt=result.rebuilt,
             keys_destroyed=len(result.doomed_keys),
+            alias_groups=erased.alias_groups,
         ),
         base_ids=sorted(set(erased.engram_ids) | set(result.base)),
         derived_ids=sorted(result.retired),
@@ -545,7 +557,23 @@ def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
     return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
 
 
-def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -> list[StoreErasure]:
+def _holds_any(log: Log, topic: str) -> bool:
+    return any(True for partition in range(log.partitions(topic)) for _ in log.read(topic, partition))
+
+
+def _inbox(is_empty: bool, log_done: bool, at: Timestamp, until: Timestamp) -> StoreErasure:
+    if is_empty and log_done:
+        return StoreErasure(store="inbox", done=True, detail="empty, and what was in it is overwritten", by=at)
+    if is_empty:
+        detail = "nothing to read; the broker's disk keeps what was removed until the retention ends"
+    else:
+        detail = "holds what perception has not taken and removed yet: seconds, and no longer than the retention"
+    return StoreErasure(store="inbox", done=False, detail=detail, by=until)
+
+
+def _stores(
+    receipt: StoredReceipt, now_us: int, bound_s: float, inbox_is_empty: bool, parts: Parts
+) -> list[StoreErasure]:
     at = stamp(from_us(now_us))
     scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
     inbox = stamp(from_us(now_us + parts.inbox_retention_s * 1_000_000))
@@ -559,6 +587,6 @@ def _stores(receipt: StoredReceipt, now_us: int, bound_s: float, parts: Parts) -
         StoreErasure(store="ledger", done=log_done, detail="sealed under destroyed keys", by=scrubbed),
         StoreErasure(store="feed", done=log_done, detail="replaced by stubs and compacted away", by=scrubbed),
         _index(parts.index.searches_vectors, at),
-        StoreErasure(store="inbox", done=False, detail="kept as products sent it until its retention ends", by=inbox),
+        _inbox(inbox_is_empty, log_done, at, inbox),
         StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
     ]

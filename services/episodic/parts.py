@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from services.common import topics
 from services.common.log.base import Log
 from services.common.seal import Keyring
 from services.episodic.context import Toolkit
@@ -49,6 +50,7 @@ class Parts:
     flush_rows: int = 500
     flush_after_s: float = 2.0
     cache_bytes: int = 64 * 1024 * 1024
+    inboxes: Sequence[str] = (topics.INBOX,)
     inbox_retention_s: int = 86_400
     dead_letter_retention_s: int = 604_800
 

@@ -7,7 +7,7 @@ second that needs the query's vector finds it made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.errors import MnemeError
 from services.common.telemetry import Stages
@@ -16,6 +16,7 @@ from services.episodic.host import Host
 from services.episodic.index import IndexUnavailable, unavailable
 from services.episodic.plugins import pipeline
 from services.episodic.plugins.base import Interval, Query, Ranked, Record
+from services.episodic.plugins.fuse import FUSED
 from services.episodic.records import Stored, seen_by_hooks
 
 
@@ -68,7 +69,7 @@ class Recaller:
             ranked = self._allowed(recalled.ranked, query, fetched)
             confidence = parts.assess(recalled.plan, ranked, ctx) if kept else 0.0
         return Recalled(
-            items=kept,
+            items=tuple(replace(item, why=_reason(item)) for item in kept),
             stored=fetched.stored,
             confidence=confidence,
             threshold=parts.threshold,
@@ -101,6 +102,12 @@ class _Fetched:
                     self.stored[id] = stored
                     found[namespace, id] = seen_by_hooks(stored)
         return found
+
+
+def _reason(item: Ranked) -> str:
+    """One sentence: the channels that found it and its rank in each, then what plug-ins say of it."""
+    found = ", ".join(f"{stage} (rank {rank})" for stage, rank, _ in item.trace if stage != FUSED)
+    return f"Found by {found}{'; ' if item.why else ''}{item.why}."
 
 
 def not_fresh(applied: Sequence[int], wanted: Mapping[int, int]) -> MnemeError:

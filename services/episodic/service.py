@@ -87,6 +87,7 @@ def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicCo
         flush_rows=config.flush_rows,
         flush_after_s=config.flush_after_s,
         cache_bytes=config.cache_bytes,
+        inboxes=[inbox.topic for inbox in common.inboxes],
         inbox_retention_s=common.inbox_retention_s,
         dead_letter_retention_s=common.dead_letter_retention_s,
     )

@@ -213,7 +213,8 @@ class Servicer:
 
     async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
         operation = await self._run(self._host.state.operation, request.id)
-        if operation is None:
+        # Every operation there is is a rebuild, which is of every namespace.
+        if operation is None or "" not in call.caller.prefixes:
             raise not_found("id", request.id, "operation")
         return admin_pb2.GetOperationResponse(operation=operation)
 

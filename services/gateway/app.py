@@ -38,7 +38,7 @@ class Gateway:
         self._config = config
         self._server: GatewayServer | None = None
         self._metrics = MetricsServer(config.host, config.metrics_port)
-        master = MasterKey.load_or_create(common.master_key_path)
+        master = MasterKey.load(common.master_key_path)
         tokens, grants = token_signer(master), grant_signer(master)
         self._server_log = open_log(common.log_url)
         self._revocations = Revocations(self._server_log)

@@ -88,7 +88,7 @@ class TokenOffice:
     def issue(
         self, by: Caller, principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float
     ) -> tuple[str, Caller]:
-        """A token that may do no more than ``by`` may, and lives no longer. INVALID_FIELD, PERMISSION_DENIED."""
+        """A token with no more than ``by`` has, that does not outlive theirs. INVALID_FIELD, PERMISSION_DENIED."""
         _check_request(principal, prefixes, rights, ttl_s)
         for right in sorted(rights):
             by.require_right(right)
@@ -100,7 +100,7 @@ class TokenOffice:
                     field=f"namespace_prefixes[{i}]",
                     remedy="Name a prefix within one of your own.",
                 )
-        token, issued = self._tokens.issue(principal, prefixes, rights, min(ttl_s, by.expires_at - time.time()))
+        token, issued = self._tokens.issue(principal, prefixes, rights, min(ttl_s, by.token_expires_at - time.time()))
         _log.info("token issued", extra={"token_id": issued.token_id, "by_token_id": by.token_id})
         return token, issued
 

@@ -9,6 +9,7 @@ from ray import serve
 from services.common import telemetry
 from services.common.config import Settings
 from services.common.log.open import open_log
+from services.common.seal import MasterKey
 from services.common.serving import deployment_options
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node
@@ -19,6 +20,7 @@ class Kvstore:
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
         telemetry.configure_from("kvstore", settings.common)
+        MasterKey.load(settings.common.master_key_path)  # a store alone makes one; here that would replace one
         self._ledger = open_log(settings.common.log_url)
         self._node = Node(settings.common, settings.section("kvstore", KvstoreConfig), self._ledger)
         await self._node.start()

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Message)
 
 _MAX_NOTED = 4096  # keys told in one heartbeat
-_MAX_SUSPECTS = 64
+_MAX_REPORTED = 64  # suspects told in one call: the store looks at no more
 _PUT_BATCH_BYTES = 8 << 20  # staged and committed together, so that several clients share the ring
 _RING_FULL_PAUSE_S = 0.01
 _STAGING_MARGIN = 0.8  # of a reservation's time: nothing is written into it after that
@@ -164,15 +164,20 @@ class KvClient:
     def begin(self, keys: Sequence[bytes]) -> Flight:
         """Claim the missing end of a chain, or learn that somebody computes it already.
 
+        A block that the store lists and this client cannot get is missing: the store looks at it at once, and drops
+        what is wrong. Where it sees nothing wrong, ``present`` ends before the block and nothing is claimed.
         Without a store: present as far as ``lookup`` says, nothing claimed, nothing held.
         """
-        request = pb.ClaimBlocksRequest(holder=self._holder, keys=keys)
-        answer = self._try(lambda stub: stub.ClaimBlocks, request, pb.ClaimBlocksResponse, self._timing.call_s)
-        if answer is None:
-            return Flight(self.lookup(keys), 0, 0)
-        with self._lock:
-            self._claims.update(keys[answer.present : answer.present + answer.claimed])
-        return Flight(answer.present, answer.claimed, answer.held)
+        self._report(self._take_suspects())
+        readable = 0
+        for _ in range(2):
+            flight = self._claim(keys)
+            readable = self.lookup(keys[: flight.present])
+            if readable == flight.present:
+                return flight
+            self.give_up(keys[flight.present : flight.present + flight.claimed])
+            self._report([key for key in keys[readable : flight.present] if not self.lookup([key])])
+        return Flight(readable, 0, 0)
 
     def wait(self, keys: Sequence[bytes], timeout_s: float) -> int:
         """Wait until ``keys`` are stored, one was given up, or time is over; how many leading ones are stored.
@@ -374,6 +379,28 @@ class KvClient:
         )
         return self._try(lambda stub: stub.PutBlocks, request, pb.PutBlocksResponse, self._timing.put_s)
 
+    def _claim(self, keys: Sequence[bytes]) -> Flight:
+        request = pb.ClaimBlocksRequest(holder=self._holder, keys=keys)
+        answer = self._try(lambda stub: stub.ClaimBlocks, request, pb.ClaimBlocksResponse, self._timing.call_s)
+        if answer is None:
+            return Flight(self.lookup(keys), 0, 0)
+        with self._lock:
+            self._claims.update(keys[answer.present : answer.present + answer.claimed])
+        return Flight(answer.present, answer.claimed, answer.held)
+
+    def _take_suspects(self) -> list[bytes]:
+        connection = self._connected()
+        if connection is None:
+            return []
+        with self._lock:
+            return connection.reader.take_suspects(_MAX_REPORTED)
+
+    def _report(self, suspects: Sequence[bytes]) -> None:
+        """Have the store look at blocks now instead of with the next heartbeat."""
+        if suspects:
+            request = pb.HeartbeatRequest(holder=self._holder, suspect_keys=suspects[:_MAX_REPORTED])
+            self._try(lambda stub: stub.Heartbeat, request, pb.HeartbeatResponse, self._timing.call_s)
+
     def _beat(self) -> None:
         while not self._stopping.wait(self._timing.heartbeat_s):
             connection = self._connected()
@@ -381,7 +408,7 @@ class KvClient:
                 continue
             with self._lock:
                 used, self._used = list(self._used), OrderedDict()
-                suspects = connection.reader.take_suspects(_MAX_SUSPECTS)
+                suspects = connection.reader.take_suspects(_MAX_REPORTED)
                 claims = list(self._claims)
             if used or suspects or claims:
                 request = pb.HeartbeatRequest(

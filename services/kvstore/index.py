@@ -85,12 +85,12 @@ class IndexWriter:
         at = self._entry_at(entry)
         self._bytes[at + 8 : at + ENTRY_BYTES] = bytes(ENTRY_BYTES - 8)
 
-    def is_intact(self, entry: int, key: bytes) -> bool:
-        """Whether the published entry is what ``publish`` wrote for this key."""
+    def is_intact(self, entry: int, key: bytes, offset: int, length: int, digest: bytes, identity: bytes) -> bool:
+        """Whether the entry is what ``publish`` wrote from these."""
+        sequence = self._words[self._sequence_word(entry)]
+        raw = layout.pack_entry(key, sequence, offset, length, self._header.owner_epoch, digest, identity)
         at = self._entry_at(entry)
-        body = bytes(self._bytes[at : at + layout.ENTRY_BODY_BYTES])
-        check = self._words[(at + layout.ENTRY_BODY_BYTES) // 8]
-        return self.key_at(entry) == key and not body[0] & 1 and layout.entry_check(body, key) == check
+        return self.key_at(entry) == key and not sequence & 1 and self._bytes[at : at + len(raw)] == raw
 
     def release(self) -> None:
         self._words.release()

@@ -65,7 +65,7 @@ class Reader:
         self._words = self._bytes.cast("Q")
         self._size = self.header.file_bytes
         self._find = IndexReader(self.header, self._map).find
-        self._suspects: deque[bytes] = deque(maxlen=_MAX_SUSPECTS)  # keys whose bytes did not verify
+        self._suspects: deque[bytes] = deque(maxlen=_MAX_SUSPECTS)  # keys that have an entry and did not load
         self._keyed_copy: keyed_copy.KeyedCopy | None = None
         try:
             self._keyed_copy = keyed_copy.native()
@@ -108,16 +108,15 @@ class Reader:
         done = 0
         if self._keyed_copy is not None:
             done, why = self._keyed_copy(self._table, keys, into)
-            if why is Stop.DAMAGED:
-                self._suspects.append(keys[done])
-            if why is not Stop.SHORT:
-                return done
-        while done < len(keys) and self._copy(keys[done], into[done]):
-            done += 1
+        if self._keyed_copy is None or why is Stop.SHORT:
+            while done < len(keys) and self._copy(keys[done], into[done]):
+                done += 1
+        if done < len(keys) and self._find(keys[done]) >= 0:
+            self._suspects.append(keys[done])  # whatever was wrong: it is there, and was not to be had
         return done
 
     def take_suspects(self, limit: int) -> list[bytes]:
-        """Keys whose bytes did not verify since the last time, for the owner to look at."""
+        """Keys that were found and did not load since the last time, for the owner to look at. Not thread-safe."""
         return [self._suspects.popleft() for _ in range(min(limit, len(self._suspects)))]
 
     def _block_table(self) -> BlockTable:
@@ -164,7 +163,4 @@ class Reader:
         if words[at // 8] != sequence or words[_EPOCH] != epoch:
             return False
         # The seed binds the bytes to key and identity, so the entry needs no check of its own.
-        if _digest(view, layout.payload_seed(key, self._identity)) != digest:
-            self._suspects.append(key)
-            return False
-        return True
+        return bool(_digest(view, layout.payload_seed(key, self._identity)) == digest)

@@ -73,7 +73,7 @@ class KvstoreServicer:
             for block in staged:
                 if self._store.reservation(request.reservation, holder) is not reservation:
                     raise stale_reservation()  # ran out while this call waited its turn
-                outcomes.append(self._store.put(block, request.identity, origin, holder))
+                outcomes.append(self._store.put(block, request.identity, origin, reservation))
                 await asyncio.sleep(0)  # a block takes a fraction of a millisecond; others go in between
         finally:
             self._store.give_back(request.reservation, holder)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.kvstore.layout import PAGE, round_up
 
@@ -20,7 +20,12 @@ class Reservation:
     block_bytes: int
     ends_at: float
     done: bool = False
-    wipe: bool = False  # an erasure came while it was lent: overwrite it when it is given back
+    # Offsets to overwrite when it ends. A slot leaves this set once its block was put or refused; before, and again
+    # after an erasure, it may hold erased text that nobody would look for.
+    unsettled: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.unsettled = set(self.offsets)
 
     def covers(self, offset: int, length: int) -> bool:
         return offset in self.offsets and 0 < length <= self.block_bytes

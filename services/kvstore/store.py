@@ -115,11 +115,17 @@ class Store:
         """How many leading keys are stored."""
         return next((n for n, key in enumerate(keys) if key not in self._blocks), len(keys))
 
-    def put(self, staged: Staged, identity: bytes, origin: Origin, holder: str) -> Outcome:
-        """Publish one staged block, or say why not. Its claim ends either way."""
+    def put(self, staged: Staged, identity: bytes, origin: Origin, reservation: Reservation) -> Outcome:
+        """Publish one block staged in ``reservation``, or say why not. Its claim ends either way.
+
+        What an erasure refuses is overwritten at once: that erasure has been over the ring already.
+        """
         outcome = self._put(staged, identity, origin)
+        if outcome in (Outcome.STALE_EPOCH, Outcome.ERASED):
+            self._arena.wipe_staging(staged.offset, reservation.block_bytes)
+        reservation.unsettled.discard(staged.offset)
         is_there = outcome in (Outcome.STORED, Outcome.EXISTS)
-        self.flights.end(staged.key, None if is_there else holder)
+        self.flights.end(staged.key, None if is_there else reservation.holder)
         self.counts[outcome.value] += 1
         return outcome
 
@@ -271,7 +277,7 @@ class Store:
     def _is_intact(self, block: _Block) -> bool:
         payload = self._arena.bytes[block.offset : block.offset + block.length]
         return (
-            self._index.is_intact(block.entry, block.key)
+            self._index.is_intact(block.entry, block.key, block.offset, block.length, block.digest, block.identity)
             and layout.payload_digest(payload, block.key, block.identity) == block.digest
         )
 
@@ -357,7 +363,7 @@ class Store:
         lent = sorted(offset for r in self._staging.lent() for offset in r.offsets)
         ends = {o: layout.round_up(r.block_bytes, layout.PAGE) for r in self._staging.lent() for o in r.offsets}
         for reservation in self._staging.lent():
-            reservation.wipe = True
+            reservation.unsettled.update(reservation.offsets)
         at = 0
         for offset in lent:
             self._arena.wipe_staging(at, offset - at)
@@ -365,7 +371,6 @@ class Store:
         self._arena.wipe_staging(at, self._config.staging_bytes - at)
 
     def _end_reservation(self, number: int, reservation: Reservation) -> None:
-        if reservation.wipe:
-            for offset in reservation.offsets:
-                self._arena.wipe_staging(offset, reservation.block_bytes)
+        for offset in reservation.unsettled:
+            self._arena.wipe_staging(offset, reservation.block_bytes)
         self._staging.release(number)

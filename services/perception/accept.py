@@ -226,11 +226,11 @@ class Intake:
             # Compared after the append too: another process may have been first, with other settings.
             if _same_settings(there.settings, settings):
                 return there.place
+        remedy = "Use it as it is (ListNamespaces shows it), or choose another name."
+        if there.names_erased:
+            remedy += " Names of forgotten persons are gone from its aliases: leave them out."
         raise MnemeError(
-            "NAMESPACE_EXISTS",
-            "The namespace exists with other settings.",
-            field="namespace",
-            remedy="Use it as it is (ListNamespaces shows it), or choose another name.",
+            "NAMESPACE_EXISTS", "The namespace exists with other settings.", field="namespace", remedy=remedy
         )
 
     def _examine_all(
@@ -318,8 +318,7 @@ class Intake:
 
     def _create(self, settings: Namespace, principal: str) -> None:
         key = self._keyring.new_key(settings.name)
-        names = Namespace(name=settings.name, aliases=settings.aliases).SerializeToString()
-        sealed = self._keyring.seal(key.key_id, names, namespace=settings.name, purpose=ledger.SEAL_NAMESPACE)
+        sealed = ledger.seal_aliases(self._keyring, key.key_id, settings.name, settings.aliases)
         entry = self._entry(settings.name, principal)
         entry.namespace_created.CopyFrom(NamespaceCreated(metadata_fields=settings.metadata_fields, aliases=sealed))
         self._append_messages([key.message, ledger.message(entry)])

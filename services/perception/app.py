@@ -27,7 +27,7 @@ class PerceptionApp(Application):
     def __init__(self, settings: Settings) -> None:
         common, config = settings.common, settings.section("perception", PerceptionConfig)
         telemetry.configure_from("perception", common)
-        master = MasterKey.load_or_create(common.master_key_path)
+        master = MasterKey.load(common.master_key_path)
         self._log = open_log(common.log_url)
         self._perception = Perception(self._log, master, common, config)
         super().__init__("perception", grant_signer(master), Servicer(self._perception.intake).handlers())

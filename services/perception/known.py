@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mneme.v1.admin_pb2 import MetadataType, Namespace
-from mneme.v1.ledger_pb2 import LedgerEntry
+from mneme.v1.ledger_pb2 import NamespaceCreated, Sealed
 
 from services.common import topics
 from services.common.extract import Aliases
-from services.common.ledger import SEAL_NAMESPACE, entry_of
+from services.common.ledger import aliases_after, entry_of, open_aliases
 from services.common.log.base import Log, Record, partition_of
-from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring
+from services.common.seal import Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,20 @@ class SessionSeen:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceSettings:
-    """What a namespace was created with."""
+    """What a namespace was created with, less the names that were erased."""
 
     settings: Namespace
     fields: Mapping[str, MetadataType]
     aliases: Aliases
     place: Place
+    names_erased: bool
+
+
+@dataclass(slots=True)
+class _Created:
+    body: NamespaceCreated
+    place: Place
+    aliases: Sealed  # as the ledger says now: those of the body, or what erasures left of them
 
 
 class Known:
@@ -68,16 +76,23 @@ class Known:
         self._ids: dict[bytes, FirstSeen] = {}
         self._erased: dict[bytes, Place] = {}
         self._sessions: dict[bytes, SessionSeen] = {}
+        self._created: dict[str, _Created] = {}
         self._namespaces: dict[str, NamespaceSettings] = {}
+        self._unopened: set[str] = set()  # namespaces whose alias groups are newer than their settings
         self._erasures = 0
 
     def catch_up(self, partitions: Iterable[int] | None = None) -> None:
         """Fold in what was appended since; all partitions unless some are named. LogUnavailable."""
         with self._lock:
-            for partition in self._next if partitions is None else sorted(set(partitions)):
+            wanted = set(self._next if partitions is None else partitions)
+            for partition in sorted(wanted):
                 for record in self._log.read(topics.LEDGER, partition, self._next[partition]):
                     self._fold(record)
                     self._next[partition] = record.offset + 1
+            # Not before: aliases that an erasure further on replaced cannot be opened any more.
+            for name in sorted(n for n in self._unopened if self.partition(n) in wanted):
+                self._namespaces[name] = self._settings(name, self._created[name])
+                self._unopened.remove(name)
 
     @contextmanager
     def exclusive(self, namespaces: Iterable[str]) -> Iterator[None]:
@@ -135,20 +150,23 @@ class Known:
                 self._erasures += 1
                 for id_mac in entry.erased.id_macs:
                     self._erased.setdefault(id_mac, place)
+                created = self._created.get(entry.namespace)
+                if created is not None and created.aliases.key_id in entry.erased.key_ids:
+                    created.aliases = aliases_after(created.aliases, entry.erased)
+                    self._unopened.add(entry.namespace)
             case "namespace_created":
-                self._namespaces.setdefault(entry.namespace, self._settings(entry, place))
+                if entry.namespace not in self._created:
+                    first = entry.namespace_created
+                    self._created[entry.namespace] = _Created(first, place, first.aliases)
+                    self._unopened.add(entry.namespace)
             case _:
                 pass  # what others wrote about engrams says nothing about observations
 
-    def _settings(self, entry: LedgerEntry, place: Place) -> NamespaceSettings:
-        body = entry.namespace_created
-        try:
-            sealed = self._keyring.open(
-                body.aliases, namespace=entry.namespace, purpose=SEAL_NAMESPACE, within_s=KEY_WAIT_S
-            )
-            groups = list(Namespace.FromString(sealed).aliases)
-        except KeyDestroyed:
-            groups = []  # the names were erased
-        settings = Namespace(name=entry.namespace, metadata_fields=body.metadata_fields, aliases=groups)
-        fields = {f.name: f.type for f in body.metadata_fields}
-        return NamespaceSettings(settings, fields, Aliases(groups), place)
+    def _settings(self, name: str, created: _Created) -> NamespaceSettings:
+        groups = open_aliases(self._keyring, name, created.aliases)
+        declared = created.body.metadata_fields
+        settings = Namespace(name=name, metadata_fields=declared, aliases=groups)
+        names_erased = created.aliases.key_id != created.body.aliases.key_id
+        return NamespaceSettings(
+            settings, {f.name: f.type for f in declared}, Aliases(groups), created.place, names_erased
+        )

@@ -31,13 +31,13 @@ class ReasoningApp:
 
         common = settings.common
         telemetry.configure_from("reasoning", common)
-        master = MasterKey.load_or_create(common.master_key_path)
+        master = MasterKey.load(common.master_key_path)
         config = settings.section("reasoning", ReasoningConfig)
         self._recaller = GrpcRecaller(door(settings))
         self._runtime: Runtime | None = None
         writer = kv_stats = None
         if config.model.configured:
-            self._runtime = Runtime(config, common.data_dir, master, store=has_store(settings))
+            self._runtime = Runtime(config, common.data_dir, master, store=settings.keeps_kv)
             with closing(open_log(common.log_url)) as ledger:
                 writer, kv_stats = await self._runtime.start(ledger), self._runtime.kv_stats
         reasoning = Reasoning(config, self._recaller, writer, kv_stats)
@@ -64,11 +64,6 @@ class ReasoningApp:
             await self._runtime.close()
         await self._recaller.close()
         telemetry.flush()
-
-
-def has_store(settings: Settings) -> bool:
-    """Whether this configuration starts a KV store."""
-    return int(settings.layers["kvstore"]["replicas"]) > 0
 
 
 def build(settings: Settings) -> Any:

@@ -39,6 +39,8 @@ def to_recall(request: AskRequest, default_evidence: int) -> RecallRequest:
         )
     if request.evidence_limit > MAX_EVIDENCE:
         raise invalid("evidence_limit", f"At most {MAX_EVIDENCE} items can be asked for.", "Ask for fewer, or 0.")
+    if request.extractive_only and request.HasField("wording"):
+        raise invalid("extractive_only", "It is set, and so are options of the wording.", "Send one of the two.")
     recall = RecallRequest(
         namespace=request.namespace,
         scopes=request.scopes,

@@ -71,10 +71,13 @@ def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], r
 
 
 def support(wording: str, notes: Sequence[Note]) -> list[tuple[Note, float]]:
-    """For each note the share of the wording's words, by stem, that it holds; the greatest first, ties in order."""
+    """For each note that holds any of the wording's words, by stem, the share of them that it holds.
+
+    The greatest first, ties in order. A note that was read and left no word in the wording supports nothing.
+    """
     words = set(lexical.terms(wording))
-    scored = [(note, len(words & set(lexical.terms(note.line()))) / len(words) if words else 0.0) for note in notes]
-    return sorted(scored, key=lambda each: -each[1])
+    held = [(note, words & set(lexical.terms(note.line()))) for note in notes]
+    return sorted(((note, len(found) / len(words)) for note, found in held if found), key=lambda each: -each[1])
 
 
 def _messages(question: str, ordered: Sequence[Note]) -> list[Mapping[str, str]]:

@@ -1,4 +1,4 @@
-"""Ask: recall, quote, say how sure, and where asked, word it. Generate: continue a prompt. Translates only."""
+"""Ask: recall, quote, say how sure, and let the model word it. Generate: continue a prompt. Translates only."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Reasoning:
     # --- Ask ---
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse, None]:
-        """Evidence as soon as it is there, then the extractive answer, the wording if asked for, and what it took.
+        """Evidence as soon as it is there, then the extractive answer, then its wording, and what it took.
 
         Where recall finds nothing good enough, the evidence holds the nearest misses, no sentence is quoted, and the
-        model is not asked.
+        model is not asked. Neither is it for ``extractive_only``.
         """
         call.require_namespace(request.namespace)
         for scope in request.scopes:
@@ -66,7 +66,7 @@ class Reasoning:
             chosen = await asyncio.to_thread(extract, request.question, sources, self._config.sentences)
         yield converters.extractive_part(response, chosen)
         wording = None
-        if request.HasField("wording"):
+        if self._is_to_word(request):
             wording = pb.WordingEnd()
             with stages("wording"):
                 async with aclosing(self._word(request, response, call, wording)) as pieces:
@@ -74,6 +74,10 @@ class Reasoning:
                         yield converters.wording_piece(piece)
         model = self._writer.model if self._writer is not None else converters.NO_MODEL
         yield converters.done_part(request, response, stages.seconds, model, wording)
+
+    def _is_to_word(self, request: AskRequest) -> bool:
+        """By default where there is a model. Where there is none, who sets options is told so."""
+        return not request.extractive_only and (self._writer is not None or request.HasField("wording"))
 
     async def _word(
         self, request: AskRequest, response: RecallResponse, call: Call, end: pb.WordingEnd

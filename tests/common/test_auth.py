@@ -76,7 +76,10 @@ def test_a_grant_is_short_lived_and_no_token() -> None:
     master = MasterKey(b"m" * 32)
     caller = Caller("ann", ("acme",), frozenset({Right.READ}), "1", time.time() + 1_000_000)
     grant = grant_signer(master).grant(caller)
-    assert grant_signer(master).check(grant).expires_at <= time.time() + 301
+    said = grant_signer(master).check(grant)
+    assert said.expires_at <= time.time() + 301
+    assert said.token_expires_at == int(caller.expires_at), "what the caller issues may live as long as the token"
+    assert grant_signer(master).check(grant_signer(master).grant(said)).token_expires_at == said.token_expires_at
     with pytest.raises(MnemeError):
         token_signer(master).check(grant)
 

@@ -21,6 +21,12 @@ def test_the_file_overrides_defaults_and_the_environment_comes_last(tmp_path: Pa
     assert (settings.common.partitions, settings.common.log_level) == (16, "DEBUG")
 
 
+@pytest.mark.parametrize(("replicas", "keeps"), [("0", False), ("1", True), ('"2"', True)])
+def test_a_kv_store_is_kept_where_it_has_a_replica(replicas: str, keeps: bool) -> None:
+    assert load(environ={}).keeps_kv
+    assert load(environ={"MNEME__KVSTORE__REPLICAS": replicas}).keeps_kv is keeps
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "says"),
     [

@@ -96,6 +96,9 @@ def test_keyed_hashes_differ_by_namespace_purpose_and_master(log: Log) -> None:
 
 def test_the_master_key_file_is_private_and_stable(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "master.key"
+    with pytest.raises(FileNotFoundError):
+        MasterKey.load(path)
+    assert not path.parent.exists()
     first = MasterKey.load_or_create(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert MasterKey.load_or_create(path).derive("x") == first.derive("x") != first.derive("y")

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.episodic.plugins import PLUGINS, build
-from services.episodic.plugins.base import EpisodeClosed, Event, Observed, Plan, Plugin, Record
+from services.episodic.plugins.base import EpisodeClosed, Event, Key, Observed, Plan, Plugin, Record
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.pipeline import compose
 from tests.episodic.plugins import world
@@ -139,14 +140,72 @@ def test_8_compose_never_exceeds_its_budget(names: list[str], budget: int, limit
     assert not set(kept) & set(composed.dropped)
 
 
+# What finds nothing by itself stands beside the baseline, so that there is something to order.
+FINDING = {
+    name: [*(n for n in ("time_plan", "naive") if n not in names), *names] if not retrieves(build(names)) else names
+    for name, names in LISTS.items()
+} | {"turns, dense and lexical": ["turns", "dense", "lexical"], "time alone": ["time_plan", "between"]}
+UNTIMED, TIMED = "Who sold the harmonium?", "Who sold the harmonium in March 1901?"
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-@pytest.mark.parametrize("names", [["naive"], ["dense"], ["lexical"], ["turns", "dense", "lexical"], world.SHIPPED])
-def test_10_equal_scores_are_ordered_by_event_time_descending_then_id(names: list[str], order: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("text", [UNTIMED, TIMED])
+@pytest.mark.parametrize("names", FINDING.values(), ids=FINDING)
+def test_10_equal_scores_are_ordered_by_event_time_descending_then_id(
+    names: list[str], text: str, order: tuple[int, ...]
+) -> None:
     early, late = world.START, world.START + timedelta(hours=2)
     twins = [world.turn(n, f"s{n}", "Ada", "The harmonium was sold.", at) for n, at in enumerate([early, late, late])]
     host = world.host(build(names), [twins[i] for i in order])
-    found = [i.record.id for i in world.ask(host, world.query("Who sold the harmonium?")).kept]
-    assert found == [*sorted([twins[1].id, twins[2].id]), twins[0].id]
+    found = world.ask(host, world.query(text))
+    assert (found.plan.time is not None) == (text == TIMED and "time_plan" in names)
+    expected = [*sorted([twins[1].id, twins[2].id]), twins[0].id]
+    assert [i.record.id for i in found.kept] == (expected if found.plan.time or names != FINDING["time alone"] else [])
+
+
+@pytest.mark.parametrize(("words", "meaning"), list(permutations(range(4), 2)))
+def test_10_a_hit_by_words_alone_and_one_by_meaning_alone_are_equal_in_the_time_asked_for(
+    words: int, meaning: int
+) -> None:
+    """Each leads one of the searches that the time channel joins, and none holds the other."""
+    text = "The harmonium was sold."
+    times = [world.START + timedelta(hours=n) for n in (0, 1, 1, 2)]
+    turns = [world.turn(n, f"s{n}", "Ada", text, at) for n, at in enumerate(times)]
+    pair = [
+        replace(turns[words], keys=(Key("text", text, use="lexical"),)),
+        replace(turns[meaning], keys=(Key("text", text, use="dense"),)),
+    ]
+    # Nearer the middle of the range than both, so that their distance from it says nothing of them.
+    rent = (Key("text", "rent", use="lexical"),)
+    others = [
+        replace(world.turn(n, "rent", "Ada", "rent", times[-1] + timedelta(days=1)), keys=rent) for n in range(4, 6)
+    ]
+    host = world.host(build(["time_plan", {"between": {"depth": 2}}]), [*pair, *others])
+    found = world.ask(host, world.query(TIMED))
+    assert found.plan.time is not None
+    equal = sorted(pair, key=lambda t: (-t.event.start.timestamp(), t.id))
+    assert [i.record.id for i in found.kept] == [t.id for t in equal]
+
+
+@pytest.mark.parametrize("names", [["naive"], ["dense"], ["lexical"], ["time_plan", "between"]], ids=lambda n: n[-1])
+@pytest.mark.parametrize("later", ["home", "away"])
+def test_10_holds_over_several_namespaces(names: list[str], later: str) -> None:
+    def told(namespace: str) -> Record:
+        return world.turn(
+            0, "s", "Ada", "The harmonium was sold.", world.START + timedelta(hours=later == namespace), namespace
+        )
+
+    host = world.host(build(names), [told("home"), told("away")])
+    found = world.ask(host, world.query(TIMED, namespaces=("home", "away")))
+    assert [i.record.namespace for i in found.kept] == sorted(["home", "away"], key=lambda n: n != later)
+
+
+def test_10_members_that_only_their_episode_brings_are_equal() -> None:
+    texts = ["We sold it.", "At what price?", "The harmonium was sold.", "Nobody bids for it.", "Good riddance."]
+    members = [world.turn(n, "s", "Ada", t, world.START + timedelta(hours=n)) for n, t in enumerate(texts)]
+    host = world.host(build(["episodes", "lexical"]), [*members, EpisodeClosed("e", "s", tuple(members), "ended", 4)])
+    found = world.ask(host, world.query("harmonium"))
+    assert [i.record.id for i in found.kept] == [members[n].id for n in (2, 4, 3, 1, 0)]
 
 
 # --- 9: neutral parameters reproduce the baseline ---------------------------------------------------------------

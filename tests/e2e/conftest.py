@@ -15,5 +15,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local(folder: Path) -> Iterator[Local]:
-    with serving(environment(folder, reasoning__replicas=2)) as running:
+    unsafe = {"RAY_AUTH_MODE": "disabled"}  # as a shell may have it; the service must not inherit it
+    with serving({**environment(folder, reasoning__replicas=2), **unsafe}) as running:
         yield running

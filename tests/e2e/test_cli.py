@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import jwt
 import pytest
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_WORDED, AskDone, WordingEnd
 
+from services.cli import render
 from services.cli.local import Local
 from tests.e2e import talk
 
@@ -17,7 +21,7 @@ NAMESPACE = "e2e/cli"
 def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli.main", *arguments],
-        env={**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": str(local.settings.common.token_path)},
+        env=_environ(local),
         input=stdin,
         capture_output=True,
         text=True,
@@ -26,6 +30,11 @@ def mneme(local: Local, *arguments: str, stdin: str = "", code: int = 0) -> str:
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
     return ran.stdout + ran.stderr
+
+
+def _environ(local: Local) -> dict[str, str]:
+    token_file = str(local.settings.common.token_path)
+    return {**os.environ, "MNEME_ADDRESS": local.address, "MNEME_TOKEN_FILE": token_file}
 
 
 def _lines() -> str:
@@ -44,9 +53,11 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     recalled = mneme(local, "recall", "-n", NAMESPACE, "--fresh", "the umbrella")
     assert "2026-03-02 c2" in recalled
     assert "score" in recalled
-    assert "boiler" in mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
-    worded = mneme(local, "ask", "-n", NAMESPACE, "--word", "What did the landlord fix?")
-    assert "words it (it may be wrong)" in worded
+    quoted = mneme(local, "ask", "-n", NAMESPACE, "--extractive-only", "What did the landlord fix?")
+    assert "boiler" in quoted
+    assert "words it" not in quoted
+    worded = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    assert worded.index("boiler") < worded.index("words it (it may be wrong)")
     assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
     assert "engine-" in stats
     assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
@@ -60,6 +71,45 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert NAMESPACE in mneme(local, "namespace", "list").split()
 
 
+def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
+    mneme(local, "ingest", "-n", "e2e/cli-ask", "-", stdin=_lines())
+    mneme(local, "recall", "-n", "e2e/cli-ask", "--fresh", "the boiler")
+    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "What did the landlord fix?"]
+    with subprocess.Popen(command, env=_environ(local), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        shown = [(time.monotonic(), line) for line in running.stdout]
+    assert running.returncode == 0
+    worded = next(at for at, line in shown if "words it" in line)
+    assert "boiler" in shown[0][1]
+    assert worded - shown[0][0] > 0.05  # printed together, they are a millisecond apart
+
+
+def test_a_wording_that_the_evidence_does_not_support_is_shown_as_such() -> None:
+    end = WordingEnd(outcome=WORDING_OUTCOME_WORDED)
+    given = render.Answer(wording="Nobody knows.", done=AskDone(model="small", wording=end))
+    shown = render.ending(given)
+    assert "small words it (it may be wrong): Nobody knows." in shown
+    assert "cites nothing: none of its words stand in the evidence; 0 tokens read" in shown
+    end.citations.add(engram_id="e1", support=0.5)
+    given.done.wording.CopyFrom(end)
+    assert "cites e1 (50% of its words); 0 tokens read" in render.ending(given)
+
+
+def test_a_talk_of_which_something_was_erased_is_ingested_again(local: Local, tmp_path: Path) -> None:
+    namespace, file = "e2e/erased", tmp_path / "talk.jsonl"
+    file.write_text(_lines())
+    mneme(local, "ingest", "-n", namespace, str(file))
+    mneme(local, "recall", "-n", namespace, "--fresh", "umbrella")
+    mneme(local, "forget", "-n", namespace, "--id", "c1", "--id", "c3", "--id", "c4", "--yes")
+    file.write_text(_lines() + "\n" + _lines().splitlines()[0].replace("c0", "c6"))
+    again = mneme(local, "ingest", "-n", namespace, str(file))
+    assert "1 accepted, 3 known" in again
+    assert "3 skipped: erased before" in again
+    piped = mneme(local, "ingest", "-n", namespace, "-", stdin=_lines(), code=1)
+    assert "ERASED" in piped
+    assert "line 2: " in piped
+
+
 def _state_hash(stats: str) -> str:
     return stats.split("state hash")[1].split()[0]
 
@@ -71,7 +121,7 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
     arguments = ("recall", "-n", "e2e/token", "x")
     os.environ["MNEME_TOKEN"] = token
     try:
-        assert "nothing good enough" in mneme(local, *arguments)
+        assert "nothing found" in mneme(local, *arguments)
         assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
         del os.environ["MNEME_TOKEN"]
         mneme(local, "token", "revoke", token_id)
@@ -79,6 +129,13 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
         assert "UNAUTHENTICATED" in mneme(local, *arguments, code=1)
     finally:
         os.environ.pop("MNEME_TOKEN", None)
+
+
+def test_a_token_lives_as_long_as_was_asked(local: Local) -> None:
+    issued = mneme(local, "token", "issue", "--principal", "p", "--prefix", "e2e", "--right", "read", "--days", "30")
+    expires_at = jwt.decode(issued.split()[0], options={"verify_signature": False})["exp"]
+    assert 29.9 < (expires_at - time.time()) / 86_400 <= 30
+    assert time.strftime("until %Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at)) in issued
 
 
 def test_a_token_that_may_only_write_is_enough_to_ingest(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from kafka import KafkaProducer
 
 from services.cli.local import Local, environment, serving
 from services.common import topics
+from services.common.errors import from_rpc_error
 from tests.e2e import talk
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 
@@ -56,7 +58,7 @@ def local(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory, output
     coming.start()
     with (
         output.open("w") as file,
-        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), output=file) as running,
+        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), stderr=file) as running,
     ):
         coming.join()
         yield running
@@ -84,8 +86,9 @@ def test_a_kafka_producer_writes_and_grpc_recalls(local: Local, kafka_broker: Br
 
 def test_a_broker_that_goes_and_comes_back_loses_nothing(local: Local, kafka_broker: Broker) -> None:  # noqa: F811
     kafka_broker.stop()
-    with pytest.raises(Exception, match=r"LOG_UNAVAILABLE|StatusCode|log"):
+    with pytest.raises(grpc.RpcError) as failed:
         local.client.observe(talk.observations(NAMESPACE, tag="away"), timeout_s=15)
+    assert from_rpc_error(failed.value).reason == "LOG_UNAVAILABLE"
     assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
     kafka_broker.start()
     talk.observe_until_accepted(local.client, NAMESPACE, "back")

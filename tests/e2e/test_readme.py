@@ -10,8 +10,31 @@ from pathlib import Path
 import pytest
 
 from services.cli.local import Local
+from services.common import telemetry, topics
+from services.common.config import load
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path) -> None:
+    """In a folder that looks like the repository after `make up`; its port alone is another."""
+    _, section = (ROOT / "README.md").read_text().split("## Use it\n")
+    (commands,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / ".mneme").symlink_to(local.settings.common.data_dir.absolute())
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("MNEME_")}
+    ran = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        env={**environ, "MNEME_ADDRESS": local.address},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "2 accepted" in ran.stdout
+    assert "My dentist moved the appointment to Thursday" in ran.stdout
+    assert "rebuild done" in ran.stdout
 
 
 def test_the_python_example_of_the_readme_runs(local: Local) -> None:
@@ -54,6 +77,26 @@ def test_every_test_that_the_note_names_exists() -> None:
     missing = {name for name in named if f"def {name}" not in sources}
     assert named
     assert not missing
+
+
+def test_what_the_operators_page_names_is_there() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text()
+    topic_names = {spec.name for spec in topics.specs(1, [topics.INBOX])}
+    assert set(re.findall(r"`(mneme\.[\w.-]+\.v\d)`", text)) == topic_names
+    named = dict(re.findall(r"`(mneme_\w+)\{([\w,]+)\}`", text))
+    metrics = (
+        telemetry.CALLS,
+        telemetry.STAGE_SECONDS,
+        telemetry.LAG,
+        telemetry.RECORDS,
+        telemetry.QUEUE,
+        telemetry.HELD,
+    )
+    families = {family.name: metric._labelnames for metric in metrics for family in metric.describe()}
+    assert {name.removesuffix("_total"): tuple(labels.split(",")) for name, labels in named.items()} == families
+    settings, sections = load(environ={}), load(environ={}).layers
+    for section, key in set(re.findall(r"`(common|gateway|kvstore)\.(\w+)`", text)):
+        assert key in sections[section] or hasattr(settings.common, key), f"{section}.{key}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:

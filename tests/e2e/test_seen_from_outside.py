@@ -1,10 +1,13 @@
 """One trace, one metrics port, and logs that know no text."""
 
 import json
+import os
 import time
 import urllib.request
 from pathlib import Path
 
+import grpc
+import pytest
 from mneme.v1.perception_pb2 import ObserveRequest
 from mneme.v1.reasoning_pb2 import AskRequest, WordingOptions
 
@@ -44,7 +47,7 @@ def test_one_trace_follows_a_question_to_its_answer(local: Local, folder: Path) 
     with telemetry.span("product.ask") as span:
         trace_id = f"{span.get_span_context().trace_id:032x}"
         metadata = (*local.client.metadata, *telemetry.carrier().items())
-        request = AskRequest(namespace=NAMESPACE, question="Where is the umbrella?")
+        request = AskRequest(namespace=NAMESPACE, question="Where is the umbrella?", extractive_only=True)
         assert list(local.client.reasoning.Ask(request, metadata=metadata, timeout=30))
     wanted = {"gateway", "reasoning", "episodic"}
     assert wanted <= _await_services(folder, trace_id, wanted)
@@ -85,6 +88,26 @@ def test_no_log_and_no_trace_holds_a_text_or_a_secret(local: Local, folder: Path
         content = path.read_bytes()
         for secret in (token, master, *(text for _, text in talk.LINES)):
             assert secret.encode() not in content, path.name
+
+
+def test_what_replicas_open_to_the_network_answers_nobody_without_ray_s_token(local: Local) -> None:
+    """They unpickle requests, and Ray binds them to every address."""
+    ports = {port for pid in talk.replica_pids(local).values() for port in _open_to_the_network(pid)}
+    assert ports, "nothing found to knock at; where Ray binds replicas to the loopback, this test can go"
+    for port in ports:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary("/ray.serve.ASGIService/HandleRequest")(b"", timeout=10)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED, refused.value
+
+
+def _open_to_the_network(pid: int) -> set[int]:
+    """TCP ports that a process listens on, on every address."""
+    rows = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{name}").read_text().split("\n")
+    ]
+    own = {os.readlink(descriptor) for descriptor in Path(f"/proc/{pid}/fd").iterdir()}
+    listening = [row for row in rows if len(row) > 9 and row[3] == "0A" and f"socket:[{row[9]}]" in own]
+    return {int(port, 16) for address, _, port in (row[1].partition(":") for row in listening) if int(address, 16) == 0}
 
 
 def test_nothing_at_rest_is_plaintext_once_accepted(local: Local, folder: Path) -> None:

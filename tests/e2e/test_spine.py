@@ -43,6 +43,7 @@ def test_an_answer_streams_evidence_then_sentences_word_for_word(client: Client)
         namespace="e2e/ask",
         question="When does Aunt Petronella arrive?",
         freshness=common_pb2.Freshness(strong=True),
+        extractive_only=True,
     )
     answer = render.collect(client.reasoning.Ask(request, metadata=client.metadata, timeout=20))
     assert answer.extractive.found

@@ -1,17 +1,22 @@
 """What is wrong at the start is said in one line that names the setting; what was kept is there after a restart."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.local import Local, environment, serving
-from services.cli.up import ensure_topics
+from services.cli.up import ensure_topics, prepare
 from services.common.config import load
+from services.common.log.open import open_log
+from services.common.seal import Keyring, MasterKey
 from tests.e2e import talk
 
 
@@ -30,6 +35,7 @@ def _one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> Non
     assert "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("mneme: cannot start:"), ended.stderr
+    assert "services." not in last, "a name of Python's"
     for word in words:
         assert word in last
 
@@ -50,6 +56,19 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         _one_clear_line(_up(environment(tmp_path, gateway__port=port)), "gateway.port", str(port), "Stop what uses it")
 
 
+@pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.7"])
+def test_a_host_that_is_not_this_machine_is_named(tmp_path: Path, host: str) -> None:
+    refused = _up(environment(tmp_path, gateway__host=host))
+    _one_clear_line(refused, f"gateway.host: {host}", "Set gateway.host to an address of this machine")
+    assert "port" not in refused.stderr.splitlines()[-1]
+
+
+def test_one_file_of_tls_alone_is_refused_by_the_names_of_both(tmp_path: Path) -> None:
+    refused = _up(environment(tmp_path, gateway__tls_cert_file="cert.pem"))
+    _one_clear_line(refused, "gateway: tls_cert_file and tls_key_file: name both, or neither")
+    assert "max_streams" not in refused.stderr, "settings that have no part in it"
+
+
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     _one_clear_line(_up(environment(tmp_path / "file" / "data")), "common.data_dir")
@@ -65,6 +84,19 @@ def test_a_master_key_that_is_none_is_refused_with_the_remedy(tmp_path: Path) ->
     (tmp_path / "master.key").touch(0o600)
     _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", "master.key", "Put back a copy")
     assert (tmp_path / "master.key").read_text() == "", "it may be all that is left of a key"
+
+
+def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tmp_path: Path) -> None:
+    settings = load(environ=environment(tmp_path))
+    prepare(settings)
+    ensure_topics(settings, print)
+    key, token = settings.common.master_key_path, settings.common.token_path.read_text()
+    with contextlib.closing(open_log(settings.common.log_url)) as log:
+        log.append([Keyring(log, MasterKey.load(key)).new_key("acme/ann").message])
+    key.rename(tmp_path / "mk")
+    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", f"{key} is missing", "Put the copy back")
+    assert not key.exists()
+    assert settings.common.token_path.read_text() == token
 
 
 def test_a_token_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -84,13 +116,71 @@ def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) ->
     )
 
 
+def _no_model(folder: Path) -> dict[str, str]:
+    """An environment that the start comes far with, and then refuses."""
+    settings = {"reasoning__model__package": '""', "reasoning__model__directory": folder / "nowhere"}
+    return environment(folder, **settings)
+
+
 def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    settings = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
-    _one_clear_line(_up(environment(tmp_path, **settings)), "reasoning.model.directory", "Correct the setting")
+    _one_clear_line(_up(_no_model(tmp_path)), "reasoning.model.directory", "Correct the setting")
+
+
+def test_a_start_removes_what_processes_wrote_that_ended_long_ago(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for folder in (tmp_path / "logs", tmp_path / "traces"):
+        folder.mkdir()
+        for name, days in [
+            (f"gateway-{ended.pid}.jsonl", 8),
+            (f"gateway-{ended.pid}.jsonl.1", 8),
+            (f"perception-{ended.pid}.jsonl", 6),
+            (f"episodic-{os.getpid()}.jsonl", 8),
+            ("an-operator-s.jsonl", 8),
+        ]:
+            (folder / name).touch()
+            os.utime(folder / name, (0, time.time() - days * 86_400))
+    _one_clear_line(_up(_no_model(tmp_path)), "reasoning.model.directory")
+    for folder in (tmp_path / "logs", tmp_path / "traces"):
+        kept = {f"perception-{ended.pid}.jsonl", f"episodic-{os.getpid()}.jsonl", "an-operator-s.jsonl"}
+        assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
     _one_clear_line(_up(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
+
+
+def _claiming(folder: Path, then: str) -> subprocess.Popen[str]:
+    script = (
+        "import pathlib, subprocess, sys; from services.cli import up; up.claim(pathlib.Path(sys.argv[1]))\n" + then
+    )
+    return subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_folder_in_use_is_named_and_left_alone_and_is_free_once_its_holder_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of the running service")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "counter_1.db").touch()
+    outlives = 'child = subprocess.Popen(["sleep", "60"], close_fds=False)\nprint(child.pid, flush=True)\nchild.wait()'
+    holder = _claiming(tmp_path, outlives)
+    try:
+        child = int(_said(holder))
+        refused = _up(environment(tmp_path))
+        _one_clear_line(refused, "common.data_dir", str(tmp_path), f"(process {holder.pid})", "Stop it, or name")
+        assert (tmp_path / "token").read_text() == "of the running service"
+        assert (tmp_path / "metrics" / "counter_1.db").exists()
+    finally:
+        holder.kill()
+        holder.wait()
+    try:
+        assert _said(_claiming(tmp_path, 'print("ours")')) == "ours", "what outlives a kill must not hold the folder"
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
@@ -99,6 +189,7 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
         talk.create(first.client, "e2e/again")
         first.client.observe(talk.observations("e2e/again"))
         before = talk.await_idle(first.client, "e2e/again", 6)
+        _one_clear_line(_up(environment(tmp_path)), "common.data_dir", f"(process {first.process.pid})")
         _quotes_are_all_there_is(first)
     with serving(environ) as second:
         after = talk.await_idle(second.client, "e2e/again", 6)

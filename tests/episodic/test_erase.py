@@ -15,6 +15,7 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
 from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
+from services.common.log.base import Message
 from services.episodic import operator_state
 from services.episodic.operator_state import OperatorState
 from tests.episodic.world import NAMESPACE, World
@@ -176,6 +177,18 @@ def test_invariant_14_no_vector_lies_in_clear_that_milvus_need_not_search(
     done = {store.store: store.done for store in world.forget(ids("x")).receipt.stores}
     assert done["index"] == (searched_by == "directory"), "the receipt says what is so"
     world.close()
+
+
+def test_the_receipt_says_of_the_inbox_what_is_so(world: World) -> None:
+    tell(world)
+    stores = {store.store: store for store in world.forget(ids("o0")).receipt.stores}
+    assert stores["inbox"].done, "nothing came that way"
+    world.log.append([Message(topics.INBOX, b"k", b"{}")])
+    receipt = world.forget(ids("x")).receipt
+    [inbox] = [store for store in receipt.stores if store.store == "inbox"]
+    assert not inbox.done
+    assert inbox.by.seconds - receipt.at.seconds > 3600
+    assert "perception" in inbox.detail
 
 
 def test_an_index_of_other_fields_is_filled_anew_from_the_feed(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2
-from mneme.v1.admin_pb2 import MetadataField, MetadataType
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
 
 from services.common.auth import Caller, Right, grant_signer
@@ -102,6 +102,18 @@ def test_recall_says_what_it_found_where_and_why(door: Door) -> None:
     assert response.erasure_epochs == {NAMESPACE: 0}
     [position] = response.positions
     assert position.offset == door.world.log.end_offset("mneme.ledger.v1", position.partition) - 1
+
+
+def test_every_hit_says_why_it_is_here(door: Door) -> None:
+    """In one sentence that names what found it, and where in its list."""
+    items = door.recall("Where is the copper kettle kept?", limit=4).items
+    assert len(items) > 1
+    for item in items:
+        assert item.why.endswith("."), item
+        for stage in item.trace:
+            assert (stage.stage == "fused") or f"{stage.stage} (rank {stage.rank})" in item.why
+    assert items[0].why.startswith("Found by ")
+    assert any("its episode matches too" in item.why for item in items)
 
 
 def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
@@ -264,6 +276,24 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
 
 
+def test_forgotten_names_are_counted_and_no_longer_listed(door: Door) -> None:
+    namespace = "acme/names"
+    carrie = AliasGroup(name="Carrie", aliases=["my wife"])
+    door.world.create(namespace, aliases=[AliasGroup(name="Mabel Finch", aliases=["Miss Finch"]), carrie])
+    door.world.observe("o0", "Miss Finch paid.", namespace=namespace)
+    selector = episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name="Mabel Finch"))
+    request = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
+    listed = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+    assert (len(listed.targets), listed.alias_groups) == (1, 1)
+    request.dry_run, request.id = False, "f1"
+    receipt = door.call(E + "Forget", request, episodic_pb2.ForgetResponse).receipt
+    assert receipt.alias_groups == 1
+    verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=receipt.id)
+    assert door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse).clean
+    spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert [list(n.aliases) for n in spaces.namespaces if n.name == namespace] == [[carrie]]
+
+
 def test_rebuild_stats_and_namespaces(door: Door) -> None:
     stats = admin_pb2.GetStatsRequest(namespace=NAMESPACE)
     before = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
@@ -272,7 +302,7 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
     started = door.call(A + "Rebuild", admin_pb2.RebuildRequest(), admin_pb2.RebuildResponse, prefixes=[""])
     door.world.rebuilder.wait()
     get = admin_pb2.GetOperationRequest(id=started.operation.id)
-    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse).operation
+    ended = door.call(A + "GetOperation", get, admin_pb2.GetOperationResponse, prefixes=[""]).operation
     assert ended.state == admin_pb2.OPERATION_STATE_DONE
     assert ended.done == ended.total > 0
     after = door.call(A + "GetStats", stats, admin_pb2.GetStatsResponse)
@@ -284,8 +314,14 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
         A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse, prefixes=["rival"]
     )
     assert not none.namespaces
+    # It is of every namespace: who has a right over some learns of it what of an id that never was.
+    hidden, never = door.refused(A + "GetOperation", get), door.refused(A + "GetOperation", NEVER)
+    told = [(error.reason, error.field, error.message, error.remedy) for error in (hidden, never)]
+    assert told[0] == told[1]
+    assert (never.reason, hidden.metadata) == ("NOT_FOUND", {"id": get.id})
 
 
+NEVER = admin_pb2.GetOperationRequest(id="?")
 BAD = [
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(), "INVALID_FIELD", "namespace"),
@@ -330,7 +366,7 @@ BAD = [
         "NOT_FOUND",
         "receipt_id",
     ),
-    (A + "GetOperation", admin_pb2.GetOperationRequest(id="?"), "NOT_FOUND", "id"),
+    (A + "GetOperation", NEVER, "NOT_FOUND", "id"),
     (
         E + "Recall",
         episodic_pb2.RecallRequest(

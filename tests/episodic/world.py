@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import ledger_pb2 as pb
@@ -30,17 +31,20 @@ from services.episodic.plugins.base import Filter, Plugin, Query
 from services.episodic.reads import Reads
 from services.episodic.rebuild import Rebuilder, hash_of
 from services.episodic.recall import Recalled, Recaller
+from services.episodic.registry import NamespaceInfo
 
 PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
 START = datetime(2024, 3, 4, 9, tzinfo=UTC)
 NAMESPACE = "acme/anna"
 ANY = Filter()
+Entities: TypeAlias = Callable[[str, NamespaceInfo | None], tuple[Sequence[str], Sequence[str]]]
 
 
 class World:
     """Folders of one machine, and whatever runs on them. ``open`` again after ``kill`` is a restart."""
 
     def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 4):
+        self.entities: Entities = lambda text, info: ((), ())
         self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
         self.folder = folder
         self.embedder = embedder
@@ -58,7 +62,7 @@ class World:
             log=self.log,
             keyring=self.keyring,
             index=Index(str(self.folder / "index.db"), searches_vectors=self.searches_vectors),
-            toolkit=Toolkit(self.embedder.embed, count_tokens, lambda text, info: ((), ()), lambda text, now: []),
+            toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
             plugins=self.plugins,
             embedder="test",
             assess=assess,

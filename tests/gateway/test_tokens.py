@@ -50,9 +50,12 @@ def test_an_issued_token_says_what_was_asked(log: Log) -> None:
 
 
 def test_a_token_never_outlives_its_issuer(log: Log) -> None:
-    by = admin(ttl_s=300)
+    by = admin(ttl_s=900)
     _, issued = office(log).issue(by, "bob", ("acme",), frozenset({Right.READ}), 3600)
     assert issued.expires_at <= by.expires_at + 0.01
+    by_grant = GRANTS.check(GRANTS.grant(by))
+    _, issued = office(log).issue(by_grant, "bob", ("acme",), frozenset({Right.READ}), 3600)
+    assert by.expires_at - 5 < issued.expires_at <= by.expires_at + 0.01
 
 
 @pytest.mark.parametrize(
@@ -203,6 +206,7 @@ def test_the_wire_of_issuing(log: Log) -> None:
     caller = TOKENS.check(response.token)
     assert (caller.token_id, caller.rights) == (response.token_id, READ_WRITE)
     assert response.expires_at.seconds == int(caller.expires_at)
+    assert 595 < caller.expires_at - time.time() <= 600, "the life of the token, not of the grant that asks for it"
     request.rights.append(admin_pb2.RIGHT_UNSPECIFIED)
     with pytest.raises(MnemeError) as refused:
         call(log, "IssueToken", request)

@@ -24,6 +24,8 @@ def _missing() -> str:
 
 MISSING = _missing()
 requires_native = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+# Both, as values of a parameter: native is what an engine on a CPU runs by default.
+CPU_BACKENDS = ["torch", pytest.param("native", marks=requires_native)]
 # Every instruction set that this processor has, each as a test of its own.
 ISAS = [] if MISSING else [isa for isa, runs in load(build.LIBRARY).isas.items() if runs]
 

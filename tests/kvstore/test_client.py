@@ -127,6 +127,15 @@ def test_a_holder_claims_nothing_behind_what_it_must_wait_for(store: Running, kv
         assert other.begin(chain) == Flight(2, 2, 0)
 
 
+def test_a_block_that_only_others_can_read_is_missing_and_stays(store: Running, kv: KvClient) -> None:
+    chain = keys(3)
+    kv.put(chain[:2], payloads(2), ORIGIN)
+    with store.client(identity=b"another engine's") as other:
+        assert other.begin(chain) == Flight(0, 0, 0)
+        assert kv.stats().claims == 0
+    assert kv.begin(chain) == Flight(2, 1, 0)
+
+
 def test_giving_up_a_claim_wakes_who_waits(store: Running, kv: KvClient) -> None:
     chain = keys(1)
     kv.begin(chain)

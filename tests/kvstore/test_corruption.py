@@ -3,10 +3,8 @@ loaded by the native operator and by Python."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
-from pathlib import Path
 
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
@@ -14,43 +12,15 @@ from mneme.v1 import kvstore_pb2 as pb
 from kernels.keyed_copy import host as keyed_copy
 from kernels.keyed_copy.host import KeyedCopy, NativeUnavailable
 from services.kvstore import layout
-from services.kvstore.client import KvClient, Origin
-from services.kvstore.layout import ENTRY, ENTRY_BYTES, KEY_BYTES, PAGE, BadArena, Header
+from services.kvstore.client import Flight, KvClient, Origin, Timing
+from services.kvstore.layout import ENTRY, ENTRY_BYTES, PAGE, BadArena
 from services.kvstore.reader import Reader
 from tests.kernels.native_library import MISSING
+from tests.kvstore.damage import ArenaBytes
 from tests.kvstore.running import BLOCK, IDENTITY, NAMESPACE, Running, eventually, keys, payloads
 
 ORIGIN = Origin(NAMESPACE)
-
-
-class Bytes:
-    """The arena, written behind its owner's back."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 0)
-        self.header = Header.unpack(self.map[:PAGE])
-
-    def key_at(self, key: bytes) -> int:
-        at = self.map.find(key, self.header.keys_offset, self.header.entries_offset)
-        assert at > 0
-        return at
-
-    def entry_at(self, key: bytes) -> int:
-        return self.header.entries_offset + (self.key_at(key) - self.header.keys_offset) // KEY_BYTES * ENTRY_BYTES
-
-    def payload_at(self, key: bytes) -> int:
-        offset: int = ENTRY.unpack_from(self.map, self.entry_at(key))[1]
-        return offset
-
-    def flip(self, at: int, bit: int = 0) -> None:
-        self.map[at] ^= 1 << bit
-
-    def swap(self, one: int, other: int, size: int) -> None:
-        self.map[one : one + size], self.map[other : other + size] = (
-            self.map[other : other + size],
-            self.map[one : one + size],
-        )
+SELDOM = Timing(call_s=5, put_s=10, retry_s=0.05, heartbeat_s=60)  # no heartbeat comes within a test
 
 
 def unavailable() -> KeyedCopy:
@@ -69,8 +39,8 @@ def copies_with(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def arena(store: Running) -> Bytes:
-    return Bytes(store.file("arena"))
+def arena(store: Running) -> ArenaBytes:
+    return ArenaBytes(store.file("arena"))
 
 
 def load_one(kv: KvClient, key: bytes, size: int = BLOCK) -> bytes | None:
@@ -79,7 +49,7 @@ def load_one(kv: KvClient, key: bytes, size: int = BLOCK) -> bytes | None:
 
 
 @pytest.mark.parametrize("at", [0, 1, BLOCK // 2, BLOCK - 1])
-def test_a_flipped_bit_of_the_payload_is_a_miss(kv: KvClient, arena: Bytes, at: int) -> None:
+def test_a_flipped_bit_of_the_payload_is_a_miss(kv: KvClient, arena: ArenaBytes, at: int) -> None:
     chain, blocks = keys(2), payloads(2)
     kv.put(chain, blocks, ORIGIN)
     arena.flip(arena.payload_at(chain[0]) + at, bit=at % 8)
@@ -87,25 +57,26 @@ def test_a_flipped_bit_of_the_payload_is_a_miss(kv: KvClient, arena: Bytes, at: 
     assert load_one(kv, chain[1]) == blocks[1]
 
 
-def test_no_flipped_bit_of_an_entry_yields_other_bytes(kv: KvClient, arena: Bytes) -> None:
+def test_no_flipped_bit_of_an_entry_yields_other_bytes(store: Running, arena: ArenaBytes) -> None:
     """Some bits do not matter to a load (the entry's own checksum); none may give anything but the block."""
     chain, blocks = keys(1), payloads(1)
-    kv.put(chain, blocks, ORIGIN)
-    entry = arena.entry_at(chain[0])
-    missed = 0
-    for bit in range(ENTRY.size * 8):
-        arena.flip(entry + bit // 8, bit % 8)
-        loaded = load_one(kv, chain[0])
-        assert loaded is None or loaded == blocks[0]
-        assert kv.lookup(chain) == 0, bit
-        missed += loaded is None
-        arena.flip(entry + bit // 8, bit % 8)
-    assert missed >= (3 * 8 + 16) * 8 - 63  # offset, length, epoch, digest, and the sequence's lowest bit
-    assert load_one(kv, chain[0]) == blocks[0]
+    with store.client(timing=SELDOM) as kv:  # told of a bit that is wrong for a moment, the owner drops the block
+        kv.put(chain, blocks, ORIGIN)
+        entry = arena.entry_at(chain[0])
+        missed = 0
+        for bit in range(ENTRY.size * 8):
+            arena.flip(entry + bit // 8, bit % 8)
+            loaded = load_one(kv, chain[0])
+            assert loaded is None or loaded == blocks[0]
+            assert kv.lookup(chain) == 0, bit
+            missed += loaded is None
+            arena.flip(entry + bit // 8, bit % 8)
+        assert missed >= (3 * 8 + 16) * 8 - 63  # offset, length, epoch, digest, and the sequence's lowest bit
+        assert load_one(kv, chain[0]) == blocks[0]
 
 
 def test_a_load_ends_before_the_first_damaged_block(
-    store: Running, kv: KvClient, arena: Bytes, copies_with: str
+    store: Running, kv: KvClient, arena: ArenaBytes, copies_with: str
 ) -> None:
     chain, blocks = keys(70), payloads(70)
     kv.put(chain, blocks, ORIGIN)
@@ -119,7 +90,7 @@ def test_a_load_ends_before_the_first_damaged_block(
         assert reader.take_suspects(9) == [chain[damaged]]
 
 
-def test_short_blocks_are_verified_too(kv: KvClient, arena: Bytes) -> None:
+def test_short_blocks_are_verified_too(kv: KvClient, arena: ArenaBytes) -> None:
     """Below what the native operator digests, at its edge, and between longer ones."""
     sizes = [BLOCK, 240, 1, 241, BLOCK]
     chain, blocks = keys(5), [os.urandom(size) for size in sizes]
@@ -141,7 +112,7 @@ def test_a_buffer_that_cannot_be_written_is_refused(kv: KvClient) -> None:
     assert kv.load(chain, [bytearray(BLOCK + 1)]) == 0
 
 
-def test_swapped_payloads_are_misses(kv: KvClient, arena: Bytes) -> None:
+def test_swapped_payloads_are_misses(kv: KvClient, arena: ArenaBytes) -> None:
     chain = keys(2)
     kv.put(chain, payloads(2), ORIGIN)
     arena.swap(arena.payload_at(chain[0]), arena.payload_at(chain[1]), BLOCK)
@@ -149,7 +120,7 @@ def test_swapped_payloads_are_misses(kv: KvClient, arena: Bytes) -> None:
     assert load_one(kv, chain[1]) is None
 
 
-def test_swapped_entries_are_misses(kv: KvClient, arena: Bytes) -> None:
+def test_swapped_entries_are_misses(kv: KvClient, arena: ArenaBytes) -> None:
     """A whole entry, checksum and all, under another key."""
     chain = keys(2)
     kv.put(chain, payloads(2), ORIGIN)
@@ -159,35 +130,26 @@ def test_swapped_entries_are_misses(kv: KvClient, arena: Bytes) -> None:
     assert load_one(kv, chain[1]) is None
 
 
-def test_a_truncated_block_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+def test_a_truncated_block_is_a_miss(kv: KvClient, arena: ArenaBytes) -> None:
     """Its length made smaller by someone who can compute the entry's checksum."""
     chain = keys(1)
     kv.put(chain, payloads(1), ORIGIN)
-    at = arena.entry_at(chain[0])
-    sequence, offset, length, epoch, digest, identity, _ = ENTRY.unpack_from(arena.map, at)
-    raw = layout.pack_entry(chain[0], sequence, offset, length - 16, epoch, digest, identity)
-    arena.map[at : at + len(raw)] = raw
+    arena.rewrite(chain[0], arena.entry(chain[0])._replace(length=BLOCK - 16))
     assert load_one(kv, chain[0]) is None
     assert load_one(kv, chain[0], BLOCK - 16) is None
 
 
-def test_a_block_said_to_end_beyond_the_arena_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+def test_a_block_said_to_end_beyond_the_arena_is_a_miss(kv: KvClient, arena: ArenaBytes) -> None:
     chain = keys(1)
     kv.put(chain, payloads(1), ORIGIN)
-    at = arena.entry_at(chain[0])
-    sequence, _, length, epoch, digest, identity, _ = ENTRY.unpack_from(arena.map, at)
-    raw = layout.pack_entry(chain[0], sequence, arena.header.file_bytes - 8, length, epoch, digest, identity)
-    arena.map[at : at + len(raw)] = raw
+    arena.rewrite(chain[0], arena.entry(chain[0])._replace(offset=arena.header.file_bytes - 8))
     assert load_one(kv, chain[0]) is None
 
 
-def test_an_entry_of_another_owner_epoch_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+def test_an_entry_of_another_owner_epoch_is_a_miss(kv: KvClient, arena: ArenaBytes) -> None:
     chain = keys(1)
     kv.put(chain, payloads(1), ORIGIN)
-    at = arena.entry_at(chain[0])
-    sequence, offset, length, epoch, digest, identity, _ = ENTRY.unpack_from(arena.map, at)
-    raw = layout.pack_entry(chain[0], sequence, offset, length, epoch - 1, digest, identity)
-    arena.map[at : at + len(raw)] = raw
+    arena.rewrite(chain[0], arena.entry(chain[0])._replace(epoch=arena.header.owner_epoch - 1))
     assert kv.lookup(chain) == 0
     assert load_one(kv, chain[0]) is None
 
@@ -205,7 +167,7 @@ def test_a_truncated_arena_is_a_miss_and_no_crash(store: Running, kv: KvClient) 
         os.truncate(store.file("arena"), size)
 
 
-def test_a_stale_owner_epoch_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+def test_a_stale_owner_epoch_is_a_miss(kv: KvClient, arena: ArenaBytes) -> None:
     chain = keys(1)
     kv.put(chain, payloads(1), ORIGIN)
     at = layout.OWNER_EPOCH_WORD * 8
@@ -214,7 +176,7 @@ def test_a_stale_owner_epoch_is_a_miss(kv: KvClient, arena: Bytes) -> None:
     assert load_one(kv, chain[0]) is None
 
 
-def test_a_damaged_header_is_no_arena(store: Running, arena: Bytes) -> None:
+def test_a_damaged_header_is_no_arena(store: Running, arena: ArenaBytes) -> None:
     raw = arena.header.pack()
     for bit in range(len(raw) * 8):
         arena.flip(bit // 8, bit % 8)
@@ -224,7 +186,7 @@ def test_a_damaged_header_is_no_arena(store: Running, arena: Bytes) -> None:
     Reader(store.file("arena"), IDENTITY)
 
 
-def test_a_slot_reused_while_it_is_copied_is_a_miss(kv: KvClient, arena: Bytes) -> None:
+def test_a_slot_reused_while_it_is_copied_is_a_miss(kv: KvClient, arena: ArenaBytes) -> None:
     """The sequence moves on between the two looks at it, the bytes stay right: still a miss.
 
     It moves for certain: the buffer that is loaded into is the arena itself, where the sequence lies.
@@ -268,7 +230,7 @@ def test_readers_racing_evictions_get_right_bytes_or_none(store: Running, kv: Kv
     assert kv.stats().counts["evicted"] > 500
 
 
-def test_a_reported_block_is_dropped_and_can_be_put_again(kv: KvClient, arena: Bytes) -> None:
+def test_a_reported_block_is_dropped_and_can_be_put_again(kv: KvClient, arena: ArenaBytes) -> None:
     chain, blocks = keys(1), payloads(1)
     kv.put(chain, blocks, ORIGIN)
     arena.flip(arena.payload_at(chain[0]))
@@ -279,7 +241,31 @@ def test_a_reported_block_is_dropped_and_can_be_put_again(kv: KvClient, arena: B
     assert load_one(kv, chain[0]) == blocks[0]
 
 
-def test_a_put_mends_a_damaged_block(kv: KvClient, arena: Bytes) -> None:
+def test_who_begins_a_chain_with_damaged_blocks_claims_them(store: Running, kv: KvClient, arena: ArenaBytes) -> None:
+    """The owner's table lists them. Whoever believed it would wait for blocks that nobody computes."""
+    chain, blocks = keys(4), payloads(3)
+    kv.put(chain[:3], blocks, ORIGIN)
+    arena.flip(arena.entry_at(chain[1]) + 9)
+    arena.flip(arena.key_at(chain[2]))
+    with store.client() as other:
+        assert other.begin(chain) == Flight(1, 3, 0)
+        assert kv.begin(chain[1:]) == Flight(0, 0, 3)
+        other.put(chain[1:], [*blocks[1:], *payloads(1)], ORIGIN)
+    assert kv.lookup(chain) == 4
+
+
+def test_a_damaged_block_behind_a_good_entry_is_claimed_too(store: Running, arena: ArenaBytes) -> None:
+    chain = keys(2)
+    with store.client(timing=SELDOM) as kv:
+        kv.put(chain, payloads(2), ORIGIN)
+        arena.flip(arena.payload_at(chain[0]))
+        assert load_one(kv, chain[0]) is None
+        assert kv.lookup(chain) == 2
+        assert kv.begin(chain) == Flight(0, 1, 0)
+        assert kv.stats().counts["corrupt"] == 1
+
+
+def test_a_put_mends_a_damaged_block(kv: KvClient, arena: ArenaBytes) -> None:
     """Damage that no reader sees as such: the entry. First put wins only while it is whole."""
     chain, blocks = keys(1), payloads(1)
     kv.put(chain, blocks, ORIGIN)
@@ -289,7 +275,7 @@ def test_a_put_mends_a_damaged_block(kv: KvClient, arena: Bytes) -> None:
     assert load_one(kv, chain[0]) == blocks[0]
 
 
-def test_a_dropped_block_s_entry_tells_readers_in_the_middle_of_a_copy(kv: KvClient, arena: Bytes) -> None:
+def test_a_dropped_block_s_entry_tells_readers_in_the_middle_of_a_copy(kv: KvClient, arena: ArenaBytes) -> None:
     chain = keys(1)
     kv.put(chain, payloads(1), Origin(NAMESPACE, unknown=True))
     at = arena.entry_at(chain[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
@@ -16,6 +17,7 @@ from services.common.log.base import Message
 from services.common.log.sqlite import SqliteLog
 from services.kvstore.client import KvClient, Origin
 from services.kvstore.erasures import Erasures
+from services.kvstore.store import Outcome
 from tests.kvstore.running import BLOCK, NAMESPACE, Running, eventually, keys, payloads
 
 OTHER = "bolt/bob"
@@ -59,8 +61,57 @@ def test_invariant_16_recall_then_forget_then_put_is_refused(store: Running, kv:
     chain = keys(1)
     assert kv.put(chain, marked(b"the secret is 42"), recalled) == [pb.PUT_OUTCOME_STALE_EPOCH]
     assert kv.lookup(chain) == 0
-    kv.drop(NAMESPACE, 5, [])
     assert not on_disk(store, b"the secret is 42")
+
+
+def test_invariant_16_a_forget_between_two_blocks_of_a_put_reaches_the_first_in_the_ring(
+    store: Running, kv: KvClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = store.node._store
+    assert owner is not None
+    put = owner.put
+
+    def put_and_forget(*block: Any) -> Outcome:
+        outcome = put(*block)
+        owner.drop([Erasure(NAMESPACE, 4, ("e1",))])
+        return outcome
+
+    monkeypatch.setattr(owner, "put", put_and_forget)
+    origin = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e1")])
+    outcomes = kv.put(keys(2), marked(b"the secret is 42", b"the secret is 43"), origin)
+    assert outcomes == [STORED, pb.PUT_OUTCOME_STALE_EPOCH]
+    assert not on_disk(store, b"the secret is")
+
+
+def test_invariant_16_of_a_put_that_is_refused_in_part_the_refused_bytes_go(store: Running, kv: KvClient) -> None:
+    kv.drop(NAMESPACE, 4, ["e1"])
+    blocks = marked(b"public text here", b"the secret is 42")
+    origin = Origin(NAMESPACE, {NAMESPACE: 4}, [(NAMESPACE, "e0"), (NAMESPACE, "e1")])
+    assert kv.put(keys(2), blocks, origin, [1, 2]) == [STORED, pb.PUT_OUTCOME_ERASED]
+    assert on_disk(store, b"public text here")
+    assert not on_disk(store, b"the secret is 42")
+
+
+def test_invariant_16_what_was_staged_after_a_forget_and_never_put_is_overwritten(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer gives the slots back, or dies with them in hand."""
+    store = start(hold_ttl_s=1.0)
+    origin = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e1")])
+    with store.client() as kv:
+        kv.drop(NAMESPACE, 4, ["e1"])
+        monkeypatch.setattr(kv, "_commit", lambda *_: None)  # it was never heard
+        assert kv.put(keys(2), marked(b"the secret is 42", b"the secret is 43"), origin) == []
+        assert not on_disk(store, b"the secret is")
+
+        def dies(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(kv, "_commit", dies)
+        with pytest.raises(KeyboardInterrupt):
+            kv.put(keys(2), marked(b"the secret is 42", b"the secret is 43"), origin)
+        assert on_disk(store, b"the secret is")
+        eventually(lambda: not on_disk(store, b"the secret is"))
 
 
 def test_invariant_16_every_namespace_in_the_prompt_counts(kv: KvClient) -> None:

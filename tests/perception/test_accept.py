@@ -322,3 +322,19 @@ def test_of_two_processes_that_create_it_at_once_one_wins(world: World, make_wor
 def _observe_one_by_one(world: World, observations: list[Observation]) -> None:
     for one in observations:
         world.observe(one)
+
+
+def test_settings_that_name_a_forgotten_person_are_other_settings(world: World) -> None:
+    posh = AliasGroup(name="Murray Posh", aliases=["Mr. Posh"])
+    carrie = AliasGroup(name="Carrie Pooter", aliases=["my wife"])
+    world.create("acme/home", aliases=[posh, carrie])
+    world.erase_names([carrie], "acme/home")
+    before = len(world.entries())
+    with pytest.raises(MnemeError) as caught:
+        world.create("acme/home", aliases=[posh, carrie])
+    assert (caught.value.reason, caught.value.field) == ("NAMESPACE_EXISTS", "namespace")
+    assert "forgotten" in caught.value.remedy
+    world.create("acme/home", aliases=[carrie])
+    assert len(world.entries()) == before
+    [accepted] = world.observe(observation(0, "I told my wife of Mr. Posh.", namespace="acme/home"))
+    assert set(world.perceived(accepted).people) == {"Carrie Pooter", "Posh"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+
+from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common import ledger, topics
 from services.common.log.base import Message
@@ -73,3 +76,24 @@ def test_aliases_whose_key_was_destroyed_are_no_aliases(world: World) -> None:
     settings = restarted.namespace("acme/user")
     assert settings is not None
     assert list(settings.settings.aliases) == []
+
+
+def test_erased_names_are_no_aliases_here_and_after_a_restart(world: World) -> None:
+    carrie = AliasGroup(name="Carrie Pooter", aliases=["my wife"])
+    world.create("acme/home", aliases=[AliasGroup(name="Murray Posh", aliases=["Mr. Posh"]), carrie])
+    world.create("acme/other", aliases=[carrie])
+    world.erase_names([carrie], "acme/home")
+    world.known.catch_up()
+
+    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    begun = time.monotonic()
+    restarted.catch_up()
+    assert time.monotonic() - begun < 1.0  # no key that an erasure destroyed is waited for
+    for known in (world.known, restarted):
+        home, other = known.namespace("acme/home"), known.namespace("acme/other")
+        assert home is not None
+        assert other is not None
+        assert list(home.settings.aliases) == [carrie]
+        assert home.aliases.canonical("Mr. Posh") == "Mr. Posh"
+        assert home.aliases.canonical("my wife") == "Carrie Pooter"
+        assert list(other.settings.aliases) == [carrie]

@@ -92,9 +92,9 @@ def test_a_stopped_replica_leaves_its_partitions_to_the_next_at_once(
 def test_a_dead_loop_fails_the_health_check(world: World, start: Callable[..., Perception]) -> None:
     """Settings of a namespace whose seal does not fit: nothing that is accepted could be trusted to be right."""
     perception = start()
-    entry = LedgerEntry(namespace="acme/user")
-    key = world.keyring.new_key("acme/user")
-    sealed = world.keyring.seal(key.key_id, b"x", namespace="acme/user", purpose="something else")
+    entry = LedgerEntry(namespace="acme/torn")
+    key = world.keyring.new_key("acme/torn")
+    sealed = world.keyring.seal(key.key_id, b"x", namespace="acme/torn", purpose="something else")
     entry.namespace_created.aliases.CopyFrom(sealed)
     world.log.append([key.message, ledger.message(entry)])
     deadline = time.monotonic() + 10

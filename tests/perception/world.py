@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
-from mneme.v1.admin_pb2 import Namespace
+from mneme.v1.admin_pb2 import AliasGroup, Namespace
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter, Erased, LedgerEntry, PerceivedObservation
 
@@ -100,6 +100,16 @@ class World:
         entry = LedgerEntry(namespace=namespace, ingested_at=self._timestamp(), principal="tester")
         entry.erased.CopyFrom(Erased(receipt_id="r", id_macs=macs, key_ids=keys, erasure_epoch=1))
         self.log.append([ledger.message(entry), *destroying(namespace, keys)])
+
+    def erase_names(self, left: Sequence[AliasGroup], namespace: str) -> None:
+        """What Forget by person does to the log about alias groups: ``left`` are those that stay."""
+        [created] = [e.namespace_created for e in self.entries(namespace) if e.HasField("namespace_created")]
+        entry = LedgerEntry(namespace=namespace, ingested_at=self._timestamp(), principal="tester")
+        entry.erased.CopyFrom(Erased(receipt_id="n", key_ids=[created.aliases.key_id], erasure_epoch=1))
+        key = self.keyring.new_key(namespace)
+        entry.erased.aliases.CopyFrom(ledger.seal_aliases(self.keyring, key.key_id, namespace, left))
+        gone = destroying(namespace, entry.erased.key_ids)
+        self.log.append([key.message, ledger.message(entry), *gone])
 
     def send(
         self, value: bytes | None, *, topic: str = topics.INBOX, headers: Mapping[str, bytes] | None = None

@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.common_pb2 import Freshness
 from mneme.v1.episodic_pb2 import Engram, RecallFilter, RecallItem, RecallRequest, RecallResponse, StageTime
 from mneme.v1.errors_pb2 import Error, ErrorReason
-from mneme.v1.reasoning_pb2 import AskRequest, AskResponse
+from mneme.v1.reasoning_pb2 import AskRequest, AskResponse, WordingOptions
 from mneme.v1.reasoning_service_pb2_grpc import ReasoningServiceStub
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -220,6 +220,11 @@ def test_the_answer_id_names_what_the_answer_was_made_of(running: Running) -> No
         (AskRequest(namespace="home", question="ä" * 30_001), "question", "TEXT_SIZE"),
         (AskRequest(namespace="home", question="Who?", evidence_limit=101), "evidence_limit", "INVALID_FIELD"),
         (AskRequest(question="Who?"), "namespace", "INVALID_FIELD"),
+        (
+            AskRequest(namespace="home", question="Who?", wording=WordingOptions(), extractive_only=True),
+            "extractive_only",
+            "INVALID_FIELD",
+        ),
     ],
 )
 def test_a_bad_question_is_refused_before_recall_and_names_its_field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -49,6 +49,7 @@ class World:
     model: LoadedModel
     engine: LocalEngine
     memory: Memory
+    writer: Writer
     reasoning: Reasoning
 
     def ask(self, request: pb.AskRequest = QUESTION) -> list[pb.AskResponse]:
@@ -85,11 +86,13 @@ def world(model: LoadedModel) -> Iterator[World]:
     memory = Memory(RecallResponse(items=items, found=True, erasure_epochs={"home": 7}))
     eos = model.transformer.config.eos_ids
     writer = Writer(engine, model.tokenizer, model.name, "engine-1", eos, CONFIG.engine.max_context)
-    yield World(model, engine, memory, Reasoning(CONFIG, memory, writer))
+    yield World(model, engine, memory, writer, Reasoning(CONFIG, memory, writer))
     engine.close()
 
 
-def test_the_wording_comes_after_the_quotes_and_cites_what_the_model_read(world: World) -> None:
+def test_the_wording_comes_after_the_quotes_and_cites_what_it_took_its_words_from(world: World) -> None:
+    zebra = Engram(id="z1", namespace="home", text="Zebras graze quietly.")
+    world.memory.response.items.append(RecallItem(engram=zebra))
     parts = world.ask()
     kinds = [part.WhichOneof("part") for part in parts]
     assert kinds[:2] == ["evidence", "extractive"]
@@ -97,12 +100,14 @@ def test_the_wording_comes_after_the_quotes_and_cites_what_the_model_read(world:
     assert set(kinds[2:-1]) == {"wording"}
     end = parts[-1].done.wording
     assert end.outcome == pb.WORDING_OUTCOME_WORDED
-    assert {c.engram_id for c in end.citations} == {"e1", "p1"}
+    assert {c.engram_id for c in end.citations} <= {"e1", "p1"}
+    assert all(0 < c.support <= 1 for c in end.citations)
     said = "".join(p.wording.text for p in parts)
     assert "umbrella" in said or "Monday" in said
     # A weak model may word the other note: what it words is what is cited first.
     assert end.citations[0].engram_id == ("e1" if "umbrella" in said else "p1")
-    assert end.citations[0].support > end.citations[1].support
+    supports = [c.support for c in end.citations]
+    assert supports == sorted(supports, reverse=True)
     assert end.usage.engine == "engine-1"
     assert end.usage.generated_tokens <= 16
     assert parts[-1].done.model.startswith("SmolLM2")
@@ -116,9 +121,28 @@ def test_what_is_not_found_is_not_worded_and_costs_the_model_nothing(world: Worl
     assert world.engine.stats().requests == 0
 
 
-def test_who_does_not_ask_for_a_wording_gets_none(world: World) -> None:
+def test_an_answer_is_worded_without_being_asked_for(world: World) -> None:
+    world.reasoning = Reasoning(CONFIG.model_copy(update={"wording_tokens": 4}), world.memory, world.writer)
     parts = world.ask(pb.AskRequest(namespace="home", question="What did Anna lose?"))
+    assert any(part.HasField("wording") for part in parts)
+    end = parts[-1].done.wording
+    assert (end.outcome, end.usage.generated_tokens) == (pb.WORDING_OUTCOME_WORDED, 4)
+
+
+def test_who_asks_for_quotes_alone_gets_no_wording(world: World) -> None:
+    parts = world.ask(pb.AskRequest(namespace="home", question="What did Anna lose?", extractive_only=True))
+    assert [part.WhichOneof("part") for part in parts] == ["evidence", "extractive", "done"]
     assert not parts[-1].done.HasField("wording")
+    assert world.engine.stats().requests == 0
+
+
+def test_the_quotes_come_before_the_model_is_asked_and_who_then_leaves_costs_it_nothing(world: World) -> None:
+    async def leave() -> None:
+        parts = world.reasoning.ask(QUESTION, call())
+        assert [(await anext(parts)).WhichOneof("part") for _ in range(2)] == ["evidence", "extractive"]
+        await parts.aclose()
+
+    asyncio.run(leave())
     assert world.engine.stats().requests == 0
 
 
@@ -126,6 +150,8 @@ def test_without_a_model_the_response_says_so(world: World) -> None:
     world.reasoning = Reasoning(CONFIG, world.memory)
     done = (world.ask())[-1].done
     assert (done.model, done.wording.outcome) == ("none", pb.WORDING_OUTCOME_NO_MODEL)
+    done = (world.ask(pb.AskRequest(namespace="home", question="What did Anna lose?")))[-1].done
+    assert (done.model, done.HasField("wording")) == ("none", False)
     with pytest.raises(MnemeError, match="reasoning.model"):
         world.generate()
 
@@ -184,18 +210,33 @@ def test_another_epoch_of_any_namespace_that_is_named_finds_nothing_of_generate_
 
 def test_a_reader_who_leaves_stops_the_engine(world: World) -> None:
     asked = pb.GenerateRequest(namespace="home", text="Once upon a time", max_tokens=800, engrams=pb.PromptEngrams())
+    asyncio.run(_leave(world.reasoning.generate(asked, call()), "piece"))
+    _await_cancelled(world)
 
-    async def leave() -> None:
-        parts = world.reasoning.generate(asked, call())
-        await anext(parts)
-        await parts.aclose()
 
-    asyncio.run(leave())
+def test_who_leaves_while_an_answer_is_worded_stops_the_engine(world: World) -> None:
+    # So hot that it does not end by itself soon.
+    options = pb.WordingOptions(max_tokens=800, sampling=pb.Sampling(temperature=100, seed=1))
+    asked = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=options)
+    asyncio.run(_leave(world.reasoning.ask(asked, call()), "wording"))
+    _await_cancelled(world)
+
+
+async def _leave(parts: AsyncGenerator[pb.AskResponse | pb.GenerateResponse, None], kind: str) -> None:
+    """Read on until there is a part of this kind, then go."""
+    while (await anext(parts)).WhichOneof("part") != kind:
+        pass
+    await parts.aclose()
+
+
+def _await_cancelled(world: World) -> None:
+    """The statistics are of the last whole step: at first, of the time before the request."""
     deadline = time.monotonic() + 5
-    while world.engine.stats().pages_used:
+    while not world.engine.stats().finished:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert world.engine.stats().finished["cancelled"] == 1
+    assert world.engine.stats().finished == {"cancelled": 1}
+    assert world.engine.stats().pages_used == 0
 
 
 def test_generate_gives_tokens_text_usage_and_an_id(world: World) -> None:
@@ -292,10 +333,12 @@ def test_notes_that_find_no_room_are_left_out_the_worst_first(model: LoadedModel
     assert len(prompt.ids) <= 500
 
 
-def test_support_is_the_share_of_the_wording_s_words() -> None:
+def test_support_is_the_share_of_the_wording_s_words_and_a_note_with_none_of_them_is_left_out() -> None:
     notes = [note("a", "Anna lost her umbrella.", "2026-01-01"), note("b", "It rained on the fair.", "2026-01-02")]
-    assert [(n.engram_id, s) for n, s in support("fair rained", notes)] == [("b", 1.0), ("a", 0.0)]
-    assert [s for _, s in support("", notes)] == [0.0, 0.0]
+    assert [(n.engram_id, s) for n, s in support("fair rained", notes)] == [("b", 1.0)]
+    assert [(n.engram_id, s) for n, s in support("rained umbrella fair", notes)] == [("b", 2 / 3), ("a", 1 / 3)]
+    assert support("Nobody knows.", notes) == []
+    assert support("", notes) == []
 
 
 def test_a_generate_without_a_list_of_engrams_goes_with_any_erasure() -> None:

@@ -418,14 +418,16 @@ class ForgetRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., selector: _Optional[_Union[ForgetSelector, _Mapping]] = ..., dry_run: _Optional[bool] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ForgetResponse(_message.Message):
-    __slots__ = ("targets", "names", "receipt")
+    __slots__ = ("targets", "names", "receipt", "alias_groups")
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedCompositeFieldContainer[ForgetTarget]
     names: _containers.RepeatedScalarFieldContainer[str]
     receipt: ErasureReceipt
-    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ...) -> None: ...
+    alias_groups: int
+    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
 
 class ForgetTarget(_message.Message):
     __slots__ = ("engram_id", "kind", "derived", "text", "event_start")
@@ -442,7 +444,7 @@ class ForgetTarget(_message.Message):
     def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ErasureReceipt(_message.Message):
-    __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores")
+    __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -453,6 +455,7 @@ class ErasureReceipt(_message.Message):
     DERIVED_REBUILT_FIELD_NUMBER: _ClassVar[int]
     KEYS_DESTROYED_FIELD_NUMBER: _ClassVar[int]
     STORES_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     position: _common_pb2.Position
@@ -463,7 +466,8 @@ class ErasureReceipt(_message.Message):
     derived_rebuilt: int
     keys_destroyed: int
     stores: _containers.RepeatedCompositeFieldContainer[StoreErasure]
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erasure_epoch: _Optional[int] = ..., base_erased: _Optional[int] = ..., derived_retired: _Optional[int] = ..., derived_rebuilt: _Optional[int] = ..., keys_destroyed: _Optional[int] = ..., stores: _Optional[_Iterable[_Union[StoreErasure, _Mapping]]] = ...) -> None: ...
+    alias_groups: int
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erasure_epoch: _Optional[int] = ..., base_erased: _Optional[int] = ..., derived_retired: _Optional[int] = ..., derived_rebuilt: _Optional[int] = ..., keys_destroyed: _Optional[int] = ..., stores: _Optional[_Iterable[_Union[StoreErasure, _Mapping]]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
 
 class StoreErasure(_message.Message):
     __slots__ = ("store", "done", "detail", "by")

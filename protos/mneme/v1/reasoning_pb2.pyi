@@ -44,7 +44,7 @@ FINISH_REASON_DEADLINE: FinishReason
 FINISH_REASON_FAILED: FinishReason
 
 class AskRequest(_message.Message):
-    __slots__ = ("namespace", "scopes", "question", "evidence_limit", "filter", "freshness", "asked_at", "wording")
+    __slots__ = ("namespace", "scopes", "question", "evidence_limit", "filter", "freshness", "asked_at", "wording", "extractive_only")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class AskRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
     WORDING_FIELD_NUMBER: _ClassVar[int]
+    EXTRACTIVE_ONLY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     question: str
@@ -61,7 +62,8 @@ class AskRequest(_message.Message):
     freshness: _common_pb2.Freshness
     asked_at: _timestamp_pb2.Timestamp
     wording: WordingOptions
-    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., question: _Optional[str] = ..., evidence_limit: _Optional[int] = ..., filter: _Optional[_Union[_episodic_pb2.RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wording: _Optional[_Union[WordingOptions, _Mapping]] = ...) -> None: ...
+    extractive_only: bool
+    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., question: _Optional[str] = ..., evidence_limit: _Optional[int] = ..., filter: _Optional[_Union[_episodic_pb2.RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wording: _Optional[_Union[WordingOptions, _Mapping]] = ..., extractive_only: _Optional[bool] = ...) -> None: ...
 
 class WordingOptions(_message.Message):
     __slots__ = ("max_tokens", "sampling")

@@ -453,7 +453,7 @@ class KafkaLog:
     def _unavailable(self, why: object) -> LogUnavailable:
         return LogUnavailable(
             f"Kafka at {', '.join(self._servers)}: {why}. Start the broker (infra/kafka/up on a developer's machine), "
-            "or correct the address in bootstrap_servers; then try again."
+            "or correct the address in common.log; then try again."
         )
 
     @contextmanager

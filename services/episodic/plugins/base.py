@@ -12,7 +12,7 @@ A plug-in subclasses ``Plugin`` and overrides the hooks it has. It is registered
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Literal, Protocol
@@ -283,6 +283,10 @@ class Context(Protocol):
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first."""
+        ...
+
+    def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
+        """When the events of records began, without opening them: what orders equal scores. What is gone is absent."""
         ...
 
     def span(self, namespace: str) -> Interval | None:

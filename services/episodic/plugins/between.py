@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from services.episodic.plugins.base import Candidate, Composition, Context, Filter, Interval, Plan, Plugin, Ranked
-from services.episodic.plugins.search import over, recalled
+from services.episodic.plugins.search import best_first, over, recalled
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,19 @@ class Between(Plugin):
         if plan.text.strip() and wanted is not None:
             vector = ctx.embed([plan.text])[0]
             for hits in (
-                over(plan, lambda ns: ctx.bm25(plan.text, self.depth, ns, wanted), self.depth),
-                over(plan, lambda ns: ctx.knn(vector, self.depth, ns, wanted), self.depth),
+                over(plan, ctx, lambda ns: ctx.bm25(plan.text, self.depth, ns, wanted), self.depth),
+                over(plan, ctx, lambda ns: ctx.knn(vector, self.depth, ns, wanted), self.depth),
             ):
                 for rank, hit in enumerate(hits, 1):
                     key = (hit.namespace, hit.id)
                     score[key] = score.get(key, 0.0) + 1.0 / (10 + rank)
-        every = over(plan, lambda ns: ctx.between(time, self.depth, ns, recalled(plan)), self.depth)
+        every = over(plan, ctx, lambda ns: ctx.between(time, self.depth, ns, recalled(plan)), self.depth)
         for rank, hit in enumerate(every, 1):
             # Half a voice: it knows when, not what; and it alone sees the times that a text speaks of.
             key = (hit.namespace, hit.id)
             score[key] = score.get(key, 0.0) + 0.5 / (10 + rank)
-        ordered = sorted(score.items(), key=lambda item: (-round(item[1], 6), item[0]))
         why = f"in the time asked for ({time.start:%Y-%m-%d} to {time.end:%Y-%m-%d})"
-        return [Candidate(id, namespace, round(s, 6), why) for (namespace, id), s in ordered]
+        return best_first([Candidate(id, ns, round(s, 6), why) for (ns, id), s in score.items()], ctx)
 
 
 def narrowed(wanted: Filter, time: Interval) -> Filter | None:

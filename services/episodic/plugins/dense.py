@@ -21,4 +21,4 @@ class Dense(Plugin):
         if not plan.text.strip():
             return {"dense": ()}
         vector, wanted = ctx.embed([plan.text])[0], recalled(plan)
-        return {"dense": over(plan, lambda ns: ctx.knn(vector, plan.depth, ns, wanted), plan.depth)}
+        return {"dense": over(plan, ctx, lambda ns: ctx.knn(vector, plan.depth, ns, wanted), plan.depth)}

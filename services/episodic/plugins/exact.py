@@ -272,6 +272,10 @@ class ExactContext:
                 scored.append((-away, r))
         return _best(scored, k)
 
+    def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
+        records = self._space(namespace).records
+        return {id: records[id].event.start for id in ids if id in records}
+
     def span(self, namespace: str) -> Interval | None:
         events = [r.event for r in self._active(namespace) if r.is_base]
         return Interval(min(e.start for e in events), max(e.end for e in events)) if events else None

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from services.episodic.plugins.base import Candidate, Context, Plan, Plugin, Ranked, Record
 
 # Cormack et al. (SIGIR 2009) take 60, for many rankers of like quality. Ours are few and unlike, and 60 lets what
-# stands tenth in two lists pass what stands first in one: R@10 .746 with 60, .780 with 10 (LoCoMo, docs/methods.md).
+# stands tenth in two lists pass what stands first in one; 10 was chosen on LoCoMo's development half (docs/methods.md).
 CONSTANT = 10
+
+FUSED = "fused"  # the stage's name in a trace
 
 Stage = tuple[str, int, float]  # name, rank from 1, score
 
@@ -82,9 +84,7 @@ def rank(fused: Sequence[Fused], records: Mapping[tuple[str, str], Record]) -> l
     """
     found = [(f, records[f.namespace, f.id]) for f in fused if (f.namespace, f.id) in records]
     ordered = sorted(found, key=lambda p: order(p[0].score, p[1]))
-    return [
-        Ranked(record, f.score, (*f.trace, ("fused", i, f.score)), f.why) for i, (f, record) in enumerate(ordered, 1)
-    ]
+    return [Ranked(record, f.score, (*f.trace, (FUSED, i, f.score)), f.why) for i, (f, record) in enumerate(ordered, 1)]
 
 
 def order(score: float, record: Record) -> tuple[float, float, str]:

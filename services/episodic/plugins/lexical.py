@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from services.episodic.plugins.base import Candidate, Context, Filter, Plan, Plugin
-from services.episodic.plugins.search import over, recalled
+from services.episodic.plugins.search import best_first, over, recalled
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Lexical(Plugin):
 def lexical_hits(plan: Plan, ctx: Context, wanted: Filter, episode_weight: float, episodes: int) -> list[Candidate]:
     """The ``plan.depth`` best by the sum above, best first. With a filter, only records that were hits themselves."""
     depth = 4 * plan.depth if episode_weight else plan.depth  # deep enough that a lift can bring a hit forward
-    hits = over(plan, lambda ns: ctx.bm25(plan.text, depth, ns, wanted), depth)
+    hits = over(plan, ctx, lambda ns: ctx.bm25(plan.text, depth, ns, wanted), depth)
     if not episode_weight or not hits:
         return hits[: plan.depth]
     lifts = _lifts(plan, ctx, episodes)
@@ -43,14 +43,14 @@ def lexical_hits(plan: Plan, ctx: Context, wanted: Filter, episode_weight: float
             Candidate(id, namespace, round(episode_weight * lift, 6), "its episode matches")
             for (namespace, id), lift in lifts.items()
         ]
-    return sorted(scored, key=lambda hit: -hit.score)[: plan.depth]
+    return best_first(scored, ctx)[: plan.depth]
 
 
 def _lifts(plan: Plan, ctx: Context, episodes: int) -> dict[tuple[str, str], float]:
     """Best score of an episode that holds it, by (namespace, id) of members."""
     kinds = Filter(kinds=("episode",))
     lifts: dict[tuple[str, str], float] = {}
-    for episode in over(plan, lambda ns: ctx.bm25(plan.text, episodes, ns, kinds), episodes):
+    for episode in over(plan, ctx, lambda ns: ctx.bm25(plan.text, episodes, ns, kinds), episodes):
         for id in episode.sources:
             lifts.setdefault((episode.namespace, id), episode.score)
     return lifts

@@ -20,4 +20,4 @@ class Naive(Plugin):
 
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
         wanted = recalled(plan)
-        return {"naive": over(plan, lambda ns: ctx.bm25(plan.text, plan.depth, ns, wanted), plan.depth)}
+        return {"naive": over(plan, ctx, lambda ns: ctx.bm25(plan.text, plan.depth, ns, wanted), plan.depth)}

@@ -1,12 +1,14 @@
-"""What the retrieving plug-ins share: which kinds are recalled, and one search over several namespaces."""
+"""What the retrieving plug-ins share: which kinds are recalled, one search over several namespaces, and the one order
+of equal scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from math import inf
 from typing import get_args
 
-from services.episodic.plugins.base import Candidate, Filter, Kind, Plan
+from services.episodic.plugins.base import Candidate, Context, Filter, Kind, Plan
 
 # An episode stands for its members: it lifts them, and is returned itself only where the caller asks for its kind.
 CONTAINERS: tuple[Kind, ...] = ("episode", "session")
@@ -19,7 +21,20 @@ def recalled(plan: Plan) -> Filter:
     return wanted if wanted.kinds else replace(wanted, kinds=RECALLED)
 
 
-def over(plan: Plan, search: Callable[[str], Sequence[Candidate]], k: int) -> list[Candidate]:
-    """The ``k`` best hits of one search in every namespace of the query; equal scores in the order they came."""
-    hits = [hit for namespace in plan.query.namespaces for hit in search(namespace)]
-    return sorted(hits, key=lambda hit: -round(hit.score, 6))[:k]
+def over(plan: Plan, ctx: Context, search: Callable[[str], Sequence[Candidate]], k: int) -> list[Candidate]:
+    """The ``k`` best hits of one search in every namespace of the query."""
+    return best_first([hit for namespace in plan.query.namespaces for hit in search(namespace)], ctx)[:k]
+
+
+def best_first(hits: Collection[Candidate], ctx: Context) -> list[Candidate]:
+    """By score descending; equal ones (to 1e-6) by event time descending, then id. What is gone comes last."""
+    began = {
+        namespace: ctx.began(namespace, [hit.id for hit in hits if hit.namespace == namespace])
+        for namespace in {hit.namespace for hit in hits}
+    }
+
+    def key(hit: Candidate) -> tuple[float, float, str]:
+        at = began[hit.namespace].get(hit.id)
+        return -round(hit.score, 6), -at.timestamp() if at else inf, hit.id
+
+    return sorted(hits, key=key)

@@ -31,6 +31,8 @@ _LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_SCALING_TYPE = "llama.rope.scaling.type"
+_SCALING_FACTORS = ("llama.rope.scaling.factor", "llama.rope.scale_linear")  # the second: of files before the type
 
 
 class GgufFile:
@@ -57,6 +59,8 @@ class GgufFile:
         return default
 
     def config(self) -> ModelConfig:
+        """The architecture. ModelError for what is missing or not supported."""
+        self._refuse_scaled_rope()
         heads = int(self.field("llama.attention.head_count"))
         hidden = int(self.field("llama.embedding_length"))
         layers = int(self.field("llama.block_count"))
@@ -77,6 +81,17 @@ class GgufFile:
             windows=(0,) * layers,
             eos_ids=(int(self.field("tokenizer.ggml.eos_token_id")),),
         )
+
+    def _refuse_scaled_rope(self) -> None:
+        """What loads without its scaling is another model. Without a type, llama.cpp takes a factor as a linear one."""
+        kind = self.field(_SCALING_TYPE, "")
+        said = {_SCALING_TYPE: kind} if kind else {name: self.field(name, 0.0) for name in _SCALING_FACTORS}
+        for name, value in said.items():
+            if value not in ("none", 0.0, 1.0):
+                raise ModelError(
+                    f"{self._path}: {name} is {value!r}, and scaled rotary positions are not supported from GGUF. "
+                    "Use a model without it, or with llama3's from a Hugging Face directory."
+                )
 
     def names(self) -> Iterable[str]:
         return self._tensors.keys()

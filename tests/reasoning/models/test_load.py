@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gguf
@@ -134,8 +134,16 @@ def test_the_digest_is_of_what_is_computed_with(tmp_path: Path) -> None:
     assert load_directory(folder, dtype="float32").transformer.digest != before
 
 
-def write_gguf(folder: Path, path: Path, **extra: object) -> str:
-    """A GGUF file of the random Llama in ``folder``, as llama.cpp's converter would write it; its digest."""
+NOTHING: Mapping[str, float] = {}
+
+
+def write_gguf(
+    folder: Path, path: Path, *, fields: Mapping[str, str | float] = NOTHING, tensors: Mapping[str, float] = NOTHING
+) -> str:
+    """A GGUF file of the random Llama in ``folder``, as llama.cpp's converter would write it; its digest.
+
+    ``fields`` and ``tensors`` are beside its own.
+    """
     config = json.loads((folder / "config.json").read_text())
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     w = gguf.GGUFWriter(path, "llama")
@@ -155,6 +163,8 @@ def write_gguf(folder: Path, path: Path, **extra: object) -> str:
     w.add_token_types([1] * 101)
     w.add_bos_token_id(1)
     w.add_eos_token_id(2)
+    for field, content in fields.items():
+        w.add_string(field, content) if isinstance(content, str) else w.add_float32(field, content)
     names = {v: k for k, v in {**gguf_file._TOP, **gguf_file._LAYER}.items()}
     for name, tensor in load_file(folder / "model.safetensors").items():
         stem, suffix = name.rsplit(".", 1)
@@ -165,8 +175,8 @@ def write_gguf(folder: Path, path: Path, **extra: object) -> str:
             tensor = tensor.view(n, 2, -1, 48).transpose(1, 2).reshape(tensor.shape)  # the converter's permute
         prefix = f"blk.{layer}." if layer else ""
         w.add_tensor(f"{prefix}{names[canonical]}.{suffix}", tensor.contiguous().numpy())
-    for tensor_name, value in extra.items():
-        w.add_tensor(tensor_name, torch.full((4,), float(str(value))).numpy())
+    for tensor_name, value in tensors.items():
+        w.add_tensor(tensor_name, torch.full((4,), value).numpy())
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
@@ -189,9 +199,45 @@ def test_gguf_weights_are_unpermuted_to_those_of_the_directory(tmp_path: Path, m
 
 def test_a_gguf_file_with_a_tensor_we_do_not_know_is_refused(tmp_path: Path) -> None:
     folder = make("llama", tmp_path / "hf")
-    digest = write_gguf(folder, tmp_path / "m.gguf", **{"rope_freqs.weight": 1.0})
+    digest = write_gguf(folder, tmp_path / "m.gguf", tensors={"rope_freqs.weight": 1.0})
     with pytest.raises(ModelError, match=r"rope_freqs\.weight is not one this loader knows"):
         load_gguf(tmp_path / "m.gguf", digest, dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}, r"rope\.scaling\.type is 'linear'"),
+        ({"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}, r"rope\.scaling\.type is 'yarn'"),
+        ({"llama.rope.scaling.type": "longrope"}, r"rope\.scaling\.type is 'longrope'"),
+        # Files without a type, and those from before there was one: llama.cpp then takes the factor as a linear one.
+        ({"llama.rope.scaling.factor": 4.0}, r"rope\.scaling\.factor is 4\.0"),
+        ({"llama.rope.scale_linear": 2.0}, r"rope\.scale_linear is 2\.0"),
+    ],
+)
+def test_a_gguf_file_with_scaled_rotary_positions_is_refused(
+    fields: dict[str, str | float], message: str, tmp_path: Path
+) -> None:
+    digest = write_gguf(make("llama", tmp_path / "hf"), tmp_path / "m.gguf", fields=fields)
+    with pytest.raises(ModelError, match=message + r", .*Use a model without it, or with llama3's from a Hugging Face"):
+        load_gguf(tmp_path / "m.gguf", digest, dtype="float32")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0},
+        {"llama.rope.scaling.factor": 1.0},
+        {"llama.rope.scaling.factor": 0.0},
+    ],
+)
+def test_a_gguf_file_that_says_that_nothing_is_scaled_is_the_same_model(
+    fields: dict[str, str | float], tmp_path: Path
+) -> None:
+    folder = make("llama", tmp_path / "hf")
+    digest = write_gguf(folder, tmp_path / "m.gguf", fields=fields)
+    model = load_gguf(tmp_path / "m.gguf", digest, dtype="float32").transformer
+    assert model.digest == load_directory(folder, dtype="float32").transformer.digest
 
 
 def test_settings_choose_the_loader(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from kernels.native.library import CpuBackend
 from services.reasoning.engine import attention
 from services.reasoning.models import config as hf_config
 from services.reasoning.models.config import ModelConfig
 from services.reasoning.models.load import load_directory
 from services.reasoning.models.sources import SafetensorsDirectory
 from services.reasoning.models.transformer import build
+from tests.kernels.native_library import CPU_BACKENDS
 from tests.reasoning.models.reference import KINDS, VOCAB, make, reference_logits
 from tests.reasoning.paged import paged_logits
 
@@ -39,10 +41,11 @@ def test_fp64_parity(model_folder: Path) -> None:
     assert error(paged_logits(model, TOKENS, [len(TOKENS)]), expected) <= 1e-9
 
 
-def test_fp32_error_is_at_most_twice_that_of_transformers(model_folder: Path) -> None:
+@pytest.mark.parametrize("kernels", CPU_BACKENDS)
+def test_fp32_error_is_at_most_twice_that_of_transformers(model_folder: Path, kernels: CpuBackend) -> None:
     exact = reference_logits(model_folder, TOKENS, torch.float64, lift=True)
     theirs = error(reference_logits(model_folder, TOKENS, torch.float32, lift=False), exact)
-    ours = paged_logits(load_directory(model_folder, dtype="float32").transformer, TOKENS, CHUNKS)
+    ours = paged_logits(load_directory(model_folder, dtype="float32").transformer, TOKENS, CHUNKS, kernels)
     assert error(ours, exact) <= 2 * theirs
 
 

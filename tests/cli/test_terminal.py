@@ -1,0 +1,228 @@
+"""`mneme` at the terminal, where no service of ours is needed: what it says when something is wrong or interrupted."""
+
+import datetime
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import pytest
+from click.testing import CliRunner
+from mneme.v1 import admin_pb2, episodic_pb2, perception_pb2
+
+from services.cli import render, up
+from services.cli.main import main
+from services.common.auth import token_signer
+from services.common.config import load
+from services.common.seal import MasterKey
+from tests.tls import self_signed
+
+PLAIN = {k: v for k, v in os.environ.items() if not k.startswith("MNEME_")}
+UNREACHABLE = "127.0.0.1:1"
+
+
+def mneme(*arguments: str | bytes, env: dict[str, str] | None = None, code: int = 0) -> str:
+    environ = {"MNEME_TOKEN": None, "MNEME_TOKEN_FILE": None, "MNEME_ADDRESS": None, **(env or {})}
+    ran = CliRunner().invoke(main, [os.fsdecode(each) for each in arguments], env=environ)
+    assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
+    assert ran.exit_code == code, ran.output
+    return ran.output
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe\x00", b"two\nlines\n", "schlüssel".encode(), b"\n"])
+def test_a_token_that_is_none_is_named_with_its_file(tmp_path: Path, token: bytes) -> None:
+    file = tmp_path / "bin.tok"
+    file.write_bytes(token)
+    said = mneme("--address", UNREACHABLE, "--token-file", str(file), "stats", "-n", "a/b", code=2)
+    assert f"no token: {file}" in said
+    assert "mneme up" in said
+
+
+def test_a_token_of_the_environment_that_is_none_is_named() -> None:
+    said = mneme("--address", UNREACHABLE, "stats", "-n", "a/b", env={"MNEME_TOKEN": "two\nlines"}, code=2)
+    assert "no token: MNEME_TOKEN" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("recall", "-n", "acme/ann", b"\xff\xfe"), "QUERY"),
+        (("recall", "-n", b"acme/\xff", "x"), "--namespace"),
+        (("recall", "-n", "acme/ann", "--also", b"\xff", "x"), "--also"),
+        (("namespace", "create", b"\xff"), "NAME"),
+    ],
+)
+def test_an_argument_that_is_no_utf_8_is_named(arguments: tuple[str | bytes, ...], names: str) -> None:
+    said = mneme("--address", UNREACHABLE, *arguments, env={"MNEME_TOKEN": "x"}, code=2)
+    assert names in said
+    assert "UTF-8" in said
+
+
+def test_where_no_service_answers_the_remedy_is_said() -> None:
+    said = mneme("--address", UNREACHABLE, "stats", "-n", "a/b", env={"MNEME_TOKEN": "x"}, code=1)
+    assert "SERVICE_UNAVAILABLE" in said
+    assert "mneme up" in said
+    assert "--address" in said
+
+
+# --- interrupted ---
+
+
+@dataclass
+class Peer:
+    """A server that says a rebuild runs, for ever, and takes a stream of observations without an end."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def rebuild(self, request: object, context: object) -> admin_pb2.RebuildResponse:
+        return admin_pb2.RebuildResponse(operation=self._running())
+
+    def get_operation(self, request: object, context: object) -> admin_pb2.GetOperationResponse:
+        self.asked.set()
+        return admin_pb2.GetOperationResponse(operation=self._running())
+
+    def get_stats(self, request: object, context: object) -> admin_pb2.GetStatsResponse:
+        return admin_pb2.GetStatsResponse(namespace="a/b", state_hash="ab")
+
+    def observe(self, requests: Iterator[object], context: object) -> perception_pb2.ObserveResponse:
+        next(requests)
+        self.asked.set()
+        self.stop.wait(30)
+        return perception_pb2.ObserveResponse()
+
+    @staticmethod
+    def _running() -> admin_pb2.Operation:
+        return admin_pb2.Operation(
+            id="rebuild-7", kind="rebuild", state=admin_pb2.OPERATION_STATE_RUNNING, done=3, total=9
+        )
+
+
+def _handlers(peer: Peer) -> tuple[grpc.GenericRpcHandler, ...]:
+    unary, fold = grpc.unary_unary_rpc_method_handler, grpc.stream_unary_rpc_method_handler
+    admin = {
+        name: unary(function, request.FromString, response.SerializeToString)
+        for name, function, request, response in (
+            ("Rebuild", peer.rebuild, admin_pb2.RebuildRequest, admin_pb2.RebuildResponse),
+            ("GetOperation", peer.get_operation, admin_pb2.GetOperationRequest, admin_pb2.GetOperationResponse),
+            ("GetStats", peer.get_stats, admin_pb2.GetStatsRequest, admin_pb2.GetStatsResponse),
+        )
+    }
+    request, response = perception_pb2.ObserveRequest, perception_pb2.ObserveResponse
+    observe = {"Observe": fold(peer.observe, request.FromString, response.SerializeToString)}
+    return (
+        grpc.method_handlers_generic_handler("mneme.v1.AdminService", admin),
+        grpc.method_handlers_generic_handler("mneme.v1.PerceptionService", observe),
+    )
+
+
+@contextmanager
+def peering(credentials: grpc.ServerCredentials | None = None) -> Iterator[tuple[Peer, str]]:
+    peer, server = Peer(), grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers(_handlers(peer))
+    at = "127.0.0.1:0"
+    port = server.add_secure_port(at, credentials) if credentials else server.add_insecure_port(at)
+    server.start()
+    try:
+        yield peer, f"127.0.0.1:{port}"
+    finally:
+        peer.stop.set()
+        server.stop(0).wait(10)
+
+
+def interrupted(peer: Peer, address: str, *arguments: str) -> str:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", "--address", address, *arguments],
+        env={**PLAIN, "MNEME_TOKEN": "x"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        assert peer.asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "Aborted" not in said
+    return said
+
+
+def test_ctrl_c_on_a_rebuild_says_that_it_goes_on_and_how_to_look() -> None:
+    with peering() as (peer, address):
+        assert "`mneme rebuild --watch rebuild-7`" in interrupted(peer, address, "rebuild")
+        peer.asked.clear()
+        assert "goes on in the service" in interrupted(peer, address, "rebuild", "--watch", "rebuild-7")
+
+
+def test_ctrl_c_on_ingest_says_what_is_kept(tmp_path: Path) -> None:
+    talk = tmp_path / "talk.jsonl"
+    talk.write_text('{"id": "1", "session": "s", "text": "x", "observed_at": "2026-03-02T18:00:00Z"}\n' * 3)
+    with peering() as (peer, address):
+        said = interrupted(peer, address, "ingest", "-n", "a/b", str(talk))
+    assert "is kept" in said
+    assert "again" in said
+
+
+# --- TLS ---
+
+
+def test_the_line_that_up_prints_reaches_a_service_with_a_certificate(tmp_path: Path) -> None:
+    """The line itself, but for its command: one that the double answers."""
+    cert, key = self_signed(tmp_path)
+    credentials = grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())])
+    with peering(credentials) as (_, address):
+        environ = {
+            "MNEME__COMMON__DATA_DIR": str(tmp_path / "data"),
+            "MNEME__GATEWAY__PORT": address.rpartition(":")[2],
+            "MNEME__GATEWAY__TLS_CERT_FILE": str(cert),
+            "MNEME__GATEWAY__TLS_KEY_FILE": str(key),
+        }
+        settings = load(environ=environ)
+        up.prepare(settings)
+        shown = render.how_to_call(settings, up.operator(settings))
+        (line,) = [each.strip() for each in shown.splitlines() if each.strip().startswith("mneme ")]
+        words = shlex.split(line)
+        assert "namespace      a/b" in mneme(*words[1 : words.index("ask")], "stats", "-n", "a/b", code=1)
+    assert all("-cacert" in each and "-plaintext" not in each for each in shown.splitlines() if "grpcurl" in each)
+
+
+def test_up_names_the_operators_token_by_its_id_and_its_end(tmp_path: Path) -> None:
+    settings = load(environ={"MNEME__COMMON__DATA_DIR": str(tmp_path / "data")})
+    up.prepare(settings)
+    shown = render.how_to_call(settings, up.operator(settings))
+    token = settings.common.token_path.read_text().strip()
+    caller = token_signer(MasterKey.load_or_create(settings.common.master_key_path)).check(token)
+    assert f"id {caller.token_id}" in shown
+    assert f"{datetime.datetime.fromtimestamp(caller.expires_at, datetime.UTC):%Y-%m-%d}" in shown
+    assert token not in shown
+
+
+# --- what is shown ---
+
+
+def test_a_count_without_a_known_total_shows_no_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.counter("sent") as count:
+        count()
+    said = capsys.readouterr().err
+    assert "1/" in said
+    assert "None" not in said
+
+
+def test_stats_of_a_busy_service_say_so() -> None:
+    assert "busy" in render.stats(admin_pb2.GetStatsResponse(namespace="a/b", lag=3))
+    assert "busy" not in render.stats(admin_pb2.GetStatsResponse(namespace="a/b", state_hash="ab"))
+
+
+def test_a_recall_of_nothing_announces_nothing() -> None:
+    shown = render.recall(episodic_pb2.RecallResponse())
+    assert "nearest" not in shown
+    assert shown.startswith("nothing found")
