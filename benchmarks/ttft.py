@@ -147,7 +147,7 @@ def main() -> int:
     model = load_model(config.model)
     shape = model.transformer.config
     size = Frame(shape.layers, shape.kv_heads, shape.head_dim, model.transformer.dtype.itemsize).nbytes
-    identity = store_identity(identity_of(model, config.engine.cpu_kernels))
+    identity = store_identity(identity_of(model, config.engine))
     with (
         running_store() as (data_dir, master),
         KvClient(data_dir, identity, NodeCredential(master, "bench"), PATIENT) as kv,

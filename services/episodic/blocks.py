@@ -52,36 +52,34 @@ class BlockDrops:
             return Dropped(keeper.name, False, _left_behind(keeper))
         if time.monotonic() < self._hung.get((keeper.address, keeper.started), 0.0):
             return _silent(keeper, grpc.StatusCode.DEADLINE_EXCEEDED)
+        drop = self._drop_blocks if keeper.kind == KVSTORE else self._drop_pages
         try:
             with grpc.insecure_channel(keeper.address) as channel:
-                if keeper.kind == KVSTORE:
-                    detail = self._drop_blocks(channel, erasure, metadata)
-                else:
-                    detail = self._drop_pages(channel, erasure, metadata)
+                done, detail = drop(channel, erasure, metadata)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 self._hung[keeper.address, keeper.started] = time.monotonic() + self._timeout_s
             return _silent(keeper, error.code())
         self._hung.pop((keeper.address, keeper.started), None)
-        return Dropped(keeper.name, True, detail)
+        return Dropped(keeper.name, done, detail)
 
     def _drop_blocks(
         self, channel: grpc.Channel, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]
-    ) -> str:
+    ) -> tuple[bool, str]:
         request = kvstore_pb2.DropBlocksRequest(erasures=[erasure])
         gone = KvstoreNodeServiceStub(channel).DropBlocks(request, timeout=self._timeout_s, metadata=metadata)
-        return (
+        return True, (
             f"{gone.named_blocks} blocks computed from it and {gone.unreachable_blocks} that no key finds any more "
             f"overwritten, {gone.overwritten_bytes} bytes"
         )
 
     def _drop_pages(
         self, channel: grpc.Channel, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]
-    ) -> str:
+    ) -> tuple[bool, str]:
         request = engine_node_pb2.DropPagesRequest(erasures=[erasure])
         gone = EngineNodeServiceStub(channel).DropPages(request, timeout=self._timeout_s, metadata=metadata)
         in_use = f", {gone.pages_in_use} in use are overwritten when their answers end" if gone.pages_in_use else ""
-        return f"{gone.pages_wiped} pages computed from it overwritten{in_use}"
+        return not gone.pages_in_use, f"{gone.pages_wiped} pages computed from it overwritten{in_use}"
 
 
 def _silent(keeper: Keeper, code: grpc.StatusCode) -> Dropped:

@@ -226,11 +226,11 @@ class Forgetting:
         ]
 
     def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
-        """Dropping twice is dropping once: a keeper that answers holds nothing of it. None where nobody keeps any."""
+        """Dropping twice is dropping once, and a keeper says what is left then. None where nobody keeps any."""
         asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
-        silent = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
-        detail = "; ".join(["keepers of KV blocks", *silent])
-        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(silent), detail=detail)
+        left = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
+        detail = "; ".join(["keepers of KV blocks", *left])
+        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(left), detail=detail)
         return [probe] if asked else []
 
     def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:

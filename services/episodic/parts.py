@@ -16,7 +16,10 @@ from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What became of one keeper's KV blocks. Not ``done``: it did not answer, and is asked again."""
+    """What became of one keeper's KV blocks.
+
+    Not ``done``: it did not answer, or answers under way still use what was computed from the erased. Asked again.
+    """
 
     keeper: str
     done: bool

@@ -9,22 +9,16 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from services.common.erasures import Erasure
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS epochs (namespace BLOB PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (number INTEGER PRIMARY KEY, engram BLOB NOT NULL UNIQUE);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    namespace: str
-    epoch: int
-    engram_ids: tuple[str, ...]
 
 
 class Erasures:

@@ -11,13 +11,13 @@ import time
 from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import CommonConfig
+from services.common.erasures import read_erasures
 from services.common.log.base import Log, LogError
 from services.common.nodes import node_signer, started_at
 from services.common.seal import MasterKey
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.endpoint import Endpoint
-from services.kvstore.erasure_feed import read_erasures
 from services.kvstore.erasures import Erasures
 from services.kvstore.errors import StartError
 from services.kvstore.server import ControlPort

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from services.common.erasures import Erasure
 from services.kvstore import layout
 from services.kvstore.arena import Arena
 from services.kvstore.config import KvstoreConfig
-from services.kvstore.erasures import Erasure, Erasures
+from services.kvstore.erasures import Erasures
 from services.kvstore.eviction import POLICIES
 from services.kvstore.flights import Flights
 from services.kvstore.index import IndexWriter

@@ -14,7 +14,9 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
 
 from services.common import telemetry
+from services.common.erasures import read_erasures
 from services.common.errors import MnemeError
+from services.common.log.base import Log
 from services.common.nodes import ENGINES, NodeCredential, keepers, node_signer, register_engine
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient
@@ -28,6 +30,7 @@ from services.reasoning.models.load import load_model
 from services.reasoning.writer import Writer
 
 _STATS_S = 2.0
+_LEARN_S = 30.0
 # The port has no TLS: workers and episodic memory run on this machine.
 _HOST = "127.0.0.1"
 
@@ -47,13 +50,18 @@ class Runtime:
         self._registered: Path | None = None
         self._totals = telemetry.Totals("engine")
 
-    async def start(self) -> Writer:
-        """Loads the model, which takes seconds. ModelError for whatever keeps it from running."""
+    async def start(self, ledger: Log) -> Writer:
+        """Loads the model, which takes seconds, and reads from ``ledger`` what was erased.
+
+        ModelError for whatever keeps it from running, LogError.
+        """
         self._engine, writer = await asyncio.to_thread(self._load)
         self._port = engine_port(self._engine, self._name, self._nodes)
         await self._port.start(_HOST)
-        # Before the first request, so that no erasure misses what it computes.
+        # Before the first request, so that no erasure misses what it computes; and before the ledger is read, so that
+        # what is erased from now on is told, and what was before is read.
         self._registered = register_engine(self._data_dir, self._name, f"{_HOST}:{self._port.port}")
+        await asyncio.to_thread(self._learn_erasures, ledger)
         return writer
 
     def check_health(self) -> None:
@@ -66,10 +74,12 @@ class Runtime:
             telemetry.HELD.labels("engine", kind).set(getattr(stats, kind))
 
     async def close(self) -> None:
+        """Safe to repeat. An engine that does not stop in time stays registered: it ends with its process."""
         if self._registered is not None:
-            self._registered.unlink(missing_ok=True)
             await self._port.stop()
-            await asyncio.to_thread(self._engine.close)
+            if await asyncio.to_thread(self._engine.close):
+                # No sooner: while pages are here, whoever erases must find whom to ask.
+                self._registered.unlink(missing_ok=True)
         if self._kv is not None:
             await asyncio.to_thread(self._kv.close)
 
@@ -86,7 +96,7 @@ class Runtime:
         model = load_model(config.model)
         store = None
         if self._wants_store:
-            identity = store_identity(identity_of(model, config.engine.cpu_kernels))
+            identity = store_identity(identity_of(model, config.engine))
             self._kv = KvClient(self._data_dir, identity, self._credential).start()
             store = KvClientStore(self._kv)
         engine = LocalEngine(model, config.engine, store)
@@ -94,6 +104,15 @@ class Runtime:
         eos = model.transformer.config.eos_ids
         writer = Writer(engine, model.tokenizer, model.name, self._name, eos, config.engine.max_context)
         return engine, writer
+
+    def _learn_erasures(self, ledger: Log) -> None:
+        """A prompt from before an erasure that this engine never heard of is to leave nothing here, either."""
+        erased = read_erasures(ledger, {}).erasures
+        lineage = [(erasure.namespace, id) for erasure in erased for id in erasure.engram_ids]
+        epochs: dict[str, int] = {}
+        for erasure in erased:
+            epochs[erasure.namespace] = max(erasure.epoch, epochs.get(erasure.namespace, 0))
+        self._engine.drop(lineage, epochs, timeout_s=_LEARN_S)
 
     def _store_stats(self) -> pb.KvStoreStats | None:
         if self._kv is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -19,13 +20,20 @@ from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, Ids, StoreErasure
 
 from services.common import topics
-from services.common.nodes import keepers, register_engine, started_at
+from services.common.node_port import NodePort
+from services.common.nodes import keepers, node_signer, register_engine, started_at
 from services.common.seal import MasterKey
 from services.episodic.blocks import BlockDrops
 from services.episodic.parts import Dropped
 from services.kvstore.client import Origin
+from services.reasoning.blocks import Scope, Span
+from services.reasoning.engine.local import LocalEngine
+from services.reasoning.engine.port import Finished, Request
+from services.reasoning.engine_node import engine_port
+from services.reasoning.models.load import LoadedModel
 from tests.episodic.world import NAMESPACE, World
 from tests.kvstore.running import MEMORY, Process, Running, client, eventually, keys, memory_folder, payloads
+from tests.reasoning.engine.small import load, prompt, settings
 
 pytestmark = pytest.mark.skipif(not MEMORY.is_dir(), reason="no /dev/shm on this machine")
 TOLD = "Ruth hid the emerald under the piano."
@@ -245,3 +253,55 @@ def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch
     owed, new, next_owed = asked[rounds_first : rounds_first + 3]
     assert new == max(asked)
     assert next_owed not in (owed, new), "the round goes on where it was left"
+
+
+@contextmanager
+def engine_of(folder: Path, model: LoadedModel) -> Iterator[LocalEngine]:
+    """An engine of this machine, registered, with its port; a sequence whose reader lags 8 tokens pauses."""
+    engine = LocalEngine(model, settings(stream_buffer=8))
+    engine.start()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def listen() -> NodePort:
+        port = engine_port(engine, "engine-1", node_signer(MasterKey.load_or_create(folder / "master.key")))
+        await port.start("127.0.0.1")
+        return port
+
+    port = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    path = register_engine(folder, "engine-1", f"127.0.0.1:{port.port}")
+    try:
+        yield engine
+    finally:
+        asyncio.run_coroutine_threadsafe(port.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        engine.close()
+        path.unlink()
+
+
+def test_pages_that_an_answer_uses_are_pending_and_readable_until_it_ends(
+    world: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = load(tmp_path_factory.mktemp("small"))
+    with engine_of(world.folder, model) as engine:
+        tell(world, drops(world.folder))
+        [slot] = world.forgetting.resolve(NAMESPACE, ForgetSelector(ids=Ids(ids=["x"]))).base
+        spans = (Span(0, frozenset({(NAMESPACE, slot.id)})),)
+        stream = engine.submit(Request("r", prompt(100), 300, Scope.of(NAMESPACE, {NAMESPACE: 0}), spans))
+        eventually(lambda: engine.stats().generated_tokens == 8)  # its reader never comes
+        receipt = forget(world)
+        pending = of(receipt, "engine-1")
+        assert (pending.done, pending.HasField("by")) == (False, False)
+        assert pending.detail == "0 pages computed from it overwritten, 7 in use are overwritten when their answers end"
+        for _ in range(2):
+            [probe] = [p for p in probes(world, receipt) if p.store == "blocks"]
+            assert (probe.readable, "7 in use" in probe.detail) == (1, True)
+        engine.cancel("r")
+        assert [event for event in stream if isinstance(event, Finished)]
+        eventually(lambda: of(stored(world, receipt), "engine-1").done, 20)
+        assert of(stored(world, receipt), "engine-1").detail == "7 pages computed from it overwritten"
+        [probe] = [p for p in probes(world, receipt) if p.store == "blocks"]
+        assert probe.readable == 0

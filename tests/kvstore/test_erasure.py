@@ -11,12 +11,12 @@ from mneme.v1 import kvstore_pb2 as pb
 from mneme.v1.ledger_pb2 import Erased, LedgerEntry, SessionEnded
 
 from services.common import topics
+from services.common.erasures import Erasure, read_erasures
 from services.common.ledger import message
 from services.common.log.base import Message
 from services.common.log.sqlite import SqliteLog
 from services.kvstore.client import KvClient, Origin
-from services.kvstore.erasure_feed import read_erasures
-from services.kvstore.erasures import Erasure, Erasures
+from services.kvstore.erasures import Erasures
 from services.kvstore.store import Outcome
 from tests.kvstore.running import BLOCK, NAMESPACE, Running, eventually, keys, payloads
 

@@ -180,6 +180,34 @@ def test_an_erasure_drops_the_wording_s_blocks_by_the_sources_of_what_was_read(w
     assert (world.ask())[-1].done.wording.usage.cached_tokens == 0  # recalled with the epoch before
 
 
+def test_another_epoch_of_any_namespace_that_was_recalled_from_finds_nothing_of_ask_s(world: World) -> None:
+    """Recall spans several namespaces; one erasure in one of them, and no block from before is found."""
+    epochs = world.memory.response.erasure_epochs
+    epochs["home/shared"] = 1
+    world.ask()
+    assert world.ask()[-1].done.wording.usage.cached_tokens > 0
+    epochs["home/shared"] = 2
+    assert world.ask()[-1].done.wording.usage.cached_tokens == 0
+    del epochs["home/shared"]
+    assert world.ask()[-1].done.wording.usage.cached_tokens == 0
+    epochs["home"] = 8
+    assert world.ask()[-1].done.wording.usage.cached_tokens == 0
+
+
+def test_another_epoch_of_any_namespace_that_is_named_finds_nothing_of_generate_s(world: World) -> None:
+    listed = pb.PromptEngrams(engrams=[pb.PromptEngram(namespace="home/shared", engram_id="e")])
+
+    def cached(**epochs: int) -> int:
+        named = {name.replace("_", "/"): epoch for name, epoch in epochs.items()}
+        parts = world.generate(text="Once upon a time " * 8, max_tokens=1, engrams=listed, erasure_epochs=named)
+        return next(p.end.usage.cached_tokens for p in parts if p.HasField("end"))
+
+    assert cached(home=7, home_shared=1) == 0
+    assert cached(home=7, home_shared=1) > 0
+    assert cached(home=7, home_shared=2) == 0
+    assert cached(home=8, home_shared=1) == 0
+
+
 def test_a_reader_who_leaves_stops_the_engine(world: World) -> None:
     asked = pb.GenerateRequest(namespace="home", text="Once upon a time", max_tokens=800, engrams=pb.PromptEngrams())
     asyncio.run(_leave(world.reasoning.generate(asked, call()), "piece"))

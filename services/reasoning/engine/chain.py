@@ -29,6 +29,8 @@ _LOOK_AGAIN_S = 0.02
 _STORE_REST_S = 1.0
 # Erased engrams remembered, the newest: a prompt that still names one is computed for its caller alone.
 _MAX_ERASED = 100_000
+# Drops whose counts are remembered, the newest, for whoever asks again.
+_MAX_DROPS = 1024
 
 
 class Admission(enum.Enum):
@@ -92,6 +94,7 @@ class Chain:
         # The newest erasure epoch heard of, for each namespace in which something was ever erased.
         self._epochs: dict[str, int] = {}
         self._erased: OrderedDict[EngramRef, None] = OrderedDict()
+        self._drops: OrderedDict[tuple[tuple[str, int], ...], Dropped] = OrderedDict()
         self._load_frames, self._loading = _staging(pool, _LOAD_FRAMES)
         self._put_frames, self._leaving = _staging(pool, _PUT_FRAMES)
         self._wipe_put_frames = False
@@ -159,6 +162,7 @@ class Chain:
 
     def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], lives: Collection[Live]) -> Dropped:
         """See Engine.drop. ``lives``: every request that runs or waits."""
+        asked, lineage = lineage, self._not_dropped_yet(lineage, epochs)
         for namespace, epoch in epochs.items():
             self._epochs[namespace] = max(epoch, self._epochs.get(namespace, 0))
         self._erased.update((ref, None) for ref in lineage if ref != unlisted(ref[0]))
@@ -174,23 +178,42 @@ class Chain:
         self._load_frames.zero_()
         self._wipe_put_frames = True
         self._collect()
-        keys, wiped, in_use = self._pool.drop(lineage)
+        keys, wiped = self._pool.drop(lineage)
         for live in lives:
-            in_use += self._make_private(live, lineage)
+            self._make_private(live, lineage)
         self.counts["dropped_keys"] += keys
-        return Dropped(keys=keys, pages_wiped=wiped, pages_in_use=in_use)
+        return self._count_drop(tuple(sorted(epochs.items())), keys, wiped, self._pool.in_use(asked))
 
-    def _make_private(self, live: Live, lineage: Collection[EngramRef]) -> int:
-        """From the first block that holds erased text on, nothing of ``live`` is found; how many pages that adds."""
+    def wipe(self) -> None:
+        """Overwrites what lies between pool and store. The last call."""
+        self._load_frames.zero_()
+        self._put_frames.zero_()
+
+    def _not_dropped_yet(self, lineage: Collection[EngramRef], epochs: Mapping[str, int]) -> Collection[EngramRef]:
+        """``lineage`` without the unlisted of namespaces whose epoch is known: what is there of them came after it."""
+        known = {unlisted(namespace) for namespace, epoch in epochs.items() if epoch <= self._epochs.get(namespace, 0)}
+        return [ref for ref in lineage if ref not in known]
+
+    def _count_drop(self, of: tuple[tuple[str, int], ...], keys: int, wiped: int, in_use: int) -> Dropped:
+        """All that became of a drop, each time it was asked for; what is no longer in use was wiped meanwhile."""
+        before = self._drops.pop(of, Dropped(0, 0, 0))
+        wiped += max(0, before.pages_in_use - in_use)
+        self._drops[of] = Dropped(before.keys + keys, before.pages_wiped + wiped, in_use)
+        while len(self._drops) > _MAX_DROPS:
+            self._drops.popitem(last=False)
+        return self._drops[of]
+
+    def _make_private(self, live: Live, lineage: Collection[EngramRef]) -> None:
+        """From the first block that holds erased text on, nothing of ``live`` is found."""
         if live.all_lineage().isdisjoint(lineage):
-            return 0
+            return
         first = next((b for b, ids in enumerate(live.lineage) if not ids.isdisjoint(lineage)), len(live.lineage) - 1)
         live.private_from = first if live.private_from is None else min(first, live.private_from)
         self.leave(live)
-        unsealed = {p for s in live.sequences for p in s.pages[live.private_from :] if not self._pool.condemned(p)}
-        for page in unsealed:
-            self._pool.condemn(page)
-        return len(unsealed)
+        for sequence in live.sequences:
+            for block in range(live.private_from, len(sequence.pages)):
+                if not self._pool.condemned(sequence.pages[block]):
+                    self._pool.condemn(sequence.pages[block], live.block_lineage(block))
 
     def _stale(self, live: Live) -> bool:
         """Recalled before an erasure; or after it, and yet it names what was erased."""

@@ -33,7 +33,7 @@ from services.reasoning.engine.port import (
 from services.reasoning.engine.sampler import BadLogits, choose
 from services.reasoning.engine.scheduler import Scheduler, Work
 from services.reasoning.engine.sequence import Live, Sequence, pages_needed
-from services.reasoning.engine.settings import CpuKernelsSetting, EngineSettings
+from services.reasoning.engine.settings import EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel
@@ -44,10 +44,10 @@ ENGINE_ID = "mneme/1"
 """Raise the number whenever the arithmetic changes: blocks of another number are not found."""
 
 
-def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting) -> Identity:
-    """What decides the bytes of the blocks of an engine with this setting. ModelError as EngineCore's."""
+def identity_of(model: LoadedModel, settings: EngineSettings) -> Identity:
+    """What decides the bytes of the blocks of an engine with these settings. ModelError as EngineCore's."""
     c = model.transformer.config
-    kernels = choose_cpu_kernels(cpu_kernels, model.transformer.device, model.transformer.dtype)
+    kernels = choose_cpu_kernels(settings.cpu_kernels, model.transformer.device, model.transformer.dtype)
     return Identity(
         weights=model.transformer.digest,
         adapter=b"",
@@ -56,8 +56,8 @@ def identity_of(model: LoadedModel, cpu_kernels: CpuKernelsSetting) -> Identity:
         f"heads={c.heads}/{c.kv_heads}x{c.head_dim}",
         dtype=str(model.transformer.dtype).removeprefix("torch."),
         frame_version=FRAME_VERSION,
-        # Native kernels round elsewhere than torch's operations.
-        engine=ENGINE_ID if kernels.backend == "torch" else f"{ENGINE_ID} {kernels.backend}",
+        # Triton's kernels, which run on a GPU, and native ones round elsewhere than torch's operations on a CPU.
+        engine=f"{ENGINE_ID} {settings.attention} {kernels.backend}",
         policy="dense",
     )
 
@@ -93,7 +93,7 @@ class EngineCore:
         self._clock = clock
         frame = Frame(config.layers, config.kv_heads, config.head_dim, transformer.dtype.itemsize)
         self._pool = PagePool(frame, settings.pool_pages, transformer.dtype, transformer.device)
-        self._identity = identity_of(model, settings.cpu_kernels).digest()
+        self._identity = identity_of(model, settings).digest()
         self._chain = Chain(self._pool, store, self._identity, settings.prefill_wait_s, clock, runner)
         self._scheduler = Scheduler(settings)
         columns = pages_for(settings.max_context)
@@ -181,6 +181,11 @@ class EngineCore:
 
     def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int]) -> Dropped:
         return self._chain.drop(lineage, epochs, self._scheduler.lives())
+
+    def wipe(self) -> None:
+        """Leaves no text in memory. The last call, once nothing is on its way to the store."""
+        self._pool.wipe()
+        self._chain.wipe()
 
     def step(self) -> bool:
         """Computes the next tokens of what runs. False: there was nothing to compute or publish."""
@@ -301,7 +306,7 @@ class EngineCore:
         while len(sequence.pages) < pages_for(sequence.computed + work.count):
             page = self._pool.allocate()
             if live.private_from is not None:
-                self._pool.condemn(page)
+                self._pool.condemn(page, live.block_lineage(len(sequence.pages)))
             live.promised -= 1
             sequence.pages.append(page)
         self._tables[sequence.slot, : len(sequence.pages)] = torch.tensor(sequence.pages, dtype=torch.int32)

@@ -42,12 +42,16 @@ class LocalEngine:
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
-        """Ends every request as failed and stops the thread."""
+    def close(self) -> bool:
+        """Ends every request as failed, stops the thread, and wipes the pool. False: it did not stop in time."""
         self._inbox.close()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
+        if self._thread.is_alive():
+            return False
         self._publisher.shutdown(cancel_futures=True)
+        self._core.wipe()
+        return True
 
     def check_health(self) -> None:
         """EngineDown when the loop has died."""
@@ -69,7 +73,7 @@ class LocalEngine:
 
     def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], *, timeout_s: float) -> Dropped:
         done: Future[Dropped] = Future()
-        self._inbox.call(lambda: done.set_result(self._core.drop(frozenset(lineage), dict(epochs))))
+        self._inbox.call(lambda: done.set_result(self._core.drop(tuple(lineage), dict(epochs))))
         return done.result(timeout_s)
 
     def stats(self) -> EngineStats:

@@ -41,8 +41,8 @@ class PagePool:
         self._seals: dict[int, _Seal] = {}
         self._page_of: dict[bytes, int] = {}
         self._by_lineage: dict[EngramRef, set[int]] = {}
-        # Used pages that may never be found: their text was erased while they were in use.
-        self._condemned: set[int] = set()
+        # Used pages that may never be found, since their text was erased, and what each of them holds.
+        self._condemned: dict[int, Lineage] = {}
         self._free = list(range(pages - 1, -1, -1))
         # Least recently released first.
         self._cached: OrderedDict[int, None] = OrderedDict()
@@ -86,13 +86,13 @@ class PagePool:
         if page in self._seals:
             self._cached[page] = None
         else:
-            self._condemned.discard(page)
+            self._condemned.pop(page, None)
             self._wipe_and_free(page)
 
-    def condemn(self, page: int) -> None:
-        """Marks a used page: never to be found."""
+    def condemn(self, page: int, lineage: Lineage) -> None:
+        """Marks a used page, which holds ``lineage``: never to be found."""
         self._unseal(page)
-        self._condemned.add(page)
+        self._condemned[page] = lineage
 
     def condemned(self, page: int) -> bool:
         return page in self._condemned
@@ -104,7 +104,7 @@ class PagePool:
         copy = self.allocate()
         self._all[:, copy] = self._all[:, page]
         if page in self._condemned:
-            self._condemned.add(copy)
+            self._condemned[copy] = self._condemned[page]
         self.release(page)
         self.copies += 1
         return copy
@@ -128,22 +128,30 @@ class PagePool:
             self._by_lineage.setdefault(engram, set()).add(page)
         return True
 
-    def drop(self, lineage: Collection[EngramRef]) -> tuple[int, int, int]:
+    def drop(self, lineage: Collection[EngramRef]) -> tuple[int, int]:
         """Unseals every page whose lineage names one of ``lineage``; wipes it now, or when its last reference goes.
 
-        Returns (keys no longer addressable, pages wiped, pages still in use).
+        Returns (keys no longer addressable, pages wiped).
         """
         pages = {page for engram in lineage for page in self._by_lineage.get(engram, ())}
         wiped = 0
         for page in pages:
-            self._unseal(page)
             if self._references[page]:
-                self._condemned.add(page)
+                self.condemn(page, self._seals[page].lineage)
             else:
+                self._unseal(page)
                 del self._cached[page]
                 self._wipe_and_free(page)
                 wiped += 1
-        return len(pages), wiped, len(pages) - wiped
+        return len(pages), wiped
+
+    def wipe(self) -> None:
+        """Overwrites every page, whoever refers to it. The last call."""
+        self._all.zero_()
+
+    def in_use(self, lineage: Collection[EngramRef]) -> int:
+        """Condemned pages that hold one of ``lineage``."""
+        return sum(not held.isdisjoint(lineage) for held in self._condemned.values())
 
     def read_frame(self, page: int, frame: Tensor) -> None:
         """Copies a page into ``frame`` [layers, kv_heads, 2, 16, d], the stored form."""

@@ -126,10 +126,11 @@ class EventStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What a drop did. Pages in use then are counted: they are wiped when their sequences end, and never shared."""
+    """What a drop did, whenever it was asked for: asked again with the same epochs, the counts go on."""
 
     keys: int
     pages_wiped: int
+    # Now: wiped when the sequences that use them end, by their deadlines at the latest, and never shared.
     pages_in_use: int
 
 
@@ -183,7 +184,10 @@ class Engine(Protocol):
         Copies that are on their way to a store right then are wiped once they are there, or refused.
 
         ``epochs``: the namespaces' erasure epochs from now on; a request with an older one is computed, but finds
-        and leaves nothing. Dropping twice is dropping once. TimeoutError when the engine does not get to it.
+        and leaves nothing; so is one that names any of ``lineage``, oldest first. Dropping twice is dropping once,
+        counts included. How many names and drops are remembered for that is bounded, and the newest are.
+
+        TimeoutError when the engine does not get to it in time; it drops then all the same.
         """
         ...
 

@@ -8,8 +8,9 @@ from concurrent.futures import Future
 import pytest
 
 from services.reasoning.blocks import Span, unlisted
+from services.reasoning.engine import chain
 from services.reasoning.engine.chain import Put
-from services.reasoning.engine.port import Finished
+from services.reasoning.engine.port import Dropped, Finished
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 from services.reasoning.models.load import LoadedModel
 from tests.reasoning.engine.conftest import Naive
@@ -223,8 +224,8 @@ def text_is_left(driver: Driver) -> bool:
 
     Which is what a drop must leave behind of an engine that held the erased only.
     """
-    chain = driver.core._chain
-    return any(bool(held.any()) for held in (driver.core._pool._all, chain._load_frames, chain._put_frames))
+    own = driver.core._chain
+    return any(bool(held.any()) for held in (driver.core._pool._all, own._load_frames, own._put_frames))
 
 
 def test_invariant_18_drop_makes_chains_unaddressable_and_wipes_their_bytes(model: LoadedModel) -> None:
@@ -234,7 +235,6 @@ def test_invariant_18_drop_makes_chains_unaddressable_and_wipes_their_bytes(mode
     dropped = driver.core.drop({E}, {"ns": 1})
     # Blocks 2 to 5 of the prompt hold the note or attended to it; the last, partial page was never findable.
     assert (dropped.keys, dropped.pages_wiped, dropped.pages_in_use) == (4, 4, 0)
-    assert driver.core.drop({E}, {"ns": 1}).keys == 0
     driver.generate(LONG, spans=NOTE, epochs={"ns": 1})
     assert driver.usage.cached_tokens == 0
     keys = set(driver.core._pool._page_of)
@@ -310,6 +310,55 @@ def test_erasure_reaches_requests_under_way(model: LoadedModel, naive: Naive, st
     assert driver.core.stats().pages_free == driver.core.stats().pages
 
 
+def test_a_drop_that_is_asked_for_again_counts_the_same_and_says_what_is_in_use_now(model: LoadedModel) -> None:
+    """Whoever erases may never have heard the first answer; whoever verifies asks only later."""
+    driver = Driver(model)
+    driver.generate(LONG, 8, spans=NOTE, epochs={"ns": 0})  # leaves four blocks that hold the note
+    request_id = driver.submit(prompt(60, 1), 40, spans=(Span(0, frozenset({E})),), epochs={"ns": 0})
+    while driver.core.stats().generated_tokens == 8:
+        driver.core.step()
+    # Three full blocks of the prompt, findable until now, and the one that is being filled.
+    expected = Dropped(keys=4 + 3, pages_wiped=4, pages_in_use=4)
+    assert [driver.core.drop({E}, {"ns": 1}) for _ in range(3)] == [expected] * 3
+    assert driver.core.drop({("ns", "f")}, {"ns": 2}) == Dropped(0, 0, 0)  # nothing of f is anywhere
+    driver.core.cancel(request_id)
+    assert [driver.core.drop({E}, {"ns": 1}) for _ in range(2)] == [Dropped(7, 8, 0)] * 2
+
+
+def test_a_prompt_from_before_the_erasure_that_comes_after_it_counts_as_in_use(model: LoadedModel) -> None:
+    driver = Driver(model, step_tokens=128, chunk_tokens=128)
+    driver.core.drop({E}, {"ns": 1})
+    request_id = driver.submit(LONG, 400, spans=NOTE, epochs={"ns": 0})
+    driver.core.step()
+    assert driver.core.drop({E}, {"ns": 1}) == Dropped(keys=0, pages_wiped=0, pages_in_use=5)  # blocks 2 to 6
+    driver.core.cancel(request_id)
+    assert driver.core.drop({E}, {"ns": 1}) == Dropped(keys=0, pages_wiped=5, pages_in_use=0)
+
+
+def test_of_a_block_that_samples_write_each_for_itself_all_copies_are_in_use(model: LoadedModel) -> None:
+    driver = Driver(model, step_tokens=128, chunk_tokens=128)
+    driver.submit(LONG, 40, spans=NOTE, epochs={"ns": 0}, samples=3)
+    for _ in range(3):
+        driver.core.step()
+    # Blocks 2 to 5, and each sample's own block 6.
+    assert driver.core.drop({E}, {"ns": 1}).pages_in_use == 4 + 3
+    driver.run()
+    assert driver.core.drop({E}, {"ns": 1}).pages_in_use == 0
+
+
+def test_counts_of_the_newest_drops_are_remembered(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "_MAX_DROPS", 2)
+    driver = Driver(model)
+    driver.generate(LONG, spans=NOTE, epochs={"ns": 0})
+    assert driver.core.drop({E}, {"ns": 1}).keys == 4
+    driver.core.drop({E}, {"ns": 2})
+    assert driver.core.drop({E}, {"ns": 1}).keys == 4
+    for epoch in (3, 4):
+        driver.core.drop({E}, {"ns": epoch})
+    assert driver.core.drop({E}, {"ns": 1}).keys == 0
+    assert len(driver.core._chain._drops) == 2
+
+
 def test_invariant_16_recall_forget_put(model: LoadedModel) -> None:
     """Recalled, erased while there was nothing to drop, and only then submitted: nothing is put."""
     store = MemoryStore(100)
@@ -325,6 +374,24 @@ def test_a_prompt_of_unknown_content_goes_with_any_erasure_in_its_namespace(mode
     driver.generate(LONG, spans=(Span(0, frozenset({unlisted("ns")})),))
     driver.generate(prompt(100, 1), namespace="other", spans=(Span(0, frozenset({unlisted("other")})),))
     assert driver.core.drop({("ns", "x"), unlisted("ns")}, {"ns": 1}).keys == 6
+
+
+def test_a_drop_asked_for_again_leaves_prompts_of_unknown_content_that_came_after_it(model: LoadedModel) -> None:
+    """Else a receipt that is asked for until nothing is in use never ends where such prompts keep coming."""
+    driver = Driver(model)
+    erased, unknown = {E, unlisted("ns")}, (Span(0, frozenset({unlisted("ns")})),)
+    driver.submit(LONG, 20, spans=unknown, epochs={"ns": 1})
+    driver.core.step()
+    assert driver.core.drop(erased, {"ns": 2}).pages_in_use == 2
+    driver.run()
+    driver.submit(LONG, 20, spans=unknown, epochs={"ns": 2})
+    driver.core.step()
+    for epoch in (2, 1):
+        assert driver.core.drop(erased, {"ns": epoch}).pages_in_use == 0
+    driver.run()
+    driver.generate(LONG, spans=unknown, epochs={"ns": 2})
+    assert driver.usage.blocks_in_pool == 6
+    assert driver.core.drop(erased, {"ns": 3}).keys == 7
 
 
 def test_who_waits_for_a_prefill_that_is_erased_computes_for_itself(model: LoadedModel, naive: Naive) -> None:

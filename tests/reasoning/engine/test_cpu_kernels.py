@@ -15,7 +15,7 @@ from services.reasoning.engine.port import Sampling
 from services.reasoning.engine.settings import CpuKernelsSetting
 from services.reasoning.models.load import LoadedModel, load_directory
 from tests.kernels.native_library import requires_native
-from tests.reasoning.engine.small import Driver, prompt
+from tests.reasoning.engine.small import Driver, prompt, settings
 from tests.reasoning.models.reference import make
 from tests.reasoning.paged import paged_logits
 
@@ -65,7 +65,7 @@ def test_native_logits_are_those_of_torch(dtype: str, bound: float, tmp_path: Pa
 
 @requires_native
 def test_blocks_of_native_kernels_are_of_another_identity(model: LoadedModel) -> None:
-    digests = {setting: identity_of(model, setting).digest() for setting in SETTINGS}
+    digests = {setting: identity_of(model, settings(cpu_kernels=setting)).digest() for setting in SETTINGS}
     assert digests["auto"] == digests["native"] != digests["torch"]
 
 

@@ -16,7 +16,7 @@ from services.reasoning.models.load import LoadedModel
 from tests.kvstore.damage import ArenaBytes
 from tests.kvstore.running import MEMORY, TIMING, Process, Running, client, memory_folder
 from tests.reasoning.engine.conftest import Naive
-from tests.reasoning.engine.small import Driver, prompt
+from tests.reasoning.engine.small import Driver, prompt, settings
 
 pytestmark = pytest.mark.skipif(not MEMORY.is_dir(), reason="no /dev/shm on this machine")
 
@@ -39,7 +39,7 @@ def store(tmp_path: Path, memory: Path) -> Iterator[Running]:
 
 
 def kv(data_dir: Path, model: LoadedModel, timing: Timing = TIMING) -> KvClient:
-    return client(data_dir, store_identity(identity_of(model, "torch")), timing)
+    return client(data_dir, store_identity(identity_of(model, settings())), timing)
 
 
 def test_two_engines_share_one_prefill_through_shared_memory(store: Running, model: LoadedModel, naive: Naive) -> None:
@@ -67,7 +67,7 @@ def test_invariant_26_the_second_engine_waits_for_the_first(store: Running, mode
 
 def test_who_is_told_to_look_again_has_claimed_nothing(store: Running, model: LoadedModel, naive: Naive) -> None:
     """The first block has come, the others nobody computes: claimed by who asks, and given up by who then waits."""
-    keys = chain_keys(LONG, identity_of(model, "torch").digest(), Scope.of("ns", EPOCH).salt())
+    keys = chain_keys(LONG, identity_of(model, settings()).digest(), Scope.of("ns", EPOCH).salt())
     with kv(store.data_dir, model) as a, kv(store.data_dir, model) as b:
         Driver(model, KvClientStore(a)).generate(LONG[:20], 1, epochs=EPOCH)
         assert not KvClientStore(a).begin(keys)
@@ -129,7 +129,7 @@ def test_invariant_22_a_damaged_block_holds_nobody_up_and_is_mended(
 ) -> None:
     """The owner still lists it and no reader gets it: computed anew at once, and put anew."""
     expected = naive.generate(LONG, 6)
-    chain = chain_keys(LONG, identity_of(model, "torch").digest(), Scope.of("ns", EPOCH).salt())
+    chain = chain_keys(LONG, identity_of(model, settings()).digest(), Scope.of("ns", EPOCH).salt())
     # Nothing is waited for: heartbeats come too late to help, waits for others end after the test.
     rare = Timing(call_s=5, put_s=10, retry_s=0.05, heartbeat_s=60)
     with kv(store.data_dir, model, rare) as connection:

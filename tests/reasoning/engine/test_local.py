@@ -12,7 +12,7 @@ import pytest
 from services.reasoning.blocks import Scope, Span
 from services.reasoning.engine.inbox import Inbox
 from services.reasoning.engine.local import LocalEngine
-from services.reasoning.engine.port import EngineDown, Event, Finished, Refused, Request, Sampling, Token
+from services.reasoning.engine.port import Dropped, EngineDown, Event, Finished, Refused, Request, Sampling, Token
 from services.reasoning.engine.store import Block, BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel
@@ -217,7 +217,22 @@ def test_invariant_29_the_queue_is_bounded_while_it_is_looked_through(model: Loa
 def test_drop_through_the_port(engine: LocalEngine) -> None:
     list(engine.submit(request("a", spans=(Span(0, frozenset({E})),))))
     assert engine.drop([E], {"ns": 1}, timeout_s=10).keys == 3
-    assert engine.drop([E], {"ns": 1}, timeout_s=10).keys == 0
+    assert engine.drop([E], {"ns": 1}, timeout_s=10).keys == 3
+    assert engine.drop([E], {"ns": 2}, timeout_s=10).keys == 0
+
+
+def test_what_a_drop_did_that_nobody_waited_for_is_told_to_who_asks_again(engine: LocalEngine) -> None:
+    list(engine.submit(request("a", spans=(Span(0, frozenset({E})),))))
+    busy = threading.Event()
+
+    def stall() -> None:
+        assert busy.wait(10)
+
+    engine._inbox.call(stall)
+    with pytest.raises(TimeoutError):
+        engine.drop([E], {"ns": 1}, timeout_s=0.05)
+    busy.set()
+    assert engine.drop([E], {"ns": 1}, timeout_s=10) == Dropped(keys=3, pages_wiped=3, pages_in_use=0)
 
 
 def test_the_port_refuses_when_full_and_when_an_id_is_in_use(model: LoadedModel) -> None:

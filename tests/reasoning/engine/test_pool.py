@@ -120,15 +120,15 @@ def test_drop_wipes_what_is_cached_now_and_what_is_used_when_it_is_released() ->
         fill(p, page, 5.0)
         p.seal(page, key, frozenset(lineage))
     p.release(cached)
-    assert p.drop([E]) == (2, 1, 1)
+    assert (p.drop([E]), p.in_use([E])) == ((2, 1), 1)
     assert (p.find(b"c"), p.find(b"u")) == (None, None)
     assert float(p.layers[0][cached].max()) == 0.0
     assert float(p.layers[0][used].max()) == 5.0
     assert not p.seal(used, b"u", frozenset())
     p.release(used)
     assert float(p.layers[1][used].max()) == 0.0
-    assert p.drop([E]) == (0, 0, 0)
-    assert p.drop([F]) == (1, 0, 1)
+    assert (p.drop([E]), p.in_use([E])) == ((0, 0), 0)
+    assert (p.drop([F]), p.in_use([E]), p.in_use([F])) == ((1, 0), 0, 1)
 
 
 def test_a_copy_of_a_condemned_page_is_condemned() -> None:
@@ -136,8 +136,9 @@ def test_a_copy_of_a_condemned_page_is_condemned() -> None:
     a = p.allocate()
     fill(p, a, 5.0)
     p.share(a)
-    p.condemn(a)
+    p.condemn(a, frozenset({E}))
     b = p.writable(a)
+    assert p.in_use([E]) == 2
     p.release(a)
     p.release(b)
     assert all(float(layer.abs().max()) == 0.0 for layer in p.layers)
