@@ -7,11 +7,13 @@ truth.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from services.common import topics
 from services.common.ledger import entry_of
 from services.common.log.base import Log
+from services.common.log.open import open_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,9 @@ def read_erasures(log: Log, positions: Mapping[int, int]) -> Batch:
         if end != start:
             after[partition] = end
     return Batch(tuple(erasures), after)
+
+
+def all_erasures(log_url: str) -> tuple[Erasure, ...]:
+    """What the ledger at ``log_url`` holds now, for whoever knows no log. LogError."""
+    with closing(open_log(log_url)) as log:
+        return read_erasures(log, {}).erasures

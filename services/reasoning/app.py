@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, closing
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
@@ -11,7 +12,7 @@ from ray import serve
 from services.common import telemetry
 from services.common.auth import grant_signer
 from services.common.config import Settings
-from services.common.log.open import open_log
+from services.common.erasures import all_erasures
 from services.common.seal import MasterKey
 from services.common.serving import CallContext, deployment_options
 from services.reasoning.config import ReasoningConfig, door
@@ -38,8 +39,8 @@ class ReasoningApp:
         writer = kv_stats = None
         if config.model.configured:
             self._runtime = Runtime(config, common.data_dir, master, store=settings.keeps_kv)
-            with closing(open_log(common.log_url)) as ledger:
-                writer, kv_stats = await self._runtime.start(ledger), self._runtime.kv_stats
+            writer = await self._runtime.start(partial(all_erasures, common.log_url))
+            kv_stats = self._runtime.kv_stats
         reasoning = Reasoning(config, self._recaller, writer, kv_stats)
         self._application = application(reasoning, grant_signer(master))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -14,9 +15,8 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
 
 from services.common import telemetry
-from services.common.erasures import read_erasures
+from services.common.erasures import Erasure
 from services.common.errors import MnemeError
-from services.common.log.base import Log
 from services.common.nodes import ENGINES, NodeCredential, keepers, node_signer, register_engine
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient
@@ -50,18 +50,18 @@ class Runtime:
         self._registered: Path | None = None
         self._totals = telemetry.Totals("engine")
 
-    async def start(self, ledger: Log) -> Writer:
-        """Loads the model, which takes seconds, and reads from ``ledger`` what was erased.
+    async def start(self, all_erasures: Callable[[], Sequence[Erasure]]) -> Writer:
+        """Loads the model, which takes seconds, and learns what was erased: ``all_erasures``, up to its call.
 
         ModelError for whatever keeps it from running, LogError.
         """
         self._engine, writer = await asyncio.to_thread(self._load)
         self._port = engine_port(self._engine, self._name, self._nodes)
         await self._port.start(_HOST)
-        # Before the first request, so that no erasure misses what it computes; and before the ledger is read, so that
+        # Before the first request, so that no erasure misses what it computes; and before ``all_erasures``, so that
         # what is erased from now on is told, and what was before is read.
         self._registered = register_engine(self._data_dir, self._name, f"{_HOST}:{self._port.port}")
-        await asyncio.to_thread(self._learn_erasures, ledger)
+        await asyncio.to_thread(self._learn_erasures, all_erasures)
         return writer
 
     def check_health(self) -> None:
@@ -105,9 +105,9 @@ class Runtime:
         writer = Writer(engine, model.tokenizer, model.name, self._name, eos, config.engine.max_context)
         return engine, writer
 
-    def _learn_erasures(self, ledger: Log) -> None:
+    def _learn_erasures(self, all_erasures: Callable[[], Sequence[Erasure]]) -> None:
         """A prompt from before an erasure that this engine never heard of is to leave nothing here, either."""
-        erased = read_erasures(ledger, {}).erasures
+        erased = all_erasures()
         lineage = [(erasure.namespace, id) for erasure in erased for id in erasure.engram_ids]
         epochs: dict[str, int] = {}
         for erasure in erased:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from mneme.v1.ledger_pb2 import Erased, LedgerEntry
 
 from services.common import topics
 from services.common.config import load
+from services.common.erasures import Erasure, read_erasures
 from services.common.ledger import message
 from services.common.log.sqlite import SqliteLog
 from services.common.nodes import keepers
@@ -48,11 +49,15 @@ def ledger(tmp_path: Path) -> Iterator[SqliteLog]:
     log.close()
 
 
+def told(ledger: SqliteLog) -> Callable[[], Sequence[Erasure]]:
+    return lambda: read_erasures(ledger, {}).erasures
+
+
 @asynccontextmanager
 async def running(config: ReasoningConfig, folder: Path, ledger: SqliteLog) -> AsyncIterator[tuple[Runtime, Writer]]:
     runtime = Runtime(config, folder, MASTER, store=False)
     try:
-        yield runtime, await runtime.start(ledger)
+        yield runtime, await runtime.start(told(ledger))
     finally:
         await runtime.close()
 
@@ -98,7 +103,7 @@ def test_an_engine_is_registered_until_nothing_is_left_in_its_memory(
 
     async def steps() -> None:
         runtime = Runtime(config, tmp_path, MASTER, store=False)
-        await write(await runtime.start(ledger), E, 0)
+        await write(await runtime.start(told(ledger)), E, 0)
         engine = runtime._engine
         held, name = text_is_left(engine._core), runtime._name
         assert held
@@ -127,7 +132,7 @@ def test_an_engine_that_does_not_stop_in_time_stays_registered(
 
     async def steps() -> None:
         runtime = Runtime(config, tmp_path, MASTER, store=False)
-        await runtime.start(ledger)
+        await runtime.start(told(ledger))
         go_on = threading.Event()
 
         def stall() -> None:
