@@ -14,8 +14,8 @@ EXPECTED_SKIPS = (
 )
 
 
-# Where services, brokers, clusters and the door are started: two at once are too much for a small machine.
-ALONE = ("e2e/", "conformance/test_log", "gateway/")
+# Where services, brokers and clusters are started: two at once are too much for a small machine.
+ALONE = ("e2e/", "conformance/test_log", "gateway/test_serve")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.common import topics
 from services.common.auth import Caller, Right, token_signer
@@ -30,6 +30,9 @@ from services.common.log.open import open_log
 from services.common.models import ModelError
 from services.common.seal import ExposedKey, MalformedKey, MasterKey
 from services.common.serving import SERVE_LOGGING
+
+if TYPE_CHECKING:
+    from services.kvstore.config import KvstoreConfig
 
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
@@ -200,11 +203,13 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
-    settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
+    kvstore = settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
     gateway = settings.section("gateway", GatewayConfig)
     claim(settings.common.data_dir)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
+    if settings.keeps_kv:
+        _require_arena(kvstore, settings.common.data_dir)
     progress("preparing the log and the keys")
     ensure_topics(settings, progress)
     prepare(settings)
@@ -238,6 +243,21 @@ def _remove_old_logs(common: CommonConfig) -> None:
         for folder in (common.log_dir, common.trace_dir):
             if folder is not None:
                 telemetry.remove_old(folder)
+
+
+def _require_arena(config: KvstoreConfig, data_dir: Path) -> None:
+    """StartError when the KV store's arena cannot fit on this machine."""
+    from services.kvstore.arena import Paths, require_room
+    from services.kvstore.errors import StartError as NoRoom
+
+    try:
+        require_room(Paths.of(config.arena_dir, data_dir), config.arena_bytes, config.min_block_bytes)
+    except OSError as error:
+        raise StartError(
+            f"kvstore.arena_dir: {config.arena_dir} cannot be used ({error.strerror}). Name a folder in memory."
+        ) from error
+    except NoRoom as error:
+        raise StartError(str(error)) from error
 
 
 def _build(name: str, settings: Settings) -> Any:

@@ -168,14 +168,29 @@ def _allocate(path: Path, size: int, setting: str) -> mmap.mmap:
         _remove(path)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM):
             raise
-        free = os.statvfs(path.parent)
-        raise StartError(
-            f"{setting}: {path.parent} has no room for {size / 2**20:.0f} MiB "
-            f"({free.f_bavail * free.f_frsize / 2**20:.0f} MiB free). Lower {setting}, enlarge it "
-            f"(mount -o remount,size=..., docker run --shm-size=...), or set kvstore.arena_dir."
-        ) from error
+        raise _no_room(path.parent, size, setting) from error
     finally:
         os.close(fd)
+
+
+def require_room(paths: Paths, payload_bytes: int, min_block_bytes: int) -> None:
+    """StartError where an arena of this size can never fit: what an owner before left there counts as free."""
+    *_, size = layout.plan(payload_bytes, min_block_bytes)
+    left = sum(path.stat().st_size for path in (paths.arena, paths.staging) if path.exists())
+    if size > _free(paths.arena.parent) + left:
+        raise _no_room(paths.arena.parent, size, "kvstore.arena_bytes")
+
+
+def _free(folder: Path) -> int:
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
+
+
+def _no_room(folder: Path, size: int, setting: str) -> StartError:
+    return StartError(
+        f"{setting}: {folder} has no room for {size / 2**20:.0f} MiB ({_free(folder) / 2**20:.0f} MiB free). "
+        f"Lower {setting}, enlarge it (mount -o remount,size=..., docker run --shm-size=...), or set kvstore.arena_dir."
+    )
 
 
 _ZEROS = bytes(1 << 20)
