@@ -138,18 +138,30 @@ def peering(credentials: grpc.ServerCredentials | None = None) -> Iterator[tuple
         server.stop(0).wait(10)
 
 
+# What starts the tests in the background may have Ctrl-C ignored, and children inherit that.
+IN_A_TERMINAL = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from services.cli.main import main
+main()
+"""
+
+
 def interrupted(peer: Peer, address: str, *arguments: str) -> str:
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", "--address", address, *arguments],
+        [sys.executable, "-c", IN_A_TERMINAL, "--address", address, *arguments],
         env={**PLAIN, "MNEME_TOKEN": "x"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     with process:
-        assert peer.asked.wait(30)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        try:
+            assert peer.asked.wait(30)
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert "Aborted" not in said
