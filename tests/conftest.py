@@ -1,9 +1,13 @@
 """Skips are for machines that lack something; with MNEME_NO_SKIPS=1 (CI) each one fails the run."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from services.common import topics
+from services.common.log.sqlite import SqliteLog
 
 # What a machine may lack, or have, and still be a proper one for CI. Each is the beginning of a reason.
 EXPECTED_SKIPS = (
@@ -49,3 +53,12 @@ def _unexpected(reporter: pytest.TerminalReporter) -> list[pytest.TestReport | p
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return reason.removeprefix("Skipped: ")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLog]:
+    """An empty log on SQLite, with its topics."""
+    log = SqliteLog(str(tmp_path / "log.db"))
+    log.ensure_topics(topics.specs(4, []))
+    yield log
+    log.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
-from mneme.v1.ledger_pb2 import Erased, LedgerEntry, SessionEnded
+from mneme.v1.ledger_pb2 import LedgerEntry, SessionEnded
 
 from services.common import topics
 from services.common.erasures import Erasure, read_erasures
@@ -19,6 +19,7 @@ from services.kvstore.client import KvClient, Origin
 from services.kvstore.erasures import Erasures
 from services.kvstore.store import Outcome
 from tests.kvstore.running import BLOCK, NAMESPACE, Running, eventually, keys, payloads
+from tests.ledger import append_erasure
 
 OTHER = "bolt/bob"
 STORED = pb.PUT_OUTCOME_STORED
@@ -205,19 +206,6 @@ def test_evicted_bytes_do_not_linger(store: Running, kv: KvClient) -> None:
     assert kv.put(large, payloads(4, 1 << 18), Origin(OTHER)) == [STORED] * 4
     assert kv.lookup(chain) == 0
     assert b"the secret is 42" not in store.file("arena").read_bytes()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLog]:
-    log = SqliteLog(str(tmp_path / "log.db"))
-    log.ensure_topics(topics.specs(4, []))
-    yield log
-    log.close()
-
-
-def append_erasure(log: SqliteLog, namespace: str, epoch: int, *engram_ids: str) -> None:
-    erased = Erased(receipt_id="r", engram_ids=engram_ids, erasure_epoch=epoch)
-    log.append([message(LedgerEntry(namespace=namespace, erased=erased))])
 
 
 def test_a_store_that_was_away_learns_of_erasures_before_it_serves(

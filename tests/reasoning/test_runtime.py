@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from mneme.v1.ledger_pb2 import Erased, LedgerEntry
 
-from services.common import topics
 from services.common.config import load
 from services.common.erasures import Erasure, read_erasures
-from services.common.ledger import message
 from services.common.log.sqlite import SqliteLog
 from services.common.nodes import keepers
 from services.common.seal import MasterKey
@@ -26,6 +23,7 @@ from services.reasoning.engine.port import Finished, Sampling, Usage
 from services.reasoning.models.settings import ModelSettings
 from services.reasoning.runtime import Runtime
 from services.reasoning.writer import Order, Writer
+from tests.ledger import append_erasure
 from tests.reasoning.engine.small import prompt, settings
 from tests.reasoning.models.reference import make
 
@@ -39,14 +37,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ReasoningConfig:
     model = ModelSettings(directory=str(folder), dtype="float32")
     changes = {"model": model, "engine": settings(), "torch_threads": 1}
     return load().section("reasoning", ReasoningConfig).model_copy(update=changes)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLog]:
-    log = SqliteLog(str(tmp_path / "log.db"))
-    log.ensure_topics(topics.specs(4, []))
-    yield log
-    log.close()
 
 
 def told(ledger: SqliteLog) -> Callable[[], Sequence[Erasure]]:
@@ -74,16 +64,11 @@ def text_is_left(core: EngineCore) -> bool:
     return any(bool(held.any()) for held in (core._pool._all, core._chain._load_frames, core._chain._put_frames))
 
 
-def erase(ledger: SqliteLog, engram_id: str, epoch: int) -> None:
-    erased = Erased(receipt_id="r", engram_ids=[engram_id], erasure_epoch=epoch)
-    ledger.append([message(LedgerEntry(namespace="ns", erased=erased))])
-
-
 def test_an_engine_that_starts_after_an_erasure_keeps_nothing_of_a_prompt_from_before_it(
     config: ReasoningConfig, tmp_path: Path, ledger: SqliteLog
 ) -> None:
     """Recalled with the epoch from before; or with the newest one, and yet it names what was erased."""
-    erase(ledger, "e", 1)
+    append_erasure(ledger, "ns", 1, "e")
 
     async def steps() -> None:
         async with running(config, tmp_path, ledger) as (_, writer):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.episodic.plugins.base import Candidate, Context, Plan, Plugin, Ranked, Record
+from services.episodic.plugins.search import order
 
 # Cormack et al. (SIGIR 2009) take 60, for many rankers of like quality. Ours are few and unlike, and 60 lets what
 # stands tenth in two lists pass what stands first in one; 10 was chosen on LoCoMo's development half (docs/methods.md).
@@ -83,10 +84,5 @@ def rank(fused: Sequence[Fused], records: Mapping[tuple[str, str], Record]) -> l
     A hit without a record (erased since the search) is left out.
     """
     found = [(f, records[f.namespace, f.id]) for f in fused if (f.namespace, f.id) in records]
-    ordered = sorted(found, key=lambda p: order(p[0].score, p[1]))
+    ordered = sorted(found, key=lambda p: order(p[0].score, p[1].event.start, p[1].id))
     return [Ranked(record, f.score, (*f.trace, (FUSED, i, f.score)), f.why) for i, (f, record) in enumerate(ordered, 1)]
-
-
-def order(score: float, record: Record) -> tuple[float, float, str]:
-    """Sort key of a scored record: score descending, event time descending, id ascending."""
-    return (-round(score, 6), -record.event.start.timestamp(), record.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
 from math import inf
 from typing import get_args
 
@@ -32,9 +33,9 @@ def best_first(hits: Collection[Candidate], ctx: Context) -> list[Candidate]:
         namespace: ctx.began(namespace, [hit.id for hit in hits if hit.namespace == namespace])
         for namespace in {hit.namespace for hit in hits}
     }
+    return sorted(hits, key=lambda hit: order(hit.score, began[hit.namespace].get(hit.id), hit.id))
 
-    def key(hit: Candidate) -> tuple[float, float, str]:
-        at = began[hit.namespace].get(hit.id)
-        return -round(hit.score, 6), -at.timestamp() if at else inf, hit.id
 
-    return sorted(hits, key=key)
+def order(score: float, began: datetime | None, id: str) -> tuple[float, float, str]:
+    """Sort key of a scored hit, whose event began then, or is not known: as ``best_first`` says."""
+    return -round(score, 6), -began.timestamp() if began else inf, id
