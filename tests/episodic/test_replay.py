@@ -85,7 +85,7 @@ def try_to(command: Callable[[], object]) -> None:
             raise
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(commands=st.lists(command, min_size=4, max_size=16))
 def test_invariant_08_a_rebuild_comes_to_the_live_state(shared: World, commands: list[tuple[str, int, object]]) -> None:
     namespace = f"replay/{len(shared.host.registry.names())}"
