@@ -369,3 +369,15 @@ def test_what_is_more_than_a_record_of_the_log_takes_is_refused_for_good(world: 
     assert caught.value.reason == "TEXT_SIZE"
     assert "again" not in caught.value.remedy
     world.observe(observation(1))
+
+
+def test_a_page_ends_at_a_reused_id_and_nothing_behind_it_is_in_the_ledger(world: World) -> None:
+    world.observe(observation(1))
+    page = [observation(0), observation(1, "Another text."), observation(2)]
+    [taken, refused] = world.intake.observe(page, ANYBODY)
+    assert isinstance(taken, Accepted)
+    assert isinstance(refused, MnemeError)
+    assert refused.reason == "ID_REUSED"
+    world.known.catch_up()
+    assert world.known.first(world.id_mac("o0")) is not None
+    assert world.known.first(world.id_mac("o2")) is None
