@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from mneme.v1.common_pb2 import Observation
 
-from services.common import telemetry
+from services.common import telemetry, wire_json
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
 from services.common.errors import MnemeError, internal, invalid
@@ -203,19 +202,19 @@ class InboxConsumer:
 def decode(record: Record) -> Observation:
     """The observation of an inbox record: protobuf JSON, or binary where its ``content-type`` header says so.
 
-    INVALID_FIELD without a word of the payload.
+    INVALID_FIELD without a word of the payload but the field that is wrong, "value" where it is the whole.
     """
     remedy = "Send one mneme.v1.Observation as protobuf JSON, or binary with `content-type: application/x-protobuf`."
     content_type = record.headers.get("content-type", JSON).split(b";")[0].strip().lower()
-    try:
-        if record.value is None:
-            raise invalid("value", "The record has no value.", remedy)
-        if content_type == BINARY:
+    if record.value is None:
+        raise invalid("value", "The record has no value.", remedy)
+    if content_type == JSON:
+        return wire_json.parse(record.value, Observation)
+    if content_type == BINARY:
+        try:
             return Observation.FromString(record.value)
-        if content_type == JSON:
-            return json_format.Parse(record.value.decode(), Observation())
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid("value", "The value is not an Observation.", remedy) from error
+        except DecodeError as error:
+            raise invalid("value", "The value is not an Observation.", remedy) from error
     raise invalid("content-type", "The content type is not known.", remedy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,26 @@ def test_poison_becomes_a_dead_letter_and_the_partition_goes_on(
     assert (letter.reason, letter.topic) == (reason, topics.INBOX)
     assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
     assert payload(world, letter) == (value or b"")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"observedAt": 1_783_203_300}, "observed_at: This is a number"),
+        ({"observedAt": "2026-07-04T22:15:00"}, "observed_at: The offset is missing."),
+        ({"observedAt": "in the year dot"}, "observed_at: This is not an RFC 3339 time."),
+        ({"colour": "red"}, "colour: Observation has no such field."),
+        ({"metadata": {"Ann's room": "web"}}, "metadata: It is not an object."),
+        ({"derivedFrom": ["a", None]}, "derived_from[1]: It is not a text."),
+    ],
+)
+def test_a_dead_letter_names_the_field_and_quotes_nothing(world: World, changed: dict[str, Any], says: str) -> None:
+    world.send(json.dumps(json_format.MessageToDict(observation(0)) | changed).encode())
+    drain(world.inbox())
+    [letter] = world.dead_letters()
+    assert letter.reason == "INVALID_FIELD"
+    assert letter.message.startswith(says)
+    assert not any(word in letter.message for word in ("dot", "red", "Ann"))
 
 
 def test_a_defect_that_one_record_brings_out_costs_that_record_alone(
