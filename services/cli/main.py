@@ -22,6 +22,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
+from services.common import wire_json
 from services.common.errors import MnemeError, from_rpc_error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -300,6 +301,24 @@ def _metadata(value: object) -> dict[str, object]:
     return {"number": value} if isinstance(value, int | float) else {"text": str(value)}
 
 
+def _asked_at(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, Any]:
+    """Fields of a request: when it is asked, and how far east of UTC that clock is."""
+    if text is None:
+        return {}
+    try:
+        at, offset = wire_json.timestamp(text, "--asked-at")
+    except MnemeError as error:
+        raise click.BadParameter(f"{error.message} {error.remedy}") from error
+    return {"asked_at": at, "asked_utc_offset_minutes": offset}
+
+
+_asked_at_option = click.option(
+    "--asked-at",
+    "asked",
+    metavar="TIME",
+    callback=_asked_at,
+    help='The time, with its offset, that "yesterday" is relative to: 2026-01-31T10:00:00+01:00. Default: now, UTC.',
+)
 _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says what it takes
 
 
@@ -310,6 +329,7 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@_asked_at_option
 @click.pass_obj
 def recall(
     get_client: Callable[[], Client],
@@ -319,6 +339,7 @@ def recall(
     budget: int,
     scopes: tuple[str, ...],
     fresh: bool,
+    asked: dict[str, Any],
 ) -> None:
     """Find memories: what was said, when, and why it was found."""
     client = get_client()
@@ -330,6 +351,7 @@ def recall(
             limit=limit,
             token_budget=budget,
             freshness=common_pb2.Freshness(strong=True) if fresh else None,
+            **asked,
         ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
@@ -341,12 +363,15 @@ def recall(
 @namespace_option
 @click.argument("question")
 @click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
+@_asked_at_option
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool) -> None:
+def ask(
+    get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool, asked: dict[str, Any]
+) -> None:
     """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
     client = get_client()
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only, **asked),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )

@@ -11,6 +11,7 @@ from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from services.common import clocks
 from services.common.auth import Caller
 from services.common.config import Settings
 
@@ -122,7 +123,7 @@ def recall(response: episodic_pb2.RecallResponse) -> str:
 def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
     """One line of text with its date, and one that says why it was found."""
     engram = recalled.engram
-    date = engram.event_start.ToDatetime().strftime("%Y-%m-%d")
+    date = f"{clocks.moment(engram.event_start, engram.utc_offset_minutes):%Y-%m-%d}"
     name = engram.observation_id or engram.id[:12]
     trace = ", ".join(f"{s.stage}{f' #{s.rank}' if s.rank else ''} {s.score:.3f}" for s in recalled.trace)
     why = f"{recalled.why} " if recalled.why else ""

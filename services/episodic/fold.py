@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
-from services.common import ledger, topics
+from services.common import clocks, ledger, topics
 from services.common.ids import digest
 from services.common.log.base import Log, LogError
 from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered
@@ -29,7 +29,6 @@ from services.episodic.records import (
     happened,
     kind_of,
     metadata_of,
-    moment_of,
     seen_by_hooks,
     to_core,
 )
@@ -168,7 +167,7 @@ class _Run:
             return Outcome("duplicate", [], [])
         perceived = pb.PerceivedObservation.FromString(self.open(body.sealed, ledger.SEAL_OBSERVATION))
         o = perceived.observation
-        moment = moment_of(o.observed_at)
+        moment = clocks.moment(o.observed_at, o.utc_offset_minutes)
         record = Record(
             id=ledger.base_id(self.namespace, o.id),
             namespace=self.namespace,
@@ -180,7 +179,7 @@ class _Run:
             source=o.source,
             people=tuple(perceived.people),
             places=tuple(perceived.places),
-            times=tuple(_intervals(perceived.times)),
+            times=tuple(_intervals(perceived.times, o.utc_offset_minutes)),
             metadata=metadata_of(o.metadata),
             made_by=MADE_BY_HOST,
             seq=self.entry.offset,
@@ -196,7 +195,7 @@ class _Run:
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
             return Outcome("duplicate", [], self._stray(body))
         r = RememberRequest.FromString(self.open(body.sealed, ledger.SEAL_REMEMBER))
-        moment = moment_of(r.event_at) if r.HasField("event_at") else moment_of(self.at)
+        moment = clocks.moment(r.event_at if r.HasField("event_at") else self.at, r.utc_offset_minutes)
         record = Record(
             id=ledger.remembered_id(self.namespace, r.id),
             namespace=self.namespace,
@@ -396,10 +395,11 @@ _FOLD: dict[str | None, Callable[[_Run], Outcome]] = {
 }
 
 
-def _intervals(mentions: Sequence[pb.TimeMention]) -> Iterator[Interval]:
+def _intervals(mentions: Sequence[pb.TimeMention], offset_minutes: int) -> Iterator[Interval]:
     for mention in mentions:
         if mention.range.HasField("start") and mention.range.HasField("end"):
-            yield Interval(moment_of(mention.range.start), moment_of(mention.range.end))
+            start, end = (clocks.moment(at, offset_minutes) for at in (mention.range.start, mention.range.end))
+            yield Interval(start, end)
 
 
 def _stated_kind(kind: int) -> Kind:
