@@ -101,6 +101,10 @@ She wore her Sunday dress.
 I gave Friday a nut.
 Did Friday bite the postman?
 Who fed Friday?
+My dog Friday ran away.
+half a year ago
+a week from Monday
+Monday week
 Friday is my parrot.
 Chapter 12 April was long
 It costs 20 euros a day.
@@ -221,6 +225,18 @@ RANGES_AND_FORMS = [
     ("It rained from Monday to Tuesday.", "2026-05-04", "2026-05-06"),
     ("We were there between Friday and Sunday.", "2026-05-01", "2026-05-04"),
     ("We will be there from Friday to Sunday.", "2026-05-08", "2026-05-11"),
+    ("from Monday to Friday", "2026-04-27", "2026-05-02"),
+    ("between Monday and Wednesday", "2026-05-04", "2026-05-07"),
+    ("from Monday till Wednesday", "2026-05-04", "2026-05-07"),
+    ("We work from Monday till Wednesday.", "2026-05-11", "2026-05-14"),
+    ("the week before last", "2026-04-20", "2026-04-27"),
+    ("the Friday before last", "2026-04-24", "2026-04-25"),
+    ("the month after next", "2026-07-01", "2026-08-01"),
+    ("two weeks ago today", "2026-04-22", "2026-04-23"),
+    ("two dozen days ago", "2026-04-12", "2026-04-13"),
+    ("on sunday 3 may", "2026-05-03", "2026-05-04"),
+    ("since Sunday, 3 May", "2026-05-03", "2026-05-04"),
+    ("in mid-June 2023", "2023-06-01", "2023-07-01"),
     ("we ate there on thursday", "2026-04-30", "2026-05-01"),
     ("we ate there last thursday", "2026-04-30", "2026-05-01"),
     ("see you tomorrow", "2026-05-07", "2026-05-08"),
@@ -238,7 +254,7 @@ RANGES_AND_FORMS = [
     ("sent on 01/20/2026", "2026-01-20", "2026-01-21"),
     ("sent on 2026-1-5", "2026-01-05", "2026-01-06"),
     ("offline since 2026-04-02T08:30:00+02:00", "2026-04-02", "2026-04-03"),
-    ("offline since 2026-04-02T00:30:00+02:00", "2026-04-01", "2026-04-02"),
+    ("offline since 2026-04-02T00:30:00+02:00", "2026-04-02", "2026-04-03"),
     ("offline since 2026-04-02T08:30Z", "2026-04-02", "2026-04-03"),
     ("offline since 2026-04-02 08:30", "2026-04-02", "2026-04-03"),
     ("the 2026-04-02 backup", "2026-04-02", "2026-04-03"),

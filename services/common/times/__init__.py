@@ -79,7 +79,7 @@ class Spoken:
         proper = [(e, days) for e, days in found if days[0] < days[1]]
         return [
             Mention(self.text[at:end], _midnight(days[0], now), _midnight(days[1], now), at, yearless)
-            for at, end, days, yearless in _join_ranges(self.text, proper)
+            for at, end, days, yearless in _join_ranges(self.text, proper, now)
         ]
 
 
@@ -122,7 +122,7 @@ _JOINS = re.compile(r"(?i)\s*(?:and|to|until|till|through|–|-)\s*(?:the\s+|in\
 _JOINS_IN = re.compile(r"(?i)(?:to|until|till)\b")  # a preposition that is taken with its time
 
 
-def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]]) -> Iterator[_Joined]:
+def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]], now: datetime) -> Iterator[_Joined]:
     """ "between 3 March and 5 March 2024" is one mention, and its year is that of both."""
     waiting = list(reversed(found))
     while waiting:
@@ -131,7 +131,10 @@ def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]]) -> Iterat
         if waiting:
             other, until = waiting[-1]
             if _is_range(text, one, other):
-                start = _with_the_year_of(one, other, days, until)
+                if one.form == other.form == "weekday":
+                    start = until = meaning.weekdays(one.match, other.match, now, one.future)
+                else:
+                    start = _with_the_year_of(one, other, days, until)
                 if start[1] <= until[1]:
                     waiting.pop()
                     days, end = (start[0], until[1]), other.end

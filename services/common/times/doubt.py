@@ -85,7 +85,8 @@ def _date(words: _Match, before: str, after: str) -> bool:
     if groups.get("year") is None and re.match(r"[-/.]\d", after):
         return False
     is_small = any(m in _WORDS for m in _month_words(words))
-    return not is_small or groups.get("year") is not None or _DATED.search(before) is not None
+    led = _DATED.search(before) or re.match(r"(?i)(?:on|since|until|till|by|before|after|from|to|for) ", words.group())
+    return not is_small or groups.get("year") is not None or led is not None
 
 
 def _months(words: _Match, before: str, after: str) -> bool:
@@ -161,6 +162,10 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
     if words["day"].lower() in _SHORT and words["day"][0].islower() and which in ("", "to", "for", "of", "from"):
         return False
+    if re.match(r" (?:week|before last|after next)\b", after) or _LENGTH_FROM.search(
+        f"{before}{which} ".replace("  ", " ")
+    ):
+        return False  # "Monday week", "a week from Monday"
     if _EVERY.search(before) or _NAMED.search(before) or re.match(r"-\w", after):
         return False
     if which in ("on", "since", "until", "till", "by", "before", "after") or which[-4:] in (
@@ -188,9 +193,11 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     return not (_OPENS.search(before) and _ACTS.match(after))
 
 
+_LENGTH_FROM = re.compile(r"(?i)\b(?:day|week|fortnight|month)s? from $")
 # "her Sunday dress", "a Monday thing", "I gave Friday a nut", "out with Friday"
 _OF_SOMEBODY = re.compile(
-    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like) $"
+    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like|cat|dog|parrot|horse|pony"
+    r"|rabbit|hamster|bird|kitten|puppy|goat|cow|pet|son|daughter|boy|girl|robot) $"
 )
 _DOES = re.compile(r"(?i)\b(?:did|does|has|can) $")  # "Did Friday bite the postman?"
 _IS_SOMEBODY = re.compile(
@@ -298,6 +305,11 @@ def _years(words: _Match, before: str, after: str) -> bool:
 # --- counts -----------------------------------------------------------------------------------------------------
 
 
+def _ago(words: _Match, before: str, after: str) -> bool:
+    """Not the end of "half a year ago"."""
+    return re.search(r"(?i)\b(?:half|and) $", before) is None
+
+
 def _ahead(words: _Match, before: str, after: str) -> bool:
     """Not "twice in a week", "in two weeks of rain", "in ten years' work", "it can be done in two days"."""
     if re.search(r"(?i)\b(?:once|twice|thrice|times?|first|only|record|day|best|worst|\d%) $", before):
@@ -317,6 +329,7 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "nth": _nth,
     "nths": _nths,
     "relative": _relative,
+    "ago": _ago,
     "ahead": _ahead,
     "unit": _unit,
     "weekend": _weekend,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
 
@@ -63,20 +63,8 @@ def _group(match: _Match, *names: str) -> str:
 
 
 def _iso(match: _Match, now: datetime, future: bool | None) -> Days:
-    written = date(int(match["year"]), int(match["month"]), int(match["day"]))
-    zone = match["zone"]
-    if not zone:
-        return calendar.day(written)
-    # An instant: its day is the one on the clock of whoever speaks.
-    return calendar.day(_day_of(match, written, now.tzinfo))
-
-
-def _day_of(match: _Match, written: date, zone: tzinfo | None) -> date:
-    hours, minutes = (int(n) for n in re.findall(r"\d{2}", match.group()[match.group().index(":") - 2 :])[:2])
-    given = match["zone"]
-    east = 0 if given in "Zz" else int(given[0] + "1") * (60 * int(given[1:3]) + int(given[-2:]))
-    moment = datetime(written.year, written.month, written.day, hours, minutes, tzinfo=UTC) - timedelta(minutes=east)
-    return moment.astimezone(zone).date()
+    """The day as it is written: one on the clock that a time and an offset behind it were read from."""
+    return calendar.day(date(int(match["year"]), int(match["month"]), int(match["day"])))
 
 
 def _numeric(match: _Match, now: datetime, future: bool | None) -> Days:
@@ -218,17 +206,50 @@ def _relative(match: _Match, now: datetime, future: bool | None) -> Days:
     return calendar.day(now.date() + timedelta(steps.get(plain, 0)))
 
 
+_LENGTHS = {
+    "day": {"days": 1},
+    "week": {"weeks": 1},
+    "fortnight": {"weeks": 2},
+    "month": {"months": 1},
+    "year": {"years": 1},
+    "decade": {"years": 10},
+}
+
+
 def _unit_of(match: _Match) -> str:
     return match["unit"].lower().removesuffix("s")
 
 
 def _ago(match: _Match, now: datetime, future: bool | None) -> Days:
     least, most = words.count(match["count"])
-    unit = _unit_of(match)
+    unit, on = _unit_of(match), (match["on"] or "").lower()
+    if on:  # "two weeks ago today": to the day
+        length = relativedelta(**_LENGTHS.get(unit, {"days": 1}))
+        return calendar.day(now.date() - timedelta(on == "yesterday") - most * length)
     if unit in ("hour", "minute"):
         lengths = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
         return (now - most * lengths[unit]).date(), (now - least * lengths[unit]).date() + timedelta(1)
     return calendar.moved(now.date(), unit, -most)[0], calendar.moved(now.date(), unit, -least)[1]
+
+
+def _before_last(match: _Match, now: datetime, future: bool | None) -> Days:
+    """ "The week before last", "the Friday before last": the one before that which "last" means."""
+    step = -2 if match["side"] else 2
+    if match["unit"]:
+        unit = match["unit"].lower()
+        return calendar.moved(now.date(), "day" if unit == "night" else unit, step)
+    number, today = words.weekday(match["day"]), now.date()
+    ahead = (number - today.weekday()) % 7 or 7
+    behind = (today.weekday() - number) % 7 or 7
+    return calendar.day(today + timedelta(ahead + 7 if step > 0 else -behind - 7))
+
+
+def weekdays(one: _Match, other: _Match, now: datetime, future: bool | None) -> Days:
+    """ "From Monday to Friday": the end follows the start; past, the last such days that have begun by today."""
+    start = _weekday(one, now, future)[0]
+    length = timedelta((words.weekday(other["day"]) - start.weekday()) % 7 or 7)
+    back = timedelta(7 if future is not True and start + length > now.date() else 0)
+    return start - back, start - back + length + timedelta(1)
 
 
 def _ahead(match: _Match, now: datetime, future: bool | None) -> Days | None:
@@ -245,10 +266,7 @@ def _spell(match: _Match, now: datetime, future: bool | None) -> Days:
     """ "The last three weeks" end today, "the next three weeks" begin today; by the day."""
     _, most = words.count(match["count"])
     unit = _unit_of(match)
-    lengths = {"day": {"days": 1}, "week": {"weeks": 1}, "fortnight": {"weeks": 2}, "month": {"months": 1}}
-    length = relativedelta(
-        **{k: most * n for k, n in lengths.get(unit, {"years": 10 if unit == "decade" else 1}).items()}
-    )
+    length = most * relativedelta(**_LENGTHS[unit])
     today = now.date()
     return (today - length, today + timedelta(1)) if _which(match) == "last" else (today, today + length + timedelta(1))
 
@@ -302,6 +320,7 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "nth": _nth,
     "relative": _relative,
     "ago": _ago,
+    "beforelast": _before_last,
     "ahead": _ahead,
     "fromnow": _from_now,
     "spell": _spell,

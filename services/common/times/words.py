@@ -30,7 +30,8 @@ _NTH = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)"
 _NTH_WORD = rf"(?i:(?:twenty|thirty)[- ](?:{'|'.join(_ORDINALS[:9])})|{'|'.join(_ORDINAL)})"
 _DAY = rf"(?:{_NTH}|0?[1-9]|[12]\d|3[01])"
 COUNT = (
-    rf"(?i:\d{{1,3}}|(?:a |one )hundred|an?|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}"
+    rf"(?i:\d{{1,3}}|(?:a |one )hundred|(?:a|two|three|four) dozen|an?"
+    rf"|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}"
     rf"|{'|'.join(_ONES)}|(?:a )?couple(?: of)?|(?:a )?few)"
 )
 _UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
@@ -45,7 +46,8 @@ _CLOCK = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?(?P<zone>[Zz]|[+-]\d{2}:?
 _OPEN = r"(?i:on|since|until|till|by|before|after|from|to|for|of)"
 
 _DATE = (
-    rf"(?:{WEEKDAY},? )?(?:(?:(?i:the) )?(?:(?P<day>{_DAY})\.? (?i:of )?|(?i:the )(?P<word>{_NTH_WORD}) (?i:of )?)"
+    rf"(?:(?:{_OPEN} )?{WEEKDAY},? )?"
+    rf"(?:(?:(?i:the) )?(?:(?P<day>{_DAY})\.? (?i:of )?|(?i:the )(?P<word>{_NTH_WORD}) (?i:of )?)"
     rf"(?P<month>{MONTH})|(?P<month2>{MONTH}) (?i:the )?(?P<day2>{_DAY})(?!\d|[:.]\d))(?:,? (?P<year>{YEAR})\b(?!:))?"
 )
 
@@ -71,7 +73,7 @@ PATTERNS = {
         rf"(?:(?i:from|between|in|during) )?(?P<first>{MONTH})(?:,? (?P<year1>{YEAR}))?(?:{_TO}|(?i: and ))"
         rf"(?P<last>{MONTH})(?:,? (?P<year>{YEAR})\b)?(?! ?\d)"
     ),
-    "monthyear": rf"(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
+    "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
     "month": (
         rf"(?P<which>(?i:{_AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
         rf"(?P<month>{MONTH})(?! ?\d)"
@@ -82,7 +84,14 @@ PATTERNS = {
         r"(?i:(?:the )?day (?:before yesterday|after to-?morrow)|yesterday|to-?day|to-?morrow|to-?night|last night"
         r"|this (?:morning|afternoon|evening))"
     ),
-    "ago": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?)) (?i:ago|before now|back)",
+    "ago": (
+        rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?)) (?i:ago|before now|back)"
+        r"(?: (?P<on>(?i:to-?day|yesterday)))?"
+    ),
+    "beforelast": (
+        rf"(?i:the )(?:(?P<unit>(?i:night|week|fortnight|month|year))|(?P<day>{WEEKDAY}))"
+        r"(?: (?P<side>(?i:before)) (?i:last)| (?i:after next))"
+    ),
     "ahead": rf"(?i:in) (?P<count>{COUNT}) (?P<unit>{_UNIT})(?:[’'](?i:s)? (?i:time))?",
     "fromnow": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}) (?i:from (?:now|today)|hence)",
     "spell": rf"(?i:the )(?P<which>(?i:last|past|next|coming)) (?P<count>{COUNT}) (?P<unit>{_UNIT})",
@@ -149,5 +158,7 @@ def count(words: str) -> tuple[int, int]:
         return int(plain), int(plain)
     if "hundred" in plain:
         return 100, 100
+    if plain.endswith(" dozen"):
+        return (12 * _NUMBER[plain.split()[0]],) * 2
     number = sum(_NUMBER[word] for word in plain.split())
     return number, number
