@@ -259,6 +259,11 @@ def _unit(words: _Match, before: str, after: str) -> bool:
     return not (re.search(r"(?i)\bthe $", before) and re.match(r" of\b", after))
 
 
+def _spell(words: _Match, before: str, after: str) -> bool:
+    """Not "the last two weeks of the tour"."""
+    return re.match(r" of\b", after) is None
+
+
 # --- years ------------------------------------------------------------------------------------------------------
 
 _QUANTITY = re.compile(
@@ -332,6 +337,7 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "ago": _ago,
     "ahead": _ahead,
     "unit": _unit,
+    "spell": _spell,
     "weekend": _weekend,
     "season": _season,
     "holiday": _holiday,

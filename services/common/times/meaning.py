@@ -102,10 +102,24 @@ def _around(match: _Match, now: datetime, future: bool | None) -> Days | None:
     assert inner is not None
     start, end = _date(inner, now, future)
     unit, side = match["unit"].lower(), match["side"].lower()
+    if unit not in ("week", "day"):
+        first, many = (5, 2) if unit == "weekend" else (words.weekday(unit), 1)
+        return _days_around(start, end, side, first, timedelta(many))
     if side == "of":
         return calendar.week(start) if unit == "week" else (start, end)
     length = timedelta(7 if unit == "week" else 1)
     return (start - length, start) if side == "before" else (end, end + length)
+
+
+def _days_around(start: date, end: date, side: str, first: int, length: timedelta) -> Days | None:
+    """The weekday, or the weekend, nearest before or after [start, end), or of its week; a weekday is of no day."""
+    if side == "before":
+        begins = start - length - timedelta((start - length).weekday() - first) % timedelta(7)
+    elif side == "after":
+        begins = end + timedelta(first - end.weekday()) % timedelta(7)
+    else:
+        begins = calendar.week(start)[0] + timedelta(first)
+    return (begins, begins + length) if side != "of" or length > timedelta(1) else None
 
 
 def _nth(match: _Match, now: datetime, future: bool | None) -> Days:

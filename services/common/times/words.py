@@ -61,7 +61,10 @@ def unnamed(pattern: str) -> str:
 PATTERNS = {
     "iso": rf"(?P<year>{YEAR})(?P<dash>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=dash)(?P<day>0?[1-9]|[12]\d|3[01]){_CLOCK}",
     "numeric": rf"(?P<a>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<b>0?[1-9]|[12]\d|3[01])(?P=dash)(?P<year>{YEAR})",
-    "around": rf"(?i:the )?(?P<unit>(?i:week|day)) (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})",
+    "around": (
+        rf"(?:(?i:(?:on |over |in |during )?the ))?(?P<unit>(?i:week|day|weekend)|{WEEKDAY})"
+        rf" (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})"
+    ),
     "days": (
         rf"(?:(?i:from|between) )?(?i:the )?(?:"
         rf"(?P<first>{_DAY})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_DAY}) (?i:of )?(?P<month>{MONTH})"
