@@ -201,6 +201,10 @@ def stats(response: admin_pb2.GetStatsResponse) -> str:
             f"generation     {response.generation}",
             f"erasure epoch  {response.erasure_epoch}",
             f"ledger         applied {applied}, lag {response.lag}",
+            *(
+                f"not folded     {u.position.partition}:{u.position.offset} {u.reason}: {u.message} It is kept."
+                for u in response.unfolded
+            ),
         ]
     )
 

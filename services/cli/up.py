@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.cli import ray_session
 from services.common import topics
 from services.common.auth import Caller, Right, token_signer
 from services.common.config import CommonConfig, Settings
@@ -41,7 +42,14 @@ LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
 PORT_WAIT_S = 6.0  # replicas of a `mneme up` that was killed hold its ports for some 3 s
 OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
+# What Ray and Serve write about themselves. Each process has some files, in /tmp/ray/session_*/logs.
+RAY_LOGS = {
+    "RAY_BACKEND_LOG_LEVEL": "warning",  # else some lines for each call that is cancelled, or passes its deadline
+    "RAY_ROTATION_MAX_BYTES": str(8 * 1024 * 1024),  # else 512 MiB a file
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+}
 _ENVIRONMENT = {
+    **RAY_LOGS,
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # ports of Ray itself on the loopback only
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
@@ -237,9 +245,13 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
-        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+        context = ray.init(
+            "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True
+        )
     except Exception as error:  # the very class that Ray raises when a process of its own is late
         raise StartError(f"Ray did not start: {error} Its logs are in /tmp/ray/session_latest/logs.") from error
+    with _making_folders():
+        ray_session.note(settings.common.data_dir, Path(context.address_info["session_dir"]))
     _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
     run_applications(built, progress)
@@ -267,6 +279,7 @@ def _remove_old_logs(common: CommonConfig) -> None:
     from services.common import telemetry
 
     with _making_folders():
+        ray_session.remove_last(common.data_dir)
         for folder in (common.log_dir, common.trace_dir):
             if folder is not None:
                 telemetry.remove_old(folder)

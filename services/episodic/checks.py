@@ -11,7 +11,7 @@ from mneme.v1.admin_pb2 import MetadataType
 from mneme.v1.common_pb2 import MetadataValue, TimeRange
 
 from services.common.errors import MnemeError, invalid
-from services.common.ids import MAX_ID
+from services.common.ids import MAX_ID, is_one_line
 from services.common.times import LATEST, misdated
 from services.episodic.records import MAX_TEXT_BYTES, moment_of
 from services.episodic.registry import NamespaceInfo
@@ -47,6 +47,12 @@ def check_id(id: str, field: str = "id") -> None:
 def check_reference(value: str, field: str) -> None:
     if len(value) > MAX_REFERENCE:
         raise invalid(field, f"It has {len(value)} characters.", f"Send at most {MAX_REFERENCE}.")
+
+
+def check_actor(actor: str) -> None:
+    check_reference(actor, "actor")
+    if not is_one_line(actor):
+        raise invalid("actor", "It holds line breaks or control characters.", "Send the speaker's name on one line.")
 
 
 def check_metadata(metadata: Mapping[str, MetadataValue], info: NamespaceInfo) -> None:

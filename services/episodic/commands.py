@@ -15,7 +15,15 @@ from services.common import ledger
 from services.common.errors import MnemeError, invalid
 from services.common.log.base import Appended
 from services.common.seal import Keyring
-from services.episodic.checks import check_id, check_metadata, check_reference, check_text, claimed, not_found
+from services.episodic.checks import (
+    check_actor,
+    check_id,
+    check_metadata,
+    check_reference,
+    check_text,
+    claimed,
+    not_found,
+)
 from services.episodic.host import Host
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import NamespaceInfo
@@ -50,7 +58,8 @@ class Commands:
         if request.HasField("event_at"):
             claimed(request.event_at, "event_at")
         check_metadata(request.metadata, info)
-        for field in ("actor", "source", "external_id"):
+        check_actor(request.actor)
+        for field in ("source", "external_id"):
             check_reference(getattr(request, field), field)
         namespace = request.namespace
         mac = self._keyring.mac(namespace, ledger.MAC_REMEMBER, request.id)

@@ -26,7 +26,6 @@ from services.episodic.store import Scratch, Store
 from services.episodic.view import View
 
 SCAN_LIMIT = 10_000  # records that a scan on the read path returns
-_TERM_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,6 @@ class Toolkit:
     # People and places of a text, given the namespace's aliases.
     entities: Callable[[str, NamespaceInfo | None], tuple[Sequence[str], Sequence[str]]]
     dates: Callable[[str, datetime], list[tuple[str, Interval]]]
-
-
-def count_tokens(text: str) -> int:
-    """An estimate that needs no model: a token for every four bytes, at least one a word."""
-    return max(-(-len(text.encode()) // _TERM_BYTES), len(text.split()))
 
 
 class _Common:

@@ -11,11 +11,12 @@ from services.common.extract import Aliases, Extractor
 from services.common.log.base import Log
 from services.common.seal import Keyring, MasterKey
 from services.common.times import find as find_times
+from services.common.tokens import count_tokens
 from services.episodic import confidence, plugins
 from services.episodic.blocks import BlockDrops
 from services.episodic.commands import Commands
 from services.episodic.config import EpisodicConfig
-from services.episodic.context import Toolkit, count_tokens
+from services.episodic.context import Toolkit
 from services.episodic.forget import Forgetting
 from services.episodic.host import Host
 from services.episodic.index import Index

@@ -29,8 +29,9 @@ from services.common.auth import Caller
 from services.common.errors import MnemeError
 from services.common.extract import Extractor
 from services.common.ids import digest
-from services.common.log.away import unavailable
-from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message
+from services.common.log.away import too_large, unavailable
+from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message, MessageTooLarge
+from services.common.room import ENGRAM_BYTES, HOST_BYTES, names_that_fit
 from services.common.seal import Keyring
 from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
 from services.perception.validate import (
@@ -150,6 +151,7 @@ class Intake:
         ``trace``: the producer's trace context, else the current one goes on.
         """
         with telemetry.span("perception.accept", parent=trace):
+            observation.DiscardUnknownFields()  # they are bounded by nothing that is checked
             settings = self._require_valid(observation, caller)
             if observation.kind == ObservationKind.OBSERVATION_KIND_UNSPECIFIED:
                 observation.kind = ObservationKind.OBSERVATION_KIND_TURN
@@ -269,10 +271,11 @@ class Intake:
             known = [observation.actor] if observation.actor else []
             entities = self._extractor.find(observation.text, aliases=settings.aliases, known=known)
             mentions = times.find(observation.text, observation.observed_at.ToDatetime(tzinfo=UTC))
+        people, places = names_that_fit(_room(observation), entities.people, entities.places)
         return PerceivedObservation(
             observation=observation,
-            people=entities.people,
-            places=entities.places,
+            people=people,
+            places=places,
             times=[TimeMention(text=m.text, range=_range(m.start, m.end)) for m in mentions],
         )
 
@@ -362,12 +365,19 @@ def _log_errors() -> Iterator[None]:
     """The port's errors, as a caller may see them."""
     try:
         yield
+    except MessageTooLarge as error:
+        raise too_large(error) from error
     except LogError as error:
         raise unavailable(
             error,
             "The log does not take writes now; nothing of this was acknowledged.",
             "Send it again later; what was written is known by its id. The operator finds the cause in the log.",
         ) from error
+
+
+def _room(o: Observation) -> int:
+    """Bytes that an engram has for names beside what it keeps of an observation."""
+    return ENGRAM_BYTES - HOST_BYTES - o.ByteSize() + sum(len(answer.encode()) for answer in o.derived_from)
 
 
 def _content(o: Observation) -> str:

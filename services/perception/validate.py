@@ -12,7 +12,7 @@ from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
-from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace
+from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace, is_one_line
 from services.common.times import misdated
 
 MAX_TEXT_BYTES = 60_000
@@ -35,7 +35,7 @@ def check_observation(o: Observation, latest: datetime) -> None:
     check_namespace(o.namespace)
     check_id("session", o.session, "Name the conversation, document or camera it belongs to.")
     check_text(o.text)
-    _at_most("actor", o.actor, MAX_ID)
+    _check_actor(o.actor)
     _at_most("external_id", o.external_id, MAX_REFERENCE)
     _at_most("source", o.source, MAX_REFERENCE)
     _check_observed_at(o, latest)
@@ -144,6 +144,12 @@ def _check_aliases(groups: Iterable[AliasGroup]) -> None:
                 raise invalid(path, "It is punctuation alone.", "Give the name as texts have it, or leave it out.")
             if owner.setdefault(name.casefold(), n) != n:
                 raise invalid(path, "The name belongs to another group too.", "One name, one person: use fuller names.")
+
+
+def _check_actor(actor: str) -> None:
+    _at_most("actor", actor, MAX_ID)
+    if not is_one_line(actor):
+        raise invalid("actor", "It holds line breaks or control characters.", "Send the speaker's name on one line.")
 
 
 def _check_observed_at(o: Observation, latest: datetime) -> None:

@@ -97,7 +97,7 @@ def test_whatever_the_pattern_matches_has_a_name(extractor: Extractor, alias: st
     assert "Somebody" in extractor.find(text, aliases=aliases).people
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(
     alias=st.text("Iiİıſsßẞ KkKµΣσς.'’-", min_size=1, max_size=6),
     text=st.text("Iiİıſsßẞ KkKµΣσς.'’- Mrmr", max_size=20),
@@ -153,7 +153,7 @@ def test_a_paragraph_takes_milliseconds(extractor: Extractor) -> None:
     assert (time.perf_counter() - started) / 10 < 0.15  # 10 ms on a core of its own
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(text=st.text(max_size=200))
 def test_any_text_is_taken(extractor: Extractor, text: str) -> None:
     found = extractor.find(text, aliases=POOTERS)

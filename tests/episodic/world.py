@@ -19,9 +19,10 @@ from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.log.sqlite import SqliteLog
 from services.common.seal import Keyring, MasterKey
+from services.common.tokens import count_tokens
 from services.episodic.commands import Commands
 from services.episodic.confidence import assess
-from services.episodic.context import Toolkit, count_tokens
+from services.episodic.context import Toolkit
 from services.episodic.forget import Forgetting
 from services.episodic.generation import Step, no_step
 from services.episodic.host import Host

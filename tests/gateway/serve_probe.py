@@ -26,6 +26,7 @@ from tests.gateway.probe import METHODS, Probe
 TABLE: dict[str, Method] = {**METHODS, **{m: s for m, s in REAL_METHODS.items() if s.app == "gateway"}}
 
 QUIET = {
+    **up.RAY_LOGS,
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -108,6 +109,13 @@ def serve_instance() -> Iterator[Any]:
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def ray_logs() -> Path:
+    """Where the running Ray writes the logs of its processes and of Serve's replicas."""
+    import ray
+
+    return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
 
 
 def channel(port: int) -> grpc.Channel:

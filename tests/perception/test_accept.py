@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation
 
@@ -15,7 +16,7 @@ from services.common import telemetry, topics
 from services.common.auth import Caller, Right
 from services.common.errors import MnemeError
 from services.common.extract import Extractor
-from services.common.log.base import partition_of
+from services.common.log.base import Cleanup, TopicSpec, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.perception.accept import Accepted
 from services.perception.segmentation.fixed import FixedSize
@@ -338,3 +339,45 @@ def test_settings_that_name_a_forgotten_person_are_other_settings(world: World) 
     assert len(world.entries()) == before
     [accepted] = world.observe(observation(0, "I told my wife of Mr. Posh.", namespace="acme/home"))
     assert set(world.perceived(accepted).people) == {"Carrie Pooter", "Posh"}
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------
+
+
+def test_fields_that_this_release_does_not_know_are_not_kept(world: World) -> None:
+    unknown = _with_unknown_field(observation(0), b"zorblewax" * 100_000)
+    [accepted] = world.observe(unknown)
+    assert world.perceived(accepted).observation.text == observation(0).text
+    assert len(world.entry(accepted).SerializeToString()) < 1_000
+
+
+def _with_unknown_field(made: Observation, value: bytes) -> Observation:
+    """As a later release may send it: field 100 of the message."""
+    later = descriptor_pb2.FileDescriptorProto(name="later.proto", syntax="proto3")
+    field = later.message_type.add(name="Later").field.add(name="field", number=100)
+    field.type, field.label = field.TYPE_BYTES, field.LABEL_OPTIONAL
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(later)
+    more = message_factory.GetMessageClass(pool.FindMessageTypeByName("Later"))(field=value)
+    return Observation.FromString(made.SerializeToString() + more.SerializeToString())
+
+
+def test_what_is_more_than_a_record_of_the_log_takes_is_refused_for_good(world: World) -> None:
+    world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
+    with pytest.raises(MnemeError) as caught:
+        world.observe(observation(0, "x" * 3_000))
+    assert caught.value.reason == "TEXT_SIZE"
+    assert "again" not in caught.value.remedy
+    world.observe(observation(1))
+
+
+def test_a_page_ends_at_a_reused_id_and_nothing_behind_it_is_in_the_ledger(world: World) -> None:
+    world.observe(observation(1))
+    page = [observation(0), observation(1, "Another text."), observation(2)]
+    [taken, refused] = world.intake.observe(page, ANYBODY)
+    assert isinstance(taken, Accepted)
+    assert isinstance(refused, MnemeError)
+    assert refused.reason == "ID_REUSED"
+    world.known.catch_up()
+    assert world.known.first(world.id_mac("o0")) is not None
+    assert world.known.first(world.id_mac("o2")) is None

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from services.common import ids, lexical
+from services.common.tokens import count_tokens
 from services.episodic.plugins import base
 from services.episodic.plugins.base import (
     Candidate,
@@ -215,7 +216,7 @@ class ExactContext:
         return list(self._host._embed(texts))
 
     def tok_count(self, text: str) -> int:
-        return len(text.split())
+        return count_tokens(text)
 
     def get(self, namespace: str, id: str) -> Record | None:
         return self._space(namespace).records.get(id)
