@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -136,7 +137,8 @@ def up(config: Path | None) -> None:
     try:
         with service.stopping():
             settings = load(config)
-            service.start(settings, lambda step: click.echo(f"  {step} ...", err=True))
+            say = partial(click.echo, err=True)
+            service.start(settings, lambda step: say(f"  {step} ..."), lambda line: say(f"  {line}"))
             called = render.how_to_call(settings, service.operator(settings))
             click.echo(f"Mneme is up.\n{called}\n\nCtrl-C stops it.")
             service.wait_for_signal()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
@@ -109,6 +110,19 @@ def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
             f"pages {engine.pages_used} used, {engine.pages_cached} cached, {engine.pages_free} free"
         )
     return "\n".join(lines)
+
+
+_SHOWN = ("application", "pid", "reason", "count", "operation", "generation", "error", "port", "exception")
+
+
+def line(said: Mapping[str, Any]) -> str:
+    """A line of a process's log: when, who, what, and of what belongs to it what an operator looks for first."""
+    details = [f"{name} {said[name]}" for name in _SHOWN if name in said]
+    if "seconds" in said:
+        details.append(f"{said['seconds']} s")
+    level = "" if said["level"] == "INFO" else f"{said['level'].lower()}: "
+    behind = f" ({', '.join(details)})" if details else ""
+    return f"{said['at'][11:19]} {said['service']}: {level}{said['message']}{behind}"
 
 
 def recall(response: episodic_pb2.RecallResponse) -> str:
