@@ -111,7 +111,7 @@ def test_who_decides_keeps_every_other_writer_of_the_process_out_until_it_has_ap
             second.join(0.5)  # without the lock it is done by then
         return append(messages, **options)
 
-    world.log.append = held  # type: ignore[method-assign]
+    world.log.append = held  # type: ignore[method-assign,assignment]
     [first] = world.observe(observation(0))
     second.join(30)
     assert (first.duplicate, outcomes) == (False, [True])
