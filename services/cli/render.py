@@ -60,7 +60,8 @@ def quotes(given: Answer) -> str:
     if extractive.found:
         lines += [f"  {shorten(s.text, 400)}" for s in extractive.sentences]
     else:
-        lines.append(f"  not found (confidence {extractive.confidence:.2f} < {extractive.threshold:.2f})")
+        sure, bar = _apart(extractive.confidence, extractive.threshold)
+        lines.append(f"  not found (confidence {sure} < {bar})")
     return "\n".join([*lines, *(item(i, number) for number, i in enumerate(given.items, 1))])
 
 
@@ -129,9 +130,17 @@ def recall(response: episodic_pb2.RecallResponse) -> str:
     near = "nothing good enough; the nearest:\n" if response.items else "nothing found"
     head = "" if response.found else near
     body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
-    return (
-        f"{head}{body}\n  [confidence {response.confidence:.2f} of {response.threshold:.2f}; {stages(response.stages)}]"
-    )
+    sure, bar = _apart(response.confidence, response.threshold)
+    return f"{head}{body}\n  [confidence {sure} of {bar}; {stages(response.stages)}]"
+
+
+def _apart(value: float, bar: float) -> tuple[str, str]:
+    """Both with as many digits as tell them apart, two at least."""
+    for digits in range(2, 7):
+        shown = f"{value:.{digits}f}", f"{bar:.{digits}f}"
+        if shown[0] != shown[1]:
+            break
+    return shown
 
 
 def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
@@ -234,6 +243,13 @@ def counter(what: str, total: int | None = None) -> Iterator[Callable[[], None]]
     with _progress() as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner while the block runs; nothing where nobody looks."""
+    with Console(stderr=True).status(what):
+        yield
 
 
 def _progress() -> Progress:
