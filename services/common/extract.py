@@ -3,7 +3,8 @@
 The model (en_core_web_sm) is trained on news and misses names it has not met; the rules take over where English
 gives a name away: a title before it, a capital inside a sentence, a word that is in no lexicon. There is no model of
 another language: in it, names come of titles and of capitals inside a sentence (``capitals``), and where a script has
-no capitals, of aliases alone. Perception extracts once when an observation is accepted; episodic reads queries with the same code, so both see the same names.
+no capitals, of aliases alone. Perception extracts once when an observation is accepted; episodic reads queries with
+the same code, so both see the same names.
 
 A name is returned as it is written, less "Mr." and "Dr." (the bare surname is the same person; "Mrs. James" is not
 "James") and less a possessive; where an alias group knows it, as the group's name.
