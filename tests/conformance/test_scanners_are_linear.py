@@ -68,7 +68,7 @@ def assess(text: str) -> object:
 
 
 def note(text: str) -> Note:
-    return Note("home", "e", text, "Ann", "2024-05-01", ())
+    return Note("home", "e", text, "Ann", "2024-05-01", frozenset())
 
 
 # name -> what scans, and over which texts.
