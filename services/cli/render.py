@@ -170,7 +170,7 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
     lines = [f"would go: {len(base)} told, {len(derived)} derived from them{groups}{names}"]
     for target in response.targets:
-        date = target.event_start.ToDatetime().strftime("%Y-%m-%d")
+        date = f"{clocks.moment(target.event_start, target.utc_offset_minutes):%Y-%m-%d}"
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
         lines.append(f"  {date} {kind:8} {shorten(target.text, TEXT_WIDTH)}")
     return "\n".join(lines)

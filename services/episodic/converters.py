@@ -149,6 +149,7 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
                 derived=not slot.is_base,
                 text=texts[slot.id].record.text if slot.id in texts else "",
                 event_start=stamp(from_us(slot.start_us)),
+                utc_offset_minutes=slot.utc_offset_minutes or None,
             )
             for slot in (*targets.base, *targets.derived)
         ],

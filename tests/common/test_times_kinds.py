@@ -130,6 +130,8 @@ TO_COME = [
     ("We leave on Friday.", "2026-05-08", "2026-05-09"),
     ("I'm seeing the dentist on Friday.", "2026-05-08", "2026-05-09"),
     ("I'm seeing Dr. Lee on Friday.", "2026-05-08", "2026-05-09"),
+    ("We meet at 5 p.m. on Friday.", "2026-05-08", "2026-05-09"),
+    ("I am meeting P. B. Shelley on Friday.", "2026-05-08", "2026-05-09"),
     ("I have an exam on Monday.", "2026-05-11", "2026-05-12"),
     ("I've got an exam on Monday.", "2026-05-11", "2026-05-12"),
     ("Who is coming on Saturday?", "2026-05-09", "2026-05-10"),

@@ -436,18 +436,20 @@ class ForgetResponse(_message.Message):
     def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
 
 class ForgetTarget(_message.Message):
-    __slots__ = ("engram_id", "kind", "derived", "text", "event_start")
+    __slots__ = ("engram_id", "kind", "derived", "text", "event_start", "utc_offset_minutes")
     ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DERIVED_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EVENT_START_FIELD_NUMBER: _ClassVar[int]
+    UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     engram_id: str
     kind: EngramKind
     derived: bool
     text: str
     event_start: _timestamp_pb2.Timestamp
-    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    utc_offset_minutes: int
+    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class ErasureReceipt(_message.Message):
     __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from services.common.times.words import AGAIN
+
 _Match = re.Match[str]
 
 
@@ -34,8 +36,8 @@ _FREE = re.compile(
 _IDENTIFIER = re.compile(
     r"(?i)(?:\b(?:number|no|nr|part|parts|model|serial|code|id|ids|ref|reference|ticket|order|invoice|item|sku|case"
     r"|file|version|release|build|phone|tel|fax|account|policy|licen[cs]e|plate|tracking|batch|lot|article|isbn"
-    r"|room|flight|gate|booking|docket|catalogue|catalog|form|section|extension|ext|pin|passcode|password|key|ip|page|pages"
-    r"|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
+    r"|room|flight|gate|booking|docket|catalogue|catalog|form|section|extension|ext|pin|passcode|password|key|ip"
+    r"|page|pages|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
     r"[.:#]?(?: (?:number|no|nr|code|id|ref)\b[.:#]?)?(?: (?:is|was|reads|of))?|#|№)[ :#]*$"
 )
 _CAPITAL_AFTER = re.compile(r" (?!I\b)[A-Z][\w’'-]*")
@@ -115,6 +117,7 @@ def _month(words: _Match, before: str, after: str) -> bool:
     return which in ("in", "during") or not _CAPITAL_AFTER.match(after)
 
 
+_AGAIN = re.compile(AGAIN)
 _MOVED = re.compile(
     r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$"
 )
@@ -130,7 +133,7 @@ def _nth(words: _Match, before: str, after: str) -> bool:
     if not _FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or _CAPITAL_AFTER.match(after):
         # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
         return which in ("on", "since") and _FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
-    return which in ("on", "since", "until", "till", "by", "before", "after") or (not which and number >= 4)
+    return which in _POINTS or (not which and number >= 4)
 
 
 def _nths(words: _Match, before: str, after: str) -> bool:
@@ -155,6 +158,7 @@ _ACTS = re.compile(
 )
 
 
+_POINTS = ("on", "since", "until", "till", "by", "before", "after")
 _SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
 
 
@@ -162,19 +166,11 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
     if words["day"].lower() in _SHORT and words["day"][0].islower() and which in ("", "to", "for", "of", "from"):
         return False
-    if re.match(r" (?:week|before last|after next)\b", after) or _LENGTH_FROM.search(
-        f"{before}{which} ".replace("  ", " ")
-    ):
+    if re.match(r" (?:week|before last|after next)\b", after) or _LENGTH_FROM.search(f"{before}{which}".rstrip()):
         return False  # "Monday week", "a week from Monday"
     if _EVERY.search(before) or _NAMED.search(before) or re.match(r"-\w", after):
         return False
-    if which in ("on", "since", "until", "till", "by", "before", "after") or which[-4:] in (
-        "last",
-        "next",
-        "this",
-        "past",
-        "ming",
-    ):
+    if which in _POINTS or _AGAIN.fullmatch(which):
         return True
     if re.match(r"(?i) (?:schools?|papers?|roasts?|best)\b", after):
         return False
@@ -193,11 +189,11 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     return not (_OPENS.search(before) and _ACTS.match(after))
 
 
-_LENGTH_FROM = re.compile(r"(?i)\b(?:day|week|fortnight|month)s? from $")
+_LENGTH_FROM = re.compile(r"(?i)\b(?:day|week|fortnight|month)s? from$")
 # "her Sunday dress", "a Monday thing", "I gave Friday a nut", "out with Friday"
 _OF_SOMEBODY = re.compile(
-    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like|cat|dog|parrot|horse|pony"
-    r"|rabbit|hamster|bird|kitten|puppy|goat|cow|pet|son|daughter|boy|girl|robot) $"
+    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like"
+    r"|cat|dog|parrot|horse|pony|rabbit|hamster|bird|kitten|puppy|goat|cow|pet|son|daughter|boy|girl|robot) $"
 )
 _DOES = re.compile(r"(?i)\b(?:did|does|has|can) $")  # "Did Friday bite the postman?"
 _IS_SOMEBODY = re.compile(

@@ -44,7 +44,7 @@ def is_yearless(form: str, match: _Match) -> bool:
     return form in YEARLESS and re.search(words.YEAR, match.group()) is None and not _AGAIN.match(match.group())
 
 
-_AGAIN = re.compile(r"(?i)(?:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)\b")
+_AGAIN = re.compile(rf"{words.AGAIN}\b")
 
 
 def _which(match: _Match, group: str = "which") -> str:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.common import tagger
+from services.common.sentences import ends
 from services.common.tagger import Token
 
 _LOOK = 200  # characters to either side in which the sentence is looked for
-_SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bDr)(?<!\bMs)(?<!\bSt)(?<!\bMrs)(?<!\bvs)[.!?;]\s|\n")
 _VERBS = frozenset({"MD", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ"})
 _BE = frozenset("be am is are was were been being 's 'm 're ’s ’m ’re".split())
 _GET = frozenset({"get", "gets", "getting", "got"})
@@ -65,10 +65,17 @@ def future(text: str, start: int, end: int, form: str) -> bool | None:
 
 
 def _sentence(text: str, start: int, end: int) -> tuple[int, str]:
+    """The sentence around [start, end), as far as one looks, and where it begins."""
     low = max(0, start - _LOOK)
-    begin = max((m.end() for m in _SENTENCE_END.finditer(text, low, start)), default=low)
-    stop = _SENTENCE_END.search(text, end, end + _LOOK)
-    return begin, text[begin : stop.start() + 1 if stop else end + _LOOK]
+    around = text[low : end + _LOOK]
+    begin, stop = 0, len(around)
+    for place in ends(around):
+        if place <= start - low:
+            begin = place
+        elif place >= end - low:
+            stop = place
+            break
+    return low + begin, around[begin:stop]
 
 
 def _is_timetable(tokens: Sequence[Token], at: int) -> bool | None:

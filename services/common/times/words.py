@@ -36,7 +36,7 @@ COUNT = (
 )
 _UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
 # "this past Tuesday" is last Tuesday.
-_AGAIN = r"(?i:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)"
+AGAIN = r"(?i:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)"
 _TO = r"(?: ?[-–—] ?|(?i: (?:to|through|thru|until|till) ))"
 _HOLIDAY = (
     r"(?i:Christmas Eve|Christmas Day|Christmas|Xmas|Boxing Day|New Year[’']?s Eve|New Year[’']?s Day|New Year[’']?s"
@@ -78,7 +78,7 @@ PATTERNS = {
     ),
     "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
     "month": (
-        rf"(?P<which>(?i:{_AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
+        rf"(?P<which>(?i:{AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
         rf"(?P<month>{MONTH})(?! ?\d)"
     ),
     "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
@@ -102,15 +102,15 @@ PATTERNS = {
         rf"(?:(?P<day>{WEEKDAY})(?i: of)? (?P<which>(?i:last|this|next)) (?i:week)"
         rf"|(?P<which2>(?i:last|this|next)) (?i:week) (?i:on )?(?P<day2>{WEEKDAY}))"
     ),
-    "unit": rf"(?P<which>{_AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
-    "weekend": rf"(?P<which>{_AGAIN}|(?i:at|on|over|for|during|by) (?i:the)) (?i:weekend)",
+    "unit": rf"(?P<which>{AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
+    "weekend": rf"(?P<which>{AGAIN}|(?i:at|on|over|for|during|by) (?i:the)) (?i:weekend)",
     "season": (
-        rf"(?:(?P<which>{_AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
+        rf"(?:(?P<which>{AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
         rf"|(?i:the)) )?"
         rf"(?i:early |late |mid-?)?(?P<season>(?i:spring|summer|autumn|fall|winter))(?:(?i: of)? (?P<year>{YEAR})\b)?"
     ),
-    "holiday": rf"(?:(?P<which>{_AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
-    "weekday": rf"(?:(?P<which>{_AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})",
+    "holiday": rf"(?:(?P<which>{AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
+    "weekday": rf"(?:(?P<which>{AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})",
     "decade": r"(?i:in|during|of|since) (?i:the )(?P<decade>(?:1\d{2}|20\d)0)[’']?s",
     "years": (
         rf"(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
