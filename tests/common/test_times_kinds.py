@@ -95,6 +95,9 @@ in ten years' experience
 We bought a Christmas tree.
 Easter Island is far.
 Father Christmas waved.
+I was inspired by autumn.
+The autumn colours are beautiful.
+We have not talked in a few days.
 USA Today wrote of it.
 It was a Monday thing.
 She wore her Sunday dress.
@@ -159,6 +162,8 @@ TO_COME = [
     ("The flight departs June 3.", "2026-06-03", "2026-06-04"),
     ("They are getting married in July.", "2026-07-01", "2026-08-01"),
     ("He will have left on Sunday.", "2026-05-10", "2026-05-11"),
+    ("Does Saturday sound good?", "2026-05-09", "2026-05-10"),
+    ("Saturday works for me.", "2026-05-09", "2026-05-10"),
     ("Reminder: dentist on Thursday", "2026-05-07", "2026-05-08"),
     ("What are we doing at the weekend?", "2026-05-09", "2026-05-11"),
 ]

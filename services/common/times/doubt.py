@@ -182,7 +182,7 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     capital = _CAPITAL_BEFORE.search(before)
     if follows or (capital and not _OPENS.search(before[: capital.start()])):
         return False
-    if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come)[a-z]+\b", after):
+    if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come|sound|look|feel)[a-z]+\b", after):
         return False
     if _OF_SOMEBODY.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
         return False
@@ -239,6 +239,8 @@ def _season(words: _Match, before: str, after: str) -> bool:
     which, name = (words["which"] or "").lower(), words["season"].lower()
     if not which or which == "the" or (name != words["season"] and _CAPITAL_AFTER.match(after)):
         return False
+    if which == "by" and _MADE.search(before):
+        return False  # "inspired by autumn"
     if _SPRINGS.match(after) or (_NOUN_OF_SEASON.match(after) and not which.endswith(("last", "next", "this"))):
         return False
     if name in ("spring", "fall") and which.endswith("the") and which != "in the":
