@@ -35,7 +35,7 @@ from services.episodic.rebuild import Rebuilder, hash_of
 from services.episodic.recall import Recalled, Recaller
 from services.episodic.registry import NamespaceInfo
 
-PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
+PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "own_words", "contiguity", "pack"])
 START = datetime(2024, 3, 4, 9, tzinfo=UTC)
 NAMESPACE = "acme/anna"
 ANY = Filter()

@@ -2,7 +2,7 @@
 
 A plug-in is a set of pure functions that return operations; the host owns storage, order, identity and time.
 Hooks never write: what they return is applied by the host, once per operation key, so every plug-in is
-idempotent under redelivery. This spine runs five of the ten hooks (encode, link, plan, retrieve, compose) and
+idempotent under redelivery. This spine runs six of the ten hooks (encode, link, plan, retrieve, rerank, compose) and
 gives ``Context`` what they need; the others join when their first plug-in does.
 
 A plug-in subclasses ``Plugin`` and overrides the hooks it has. It is registered by its line in
@@ -348,6 +348,10 @@ class Plugin:
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
         """Hits by channel name, each best first. ``fuse.reciprocal_rank`` fuses the channels of all plug-ins."""
         return {}
+
+    def rerank(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Sequence[Ranked]:
+        """Order fused hits (best first) anew, by their texts. The same hits, none added and none left out."""
+        return items
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
         """Choose and order what is returned; never more tokens than the budget."""
