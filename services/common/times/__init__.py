@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from services.common.times import doubt, meaning, tense, words
+from services.common.times import counting, doubt, meaning, tense, words
 from services.common.times.calendar import Days
 
 MAX_MENTIONS = 32  # of one text; a table of dates is not a text about a time
@@ -100,7 +100,9 @@ def _expressions(text: str) -> Iterator[_Expression]:
             future = tense.future(text, start, end, form) if form in meaning.OF_TENSE else None
             yield _Expression(form, alone, start, future)
             place, count = end, count + 1
-        else:  # a time may begin within: "12 hours, 3 May"
+        elif alone is not None and meaning.resolve(form, alone, _ANY_TIME, None) is None:
+            place = end  # "31 June 2024" is no day, nor is it June
+        else:  # a time may begin within: "7 and 9 April"
             first = _FIRST_WORD.match(text, start)
             place = max(start + 1, first.end() if first else 0)
 
@@ -132,7 +134,7 @@ def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]], now: date
             other, until = waiting[-1]
             if _is_range(text, one, other):
                 if one.form == other.form == "weekday":
-                    start = until = meaning.weekdays(one.match, other.match, now, one.future)
+                    start = until = counting.weekdays(one.match, other.match, now, one.future)
                 else:
                     start = _with_the_year_of(one, other, days, until)
                 if start[1] <= until[1]:
@@ -143,10 +145,14 @@ def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]], now: date
 
 
 def _is_range(text: str, one: _Expression, other: _Expression) -> bool:
+    if doubt.MOVED.search(text[max(0, one.at - _LOOK) : one.at]):
+        return False  # "moved from Monday to Thursday"
     led = _LED.match(one.match.group()) or _LED_BEFORE.search(text[max(0, one.at - 16) : one.at])
     gap = text[one.end : other.at]
     joins = _JOINS.fullmatch(gap) or (not gap.strip() and _JOINS_IN.match(other.match.group()))
-    return bool(led and joins)
+    # "and" alone joins two times, where nothing led to it; so does "until" ("shut on Monday until Friday" is rare).
+    alike = one.form == other.form and one.form in ("weekday", "date") and "and" not in gap.lower()
+    return bool(joins and (led or alike))
 
 
 def _with_the_year_of(one: _Expression, other: _Expression, days: Days, until: Days) -> Days:

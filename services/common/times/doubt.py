@@ -108,7 +108,7 @@ def _month(words: _Match, before: str, after: str) -> bool:
     if name.lower().rstrip(".") not in _NAMES:
         return True
     if which in ("to", "for", "from", "on", "after", "before", "since", "until", "till", "by"):
-        is_surely_a_month = which in ("since", "until", "till", "before", "after", "by") or _MOVED.search(before)
+        is_surely_a_month = which in ("since", "until", "till", "before", "after", "by") or MOVED.search(before)
         return bool(is_surely_a_month) and not (
             _CAPITAL_AFTER.match(after)
             or re.match(r" (?:\w+ed|said|left|came|went|is|was|has|had)\b", after)
@@ -118,9 +118,7 @@ def _month(words: _Match, before: str, after: str) -> bool:
 
 
 _AGAIN = re.compile(AGAIN)
-_MOVED = re.compile(
-    r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$"
-)
+MOVED = re.compile(r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$")
 # "painted by June", "a poem by April"
 _MADE = re.compile(
     r"(?i)\b(?:\w+(?:ed|en|wn)|made|sung|sent|told|bought|caught|led|met|run|poem|poems|song|songs|book|books|novel|play"
@@ -133,7 +131,7 @@ def _nth(words: _Match, before: str, after: str) -> bool:
     if not _FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or _CAPITAL_AFTER.match(after):
         # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
         return which in ("on", "since") and _FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
-    return which in _POINTS or (not which and number >= 4)
+    return which in _POINTS or (not which and (number >= 4 or before.endswith("due ")))
 
 
 def _nths(words: _Match, before: str, after: str) -> bool:
@@ -143,7 +141,8 @@ def _nths(words: _Match, before: str, after: str) -> bool:
 # --- weekdays and holidays --------------------------------------------------------------------------------------
 
 _EVERY = re.compile(
-    r"(?i)\b(?:every|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash|bloody|palm|freaky) $"
+    r"(?i)\b(?:every(?: other| second| third)?|one|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash"
+    r"|bloody|palm|freaky) $"
 )
 _APPOSED = re.compile(r"(?:, (?:(?i:our|my|the|his|her|their|your|an?|who|whose|which)) |,? (?:the|who) )")
 _NAMED = re.compile(

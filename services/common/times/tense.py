@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from services.common import tagger
 from services.common.sentences import ends
 from services.common.tagger import Token
+from services.common.times.doubt import MOVED
 
 _LOOK = 200  # characters to either side in which the sentence is looked for
 _VERBS = frozenset({"MD", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ"})
@@ -30,7 +31,7 @@ _PAST = frozenset(
 # Past of what looks ahead: "agreed to meet on Friday", "booked for Friday".
 _LOOKS_AHEAD = re.compile(
     r"(?i)(?:decid|agre|promis|plann|offer|ask|remind|arrang|book|schedul|reserv|hop|expect|mov|shift|postpon|push"
-    r"|reschedul|chang|delay|deferr|invit|intend|order|told|set|put|brought|slat|fix|extend|adjourn|vow|mean|meant)\w*"
+    r"|reschedul|chang|delay|deferr|invit|intend|order|told|said|says|advis|recommend|suggest|set|put|brought|slat|fix|extend|adjourn|vow|mean|meant)\w*"
 )
 _REMEMBERS = re.compile(r"(?i)(?:remember|recall|regret|admit|mention)\w*")
 _PLANS = re.compile(r"(?i)\b(?:due|deadline|reminder|appointment|upcoming|to-?do|plans?|agenda|ideas?|expires?|rsvp)\b")
@@ -54,6 +55,8 @@ def future(text: str, start: int, end: int, form: str) -> bool | None:
     looks_ahead = _LOOKS_AHEAD.search(before) is not None
     if first in ("to", "until", "till") and looks_ahead:
         return True
+    if first == "from" and MOVED.search(before):
+        return True  # "moved from Monday to Thursday"
     leads = re.search(r"(?i)\bfor(?: the| this)? $", before) is not None or first == "for"
     if leads and (looks_ahead or form not in _SPENT or told is None):
         return True
