@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from services.common.times import counting, doubt, meaning, tense, words
+from services.common.times import doubt, meaning, tense, words
 from services.common.times.calendar import Days
 
 MAX_MENTIONS = 32  # of one text; a table of dates is not a text about a time
@@ -132,16 +132,20 @@ def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]], now: date
         at, end, yearless = one.at, one.end, meaning.is_yearless(one.form, one.match)
         if waiting:
             other, until = waiting[-1]
-            if _is_range(text, one, other):
-                if one.form == other.form == "weekday":
-                    start = until = counting.weekdays(one.match, other.match, now, one.future)
-                else:
-                    start = _with_the_year_of(one, other, days, until)
-                if start[1] <= until[1]:
-                    waiting.pop()
-                    days, end = (start[0], until[1]), other.end
-                    yearless = yearless and meaning.is_yearless(other.form, other.match)
+            joined = _joined(one, other, days, until, now) if _is_range(text, one, other) else None
+            if joined is not None:
+                waiting.pop()
+                days, end = joined, other.end
+                yearless = yearless and meaning.is_yearless(other.form, other.match)
         yield at, end, days, yearless
+
+
+def _joined(one: _Expression, other: _Expression, days: Days, until: Days, now: datetime) -> Days | None:
+    """From the start of the one to the end of the other; None where that comes first."""
+    if one.form == other.form == "weekday":
+        return meaning.weekdays(days[0], other.match, now, one.future)
+    start = _with_the_year_of(one, other, days, until)
+    return (start[0], until[1]) if start[1] <= until[1] else None
 
 
 def _is_range(text: str, one: _Expression, other: _Expression) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
 
@@ -36,9 +36,9 @@ def _unit_of(match: _Match) -> str:
 def ago(match: _Match, now: datetime, future: bool | None) -> Days:
     least, most = words.count(match["count"])
     unit, on = _unit_of(match), (match["on"] or "").lower()
-    if on:  # "two weeks ago today": to the day
-        length = relativedelta(**_LENGTHS.get(unit, {"days": 1}))
-        return calendar.day(now.date() - timedelta(on == "yesterday") - most * length)
+    if on and unit in _LENGTHS:  # "two weeks ago today": to the day
+        counted_from = now.date() - timedelta(1 if on == "yesterday" else 0)
+        return calendar.day(counted_from - most * relativedelta(**_LENGTHS[unit]))
     if unit in ("hour", "minute"):
         lengths = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
         return (now - most * lengths[unit]).date(), (now - least * lengths[unit]).date() + timedelta(1)
@@ -60,11 +60,13 @@ def before_last(match: _Match, now: datetime, future: bool | None) -> Days:
     return calendar.day(today + timedelta(ahead + 7 if step > 0 else -behind - 7))
 
 
-def weekdays(one: _Match, other: _Match, now: datetime, future: bool | None) -> Days:
-    """ "From Monday to Friday": the end follows the start; past, the last such days that have begun by today."""
-    start = weekday(one, now, future)[0]
-    length = timedelta((words.weekday(other["day"]) - start.weekday()) % 7 or 7)
-    back = timedelta(7 if future is not True and start + length > now.date() else 0)
+def weekdays(start: date, last: int, today: date, future: bool | None) -> Days:
+    """ "From Monday to Friday": the end follows the start; past, the last such days that have begun by today.
+
+    OverflowError at the ends of the calendar.
+    """
+    length = timedelta((last - start.weekday()) % 7 or 7)
+    back = timedelta(7 if future is not True and start + length > today else 0)
     return start - back, start - back + length + timedelta(1)
 
 
@@ -84,11 +86,8 @@ def spell(match: _Match, now: datetime, future: bool | None) -> Days:
     unit = _unit_of(match)
     length = most * relativedelta(**_LENGTHS[unit])
     today = now.date()
-    return (
-        (today - length, today + timedelta(1))
-        if words.which(match) == "last"
-        else (today, today + length + timedelta(1))
-    )
+    is_past = words.which(match) == "last"
+    return (today - length, today + timedelta(1)) if is_past else (today, today + length + timedelta(1))
 
 
 def unit(match: _Match, now: datetime, future: bool | None) -> Days:

@@ -41,6 +41,14 @@ def within(form: str, match: _Match, year: int) -> Days | None:
         return None
 
 
+def weekdays(start: date, last: _Match, now: datetime, future: bool | None) -> Days | None:
+    """From a weekday, ``start``, to another; None where the calendar ends before."""
+    try:
+        return counting.weekdays(start, words.weekday(last["day"]), now.date(), future)
+    except OverflowError:
+        return None
+
+
 def is_yearless(form: str, match: _Match) -> bool:
     return form in YEARLESS and re.search(words.YEAR, match.group()) is None and not _AGAIN.match(match.group())
 
