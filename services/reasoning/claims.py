@@ -77,13 +77,13 @@ def names(sentence: str, ordinary: frozenset[str]) -> list[str]:
     """Words that a capital marks as names. ``ordinary``: stems that open a sentence without being one."""
     text, found = normal(sentence), []
     spoken = lexical.languages(sentence)
-    joining = lexical.STOP_WORDS if "en" in spoken or not spoken else lexical.FUNCTION_WORDS  # "Ben" is Turkish for I
+    is_english = "en" in spoken or not spoken
     for word in cut(text):
         name = unowned(word.folded)
         if word.written == word.written.lower() or name in _I:
             continue
         opens = _OPENS.search(text, max(0, word.start - 8), word.start) is not None
-        if not (opens and _is_ordinary(name, joining, ordinary)):
+        if not (opens and _is_ordinary(name, ordinary, is_english=is_english)):
             found.append(name)
     return found
 
@@ -91,7 +91,7 @@ def names(sentence: str, ordinary: frozenset[str]) -> list[str]:
 def uncapitalised(text: str) -> set[str]:
     """Words of scripts without capitals, without those that join others rather than name."""
     words = (word.folded for word in cut(normal(text)))
-    return {w for w in words if len(w) > 1 and _has_no_case(w) and w not in lexical.FUNCTION_WORDS}
+    return {w for w in words if len(w) > 1 and _has_no_case(w) and not lexical.is_function_word(w)}
 
 
 def uncapital_stems(text: str) -> set[str]:
@@ -157,10 +157,12 @@ def _value(whole: str, fraction: str | None) -> str:
     return f"{digits}.{rest}" if rest else digits
 
 
-def _is_ordinary(word: str, joining: frozenset[str], ordinary: frozenset[str]) -> bool:
+def _is_ordinary(word: str, ordinary: frozenset[str], *, is_english: bool) -> bool:
     if word == "will":  # a function word that is a name just as often
         return word in ordinary
-    return word in joining or word in _OPENERS or stem(word) in ordinary
+    # A function word of another language is none in English: "Ben" is Turkish for I.
+    joins = word in lexical.STOP_WORDS if is_english else lexical.is_function_word(word)
+    return joins or word in _OPENERS or stem(word) in ordinary
 
 
 def _has_no_case(term: str) -> bool:

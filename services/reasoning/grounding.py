@@ -10,7 +10,7 @@ from functools import cached_property
 
 from services.common import lexical, times
 from services.common.stems import stem
-from services.common.times import Mention
+from services.common.times import Mention, Spoken
 from services.reasoning import claims
 from services.reasoning.prompt import Note, one_line
 
@@ -69,8 +69,9 @@ class Grounding:
     def _claims(self, sentence: str) -> list[_Claim]:
         made = []
         rest = sentence
-        for mention in times.find(sentence, _READ_AT):
-            made.append(_claim(_date(sentence, mention), mention.text))
+        spoken = times.read(sentence)
+        for mention in spoken.at(_READ_AT):
+            made.append(_claim(_date(spoken, mention), mention.text))
             rest = rest[: mention.at] + " " * len(mention.text) + rest[mention.at + len(mention.text) :]
         made += [_claim(_number(run), run) for run in claims.runs(rest)]
         made += [_claim(_name(name), name) for name in claims.names(claims.in_digits(rest), self._ordinary)]
@@ -142,14 +143,14 @@ def _quote(quote: str) -> Callable[[_Held], bool]:
     return lambda held: claims.stands(quote, held.spelled)
 
 
-def _date(sentence: str, mention: Mention) -> Callable[[_Held], bool]:
+def _date(spoken: Spoken, mention: Mention) -> Callable[[_Held], bool]:
     """In the same words, or as a time that holds one of the note's: "in April" is right where it says the 6th."""
     words = claims.spelled(mention.text)
 
     def stands_in(held: _Held) -> bool:
         if claims.stands(words, held.spelled):
             return True
-        here = next((m for m in times.find(sentence, held.read_at) if m.at == mention.at), None)
+        here = next((m for m in spoken.at(held.read_at) if m.at == mention.at), None)
         return here is not None and any(_agrees(here, start, end) for start, end in held.spans)
 
     return stands_in
