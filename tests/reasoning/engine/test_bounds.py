@@ -10,7 +10,7 @@ import torch
 
 from services.reasoning.blocks import Span
 from services.reasoning.engine import chain
-from services.reasoning.engine.port import Finished, Refused, Token
+from services.reasoning.engine.port import Dropped, Finished, Refused, Token
 from services.reasoning.engine.scheduler import Work
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 from services.reasoning.models.load import LoadedModel
@@ -270,7 +270,35 @@ def test_who_waits_for_another_engine_looks_again_after_a_while_and_not_before(m
         assert waiting.names().count("begin") == looks
 
 
+def test_who_stops_waiting_for_another_engine_takes_nothing_back(model: LoadedModel) -> None:
+    store = MemoryStore(100)
+    other = Driver(model, store.of(1), chunk_tokens=16)
+    other.submit(LONG)
+    other.core.step()
+    waiting = Journal(store.of(2))
+    driver = Driver(model, waiting)
+    request_id = driver.submit(LONG, 2)
+    driver.core.step()
+    assert "begin" in waiting.names()
+    driver.core.cancel(request_id)
+    driver.run()
+    assert "end" not in waiting.names()
+
+
 # --- what is erased ---
+
+
+def test_pages_taken_after_an_erasure_count_as_in_use_when_it_is_asked_for_again(model: LoadedModel) -> None:
+    """Of a prompt of unknown content, which the second asking leaves alone."""
+    unknown = (Span(0, frozenset({("ns", "")})),)
+    driver = Driver(model)  # 32 tokens a step
+    driver.submit(LONG, 4, spans=unknown, epochs={"ns": 0})
+    erased = {E, ("ns", "")}
+    for pages in (2, 4, 6, 7):
+        driver.core.step()
+        assert driver.core.drop(erased, {"ns": 1}).pages_in_use == pages
+    driver.run()
+    assert driver.core.drop(erased, {"ns": 1}) == Dropped(keys=2, pages_wiped=7, pages_in_use=0)
 
 
 def test_of_erased_engrams_the_newest_are_remembered(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
