@@ -204,16 +204,30 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
-@click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
+@click.option("--worded", is_flag=True, help="Let the model word an answer from the quotes, too.")
+@click.option("--extractive-only", is_flag=True, help="Quotes alone, even where the service words every answer.")
 @_asked_at_option
 @click.pass_obj
 def ask(
-    get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool, asked: dict[str, Any]
+    get_client: Callable[[], Client],
+    namespace: str,
+    question: str,
+    worded: bool,
+    extractive_only: bool,
+    asked: dict[str, Any],
 ) -> None:
-    """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
+    """Answer a question from memory: quotes with their evidence, then, where it is asked for, a model's wording.
+
+    A service with a model of its own (reasoning.wording) words every answer, unless --extractive-only.
+    """
+    if worded and extractive_only:
+        raise click.UsageError("--worded asks for a wording, --extractive-only for none. Give one of them.")
     client = get_client()
+    options = reasoning_pb2.WordingOptions() if worded else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only, **asked),
+        reasoning_pb2.AskRequest(
+            namespace=namespace, question=question, wording=options, extractive_only=extractive_only, **asked
+        ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
