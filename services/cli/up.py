@@ -147,7 +147,7 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
     deadline = time.monotonic() + LOG_WAIT_S
     while True:
         try:
-            with contextlib.closing(open_log(common.log_url)) as log:
+            with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
                 log.ensure_topics(specs)
                 if not common.master_key_path.exists() and _has_data(log):
                     raise StartError(

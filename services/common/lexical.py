@@ -54,8 +54,8 @@ _LISTED_IN: dict[str, list[str]] = {}
 for _language, _listed in _FOLDED.items():
     for _word in _listed:
         _LISTED_IN.setdefault(_word, []).append(_language)
-# Of any language, less those that may be an English name.
-FUNCTION_WORDS = STOP_WORDS | (_LISTED_IN.keys() - _ALSO_ENGLISH)
+_FUNCTION_WORDS = STOP_WORDS | (_LISTED_IN.keys() - _ALSO_ENGLISH)
+LATIN = frozenset(stop_words.GROUPS[0])  # languages of Latin letters
 
 
 def words(text: str) -> list[str]:
@@ -83,6 +83,11 @@ def _kept_after_all(found: Sequence[Word], spoken: Sequence[str]) -> list[Word]:
     return capital or ([] if "en" in spoken else [word for word in found if _bare(word)])
 
 
+def is_function_word(word: str) -> bool:
+    """Whether a word is one in any language; those that may be an English name ("Dan") are not."""
+    return fold(normal(word)) in _FUNCTION_WORDS
+
+
 def languages(text: str) -> frozenset[str]:
     """What a text is written in, by its function words: ISO 639-1 codes, one a script; empty where it has none."""
     return frozenset(_languages(list(cut(normal(text)))))
@@ -96,10 +101,12 @@ def _languages(found: Sequence[Word]) -> list[str]:
     hits = Counter[str]()
     shown = set[str]()
     for word in found:
-        bare = _bare(word)
+        bare, is_marked = _bare(word), not word.written.isascii()
         for language in _LISTED_IN.get(bare, ()):
+            if language == "en" and is_marked:
+                continue
             hits[language] += 1
-            if bare not in _ALSO_ENGLISH or language == "en":
+            if language == "en" or is_marked or bare not in _ALSO_ENGLISH:
                 shown.add(language)
     best = (max(group, key=lambda language: hits[language] * (language in shown)) for group in stop_words.GROUPS)
     return [language for language in best if language in shown]

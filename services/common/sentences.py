@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import regex
 
-from services.common.lexical import FUNCTION_WORDS
+from services.common.lexical import is_function_word
 
 _LOOK = 24  # characters before a stop that may be an abbreviation
 _QUOTES = "\"'\u2019\u201c\u201d\u00bb\u300d\u300f"
@@ -113,4 +113,4 @@ def _abbreviates(text: str, stop: int, following: regex.Match[str], last: int) -
 def _begins(following: regex.Match[str]) -> bool:
     """Whether what follows a stop can be nothing but the first word of a sentence: a function word with a capital."""
     word = following["word"]
-    return word[:1].isupper() and word.casefold() in FUNCTION_WORDS and not following["dot"]
+    return word[:1].isupper() and is_function_word(word) and not following["dot"]

@@ -11,7 +11,7 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
-from services.common import ledger
+from services.common import clocks, ledger
 from services.common.errors import MnemeError, invalid
 from services.common.log.base import Appended
 from services.common.seal import Keyring
@@ -57,6 +57,7 @@ class Commands:
             raise invalid("kind", "Only facts and notes are stated directly.", "Use FACT or NOTE.")
         if request.HasField("event_at"):
             claimed(request.event_at, "event_at")
+        clocks.check_offset(request.utc_offset_minutes, "utc_offset_minutes")
         check_metadata(request.metadata, info)
         check_actor(request.actor)
         for field in ("source", "external_id"):

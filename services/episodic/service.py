@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from services.common import tagger
 from services.common.config import CommonConfig
 from services.common.embed import Embedder, identity
 from services.common.extract import Aliases, Extractor
@@ -102,6 +103,7 @@ def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:
         setting="episodic.ner_sha256",
     )
     extractor.load()
+    tagger.load()
 
     def entities(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
         found = extractor.find(text, aliases=Aliases(info.aliases if info else ()))

@@ -38,7 +38,7 @@ class Gateway:
         self._server: GatewayServer | None = None
         master = MasterKey.load(common.master_key_path)
         tokens, grants = token_signer(master), grant_signer(master)
-        self._server_log = open_log(common.log_url)
+        self._server_log = open_log(common.log_url, common.kafka)
         self._revocations = Revocations(self._server_log)
         await asyncio.to_thread(self._revocations.refresh)
         local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), grants)})

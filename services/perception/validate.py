@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
+from services.common import clocks
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
 from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace, is_one_line
@@ -156,12 +157,10 @@ def _check_observed_at(o: Observation, latest: datetime) -> None:
     field = "observed_at"
     if not o.HasField(field):
         raise invalid(field, "It is not set.", "Say when it happened; relative times in the text are read against it.")
-    try:
-        at = o.observed_at.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise invalid(field, "This is no time.", "Send seconds since 1970-01-01 and 0 to 999,999,999 nanos.") from error
-    if (wrong := misdated(at, latest)) is not None:
+    clocks.check_stamp(o.observed_at, field)
+    if (wrong := misdated(clocks.moment(o.observed_at), latest)) is not None:
         raise invalid(field, *wrong)
+    clocks.check_offset(o.utc_offset_minutes, "utc_offset_minutes")
 
 
 def _check_metadata(metadata: Mapping[str, MetadataValue]) -> None:

@@ -9,7 +9,7 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse, StageTime
 from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSentence, Evidence, ExtractiveAnswer
 
-from services.common import ids
+from services.common import clocks, ids
 from services.common.errors import MnemeError, invalid
 from services.reasoning.blocks import Scope, Span, unlisted
 from services.reasoning.engine.port import EngineStats, Finished, Sampling
@@ -63,6 +63,8 @@ def to_recall(request: AskRequest, default_evidence: int) -> RecallRequest:
     for field in ("filter", "freshness", "asked_at"):
         if request.HasField(field):
             getattr(recall, field).CopyFrom(getattr(request, field))
+    if request.HasField("asked_utc_offset_minutes"):
+        recall.asked_utc_offset_minutes = request.asked_utc_offset_minutes
     return recall
 
 
@@ -130,7 +132,7 @@ def to_notes(response: RecallResponse) -> list[Note]:
             engram_id=e.id,
             text=e.text,
             actor=e.actor,
-            when=e.event_start.ToDatetime().strftime("%Y-%m-%d"),
+            when=f"{clocks.moment(e.event_start, e.utc_offset_minutes):%Y-%m-%d}",
             lineage=frozenset((e.namespace, id) for id in (e.id, *e.sources)),
         )
         for e in (item.engram for item in response.items)

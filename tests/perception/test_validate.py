@@ -56,6 +56,8 @@ REFUSED: list[tuple[str, Callable[[], Observation], str, str]] = [
     ("antiquity", lambda: observation(0, observed_at=at(-60_000_000_000)), "INVALID_FIELD", "observed_at"),
     ("negative nanos", lambda: observation(0, observed_at=at(0, -1)), "INVALID_FIELD", "observed_at"),
     ("too many nanos", lambda: observation(0, observed_at=at(0, 1_000_000_000)), "INVALID_FIELD", "observed_at"),
+    ("no such offset", lambda: observation(0, utc_offset_minutes=1_081), "INVALID_FIELD", "utc_offset_minutes"),
+    ("nor this", lambda: observation(0, utc_offset_minutes=-1_081), "INVALID_FIELD", "utc_offset_minutes"),
     ("a kind of later releases", lambda: observation(0, kind=99), "INVALID_FIELD", "kind"),
     ("an empty answer id", lambda: observation(0, derived_from=["a", ""]), "INVALID_FIELD", "derived_from[1]"),
     ("many answers", lambda: observation(0, derived_from=["a"] * 65), "INVALID_FIELD", "derived_from"),
@@ -89,10 +91,20 @@ def test_the_size_of_a_text_is_told_in_bytes() -> None:
         observation(0, id="x" * 200),
         observation(0, namespace="tenant/user.name-1/agent_2"),
         observation(0, observed_at=at(1_763_800_000)),
+        observation(0, utc_offset_minutes=-1_080),
         metadata(MetadataValue(number=-0.5)),
         metadata(MetadataValue(text="")),
     ],
-    ids=["one byte", "60,000 bytes", "200 characters", "namespace", "a little ahead", "number", "empty text value"],
+    ids=[
+        "one byte",
+        "60,000 bytes",
+        "200 characters",
+        "namespace",
+        "a little ahead",
+        "an offset",
+        "number",
+        "empty text value",
+    ],
 )
 def test_what_is_within_the_limits_is_taken(made: Observation) -> None:
     check_observation(made, LATEST)
