@@ -62,10 +62,14 @@ class _Group(click.Group):
 def _fail(error: MnemeError) -> None:
     where = f" ({error.field})" if error.field else ""
     remedy = error.remedy or (_NOBODY_ANSWERS if error.reason == "SERVICE_UNAVAILABLE" else "")
-    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip(), err=True)
+    trace_id = error.metadata.get("trace_id") if error.reason in _OPERATORS else None
+    trace = f" (trace id {trace_id})" if trace_id else ""
+    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip() + trace, err=True)
     sys.exit(1)
 
 
+# Failures that an operator looks into, by the trace id.
+_OPERATORS = ("INTERNAL", "LOG_UNAVAILABLE", "SERVICE_UNAVAILABLE")
 _NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
 
 
