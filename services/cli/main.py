@@ -6,6 +6,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 from services.cli import ingest, render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.terminal import interruptible
+from services.common import wire_json
 from services.common.errors import MnemeError, from_rpc_error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -127,7 +129,8 @@ def up(config: Path | None) -> None:
     try:
         with service.stopping():
             settings = load(config)
-            service.start(settings, lambda step: click.echo(f"  {step} ...", err=True))
+            say = partial(click.echo, err=True)
+            service.start(settings, lambda step: say(f"  {step} ..."), lambda line: say(f"  {line}"))
             called = render.how_to_call(settings, service.operator(settings))
             click.echo(f"Mneme is up.\n{called}\n\nCtrl-C stops it.")
             service.wait_for_signal()
@@ -139,6 +142,25 @@ def up(config: Path | None) -> None:
 
 main.command()(ingest.ingest)
 
+
+def _asked_at(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, Any]:
+    """Fields of a request: when it is asked, and how far east of UTC that clock is."""
+    if text is None:
+        return {}
+    try:
+        at, offset = wire_json.timestamp(text, "--asked-at")
+    except MnemeError as error:
+        raise click.BadParameter(f"{error.message} {error.remedy}") from error
+    return {"asked_at": at, "asked_utc_offset_minutes": offset}
+
+
+_asked_at_option = click.option(
+    "--asked-at",
+    "asked",
+    metavar="TIME",
+    callback=_asked_at,
+    help='The time, with its offset, that "yesterday" is relative to: 2026-01-31T10:00:00+01:00. Default: now, UTC.',
+)
 _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says what it takes
 
 
@@ -149,6 +171,7 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@_asked_at_option
 @click.pass_obj
 def recall(
     get_client: Callable[[], Client],
@@ -158,6 +181,7 @@ def recall(
     budget: int,
     scopes: tuple[str, ...],
     fresh: bool,
+    asked: dict[str, Any],
 ) -> None:
     """Find memories: what was said, when, and why it was found."""
     client = get_client()
@@ -169,6 +193,7 @@ def recall(
             limit=limit,
             token_budget=budget,
             freshness=common_pb2.Freshness(strong=True) if fresh else None,
+            **asked,
         ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
@@ -180,12 +205,15 @@ def recall(
 @namespace_option
 @click.argument("question")
 @click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
+@_asked_at_option
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool) -> None:
+def ask(
+    get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool, asked: dict[str, Any]
+) -> None:
     """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
     client = get_client()
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only, **asked),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )

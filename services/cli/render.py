@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from services.common import clocks
 from services.common.auth import Caller
 from services.common.config import Settings
 
@@ -111,6 +113,19 @@ def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
     return "\n".join(lines)
 
 
+_SHOWN = ("application", "pid", "reason", "count", "operation", "generation", "error", "port", "exception")
+
+
+def line(said: Mapping[str, Any]) -> str:
+    """A line of a process's log: when, who, what, and of what belongs to it what an operator looks for first."""
+    details = [f"{name} {said[name]}" for name in _SHOWN if name in said]
+    if "seconds" in said:
+        details.append(f"{said['seconds']} s")
+    level = "" if said["level"] == "INFO" else f"{said['level'].lower()}: "
+    behind = f" ({', '.join(details)})" if details else ""
+    return f"{said['at'][11:19]} {said['service']}: {level}{said['message']}{behind}"
+
+
 def recall(response: episodic_pb2.RecallResponse) -> str:
     near = "nothing good enough; the nearest:\n" if response.items else "nothing found"
     head = "" if response.found else near
@@ -131,7 +146,7 @@ def _apart(value: float, bar: float) -> tuple[str, str]:
 def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
     """One line of text with its date, and one that says why it was found."""
     engram = recalled.engram
-    date = engram.event_start.ToDatetime().strftime("%Y-%m-%d")
+    date = f"{clocks.moment(engram.event_start, engram.utc_offset_minutes):%Y-%m-%d}"
     name = engram.observation_id or engram.id[:12]
     trace = ", ".join(f"{s.stage}{f' #{s.rank}' if s.rank else ''} {s.score:.3f}" for s in recalled.trace)
     why = f"{recalled.why} " if recalled.why else ""

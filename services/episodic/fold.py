@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 
-from services.common import ledger, topics
+from services.common import ledger, lexical, topics
 from services.common.ids import digest
 from services.common.log.base import Log, LogError
 from services.common.room import ENGRAM_BYTES, names_that_fit
@@ -76,9 +76,9 @@ def made_by(plugin: Plugin) -> str:
 
 
 def fingerprint(plugins: Sequence[Plugin], embedder: str) -> str:
-    """Digest of what makes a generation: the plug-ins that write, their parameters, the embedder."""
+    """Digest of what makes a generation: the plug-ins that write, their parameters, the embedder, the way to terms."""
     writing = [p for p in plugins if type(p).encode is not Plugin.encode or type(p).link is not Plugin.link]
-    return digest(embedder, *map(made_by, writing))
+    return digest(embedder, lexical.IDENTITY, *map(made_by, writing))
 
 
 class Folder:

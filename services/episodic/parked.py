@@ -14,7 +14,7 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 
-from services.common import ledger, topics
+from services.common import clocks, ledger, topics
 from services.common.ids import digest
 from services.common.log.base import Log, Message
 from services.common.seal import KeyDestroyed, Keyring, Tampered
@@ -23,7 +23,7 @@ from services.episodic.directory import Directory
 from services.episodic.fold import Entry, Foreign, Poison
 from services.episodic.operator_state import OperatorState
 from services.episodic.plugins.base import Interval, Record
-from services.episodic.records import Stored, moment_of
+from services.episodic.records import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Parking:
 
     def _record(self, note: pb.ParkedEntry, entry: pb.LedgerEntry, body: said.Said) -> Record:
         """What it says. Of what cannot be read, that it is there: its id, its session and its time name it still."""
-        at, namespace, seq = moment_of(entry.ingested_at), note.namespace, note.position.offset
+        at, namespace, seq = clocks.moment(entry.ingested_at), note.namespace, note.position.offset
         bare = Record(id=_own_id(note), namespace=namespace, kind="note", text="", event=Interval(at, at))
         try:
             raw = self._keyring.open(body.sealed, namespace=namespace, purpose=_PURPOSE[type(body)])

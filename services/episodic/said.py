@@ -9,9 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import EngramKind, RememberRequest
 
-from services.common import ledger
+from services.common import clocks, ledger
 from services.episodic.plugins.base import Interval, Kind, Record
-from services.episodic.records import kind_of, metadata_of, moment_of
+from services.episodic.records import kind_of, metadata_of
 
 MADE_BY_HOST = "host@1"
 Said: TypeAlias = pb.ObservationAccepted | pb.Remembered | pb.Corrected
@@ -28,7 +28,7 @@ def of(entry: pb.LedgerEntry) -> Said | None:
 def observed(namespace: str, perceived: pb.PerceivedObservation, seq: int) -> Record:
     """``namespace``, ``seq``: the entry's own, and its ledger offset."""
     o = perceived.observation
-    moment = moment_of(o.observed_at)
+    moment = clocks.moment(o.observed_at, o.utc_offset_minutes)
     return Record(
         id=ledger.base_id(namespace, o.id),
         namespace=namespace,
@@ -40,7 +40,7 @@ def observed(namespace: str, perceived: pb.PerceivedObservation, seq: int) -> Re
         source=o.source,
         people=tuple(perceived.people),
         places=tuple(perceived.places),
-        times=tuple(_intervals(perceived.times)),
+        times=tuple(_intervals(perceived.times, o.utc_offset_minutes)),
         metadata=metadata_of(o.metadata),
         made_by=MADE_BY_HOST,
         seq=seq,
@@ -48,7 +48,7 @@ def observed(namespace: str, perceived: pb.PerceivedObservation, seq: int) -> Re
 
 
 def remembered(namespace: str, r: RememberRequest, ingested_at: Timestamp, seq: int) -> Record:
-    moment = moment_of(r.event_at) if r.HasField("event_at") else moment_of(ingested_at)
+    moment = clocks.moment(r.event_at if r.HasField("event_at") else ingested_at, r.utc_offset_minutes)
     return Record(
         id=ledger.remembered_id(namespace, r.id),
         namespace=namespace,
@@ -63,10 +63,11 @@ def remembered(namespace: str, r: RememberRequest, ingested_at: Timestamp, seq: 
     )
 
 
-def _intervals(mentions: Sequence[pb.TimeMention]) -> Iterator[Interval]:
+def _intervals(mentions: Sequence[pb.TimeMention], offset_minutes: int) -> Iterator[Interval]:
     for mention in mentions:
         if mention.range.HasField("start") and mention.range.HasField("end"):
-            yield Interval(moment_of(mention.range.start), moment_of(mention.range.end))
+            start, end = (clocks.moment(at, offset_minutes) for at in (mention.range.start, mention.range.end))
+            yield Interval(start, end)
 
 
 def _stated_kind(kind: int) -> Kind:

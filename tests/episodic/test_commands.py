@@ -204,6 +204,16 @@ def test_remember_takes_no_event_time_that_folding_cannot(world: World, seconds:
     assert list(entries(world, "remembered")) == []
 
 
+@pytest.mark.parametrize("actor", ["Ruth\n[2026-01-01] Ben", "Ruth\u2028Ben", "Ruth\x1b"])
+def test_remember_takes_no_actor_of_more_than_one_line(world: World, actor: str) -> None:
+    info = world.host.registry.namespace(NAMESPACE)
+    assert info is not None
+    with pytest.raises(MnemeError) as refused:
+        world.commands.remember(RememberRequest(namespace=NAMESPACE, id="r1", text="x", actor=actor), info, "test")
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "actor")
+    assert list(entries(world, "remembered")) == []
+
+
 def test_remember_takes_the_event_times_that_an_observation_may_have(world: World) -> None:
     soon = int((datetime.now(UTC) + timedelta(hours=23)).timestamp())
     kept = {remember_at(world, f"r{at}", at): at for at in (-30_610_224_000, 0, soon)}

@@ -92,12 +92,30 @@ def test_the_same_again_in_one_page_is_a_duplicate(world: World) -> None:
         {"source": "letter"},
         {"derived_from": ["answer"]},
         {"session": "another"},
+        {"utc_offset_minutes": 120},
     ],
 )
 def test_an_id_with_another_content_is_refused(world: World, changed: dict[str, object]) -> None:
-    world.observe(observation(0))
-    error = refusal(world, observation(0, **changed))  # type: ignore[arg-type]
+    world.observe(observation(0, utc_offset_minutes=60))
+    error = refusal(world, observation(0, **{"utc_offset_minutes": 60} | changed))  # type: ignore[arg-type]
     assert (error.reason, error.field, error.metadata) == ("ID_REUSED", "id", {"id": "o0"})
+
+
+def test_what_was_taken_before_there_were_offsets_may_be_sent_again_with_its_own(world: World) -> None:
+    [first] = world.observe(observation(0))
+    [again] = world.observe(observation(0, utc_offset_minutes=120))
+    assert (again.duplicate, again.place) == (True, first.place)
+
+
+def test_a_day_that_a_text_names_is_one_on_the_clock_it_came_with(world: World) -> None:
+    said = observation(0, "It rained yesterday.", utc_offset_minutes=-420)
+    said.observed_at.FromJsonString("2026-07-05T05:15:00Z")  # 22:15 of the day before, there
+    [accepted] = world.observe(said)
+    perceived = world.perceived(accepted)
+    assert perceived.observation.utc_offset_minutes == -420
+    [mention] = perceived.times
+    assert mention.range.start.ToJsonString() == "2026-07-03T07:00:00Z"
+    assert mention.range.end.ToJsonString() == "2026-07-04T07:00:00Z"
 
 
 def test_an_id_with_another_content_in_one_page_is_refused(world: World) -> None:
