@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from services.common import lexical
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
-from services.episodic.plugins.search import idf, order
+from services.episodic.plugins.search import idf, neighbours, order
 from services.episodic.plugins.turns import day_words
 
 BEFORE, AFTER = 0.6, 0.3
@@ -40,7 +40,7 @@ class OwnWords(Plugin):
         weights = idf(plan.text, plan.query.namespaces, ctx)
         whole = lexical.words(plan.query.text)
         scored = [
-            (lexical.words(item.record.text) != whole, replace(item, score=self._score(item, weights, ctx)))
+            (lexical.words(item.record.text) != whole, replace(item, score=self._score(item, weights, plan, ctx)))
             for item in items
         ]
         scored.sort(key=lambda pair: (pair[0], order(pair[1].score, pair[1].record.event.start, pair[1].record.id)))
@@ -49,16 +49,16 @@ class OwnWords(Plugin):
             for rank, (_, item) in enumerate(scored, 1)
         ]
 
-    def _score(self, item: Ranked, weights: Mapping[str, float], ctx: Context) -> float:
+    def _score(self, item: Ranked, weights: Mapping[str, float], plan: Plan, ctx: Context) -> float:
         """In (0, 1], rounded to 1e-6."""
         record = item.record
         speaker = not weights.keys().isdisjoint(ctx.terms(record.actor))
         statement = not record.text.rstrip().endswith(_ASKS)
-        own = item.score + self.weight * said(record, weights, ctx) + SPEAKER * speaker + STATEMENT * statement
+        own = item.score + self.weight * said(record, weights, plan, ctx) + SPEAKER * speaker + STATEMENT * statement
         return round(own / (1.0 + self.weight + SPEAKER + STATEMENT), 6)
 
 
-def said(record: Record, weights: Mapping[str, float], ctx: Context) -> float:
+def said(record: Record, weights: Mapping[str, float], plan: Plan, ctx: Context) -> float:
     """Share of the question's idf that is spoken here, 0 to 1; see above."""
     total = sum(weights.values())
     if not total:
@@ -66,7 +66,7 @@ def said(record: Record, weights: Mapping[str, float], ctx: Context) -> float:
     own = weights.keys() & ctx.terms(f"{record.actor}\n{record.text}\n{day_words(record.event.start)}")
     share, left = sum(weights[t] for t in own), weights.keys() - own
     if left:
-        before, after = ctx.neighbours(record, 1, 1)
+        before, after = neighbours(record, plan, ctx)
         for nearby, counts in ((before, BEFORE), (after, AFTER)):
             there = left.intersection(*(ctx.terms(f"{r.actor}\n{r.text}") for r in nearby)) if nearby else set()
             share += counts * sum(weights[t] for t in there)
