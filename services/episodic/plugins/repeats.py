@@ -1,7 +1,7 @@
 """What one person said several times in the same words takes one place, and says how often.
 
-The best-ranked stands for the others, whose ids it carries. Case, punctuation and spelling of characters make no
-difference (``services.common.lexical:words``); another speaker, or another kind of engram, does.
+The best-ranked stands for the others, whose ids it carries. Case, white space and punctuation make no difference;
+another speaker, or another kind of engram, does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from services.common import lexical
 from services.episodic.plugins.base import Composition, Context, Plan, Plugin, Ranked, Record
+from services.episodic.plugins.spoken import bare
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class Repeats(Plugin):
 
 def _said(record: Record) -> object:
     """Equal for two records that say the same."""
-    words = lexical.words(record.text)
-    return record.namespace, record.kind, record.actor, " ".join(words) if words else record.text
+    return record.namespace, record.kind, record.actor, bare(record.text)
 
 
 def _one_for_all(group: Sequence[Ranked]) -> Ranked:
