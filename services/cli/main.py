@@ -151,11 +151,20 @@ def _asked_at(context: click.Context, parameter: click.Parameter, text: str | No
     """Fields of a request: when it is asked, and how far east of UTC that clock is."""
     if text is None:
         return {}
+    at, offset = _given_time(text, "--asked-at")
+    return {"asked_at": at, "asked_utc_offset_minutes": offset}
+
+
+def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> Timestamp | None:
+    return None if text is None else _given_time(text, "--as-of")[0]
+
+
+def _given_time(text: str, option: str) -> tuple[Timestamp, int | None]:
+    """A time, and how many minutes east of UTC it says that it is. BadParameter."""
     try:
-        at, offset = wire_json.timestamp(text, "--asked-at")
+        return wire_json.timestamp(text, option)
     except MnemeError as error:
         raise click.BadParameter(f"{error.message} {error.remedy}") from error
-    return {"asked_at": at, "asked_utc_offset_minutes": offset}
 
 
 _asked_at_option = click.option(
@@ -175,6 +184,9 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@click.option(
+    "--as-of", "known", metavar="TIME", callback=_as_of, help="Only what had been said by then: 2026-01-31T10:00:00Z."
+)
 @_asked_at_option
 @click.pass_obj
 def recall(
@@ -185,6 +197,7 @@ def recall(
     budget: int,
     scopes: tuple[str, ...],
     fresh: bool,
+    known: Timestamp | None,
     asked: dict[str, Any],
 ) -> None:
     """Find memories: what was said, when, and why it was found."""
@@ -197,6 +210,7 @@ def recall(
             limit=limit,
             token_budget=budget,
             freshness=common_pb2.Freshness(strong=True) if fresh else None,
+            as_of_known=known,
             **asked,
         ),
         metadata=client.metadata,
