@@ -362,6 +362,7 @@ def ask(get_client: Callable[[], Client], namespace: str, question: str, extract
 @namespace_option
 @click.option("--person", help="Everything that names this person or an alias.")
 @click.option("--alias", multiple=True, help="Another name of --person; may be repeated.")
+@click.option("--include-doubtful", is_flag=True, help="With --person: what only may name them too (see --dry-run).")
 @click.option("--session", help="One session.")
 @click.option("--source", help="Everything from one source.")
 @click.option("--id", "ids", multiple=True, help="One observation or engram; may be repeated.")
@@ -425,6 +426,7 @@ def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.Forg
 def _selector(
     person: str | None,
     alias: tuple[str, ...],
+    include_doubtful: bool,
     session: str | None,
     source: str | None,
     ids: tuple[str, ...],
@@ -434,8 +436,11 @@ def _selector(
     chosen = [bool(person), bool(session), bool(source), bool(ids), bool(start or end)]
     if sum(chosen) != 1:
         raise click.UsageError("name exactly one of --person, --session, --source, --id, --from/--to")
+    if include_doubtful and not person:
+        raise click.UsageError("--include-doubtful goes with --person")
     if person:
-        return episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=person, aliases=alias))
+        named = episodic_pb2.Person(name=person, aliases=alias, include_doubtful=include_doubtful)
+        return episodic_pb2.ForgetSelector(person=named)
     if session:
         return episodic_pb2.ForgetSelector(session=session)
     if source:

@@ -31,6 +31,7 @@ MAC_SELECTOR = "forget-selector"
 MAC_SESSION = "session"
 MAC_CONTENT = "content"
 MAC_TERM = "term"  # lexical terms of the index
+MAC_NAME = "forgotten-name"  # the key that names of forgotten persons are hashed with
 MAC_VALUE = "value"  # text metadata, actors, sources in filterable fields
 
 

@@ -39,6 +39,7 @@ from services.episodic.dropping import drop, generations
 from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
 from services.episodic.index import IndexUnavailable
+from services.episodic.mentions import DOUBTFUL_BYTES
 from services.episodic.operator_state import OperatorState
 from services.episodic.parts import Parts
 from services.episodic.records import from_us, stamp
@@ -533,6 +534,8 @@ def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
             derived_rebuilt=result.rebuilt,
             keys_destroyed=len(result.doomed_keys),
             alias_groups=erased.alias_groups,
+            doubtful_left=len(erased.doubtful) // DOUBTFUL_BYTES,
+            selected_by=erased.selected_by,
         ),
         base_ids=sorted(set(erased.engram_ids) | set(result.base)),
         derived_ids=sorted(result.retired),

@@ -100,7 +100,7 @@ class Servicer:
         await self._fresh([namespace], Freshness(strong=True), call)
         if request.dry_run:
             targets = await self._run(forgetting.resolve, namespace, request.selector)
-            ids = [slot.id for slot in (*targets.base, *targets.derived)]
+            ids = [slot.id for slot in (*targets.base, *targets.derived, *(each.slot for each in targets.doubtful))]
             texts = await self._run(self._host.live.store.fetch, namespace, ids)
             return converters.to_dry_run(targets, texts)
         command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
@@ -185,8 +185,9 @@ class Servicer:
         receipt = await self._run(self._host.state.receipt, request.namespace, request.receipt_id)
         if receipt is None:
             raise not_found("receipt_id", request.receipt_id, "receipt")
-        probes = await self._run(self._episodic.forgetting.probe, request.namespace, receipt)
-        return episodic_pb2.VerifyForgottenResponse(clean=not any(p.readable for p in probes), probes=probes)
+        probes, possible = await self._run(self._episodic.forgetting.verify, request.namespace, receipt)
+        clean = not any(p.readable for p in probes)
+        return episodic_pb2.VerifyForgottenResponse(clean=clean, probes=probes, possible_mentions=possible)
 
     async def watch(self, request: episodic_pb2.WatchRequest, cursor: bytes, call: Call) -> Page:
         """The changes after ``cursor``; waits a little for the first."""

@@ -135,7 +135,7 @@ class Corrected(_message.Message):
     def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
-    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "alias_groups")
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "alias_groups", "names", "doubtful", "selected_by")
     RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
     ID_MACS_FIELD_NUMBER: _ClassVar[int]
     ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +144,9 @@ class Erased(_message.Message):
     SELECTOR_MAC_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
     receipt_id: str
     id_macs: _containers.RepeatedScalarFieldContainer[bytes]
     engram_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -152,7 +155,18 @@ class Erased(_message.Message):
     selector_mac: bytes
     aliases: Sealed
     alias_groups: int
-    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
+    names: _containers.RepeatedCompositeFieldContainer[NameHash]
+    doubtful: bytes
+    selected_by: str
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
+
+class NameHash(_message.Message):
+    __slots__ = ("mac", "letters")
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    LETTERS_FIELD_NUMBER: _ClassVar[int]
+    mac: bytes
+    letters: int
+    def __init__(self, mac: _Optional[bytes] = ..., letters: _Optional[int] = ...) -> None: ...
 
 class FeedRecord(_message.Message):
     __slots__ = ("generation", "namespace", "engram_id", "version", "position", "sealed", "erased", "detail")
