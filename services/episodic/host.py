@@ -12,7 +12,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -345,7 +346,8 @@ class Host:
         the entry again over rows that nobody can read. What is being built can be given up, and is when it fails.
         """
         self.registry.fold(entry.body)
-        with self.fold_lock:
+        # What is being built holds no opened text meanwhile that it would seal again under a destroyed key.
+        with self.fold_lock, self._building_held():
             try:
                 with self.live.lock:
                     receipt = self._erase_in(self.live, entry, self.consumer)
@@ -360,6 +362,12 @@ class Host:
         self.progress.advance(entry.partition, entry.offset + 1)
         telemetry.RECORDS.labels(GROUP, "erasure").inc()
         self._unfinished.put(receipt)
+
+    @contextmanager
+    def _building_held(self) -> Iterator[None]:
+        """With nothing folded into what is being built, if anything is: between two of its batches."""
+        with nullcontext() if (building := self.building) is None else building.lock:
+            yield
 
     def _erase_in_building(self, entry: Entry) -> None:
         building = self.building
