@@ -284,13 +284,15 @@ class Servicer:
         if registry.namespace(name) is None:
             wanted = await self._ends([name])
             until = time.monotonic() + min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
-            while not self._host.progress.reached(wanted) and time.monotonic() < until:
+            while not (known := self._host.progress.reached(wanted)) and time.monotonic() < until:
                 await asyncio.sleep(_LOOK_S)
+            if not known and registry.namespace(name) is None:
+                raise not_fresh(self._host.progress.snapshot(), wanted, field)  # its creation may be on its way
         info = registry.namespace(name)
         if info is None:
             raise MnemeError(
                 "UNKNOWN_NAMESPACE",
-                "The namespace was never created.",
+                f'There is no namespace "{name}".',
                 field=field,
                 remedy="Create it first.",
                 metadata={"namespace": name},

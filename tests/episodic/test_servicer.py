@@ -464,3 +464,19 @@ def test_a_filter_on_undeclared_metadata_and_a_backward_range_are_refused(door: 
     backward.event_time.end.FromJsonString("2026-01-01T00:00:00Z")
     error = door.refused(E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, filter=backward))
     assert (error.reason, error.field) == ("TIME_RANGE", "filter.event_time")
+
+
+def test_a_namespace_that_is_acknowledged_and_not_applied_yet_is_not_fresh(door: Door) -> None:
+    """The writer is behind: nobody knows that it does not exist."""
+    with door.world.host.fold_lock:
+        door.world.create("acme/late")
+        request = episodic_pb2.GetRequest(namespace="acme/late", engram_id="x")
+        late = door.refused(E + "Get", request, timeout_s=0.5)
+        scope = episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=["acme/late"], query="kettle")
+        scoped = door.refused(E + "Recall", scope, timeout_s=0.5)
+    assert (late.reason, late.field) == ("NOT_FRESH", "namespace")
+    assert (scoped.reason, scoped.field) == ("NOT_FRESH", "scopes[0]")
+    assert door.refused(E + "Get", request).reason == "NOT_FOUND"
+    never = door.refused(E + "Get", episodic_pb2.GetRequest(namespace="acme/never", engram_id="x"))
+    assert (never.reason, never.metadata["namespace"]) == ("UNKNOWN_NAMESPACE", "acme/never")
+    assert "acme/never" in never.message
