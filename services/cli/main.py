@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shlex
 import sys
 import threading
 from array import array
@@ -20,7 +19,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
-from services.cli import render
+from services.cli import namespaces, render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.common.errors import MnemeError, from_rpc_error
 
@@ -397,22 +396,13 @@ def forget(
     try:
         done = client.episodic.Forget(request, metadata=client.metadata, timeout=_ERASURE_S)
     except grpc.RpcError as error:
-        raise _repeatable(from_rpc_error(error), request.id) from error
+        raise namespaces.repeatable(from_rpc_error(error), request.id) from error
     click.echo(render.receipt(done.receipt))
     if key:
         _require_erased(listed, done)
 
 
 _ERASURE_S = 120.0
-_IN_DOUBT = ("DEADLINE", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "INTERNAL")
-
-
-def _repeatable(error: MnemeError, key: str) -> MnemeError:
-    """The same error, with the key where the erasure may have been commanded all the same."""
-    if error.reason not in _IN_DOUBT:
-        return error
-    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for the receipt."
-    return MnemeError(error.reason, error.message, field=error.field, remedy=remedy, metadata=error.metadata)
 
 
 def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.ForgetResponse) -> None:
@@ -538,53 +528,10 @@ def end_session(get_client: Callable[[], Client], namespace: str, session: str) 
 
 @main.group()
 def namespace() -> None:
-    """Create and list namespaces."""
+    """Create, list, show and delete namespaces."""
 
 
-@namespace.command("create")
-@click.argument("name")
-@click.option("--text", "texts", multiple=True, help="Declare a filterable text field of metadata.")
-@click.option("--number", "numbers", multiple=True, help="Declare a filterable number field of metadata.")
-@click.option("--alias", multiple=True, help='Names of one person: "Ann Lee=Annie,Ms. Lee"; may be repeated.')
-@click.pass_obj
-def namespace_create(
-    get_client: Callable[[], Client],
-    name: str,
-    texts: tuple[str, ...],
-    numbers: tuple[str, ...],
-    alias: tuple[str, ...],
-) -> None:
-    """Create a namespace. Doing it again with the same settings changes nothing."""
-    client = get_client()
-    groups = [a.partition("=") for a in alias]
-    fields = [(t, admin_pb2.METADATA_TYPE_TEXT) for t in texts] + [(n, admin_pb2.METADATA_TYPE_NUMBER) for n in numbers]
-    client.admin.CreateNamespace(
-        admin_pb2.CreateNamespaceRequest(
-            namespace=name,
-            metadata_fields=[admin_pb2.MetadataField(name=n, type=t) for n, t in fields],
-            aliases=[admin_pb2.AliasGroup(name=g[0], aliases=g[2].split(",")) for g in groups],
-        ),
-        metadata=client.metadata,
-        timeout=DEFAULT_TIMEOUT_S,
-    )
-    click.echo(f"{name}: ready.")
-
-
-@namespace.command("list")
-@click.pass_obj
-def namespace_list(get_client: Callable[[], Client]) -> None:
-    """List the namespaces that the token covers."""
-    client = get_client()
-    token = ""
-    while True:
-        page = client.admin.ListNamespaces(
-            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
-        )
-        for each in page.namespaces:
-            click.echo(each.name)
-        token = page.next_page_token
-        if not token:
-            return
+namespaces.add_to(namespace)
 
 
 @main.group()

@@ -175,6 +175,14 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
     return "\n".join(lines)
 
 
+def namespace(given: admin_pb2.Namespace) -> str:
+    kinds = {admin_pb2.METADATA_TYPE_TEXT: "text", admin_pb2.METADATA_TYPE_NUMBER: "number"}
+    fields = ", ".join(f"{f.name} ({kinds.get(f.type, 'unknown')})" for f in given.metadata_fields)
+    lines = [f"namespace      {given.name}", f"metadata       {fields or 'no declared field'}"]
+    lines += [f"alias group    {group.name}: {', '.join(group.aliases)}" for group in given.aliases]
+    return "\n".join([*lines, f"erasure epoch  {given.erasure_epoch}"])
+
+
 def probes(response: episodic_pb2.VerifyForgottenResponse) -> str:
     lines = [
         f"  {p.store:8} looked at {p.looked_at:6}, readable {p.readable}  {p.detail}".rstrip() for p in response.probes

@@ -111,12 +111,16 @@ class Folder:
     def fold(self, entry: Entry, view: View) -> Outcome:
         """Change ``view`` by one entry. Poison when it cannot be taken; the view is then as it was."""
         body = entry.body.WhichOneof("body")
+        if self._registry.is_deleted_since(entry.namespace, entry.offset):
+            return Outcome("erased", [], [])
         if body == "namespace_created":
-            self._registry.fold(entry.body)
+            self._registry.fold(entry.body, entry.offset)
             return Outcome("applied", [], [])
         if body not in _FOLD:
             return Outcome("ignored", [], [])
         info = self._registry.namespace(entry.namespace)
+        if info is None and self._registry.is_gone(entry.namespace):
+            return Outcome("erased", [], _keys_of(entry.body))  # who wrote it did not know yet: it goes with the rest
         if info is None:
             raise Foreign("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
         run = _Run(self, entry, view, info)
@@ -394,6 +398,12 @@ _FOLD: dict[str | None, Callable[[_Run], Outcome]] = {
     "corrected": _Run.corrected,
     "episode_closed": _Run.episode_closed,
 }
+
+
+def _keys_of(body: pb.LedgerEntry) -> list[str]:
+    """The key of the text that an entry holds."""
+    said = (body.observation_accepted, body.remembered, body.corrected)
+    return [each.sealed.key_id for each in said if each.sealed.key_id]
 
 
 def _intervals(mentions: Sequence[pb.TimeMention]) -> Iterator[Interval]:

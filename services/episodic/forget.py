@@ -18,7 +18,8 @@ from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR
 from services.common.log.base import Message, MessageTooLarge
-from services.episodic.checks import time_range
+from services.episodic import delete
+from services.episodic.checks import time_range, unknown_namespace
 from services.episodic.directory import Slot
 from services.episodic.host import Host
 from services.episodic.mentions import mentions_key, name_hashes, short_id
@@ -189,6 +190,8 @@ class Forgetting:
             receipt_id=receipt_id, selector_mac=selector_mac, selected_by=selector.WhichOneof("by") or ""
         )
         with self._lock, self._looked_through(namespace, selector):
+            if self._host.registry.is_gone(namespace):
+                raise unknown_namespace(namespace)
             if self._known(namespace, receipt_id, selector_mac):
                 return receipt_id, Targets((), (), ())
             # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
@@ -260,6 +263,18 @@ class Forgetting:
                 "ID_REUSED", "The id was taken before with another selector.", field="id", remedy="Use a new id."
             )
         return before is not None
+
+    # --- a whole namespace ---
+
+    def delete(self, namespace: str, id: str, principal: str) -> str:
+        """Append the one NamespaceDeleted entry; the receipt's id. UNKNOWN_NAMESPACE."""
+        return delete.command(self._host.parts, self._host.registry, self._lock, namespace, id, principal)
+
+    def known_deletion(self, namespace: str, id: str) -> str | None:
+        """The receipt's id of a deletion that was asked for before with this idempotency key."""
+        receipt_id = delete.deletion_id(self._host.parts, namespace, id)
+        known = self._host.registry.deletion(namespace) == receipt_id or self._host.state.deletion(receipt_id)
+        return receipt_id if known else None
 
     # --- looking for what is left ---
 

@@ -21,7 +21,7 @@ from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving import Call, Handler, Page
 from services.episodic import converters
-from services.episodic.checks import check_id, check_text, not_found, time_range
+from services.episodic.checks import check_id, check_text, not_found, time_range, unknown_namespace
 from services.episodic.index import IndexUnavailable, unavailable
 from services.episodic.recall import not_fresh
 from services.episodic.records import to_engram
@@ -65,6 +65,7 @@ class Servicer:
             _E + "Forget": Handler(episodic_pb2.ForgetRequest, self.forget),
             _E + "VerifyForgotten": Handler(episodic_pb2.VerifyForgottenRequest, self.verify_forgotten),
             _E + "Watch": Handler(episodic_pb2.WatchRequest, self.watch),
+            _A + "DeleteNamespace": Handler(admin_pb2.DeleteNamespaceRequest, self.delete_namespace),
             _A + "ListNamespaces": Handler(admin_pb2.ListNamespacesRequest, self.list_namespaces),
             _A + "GetOperation": Handler(admin_pb2.GetOperationRequest, self.get_operation),
             _A + "Rebuild": Handler(admin_pb2.RebuildRequest, self.rebuild),
@@ -228,6 +229,26 @@ class Servicer:
             next_page_token=names[size - 1] if len(names) > size else "",
         )
 
+    async def delete_namespace(
+        self, request: admin_pb2.DeleteNamespaceRequest, call: Call
+    ) -> admin_pb2.DeleteNamespaceResponse:
+        namespace, forgetting = request.namespace, self._episodic.forgetting
+        call.require_namespace(namespace)
+        if request.dry_run:
+            await self._namespace(namespace, call)
+            await self._fresh([namespace], Freshness(strong=True), call)
+            slots = await self._run(self._host.live.store.directory.slots, namespace)
+            return admin_pb2.DeleteNamespaceResponse(engrams=len(slots))
+        check_id(request.id)
+        receipt_id = await self._run(forgetting.known_deletion, namespace, request.id)
+        if receipt_id is None:
+            await self._namespace(namespace, call)
+            command = partial(forgetting.delete, namespace, request.id, call.caller.principal)
+            receipt_id = await self._run_in(self._commanding, command)
+        receipt = (await self._receipt(namespace, receipt_id, call)).receipt
+        engrams = receipt.base_erased + receipt.derived_retired
+        return admin_pb2.DeleteNamespaceResponse(engrams=engrams, receipt=receipt)
+
     async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
         operation = await self._run(self._host.state.operation, request.id)
         # Every operation there is is a rebuild, which is of every namespace.
@@ -290,13 +311,7 @@ class Servicer:
                 raise not_fresh(self._host.progress.snapshot(), wanted, field)  # its creation may be on its way
         info = registry.namespace(name)
         if info is None:
-            raise MnemeError(
-                "UNKNOWN_NAMESPACE",
-                f'There is no namespace "{name}".',
-                field=field,
-                remedy="Create it first.",
-                metadata={"namespace": name},
-            )
+            raise unknown_namespace(name, field)
         return info
 
     async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> list[int]:

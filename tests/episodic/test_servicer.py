@@ -480,3 +480,25 @@ def test_a_namespace_that_is_acknowledged_and_not_applied_yet_is_not_fresh(door:
     never = door.refused(E + "Get", episodic_pb2.GetRequest(namespace="acme/never", engram_id="x"))
     assert (never.reason, never.metadata["namespace"]) == ("UNKNOWN_NAMESPACE", "acme/never")
     assert "acme/never" in never.message
+
+
+def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
+    namespace = "acme/short"
+    door.world.create(namespace)
+    door.world.observe("o0", "Soon gone.", namespace=namespace)
+    request = admin_pb2.DeleteNamespaceRequest(namespace=namespace, dry_run=True)
+    assert door.refused(A + "DeleteNamespace", request, prefixes=["other"]).reason == "PERMISSION_DENIED"
+    listed = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
+    assert (listed.engrams, listed.HasField("receipt")) == (1, False)
+    request.dry_run = False
+    assert door.refused(A + "DeleteNamespace", request).field == "id"
+    request.id = "d1"
+    done = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
+    assert (done.engrams, done.receipt.selected_by, done.receipt.namespace) == (1, "namespace", "")
+    assert door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse) == done
+    get = episodic_pb2.GetRequest(namespace=namespace, engram_id="x")
+    assert door.refused(E + "Get", get).reason == "UNKNOWN_NAMESPACE"
+    request.id = "d2"
+    assert door.refused(A + "DeleteNamespace", request).reason == "UNKNOWN_NAMESPACE"
+    spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert namespace not in [space.name for space in spaces.namespaces]

@@ -33,7 +33,7 @@ class DataKey(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
-    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased")
+    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     INGESTED_AT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class LedgerEntry(_message.Message):
     REMEMBERED_FIELD_NUMBER: _ClassVar[int]
     CORRECTED_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_DELETED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     ingested_at: _timestamp_pb2.Timestamp
     principal: str
@@ -54,7 +55,16 @@ class LedgerEntry(_message.Message):
     remembered: Remembered
     corrected: Corrected
     erased: Erased
-    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ...) -> None: ...
+    namespace_deleted: NamespaceDeleted
+    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ...) -> None: ...
+
+class NamespaceDeleted(_message.Message):
+    __slots__ = ("receipt_id", "erasure_epoch")
+    RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    receipt_id: str
+    erasure_epoch: int
+    def __init__(self, receipt_id: _Optional[str] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
 
 class NamespaceCreated(_message.Message):
     __slots__ = ("metadata_fields", "aliases")
