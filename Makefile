@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NATIVE := kernels/native/libmneme_kernels.so
 
-.PHONY: demo up test unit lint format types layers protos protos-check protos-lint kernels-compile install clean help
+.PHONY: demo up test unit mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,10 @@ test: lint types layers protos-lint protos-check unit ## every check
 unit: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m alone
+
+MUTANTS ?= 200
+mutants: $(INSTALLED) $(NATIVE) ## plant defects in the core at random; how many do the tests notice? (half an hour)
+	$(BIN)/python -m tests.mutants --mutants $(MUTANTS)
 
 lint: $(INSTALLED) ## ruff
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.cli import ray_session
 from services.common import topics
 from services.common.auth import Caller, Right, token_signer
 from services.common.config import CommonConfig, Settings
@@ -32,6 +32,8 @@ from services.common.seal import ExposedKey, MalformedKey, MasterKey
 from services.common.serving import SERVE_LOGGING
 
 if TYPE_CHECKING:
+    from services.cli.watch import Watch
+    from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
@@ -40,7 +42,14 @@ LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
 PORT_WAIT_S = 6.0  # replicas of a `mneme up` that was killed hold its ports for some 3 s
 OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
+# What Ray and Serve write about themselves. Each process has some files, in /tmp/ray/session_*/logs.
+RAY_LOGS = {
+    "RAY_BACKEND_LOG_LEVEL": "warning",  # else some lines for each call that is cancelled, or passes its deadline
+    "RAY_ROTATION_MAX_BYTES": str(8 * 1024 * 1024),  # else 512 MiB a file
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+}
 _ENVIRONMENT = {
+    **RAY_LOGS,
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # ports of Ray itself on the loopback only
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # SIGTERM is ours: a clean stop, not a stack trace
@@ -53,6 +62,9 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # idle torch threads must not spin: cores are few
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+
+_watching: list[Watch] = []  # one, while a service of this process is up
 
 
 class StartError(Exception):
@@ -83,8 +95,6 @@ def prepare(settings: Settings) -> None:
     common = settings.common
     with _making_folders():
         common.data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(common.metrics_dir, ignore_errors=True)
-        common.metrics_dir.mkdir()
     master = _master_key(common.master_key_path)
     try:
         write_operator_token(common.token_path, master)
@@ -181,10 +191,14 @@ def require_free(host: str, port: int, setting: str) -> None:
             "Set gateway.host to an address of this machine."
         ) from error
     if error:
-        raise StartError(
-            f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
-            f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
-        ) from error
+        raise StartError(_taken(host, port, setting, error)) from error
+
+
+def _taken(host: str, port: int, setting: str, error: OSError) -> str:
+    return (
+        f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
+        f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
+    )
 
 
 def _refusal(host: str, port: int) -> OSError | None:
@@ -198,8 +212,11 @@ def _refusal(host: str, port: int) -> OSError | None:
     return None
 
 
-def start(settings: Settings, progress: Callable[[str], None]) -> None:
-    """Start Ray and the applications; return when all of them run. StartError."""
+def start(settings: Settings, progress: Callable[[str], None], say: Callable[[str], None] | None = None) -> None:
+    """Start Ray and the applications; return when all of them run. StartError.
+
+    ``progress`` is told each step; ``say``, by default the same, what the processes have to say from then on.
+    """
     from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
@@ -216,11 +233,11 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     os.environ.update(
         _ENVIRONMENT,
         RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read
-        PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()),
     )
     _remove_old_logs(settings.common)
     applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
+    watch = _watch(settings, gateway, say or progress)
     progress("starting Ray")
     import ray
     from ray import serve
@@ -228,18 +245,41 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
-        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+        context = ray.init(
+            "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True
+        )
     except Exception as error:  # the very class that Ray raises when a process of its own is late
         raise StartError(f"Ray did not start: {error} Its logs are in /tmp/ray/session_latest/logs.") from error
+    with _making_folders():
+        ray_session.note(settings.common.data_dir, Path(context.address_info["session_dir"]))
     _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
     run_applications(built, progress)
+    watch.follow_replicas()
+
+
+def _watch(settings: Settings, gateway: GatewayConfig, say: Callable[[str], None]) -> Watch:
+    """Metrics are served from now on, and lines of all processes shown, until the service is stopped. StartError."""
+    from services.cli.metrics import MetricsProcess
+    from services.cli.watch import Watch
+    from services.common import telemetry
+
+    try:
+        metrics = MetricsProcess(gateway.host, gateway.metrics_port, settings.common.data_dir)
+    except OSError as error:
+        raise StartError(_taken(gateway.host, gateway.metrics_port, "gateway.metrics_port", error)) from error
+    telemetry.configure_from("up", settings.common, stderr=False)
+    watch = Watch(metrics, say)
+    _watching.append(watch)
+    watch.start()
+    return watch
 
 
 def _remove_old_logs(common: CommonConfig) -> None:
-    from services.common import telemetry  # once the folder of metrics is set
+    from services.common import telemetry
 
     with _making_folders():
+        ray_session.remove_last(common.data_dir)
         for folder in (common.log_dir, common.trace_dir):
             if folder is not None:
                 telemetry.remove_old(folder)
@@ -338,9 +378,16 @@ def _end_block_on_signals() -> None:
 
 
 def _shut_down() -> None:
-    """Let every replica end what it does, then stop Ray."""
-    if "ray" not in sys.modules:
-        return
+    """Let every replica end what it does, then stop Ray and what watched it."""
+    for watch in _watching:
+        watch.leave_replicas()
+    if "ray" in sys.modules:
+        _stop_ray()
+    while _watching:
+        _watching.pop().stop()
+
+
+def _stop_ray() -> None:
     import ray
     from ray import serve
 

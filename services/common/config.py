@@ -79,10 +79,6 @@ class CommonConfig(BaseModel):
     def log_dir(self) -> Path:
         return self.data_dir / "logs"
 
-    @property
-    def metrics_dir(self) -> Path:
-        return self.data_dir / "metrics"
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -2,7 +2,7 @@
 
 The gateway calls an application through its Serve handle with bytes and a ``CallContext``; the four entry
 points below are the four kinds of ``services.common.methods``. A servicer method takes a message and a ``Call``
-and knows no transport.
+and knows no transport. Over Serve a refusal travels as a value (``serve_call``, ``serve_stream``), not as an exception.
 """
 
 from __future__ import annotations
@@ -79,6 +79,14 @@ class CallContext:
     grant: str
     timeout_s: float  # time left when the gateway sent it
     trace: Mapping[str, str]  # W3C carrier: traceparent, tracestate
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A typed failure as a value. Serve logs each exception that crosses it twice, with its stack: by refusing, anybody
+    with a token could fill the disk."""
+
+    error: MnemeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,25 @@ class Application:
             decoded = [_decode(handler, r) for r in requests]
             new_state: bytes = await handler.function(state, decoded, call)
             return new_state
+
+    async def serve_call(self, entry: str, *args: Any) -> Any:
+        """What Serve calls: ``unary``, ``page`` or ``fold``, by name. Refused instead of a MnemeError."""
+        entries: dict[str, Callable[..., Any]] = {"unary": self.unary, "page": self.page, "fold": self.fold}
+        try:
+            return await entries[entry](*args)
+        except MnemeError as error:
+            return Refused(error)
+
+    async def serve_stream(
+        self, method: str, request: bytes, context: CallContext
+    ) -> AsyncGenerator[bytes | Refused, None]:
+        """What Serve calls: ``stream``, ended by a Refused where that raises a MnemeError."""
+        try:
+            async with aclosing(self.stream(method, request, context)) as responses:
+                async for response in responses:
+                    yield response
+        except MnemeError as error:
+            yield Refused(error)
 
     @asynccontextmanager
     async def _around(self, method: str, kind: Kind, context: CallContext) -> AsyncIterator[tuple[Handler, Call]]:

@@ -14,9 +14,10 @@ defaults) are fitted on LoCoMo's development set and EpBench's development quest
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+
+import regex
 
 from services.common import lexical
 from services.episodic.plugins.base import Context, Plan, Ranked
@@ -104,10 +105,12 @@ def _unseen(plan: Plan, ctx: Context) -> float:
 
 _NEVER = "zzqxvjw"
 
-# A word with a capital that does not begin a sentence ("Mr. Abernethy" does not), titles left out.
-_NAME = re.compile(r"(?<!^)(?<![?!] )(?<![a-z]{3}\. )\b(?!(?:Mr|Mrs|Ms|Miss|Dr|St)\b)[A-Z][a-z]+")
+# A word with a capital that does not begin a sentence ("Mr. Abernethy" does not; "¿Dónde" does), titles left out.
+_NAME = regex.compile(
+    r"(?<!^)(?<![?!] )(?<!\p{Ll}{3}\. )(?<![¿¡])\b(?!(?:Mr|Mrs|Ms|Miss|Dr|St)\b)\p{Lu}\p{M}*(?:\p{Ll}\p{M}*)+"
+)
 # A common noun with a name in it does not speak of that name: "plaster-of-Paris", "jack-in-the-Green".
-_COMPOUND = re.compile(r"\b[a-z]\w*(?:-\w+){2,}")
+_COMPOUND = regex.compile(r"\b\p{Ll}\w*(?:-\w+){2,}")
 
 
 def _names(text: str) -> list[str]:

@@ -23,6 +23,7 @@ from services.episodic.checks import unknown_namespace
 from services.episodic.fold import Entry
 from services.episodic.generation import Generation, Step
 from services.episodic.operator_state import BY_NAMESPACE, OperatorState
+from services.episodic.parked import Parking
 from services.episodic.parts import Parts
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import Registry
@@ -109,7 +110,8 @@ class Deletion:
         partition_key = namespace.encode()
         for keys in _pieces(self._feed_keys()):
             self._append([Message(topics.FEED, k, None, partition_key=partition_key) for k in keys], "deletion feed")
-        for messages in _pieces(self._state.without(namespace)):
+        parking = Parking(self._state, self._parts.log, keyring)
+        for messages in _pieces([*self._state.without(namespace), *parking.gone(parking.of(namespace))]):
             self._append(messages, "deletion receipts")
 
     def end(self, consumer: Consumer) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TypeAlias
 
 from mneme.v1 import ledger_pb2 as pb
@@ -16,14 +17,15 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 from services.common import ledger
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
-from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR
+from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
 from services.common.log.base import Message, MessageTooLarge
 from services.episodic import delete
 from services.episodic.checks import time_range, unknown_namespace
-from services.episodic.directory import Slot
+from services.episodic.directory import Slot, slot_of
 from services.episodic.host import Host
 from services.episodic.mentions import mentions_key, name_hashes, short_id
 from services.episodic.naming import Doubt, Naming
+from services.episodic.parked import Parked
 from services.episodic.plugins.base import Record
 from services.episodic.probe import Probing
 from services.episodic.records import Stored, from_us, stamp, to_us
@@ -53,6 +55,7 @@ class Targets:
     aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
     doubtful: Sequence[Doubtful] = ()  # base engrams that may name the person, and are left
     sought: Sequence[str] = ()  # the person's names as they are looked for
+    unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
 
 
 class Forgetting:
@@ -73,34 +76,56 @@ class Forgetting:
             raise invalid(
                 "selector", "Nothing is selected.", "Set exactly one of session, person, source, event_time, ids."
             )
+        parked = self._parked(namespace)
+        slots = self._told(namespace, parked)
         if by == "person":
-            return self._resolve_person(namespace, selector.person)
+            return self._resolve_person(namespace, selector.person, slots, parked)
+        return self._targets(namespace, self._chosen(namespace, slots, selector, by), slots, parked)
+
+    def _parked(self, namespace: str) -> dict[str, Parked]:
+        """What could not be folded, by the id that it would have."""
+        opened = self._host.parking.opened(namespace, self._host.live.store.directory)
+        return {each.stored.id: each for each in opened}
+
+    def _told(self, namespace: str, parked: Mapping[str, Parked]) -> list[Slot]:
+        """Base engrams, and what would be some if it could be folded."""
         slots = [s for s in self._host.live.store.directory.slots(namespace) if s.is_base]
-        return Targets(*self._with_what_hangs_on(namespace, self._chosen(namespace, slots, selector, by)), ())
+        return [*slots, *(slot_of(each.stored, -1, 0) for each in parked.values())]
 
-    def _resolve_person(self, namespace: str, person: Person) -> Targets:
-        info = self._host.registry.namespace(namespace)
-        groups = info.aliases if info else ()
-        naming = _naming(person, groups)
-        chosen, doubtful, names = self._of_person(namespace, naming)
-        if person.include_doubtful:
-            chosen += [each.slot for each in doubtful]
-        base, derived = self._with_what_hangs_on(namespace, chosen)
-        going = {slot.id for slot in base}
-        left = [each for each in doubtful if each.slot.id not in going]
-        return Targets(base, derived, names, *naming.without(groups), left, naming.sought)
-
-    def _with_what_hangs_on(self, namespace: str, chosen: Iterable[Slot]) -> tuple[list[Slot], list[Slot]]:
+    def _targets(
+        self, namespace: str, chosen: Sequence[Slot], slots: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> Targets:
         """The chosen with their corrections, in ledger order, and what derives from any of them, in order of id."""
         directory = self._host.live.store.directory
         base = self._with_corrections(namespace, chosen)
+        reached = {s.id for s in (*base, *chosen)}
+        base += [s for s in slots if s.id in parked and not reached.isdisjoint((s.id, parked[s.id].goes_with))]
         ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
         derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
-        return sorted(base, key=lambda s: (s.seq, s.id)), derived
+        base.sort(key=lambda s: (s.seq, s.id))
+        unfolded = {slot.id: parked[slot.id].stored for slot in base if slot.id in parked}
+        return Targets(base, derived, (), unfolded=unfolded)
+
+    def _resolve_person(
+        self, namespace: str, person: Person, slots: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> Targets:
+        info = self._host.registry.namespace(namespace)
+        groups = info.aliases if info else ()
+        naming = _naming(person, groups)
+        chosen, doubtful, names = self._of_person(namespace, naming, slots, parked)
+        if person.include_doubtful:
+            chosen += [each.slot for each in doubtful]
+        found = self._targets(namespace, chosen, slots, parked)
+        going = {slot.id for slot in found.base}
+        left = [each for each in doubtful if each.slot.id not in going]
+        held, others = naming.without(groups)
+        return replace(found, names=names, alias_groups=held, aliases_left=others, doubtful=left, sought=naming.sought)
 
     def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
         if by == "session":
-            return [s for s in slots if s.session == _named("selector.session", selector.session)]
+            named = _named("selector.session", selector.session)
+            mac = self._host.parts.keyring.mac(namespace, MAC_SESSION, named)
+            return [s for s in slots if mac == s.session_mac or s.session == named]
         if by == "source":
             return [s for s in slots if s.source == _named("selector.source", selector.source)]
         if by == "ids":
@@ -119,12 +144,11 @@ class Forgetting:
                 "selector.ids.ids", f"There are {len(ids)}.", f"Name at most {MAX_IDS} at once; forget by parts."
             )
         directory, keyring = self._host.live.store.directory, self._host.parts.keyring
-        wanted: set[str] = set()
+        wanted, macs = set(ids), {keyring.mac(namespace, MAC_OBSERVATION, id) for id in ids}
         for id in ids:
             slot = directory.get(namespace, id)
-            found = directory.by_mac(namespace, keyring.mac(namespace, MAC_OBSERVATION, id))
-            wanted.update((slot.sources or (id,)) if slot else [found] if found else [])
-        return [s for s in slots if s.id in wanted]
+            wanted.update(slot.sources if slot else ())
+        return [s for s in slots if s.id in wanted or s.id_mac in macs]
 
     def _with_corrections(self, namespace: str, chosen: Iterable[Slot]) -> list[Slot]:
         """A text and its corrections go together, whichever of them was named."""
@@ -144,12 +168,14 @@ class Forgetting:
 
     # --- persons ---
 
-    def _of_person(self, namespace: str, naming: Naming) -> tuple[list[Slot], list[Doubtful], list[str]]:
-        """Base engrams that name the person, and those that may; the names, and those seen that hold one of them."""
-        slots = {s.id: s for s in self._host.live.store.directory.slots(namespace) if s.is_base}
+    def _of_person(
+        self, namespace: str, naming: Naming, told: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> tuple[list[Slot], list[Doubtful], list[str]]:
+        """What names the person, and what may; the names, and those seen that hold one of them."""
+        slots = {s.id: s for s in told}
         judged = self._judged_before(namespace, naming)
-        unknown = [id for id, slot in slots.items() if (id, slot.version) not in judged]
-        for stored in self._opened(namespace, unknown):
+        unknown = [id for id, slot in slots.items() if (id, slot.version) not in judged and id not in parked]
+        for stored in chain(self._opened(namespace, unknown), (each.stored for each in parked.values())):
             judged[stored.id, stored.version] = _judge(naming, stored.record)
         chosen: list[Slot] = []
         doubtful: list[Doubtful] = []
@@ -189,7 +215,7 @@ class Forgetting:
         erased = pb.Erased(
             receipt_id=receipt_id, selector_mac=selector_mac, selected_by=selector.WhichOneof("by") or ""
         )
-        with self._lock, self._looked_through(namespace, selector):
+        with self._lock:
             if self._host.registry.is_gone(namespace):
                 raise unknown_namespace(namespace)
             if self._known(namespace, receipt_id, selector_mac):
@@ -210,7 +236,8 @@ class Forgetting:
         naming = _naming(selector.person, info.aliases if info else ())
         try:
             self._under_way = ((namespace, naming.sought), {})
-            self._of_person(namespace, naming)
+            parked = self._parked(namespace)
+            self._of_person(namespace, naming, self._told(namespace, parked), parked)
             yield
         finally:
             self._under_way = None

@@ -74,6 +74,8 @@ class Probing:
         ids = sorted(s.id for s in store.directory.slots(namespace) if s.is_base and s.seq < before)
         for start in range(0, len(ids), _BATCH):
             yield from store.fetch(namespace, ids[start : start + _BATCH]).values()
+        parked = self._host.parking.opened(namespace, store.directory)
+        yield from (each.stored for each in parked if each.stored.version < before)
 
     def look_for(
         self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]

@@ -22,7 +22,7 @@ from ray.serve.exceptions import (
 )
 
 from services.common.errors import MnemeError, internal
-from services.common.serving import CallContext
+from services.common.serving import CallContext, Refused
 from services.gateway.errors import overloaded, unavailable
 
 _log = logging.getLogger(__name__)
@@ -39,36 +39,41 @@ class ServeBackend:
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
-        response: bytes = await self._call(app, "unary", method, request, context)
+        response: bytes = await self._answer(app, "unary", method, request, context)
         return response
 
     async def page(
         self, app: str, method: str, request: bytes, cursor: bytes, context: CallContext
     ) -> tuple[list[bytes], bytes]:
-        page: tuple[list[bytes], bytes] = await self._call(app, "page", method, request, cursor, context)
+        page: tuple[list[bytes], bytes] = await self._answer(app, "page", method, request, cursor, context)
         return page
 
     async def fold(self, app: str, method: str, state: bytes, requests: list[bytes], context: CallContext) -> bytes:
-        new_state: bytes = await self._call(app, "fold", method, state, requests, context)
+        new_state: bytes = await self._answer(app, "fold", method, state, requests, context)
         return new_state
 
     async def ping(self, app: str) -> None:
         await self._call(app, "ping")
 
     async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
-        response = (await self._entry(app, "stream")).remote(method, request, context)
+        response = (await self._entry(app, "serve_stream")).remote(method, request, context)
         taken = asyncio.ensure_future(anext(response))
-        ended = False
+        ended, refused = False, None
         try:
             await asyncio.shield(taken)
             async for message in response:
-                yield message
+                if isinstance(message, Refused):
+                    refused = message.error  # the last one; what comes is the end
+                else:
+                    yield message
             ended = True
         except (Exception, asyncio.CancelledError) as error:
             raise _typed(error, app) from error
         finally:
             if not ended:
                 self._cancel(response, taken)
+        if refused is not None:
+            raise refused
 
     def _cancel(self, response: Any, taken: asyncio.Future[bytes]) -> None:
         """Cancel a stream: once a replica has it, or has not got it for so long that it waits in a queue.
@@ -82,6 +87,12 @@ class ServeBackend:
         task = asyncio.create_task(_cancel_when_taken(response, taken))
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
+
+    async def _answer(self, app: str, entry: str, *args: object) -> Any:
+        answer = await self._call(app, "serve_call", entry, *args)
+        if isinstance(answer, Refused):
+            raise answer.error
+        return answer
 
     async def _call(self, app: str, entry: str, *args: object) -> Any:
         response = (await self._entry(app, entry)).remote(*args)
@@ -105,7 +116,7 @@ class ServeBackend:
                     self._handles[app] = await asyncio.to_thread(serve.get_app_handle, app)
                 except (RayServeException, RayError) as error:
                     raise unavailable(app) from error
-            known = self._handles[app].options(method_name=entry, stream=entry == "stream")
+            known = self._handles[app].options(method_name=entry, stream=entry == "serve_stream")
             self._entries[app, entry] = known
         return known
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from mneme.v1.common_pb2 import Observation
 
-from services.common import telemetry
+from services.common import telemetry, wire_json
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
 from services.common.errors import MnemeError, internal, invalid
+from services.common.log.away import too_large
 from services.common.log.base import (
     BETWEEN_POLLS_S,
     Consumer,
@@ -27,6 +27,7 @@ from services.common.log.base import (
     LogError,
     LogUnavailable,
     Message,
+    MessageTooLarge,
     Record,
     TopicPartition,
 )
@@ -123,6 +124,20 @@ class InboxConsumer:
         batch = _Batch()
         for record in records:
             self._examine(record, batch)
+        try:
+            self._accept(consumer, records, batch)
+        except MessageTooLarge as error:
+            if len(records) > 1:  # one of them: the others are taken without it
+                for record in records:
+                    self._take(consumer, [record])
+            elif not batch.examined:
+                raise
+            else:
+                [(record, examined)] = batch.examined
+                refused = _Refused(record, too_large(error), examined.observation)
+                self._accept(consumer, records, _Batch(refused=[refused]))
+
+    def _accept(self, consumer: Consumer, records: Sequence[Record], batch: _Batch) -> None:
         offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
         with self._intake.known.exclusive(batch.namespaces):
             decision = self._intake.decide([examined for _, examined in batch.examined])
@@ -203,19 +218,19 @@ class InboxConsumer:
 def decode(record: Record) -> Observation:
     """The observation of an inbox record: protobuf JSON, or binary where its ``content-type`` header says so.
 
-    INVALID_FIELD without a word of the payload.
+    INVALID_FIELD without a word of the payload but the field that is wrong, "value" where it is the whole.
     """
     remedy = "Send one mneme.v1.Observation as protobuf JSON, or binary with `content-type: application/x-protobuf`."
     content_type = record.headers.get("content-type", JSON).split(b";")[0].strip().lower()
-    try:
-        if record.value is None:
-            raise invalid("value", "The record has no value.", remedy)
-        if content_type == BINARY:
+    if record.value is None:
+        raise invalid("value", "The record has no value.", remedy)
+    if content_type == JSON:
+        return wire_json.parse(record.value, Observation)
+    if content_type == BINARY:
+        try:
             return Observation.FromString(record.value)
-        if content_type == JSON:
-            return json_format.Parse(record.value.decode(), Observation())
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid("value", "The value is not an Observation.", remedy) from error
+        except DecodeError as error:
+            raise invalid("value", "The value is not an Observation.", remedy) from error
     raise invalid("content-type", "The content type is not known.", remedy)
 
 

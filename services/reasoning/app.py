@@ -14,7 +14,7 @@ from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.erasures import all_erasures
 from services.common.seal import MasterKey
-from services.common.serving import CallContext, deployment_options
+from services.common.serving import CallContext, Refused, deployment_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
 
@@ -52,11 +52,13 @@ class ReasoningApp:
     async def ping(self) -> None:
         await self._application.ping()
 
-    async def unary(self, method: str, request: bytes, context: CallContext) -> bytes:
-        return await self._application.unary(method, request, context)
+    async def serve_call(self, entry: str, *args: Any) -> Any:
+        return await self._application.serve_call(entry, *args)
 
-    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._application.stream(method, request, context)) as messages:
+    async def serve_stream(
+        self, method: str, request: bytes, context: CallContext
+    ) -> AsyncGenerator[bytes | Refused, None]:
+        async with aclosing(self._application.serve_stream(method, request, context)) as messages:
             async for message in messages:
                 yield message
 

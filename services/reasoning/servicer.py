@@ -51,9 +51,13 @@ class Reasoning:
         Where recall finds nothing good enough, the evidence holds the nearest misses, no sentence is quoted, and the
         model is not asked. Neither is it for ``extractive_only``.
         """
+        converters.check_namespaces(
+            [("namespace", request.namespace), *(("scopes", scope) for scope in request.scopes)]
+        )
         call.require_namespace(request.namespace)
         for scope in request.scopes:
             call.require_namespace(scope, "scopes")
+        self._check_room(request.wording.max_tokens)
         stages = telemetry.Stages("reasoning")
         try:
             with stages("recall"):
@@ -74,6 +78,15 @@ class Reasoning:
                         yield converters.wording_piece(piece)
         model = self._writer.model if self._writer is not None else converters.NO_MODEL
         yield converters.done_part(request, response, stages.seconds, model, wording)
+
+    def _check_room(self, max_tokens: int) -> None:
+        """INVALID_FIELD when an answer of so many tokens leaves none for a prompt."""
+        if self._writer is not None and max_tokens >= self._writer.context:
+            raise invalid(
+                "wording.max_tokens",
+                f"Prompt and answer share the {self._writer.context} tokens of the model's context.",
+                "Ask for fewer tokens, or 0 for the service's default.",
+            )
 
     def _is_to_word(self, request: AskRequest) -> bool:
         """By default where there is a model. Where there is none, who sets options is told so."""
@@ -129,6 +142,7 @@ class Reasoning:
 
     async def generate(self, request: pb.GenerateRequest, call: Call) -> AsyncGenerator[pb.GenerateResponse, None]:
         """Pieces as they are made, an end for each sample, then done."""
+        converters.check_namespaces(converters.namespaces_of(request))
         call.require_namespace(request.namespace)
         for n, engram in enumerate(request.engrams.engrams):
             call.require_namespace(engram.namespace, f"engrams[{n}].namespace")
@@ -145,7 +159,7 @@ class Reasoning:
         try:
             prompt = await asyncio.to_thread(_encode, writer, request)
         except ModelError as error:
-            raise invalid("messages", str(error), "Send roles that the template knows, or a plain text.") from error
+            raise invalid("messages", str(error), "Send turns that the template knows, or a plain text.") from error
         order = Order(
             prompt=tuple(prompt),
             max_tokens=request.max_tokens or self._config.generate_tokens,

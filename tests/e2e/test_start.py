@@ -202,7 +202,10 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
         before = talk.await_idle(first.client, "e2e/again", 6)
         _one_clear_line(_up(environment(tmp_path)), "common.data_dir", f"(process {first.process.pid})")
         _quotes_are_all_there_is(first)
+        rays = Path((tmp_path / "ray_session").read_text())
+        assert (rays / "logs").is_dir()
     with serving(environ) as second:
+        assert not rays.exists(), "what Ray wrote of the last start"
         after = talk.await_idle(second.client, "e2e/again", 6)
         assert after.state_hash == before.state_hash
         assert talk.recall(second.client, "e2e/again", "umbrella").found

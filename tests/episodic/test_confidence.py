@@ -75,3 +75,24 @@ def test_a_common_noun_with_a_name_in_it_does_not_speak_of_that_name() -> None:
         assert told is not None
         names.append(told.names)
     assert names == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "of_it", "of_another"),
+    [
+        ("Øystein called about the boat.", "When did Øystein call?", "When did Åsmund call?"),
+        ("Мы видели Ольгу.", "Кто видел Ольгу?", "Кто видел Ирину?"),
+        ("Ángela vive en Lugo.", "¿Dónde vive Ángela?", "¿Dónde vive Óscar?"),
+    ],
+)
+def test_a_capital_of_any_alphabet_makes_a_name(said: str, of_it: str, of_another: str) -> None:
+    host = ExactHost(build(world.SHIPPED), world.embedder().embed)
+    world.fold(host, [world.turn(n, "trip", "", text, world.START) for n, text in enumerate([said, "It rained."])])
+    ctx = host.context(world.ASKED)
+    names = []
+    for text in (of_it, of_another):
+        found = world.ask(host, world.query(text))
+        told = confidence.signals(found.plan, found.ranked, ctx)
+        assert told is not None
+        names.append(told.names)
+    assert names == [1.0, 0.0]

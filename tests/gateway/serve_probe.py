@@ -14,7 +14,8 @@ import yaml
 
 from services.cli import up
 from services.cli.local import free_ports
-from services.common import telemetry
+from services.cli.metrics import MetricsProcess
+from services.common import telemetry, watched
 from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS
 from services.common.methods import Method
@@ -25,6 +26,7 @@ from tests.gateway.probe import METHODS, Probe
 TABLE: dict[str, Method] = {**METHODS, **{m: s for m, s in REAL_METHODS.items() if s.app == "gateway"}}
 
 QUIET = {
+    **up.RAY_LOGS,
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -36,6 +38,7 @@ class ServedProbe(Probe):
 
     def __init__(self) -> None:
         super().__init__()
+        telemetry.configure("probe")
         telemetry.QUEUE.labels("probe", "probe").set(3)
 
     async def pid(self) -> int:
@@ -81,9 +84,21 @@ def probe_application(env: Mapping[str, str] | None = None) -> Any:
 
 
 @contextmanager
-def serve_instance(metrics_dir: Path) -> Iterator[Any]:
+def metrics_served(chosen: Settings) -> Iterator[None]:
+    """As `mneme up` does, for all that starts within."""
+    process = MetricsProcess("127.0.0.1", int(chosen.layers["gateway"]["metrics_port"]), chosen.common.data_dir)
+    try:
+        process.keep_running()
+        yield
+    finally:
+        process.stop()
+        del os.environ[watched.NAME]
+
+
+@contextmanager
+def serve_instance() -> Iterator[Any]:
     """A quiet Ray Serve instance of this machine, without a proxy."""
-    os.environ.update(QUIET, PROMETHEUS_MULTIPROC_DIR=str(metrics_dir))
+    os.environ.update(QUIET)
     import ray
     from ray import serve
 
@@ -94,6 +109,13 @@ def serve_instance(metrics_dir: Path) -> Iterator[Any]:
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def ray_logs() -> Path:
+    """Where the running Ray writes the logs of its processes and of Serve's replicas."""
+    import ray
+
+    return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
 
 
 def channel(port: int) -> grpc.Channel:

@@ -22,11 +22,13 @@ from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 from services.cli import up
 from services.gateway import app as gateway_app
 from tests.gateway import probe as in_memory
-from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, assert_fails, bearer, fold, stream, unary, until
+from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, SERVICE, assert_fails, bearer, fold, stream, unary, until
 from tests.gateway.serve_probe import (
     TABLE,
     channel,
+    metrics_served,
     probe_application,
+    ray_logs,
     serve_instance,
     settings,
 )
@@ -50,7 +52,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     data_dir = tmp_path_factory.mktemp("gateway")
     _same_keys_as_the_probe(data_dir)
     chosen = settings(data_dir, max_running_calls=1500, default_timeout_s=30)
-    with serve_instance(data_dir / "metrics") as serve:
+    with metrics_served(chosen), serve_instance() as serve:
         up.run_applications({"probe": probe_application(), "gateway": gateway_app.build(chosen, TABLE)}, print)
         port, metrics_port = (int(chosen.layers["gateway"][p]) for p in ("port", "metrics_port"))
         with channel(port) as open_channel:
@@ -94,6 +96,45 @@ def test_errors_cross_the_handles_whole_and_without_a_traceback(deployed: Deploy
         told = f"{refused.value.details()} {assert_fails(refused, grpc.StatusCode.INTERNAL, 'INTERNAL')}"
         for leak in (in_memory.SECRET, "Traceback", "Ray", ".py"):
             assert leak not in told
+
+
+def test_invariant_33_a_refusal_writes_nothing_into_rays_logs(deployed: Deployed) -> None:
+    """Of every kind of call, and of those that end by their deadline or are cancelled."""
+    channel = deployed.channel
+    raw = {
+        "Fail": channel.unary_unary(f"/{SERVICE}Fail"),
+        "Count": channel.unary_stream(f"/{SERVICE}Count"),
+        "Tail": channel.unary_stream(f"/{SERVICE}Tail"),
+        "Sum": channel.stream_unary(f"/{SERVICE}Sum"),
+    }
+    typed = StringValue(value="typed").SerializeToString()
+
+    def refuse(method: str) -> None:
+        given = {"Fail": typed, "Sum": iter([b"\xff"])}.get(method, b"\xff")
+        with pytest.raises(grpc.RpcError) as refused:
+            list(raw[method](given, metadata=bearer(), timeout=20))
+        assert refused.value.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT)
+
+    def give_up(method: str) -> None:
+        call = unary(channel, "Sleep").future(StringValue(value="20"), metadata=bearer(), timeout=0.05)
+        call.cancel() if method == "cancel" else call.exception()
+
+    for method in raw:  # whatever is written once, is
+        refuse(method)
+    give_up("cancel")
+    give_up("deadline")
+    until(lambda: deployed.running() == 0)
+    before, calls = _bytes_in(ray_logs()), 50
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(refuse, [*raw] * calls))
+        list(pool.map(give_up, ["cancel", "deadline"] * calls))
+    until(lambda: deployed.running() == 0)
+    time.sleep(1)  # for what is written behind
+    assert (_bytes_in(ray_logs()) - before) / (6 * calls) < 20, "bytes a refusal"
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_the_deadline_reaches_the_replica(deployed: Deployed) -> None:

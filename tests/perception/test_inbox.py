@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER
-from services.common.log.base import LogUnavailable, Message
+from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
 from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
 from services.perception.inbox import InboxConsumer
@@ -88,6 +89,26 @@ def test_poison_becomes_a_dead_letter_and_the_partition_goes_on(
     assert payload(world, letter) == (value or b"")
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"observedAt": 1_783_203_300}, "observed_at: This is a number"),
+        ({"observedAt": "2026-07-04T22:15:00"}, "observed_at: The offset is missing."),
+        ({"observedAt": "in the year dot"}, "observed_at: This is not an RFC 3339 time."),
+        ({"colour": "red"}, "colour: Observation has no such field."),
+        ({"metadata": {"Ann's room": "web"}}, "metadata: It is not an object."),
+        ({"derivedFrom": ["a", None]}, "derived_from[1]: It is not a text."),
+    ],
+)
+def test_a_dead_letter_names_the_field_and_quotes_nothing(world: World, changed: dict[str, Any], says: str) -> None:
+    world.send(json.dumps(json_format.MessageToDict(observation(0)) | changed).encode())
+    drain(world.inbox())
+    [letter] = world.dead_letters()
+    assert letter.reason == "INVALID_FIELD"
+    assert letter.message.startswith(says)
+    assert not any(word in letter.message for word in ("dot", "red", "Ann"))
+
+
 def test_a_defect_that_one_record_brings_out_costs_that_record_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +171,15 @@ def test_a_record_as_large_as_its_topic_takes_does_not_block_its_partition(
     assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
     assert payload(world, letter) == (value if is_kept else b"")
     assert (f"{size} bytes is left out" in letter.message) == (not is_kept)
+
+
+def test_a_record_that_the_ledger_does_not_take_costs_that_record_alone(world: World) -> None:
+    world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
+    for n, text in enumerate(("Short.", "x" * 3_000, "Short too.")):
+        world.send(as_json(observation(n, text)))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0"), world.id_mac("o2")]
+    assert [letter.reason for letter in world.dead_letters()] == ["TEXT_SIZE"]
 
 
 def test_a_dead_letter_is_sealed(world: World) -> None:

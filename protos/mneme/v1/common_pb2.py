@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mneme/v1/common.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x08Position\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"^\n\tFreshness\x12\r\n\x03\x61ny\x18\x01 \x01(\x08H\x00\x12\'\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x13.mneme.v1.PositionsH\x00\x12\x10\n\x06strong\x18\x03 \x01(\x08H\x00\x42\x07\n\x05level\"2\n\tPositions\x12%\n\tpositions\x18\x01 \x03(\x0b\x32\x12.mneme.v1.Position\"_\n\tTimeRange\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\rMetadataValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x42\x07\n\x05value\"\xf0\x02\n\x0bObservation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12/\n\x0bobserved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04kind\x18\x07 \x01(\x0e\x32\x19.mneme.v1.ObservationKind\x12\x35\n\x08metadata\x18\x08 \x03(\x0b\x32#.mneme.v1.Observation.MetadataEntry\x12\x13\n\x0b\x65xternal_id\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x14\n\x0c\x64\x65rived_from\x18\x0b \x03(\t\x1aH\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.mneme.v1.MetadataValue:\x02\x38\x01*\xab\x01\n\x0fObservationKind\x12 \n\x1cOBSERVATION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15OBSERVATION_KIND_TURN\x10\x01\x12\x1d\n\x19OBSERVATION_KIND_DOCUMENT\x10\x02\x12 \n\x1cOBSERVATION_KIND_TOOL_RESULT\x10\x03\x12\x1a\n\x16OBSERVATION_KIND_FRAME\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mneme/v1/common.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x08Position\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"^\n\tFreshness\x12\r\n\x03\x61ny\x18\x01 \x01(\x08H\x00\x12\'\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x13.mneme.v1.PositionsH\x00\x12\x10\n\x06strong\x18\x03 \x01(\x08H\x00\x42\x07\n\x05level\"2\n\tPositions\x12%\n\tpositions\x18\x01 \x03(\x0b\x32\x12.mneme.v1.Position\"_\n\tTimeRange\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\rMetadataValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x42\x07\n\x05value\"\xa8\x03\n\x0bObservation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12/\n\x0bobserved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04kind\x18\x07 \x01(\x0e\x32\x19.mneme.v1.ObservationKind\x12\x35\n\x08metadata\x18\x08 \x03(\x0b\x32#.mneme.v1.Observation.MetadataEntry\x12\x13\n\x0b\x65xternal_id\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x14\n\x0c\x64\x65rived_from\x18\x0b \x03(\t\x12\x1f\n\x12utc_offset_minutes\x18\x0c \x01(\x11H\x00\x88\x01\x01\x1aH\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.mneme.v1.MetadataValue:\x02\x38\x01\x42\x15\n\x13_utc_offset_minutes*\xab\x01\n\x0fObservationKind\x12 \n\x1cOBSERVATION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15OBSERVATION_KIND_TURN\x10\x01\x12\x1d\n\x19OBSERVATION_KIND_DOCUMENT\x10\x02\x12 \n\x1cOBSERVATION_KIND_TOOL_RESULT\x10\x03\x12\x1a\n\x16OBSERVATION_KIND_FRAME\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OBSERVATION_METADATAENTRY']._loaded_options = None
   _globals['_OBSERVATION_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_OBSERVATIONKIND']._serialized_start=792
-  _globals['_OBSERVATIONKIND']._serialized_end=963
+  _globals['_OBSERVATIONKIND']._serialized_start=848
+  _globals['_OBSERVATIONKIND']._serialized_end=1019
   _globals['_POSITION']._serialized_start=68
   _globals['_POSITION']._serialized_end=113
   _globals['_FRESHNESS']._serialized_start=115
@@ -47,7 +47,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METADATAVALUE']._serialized_start=360
   _globals['_METADATAVALUE']._serialized_end=418
   _globals['_OBSERVATION']._serialized_start=421
-  _globals['_OBSERVATION']._serialized_end=789
-  _globals['_OBSERVATION_METADATAENTRY']._serialized_start=717
-  _globals['_OBSERVATION_METADATAENTRY']._serialized_end=789
+  _globals['_OBSERVATION']._serialized_end=845
+  _globals['_OBSERVATION_METADATAENTRY']._serialized_start=750
+  _globals['_OBSERVATION_METADATAENTRY']._serialized_end=822
 # @@protoc_insertion_point(module_scope)

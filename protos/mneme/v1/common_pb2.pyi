@@ -64,7 +64,7 @@ class MetadataValue(_message.Message):
     def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ...) -> None: ...
 
 class Observation(_message.Message):
-    __slots__ = ("id", "namespace", "session", "text", "actor", "observed_at", "kind", "metadata", "external_id", "source", "derived_from")
+    __slots__ = ("id", "namespace", "session", "text", "actor", "observed_at", "kind", "metadata", "external_id", "source", "derived_from", "utc_offset_minutes")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Observation(_message.Message):
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DERIVED_FROM_FIELD_NUMBER: _ClassVar[int]
+    UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     session: str
@@ -94,4 +95,5 @@ class Observation(_message.Message):
     external_id: str
     source: str
     derived_from: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., session: _Optional[str] = ..., text: _Optional[str] = ..., actor: _Optional[str] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[ObservationKind, str]] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ..., external_id: _Optional[str] = ..., source: _Optional[str] = ..., derived_from: _Optional[_Iterable[str]] = ...) -> None: ...
+    utc_offset_minutes: int
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., session: _Optional[str] = ..., text: _Optional[str] = ..., actor: _Optional[str] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[ObservationKind, str]] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ..., external_id: _Optional[str] = ..., source: _Optional[str] = ..., derived_from: _Optional[_Iterable[str]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...

@@ -61,7 +61,7 @@ class Link(_message.Message):
     def __init__(self, dst: _Optional[str] = ..., relation: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Engram(_message.Message):
-    __slots__ = ("id", "namespace", "kind", "text", "event_start", "event_end", "actor", "session", "source", "observation_id", "external_id", "people", "places", "metadata", "sources", "links", "state", "superseded_by", "version", "made_by", "position")
+    __slots__ = ("id", "namespace", "kind", "text", "event_start", "event_end", "actor", "session", "source", "observation_id", "external_id", "people", "places", "metadata", "sources", "links", "state", "superseded_by", "version", "made_by", "position", "utc_offset_minutes")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Engram(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MADE_BY_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     kind: EngramKind
@@ -111,10 +112,11 @@ class Engram(_message.Message):
     version: int
     made_by: str
     position: _common_pb2.Position
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., observation_id: _Optional[str] = ..., external_id: _Optional[str] = ..., people: _Optional[_Iterable[str]] = ..., places: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., sources: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., state: _Optional[_Union[EngramState, str]] = ..., superseded_by: _Optional[str] = ..., version: _Optional[int] = ..., made_by: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ...) -> None: ...
+    utc_offset_minutes: int
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., observation_id: _Optional[str] = ..., external_id: _Optional[str] = ..., people: _Optional[_Iterable[str]] = ..., places: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., sources: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., state: _Optional[_Union[EngramState, str]] = ..., superseded_by: _Optional[str] = ..., version: _Optional[int] = ..., made_by: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class RememberRequest(_message.Message):
-    __slots__ = ("namespace", "kind", "text", "id", "event_at", "actor", "external_id", "source", "metadata")
+    __slots__ = ("namespace", "kind", "text", "id", "event_at", "actor", "external_id", "source", "metadata", "utc_offset_minutes")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +133,7 @@ class RememberRequest(_message.Message):
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     kind: EngramKind
     text: str
@@ -140,7 +143,8 @@ class RememberRequest(_message.Message):
     external_id: str
     source: str
     metadata: _containers.MessageMap[str, _common_pb2.MetadataValue]
-    def __init__(self, namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., id: _Optional[str] = ..., event_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., external_id: _Optional[str] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ...) -> None: ...
+    utc_offset_minutes: int
+    def __init__(self, namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., id: _Optional[str] = ..., event_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., external_id: _Optional[str] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class RememberResponse(_message.Message):
     __slots__ = ("engram_id", "position", "duplicate")
@@ -209,7 +213,7 @@ class RecallFilter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[_Union[EngramKind, str]]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., event_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., metadata: _Optional[_Iterable[_Union[MetadataFilter, _Mapping]]] = ...) -> None: ...
 
 class RecallRequest(_message.Message):
-    __slots__ = ("namespace", "scopes", "query", "limit", "token_budget", "filter", "freshness", "asked_at")
+    __slots__ = ("namespace", "scopes", "query", "limit", "token_budget", "filter", "freshness", "asked_at", "asked_utc_offset_minutes")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +222,7 @@ class RecallRequest(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
+    ASKED_UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     query: str
@@ -226,7 +231,8 @@ class RecallRequest(_message.Message):
     filter: RecallFilter
     freshness: _common_pb2.Freshness
     asked_at: _timestamp_pb2.Timestamp
-    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ..., token_budget: _Optional[int] = ..., filter: _Optional[_Union[RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    asked_utc_offset_minutes: int
+    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ..., token_budget: _Optional[int] = ..., filter: _Optional[_Union[RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class StageScore(_message.Message):
     __slots__ = ("stage", "rank", "score")

@@ -44,7 +44,7 @@ FINISH_REASON_DEADLINE: FinishReason
 FINISH_REASON_FAILED: FinishReason
 
 class AskRequest(_message.Message):
-    __slots__ = ("namespace", "scopes", "question", "evidence_limit", "filter", "freshness", "asked_at", "wording", "extractive_only")
+    __slots__ = ("namespace", "scopes", "question", "evidence_limit", "filter", "freshness", "asked_at", "wording", "extractive_only", "asked_utc_offset_minutes")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class AskRequest(_message.Message):
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
     WORDING_FIELD_NUMBER: _ClassVar[int]
     EXTRACTIVE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ASKED_UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     question: str
@@ -63,7 +64,8 @@ class AskRequest(_message.Message):
     asked_at: _timestamp_pb2.Timestamp
     wording: WordingOptions
     extractive_only: bool
-    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., question: _Optional[str] = ..., evidence_limit: _Optional[int] = ..., filter: _Optional[_Union[_episodic_pb2.RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wording: _Optional[_Union[WordingOptions, _Mapping]] = ..., extractive_only: _Optional[bool] = ...) -> None: ...
+    asked_utc_offset_minutes: int
+    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., question: _Optional[str] = ..., evidence_limit: _Optional[int] = ..., filter: _Optional[_Union[_episodic_pb2.RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wording: _Optional[_Union[WordingOptions, _Mapping]] = ..., extractive_only: _Optional[bool] = ..., asked_utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class WordingOptions(_message.Message):
     __slots__ = ("max_tokens", "sampling")

@@ -28,7 +28,8 @@ State = Literal["active", "archived", "superseded", "forgotten"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Half-open time range; UTC."""
+    """Half-open time range. Its moments carry the offset of the clock they were said on, or asked by: instants compare
+    as they are, days by ``clocks.as_shown``."""
 
     start: datetime
     end: datetime
@@ -166,6 +167,7 @@ class Filter:
     session: str = ""
     source: str = ""
     event: tuple[datetime | None, datetime | None] = (None, None)
+    days: Interval | None = None  # that the event meets on the clock of whoever spoke
     metadata_equals: Mapping[str, str | float] = field(default_factory=dict)
     metadata_range: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
@@ -282,7 +284,10 @@ class Context(Protocol):
         ...
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first."""
+        """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first.
+
+        Both as their own clocks show them: the 4th of July is a day wherever it was spent.
+        """
         ...
 
     def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
@@ -290,7 +295,8 @@ class Context(Protocol):
         ...
 
     def span(self, namespace: str) -> Interval | None:
-        """From the earliest to the latest event time of active base records; None of an empty namespace."""
+        """From the earliest to the latest event time of active base records, as their clocks showed them; None of an
+        empty namespace."""
         ...
 
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from services.common.times import shifted
 from services.episodic.plugins import fuse
@@ -86,4 +86,5 @@ def compose(plugins: Sequence[Plugin], plan: Plan, items: Sequence[Ranked], ctx:
 
 
 def _midnight(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    """Of the day on its own clock."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,139 @@
+"""`make mutants`: draw places in the core at random, plant one defect at each in turn, and see whether tests fail.
+
+    python -m tests.mutants [--mutants 200] [--seed N] [--budget-s 3600] [--file services/common/seal.py ...]
+
+Prints the share killed of each file and of all, and each survivor as a diff. Exits 1 below ``--bar``. A place is drawn
+first, then one of the defects that may stand there, so that what has many variants does not fill the sample. What
+cannot change any behaviour is listed with its reason in equivalent.yaml and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.mutants.files import ROOT, TESTS
+from tests.mutants.operators import Site, plant, sites
+from tests.mutants.running import ALIVE, run, warm
+
+_LIMIT = 3.0  # times the unchanged run, and at least:
+_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    file: str
+    site: Site
+    source: str
+
+    def change(self) -> tuple[str, str]:
+        """The lines that it takes away and those that it puts there, stripped: what equivalent.yaml names it by."""
+        lines = list(difflib.ndiff((ROOT / self.file).read_text().splitlines(), self.source.splitlines()))
+        return _only(lines, "- "), _only(lines, "+ ")
+
+    def diff(self) -> str:
+        before, after = (ROOT / self.file).read_text().splitlines(), self.source.splitlines()
+        name = f"{self.file}:{self.site.line} {self.site.kind}"
+        return "\n".join(difflib.unified_diff(before, after, name, name, lineterm="", n=2))
+
+
+def _only(lines: list[str], mark: str) -> str:
+    return "\n".join(line[2:].strip() for line in lines if line.startswith(mark))
+
+
+def draw(files: list[str], count: int, seed: int) -> list[Mutant]:
+    """``count`` mutants of all places in ``files``, each place at most once; fewer where there are fewer."""
+    random_ = random.Random(seed)
+    sources = {file: (ROOT / file).read_text() for file in files}
+    places = [(file, site) for file in files for site in sites(sources[file])]
+    random_.shuffle(places)
+    known = {(e["file"], e["before"], e["after"]) for e in equivalents()}
+    drawn: list[Mutant] = []
+    for file, site in places:
+        if len(drawn) == count:
+            break
+        source = plant(sources[file], site, random_)
+        if source is None:
+            continue
+        mutant = Mutant(file, site, source)
+        if (file, *mutant.change()) not in known:
+            drawn.append(mutant)
+    return drawn
+
+
+def equivalents() -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "equivalent.yaml").read_text()) or []
+    return listed
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--mutants", type=int, default=200, help="how many are drawn")
+    parser.add_argument("--seed", type=int, default=None, help="of the draw; a new one each time otherwise")
+    parser.add_argument("--budget-s", type=float, default=5400.0, help="no run is begun after it")
+    parser.add_argument("--bar", type=float, default=0.85, help="the least share killed")
+    parser.add_argument("--file", action="append", choices=sorted(TESTS), help="only this file; again for more")
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = _arguments()
+    files = asked.file or sorted(TESTS)
+    missing = [file for file in files if not (ROOT / file).is_file()]
+    if missing:
+        print(f"tests/mutants/files.py names what is not there: {', '.join(missing)}. Mend the table.", file=sys.stderr)
+        return 2
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
+    drawn = draw(files, asked.mutants, seed)
+    print(f"{len(drawn)} mutants of {len(files)} files, seed {seed}, within {asked.budget_s:.0f} s", flush=True)
+    warm()
+    ends, limits = time.monotonic() + asked.budget_s, dict[str, float]()
+    tried, killed, alive = Counter[str](), Counter[str](), list[Mutant]()
+    for n, mutant in enumerate(sorted(drawn, key=lambda m: m.file), 1):
+        if time.monotonic() > ends:
+            print(f"the budget ends after {n - 1} of {len(drawn)}")
+            break
+        if mutant.file not in limits:
+            # Through the same replacement, so that what it breaks by itself is not taken for a killed mutant.
+            unchanged = (ROOT / mutant.file).read_text()
+            became, seconds = run(mutant.file, unchanged, TESTS[mutant.file], 600.0)
+            if became != ALIVE:
+                print(
+                    f"{mutant.file}: its tests do not pass as it is ({became}): {TESTS[mutant.file]}", file=sys.stderr
+                )
+                return 2
+            limits[mutant.file] = max(_LIMIT * seconds, _LIMIT_S)
+        became, seconds = run(mutant.file, mutant.source, TESTS[mutant.file], limits[mutant.file])
+        tried[mutant.file] += 1
+        killed[mutant.file] += became != ALIVE
+        if became == ALIVE:
+            alive.append(mutant)
+        print(f"{n:4} {became:8} {seconds:6.1f} s  {mutant.file}:{mutant.site.line} {mutant.site.kind}", flush=True)
+    return _report(tried, killed, alive, asked.bar)
+
+
+def _report(tried: Counter[str], killed: Counter[str], alive: list[Mutant], bar: float) -> int:
+    for mutant in alive:
+        print(f"\n{mutant.diff()}")
+    print()
+    for file in sorted(tried):
+        print(f"{killed[file] / tried[file]:5.2f}  {killed[file]:3} of {tried[file]:3}  {file}")
+    all_tried, all_killed = sum(tried.values()), sum(killed.values())
+    share = all_killed / all_tried if all_tried else 0.0
+    print(
+        f"{share:5.2f}  {all_killed:3} of {all_tried:3}  all; {len(equivalents())} are listed as equivalent, bar {bar}"
+    )
+    return int(share < bar)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
