@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
-from services.cli import ingest, render
+from services.cli import ingest, namespaces, render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.terminal import interruptible
 from services.common import wire_json
@@ -261,6 +260,7 @@ def ask(
 @namespace_option
 @click.option("--person", help="Everything that names this person or an alias.")
 @click.option("--alias", multiple=True, help="Another name of --person; may be repeated.")
+@click.option("--include-doubtful", is_flag=True, help="With --person: what only may name them too (see --dry-run).")
 @click.option("--session", help="One session.")
 @click.option("--source", help="Everything from one source.")
 @click.option("--id", "ids", multiple=True, help="One observation or engram; may be repeated.")
@@ -295,22 +295,13 @@ def forget(
     try:
         done = client.episodic.Forget(request, metadata=client.metadata, timeout=_ERASURE_S)
     except grpc.RpcError as error:
-        raise _repeatable(from_rpc_error(error), request.id) from error
+        raise namespaces.repeatable(from_rpc_error(error), request.id) from error
     click.echo(render.receipt(done.receipt))
     if key:
         _require_erased(listed, done)
 
 
 _ERASURE_S = 120.0
-_IN_DOUBT = ("DEADLINE", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "INTERNAL")
-
-
-def _repeatable(error: MnemeError, key: str) -> MnemeError:
-    """The same error, with the key where the erasure may have been commanded all the same."""
-    if error.reason not in _IN_DOUBT:
-        return error
-    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for the receipt."
-    return MnemeError(error.reason, error.message, field=error.field, remedy=remedy, metadata=error.metadata)
 
 
 def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.ForgetResponse) -> None:
@@ -324,6 +315,7 @@ def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.Forg
 def _selector(
     person: str | None,
     alias: tuple[str, ...],
+    include_doubtful: bool,
     session: str | None,
     source: str | None,
     ids: tuple[str, ...],
@@ -333,8 +325,11 @@ def _selector(
     chosen = [bool(person), bool(session), bool(source), bool(ids), bool(start or end)]
     if sum(chosen) != 1:
         raise click.UsageError("name exactly one of --person, --session, --source, --id, --from/--to")
+    if include_doubtful and not person:
+        raise click.UsageError("--include-doubtful goes with --person")
     if person:
-        return episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=person, aliases=alias))
+        named = episodic_pb2.Person(name=person, aliases=alias, include_doubtful=include_doubtful)
+        return episodic_pb2.ForgetSelector(person=named)
     if session:
         return episodic_pb2.ForgetSelector(session=session)
     if source:
@@ -432,53 +427,10 @@ def end_session(get_client: Callable[[], Client], namespace: str, session: str) 
 
 @main.group()
 def namespace() -> None:
-    """Create and list namespaces."""
+    """Create, list, show and delete namespaces."""
 
 
-@namespace.command("create")
-@click.argument("name")
-@click.option("--text", "texts", multiple=True, help="Declare a filterable text field of metadata.")
-@click.option("--number", "numbers", multiple=True, help="Declare a filterable number field of metadata.")
-@click.option("--alias", multiple=True, help='Names of one person: "Ann Lee=Annie,Ms. Lee"; may be repeated.')
-@click.pass_obj
-def namespace_create(
-    get_client: Callable[[], Client],
-    name: str,
-    texts: tuple[str, ...],
-    numbers: tuple[str, ...],
-    alias: tuple[str, ...],
-) -> None:
-    """Create a namespace. Doing it again with the same settings changes nothing."""
-    client = get_client()
-    groups = [a.partition("=") for a in alias]
-    fields = [(t, admin_pb2.METADATA_TYPE_TEXT) for t in texts] + [(n, admin_pb2.METADATA_TYPE_NUMBER) for n in numbers]
-    client.admin.CreateNamespace(
-        admin_pb2.CreateNamespaceRequest(
-            namespace=name,
-            metadata_fields=[admin_pb2.MetadataField(name=n, type=t) for n, t in fields],
-            aliases=[admin_pb2.AliasGroup(name=g[0], aliases=g[2].split(",")) for g in groups],
-        ),
-        metadata=client.metadata,
-        timeout=DEFAULT_TIMEOUT_S,
-    )
-    click.echo(f"{name}: ready.")
-
-
-@namespace.command("list")
-@click.pass_obj
-def namespace_list(get_client: Callable[[], Client]) -> None:
-    """List the namespaces that the token covers."""
-    client = get_client()
-    token = ""
-    while True:
-        page = client.admin.ListNamespaces(
-            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
-        )
-        for each in page.namespaces:
-            click.echo(each.name)
-        token = page.next_page_token
-        if not token:
-            return
+namespaces.add_to(namespace)
 
 
 @main.group()

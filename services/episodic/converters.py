@@ -159,6 +159,15 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
         ],
         names=targets.names,
         alias_groups=targets.alias_groups,
+        doubtful=[
+            episodic_pb2.DoubtfulMatch(
+                engram_id=each.slot.id,
+                text=texts[each.slot.id].record.text if each.slot.id in texts else "",
+                written=each.doubt.written,
+                reason=each.doubt.reason,
+            )
+            for each in targets.doubtful
+        ],
     )
 
 

@@ -129,6 +129,8 @@ def build(
     The host drops what is in neither use then: the generation before, or the one that did not come to its end.
     """
     generation = host.begin()
+    with host.fold_lock:
+        pass  # an erasure that was under way and did not know of it has ended
     try:
         if not _catch_up(host, generation, operation, save, stop):
             host.abandon(generation)

@@ -313,7 +313,7 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=done.receipt.id)
     verified = door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse)
     assert verified.clean
-    assert {p.store for p in verified.probes} == {"keys", "feed", "index", "ledger", "recall"}
+    assert {p.store for p in verified.probes} == {"keys", "feed", "index", "ledger", "recall", "mentions"}
     assert all(p.looked_at for p in verified.probes)
     request.id = "f2"
     assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
@@ -550,3 +550,41 @@ def test_a_filter_on_undeclared_metadata_and_a_backward_range_are_refused(door: 
     backward.event_time.end.FromJsonString("2026-01-01T00:00:00Z")
     error = door.refused(E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, filter=backward))
     assert (error.reason, error.field) == ("TIME_RANGE", "filter.event_time")
+
+
+def test_a_namespace_that_is_acknowledged_and_not_applied_yet_is_not_fresh(door: Door) -> None:
+    """The writer is behind: nobody knows that it does not exist."""
+    with door.world.host.fold_lock:
+        door.world.create("acme/late")
+        request = episodic_pb2.GetRequest(namespace="acme/late", engram_id="x")
+        late = door.refused(E + "Get", request, timeout_s=0.5)
+        scope = episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=["acme/late"], query="kettle")
+        scoped = door.refused(E + "Recall", scope, timeout_s=0.5)
+    assert (late.reason, late.field) == ("NOT_FRESH", "namespace")
+    assert (scoped.reason, scoped.field) == ("NOT_FRESH", "scopes[0]")
+    assert door.refused(E + "Get", request).reason == "NOT_FOUND"
+    never = door.refused(E + "Get", episodic_pb2.GetRequest(namespace="acme/never", engram_id="x"))
+    assert (never.reason, never.metadata["namespace"]) == ("UNKNOWN_NAMESPACE", "acme/never")
+    assert "acme/never" in never.message
+
+
+def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
+    namespace = "acme/short"
+    door.world.create(namespace)
+    door.world.observe("o0", "Soon gone.", namespace=namespace)
+    request = admin_pb2.DeleteNamespaceRequest(namespace=namespace, dry_run=True)
+    assert door.refused(A + "DeleteNamespace", request, prefixes=["other"]).reason == "PERMISSION_DENIED"
+    listed = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
+    assert (listed.engrams, listed.HasField("receipt")) == (1, False)
+    request.dry_run = False
+    assert door.refused(A + "DeleteNamespace", request).field == "id"
+    request.id = "d1"
+    done = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
+    assert (done.engrams, done.receipt.selected_by, done.receipt.namespace) == (1, "namespace", "")
+    assert door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse) == done
+    get = episodic_pb2.GetRequest(namespace=namespace, engram_id="x")
+    assert door.refused(E + "Get", get).reason == "UNKNOWN_NAMESPACE"
+    request.id = "d2"
+    assert door.refused(A + "DeleteNamespace", request).reason == "UNKNOWN_NAMESPACE"
+    spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert namespace not in [space.name for space in spaces.namespaces]
