@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common import lexical, times
-from services.common.extract import Aliases, Extractor, folded, plain
+from services.common.extract import Aliases, Extractor, plain
+from services.common.naming.folding import folded
 from services.common.sentences import sentences
 from services.episodic import confidence
 from services.episodic.naming import Naming
