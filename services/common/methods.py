@@ -52,6 +52,7 @@ METHODS: dict[str, Method] = {
     _A + "IssueToken": Method("gateway", Kind.UNARY, Right.ADMIN),
     _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN),
     _A + "CreateNamespace": Method("perception", Kind.UNARY, Right.ADMIN),
+    _A + "DeleteNamespace": Method("episodic", Kind.UNARY, Right.ADMIN),
     _A + "ListNamespaces": Method("episodic", Kind.UNARY, Right.ADMIN),
     _A + "GetOperation": Method("episodic", Kind.UNARY, Right.READ),
     _A + "Rebuild": Method("episodic", Kind.UNARY, Right.ADMIN),

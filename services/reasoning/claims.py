@@ -13,7 +13,7 @@ import unicodedata
 from text_to_num import alpha2digit  # type: ignore[import-untyped]
 
 from services.common import lexical
-from services.common.extract import folded
+from services.common.naming.folding import folded
 from services.common.stems import stem
 from services.common.words import cut, normal
 
