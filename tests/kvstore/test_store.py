@@ -14,6 +14,7 @@ from services.common.erasures import Erasure
 from services.kvstore import layout
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.erasures import Erasures
+from services.kvstore.index import IndexWriter
 from services.kvstore.staging import Reservation
 from services.kvstore.store import Dropped, Origin, Outcome, Staged, Store
 from tests.kvstore.running import BLOCK, IDENTITY, config
@@ -345,14 +346,28 @@ def test_of_drops_the_newest_are_remembered(make: Callable[..., World], monkeypa
 
 
 def test_a_full_neighbourhood_of_the_index_gives_up_one_of_its_own(make: Callable[..., World]) -> None:
-    """The index has as many entries as blocks fit and no more, so that homes fill before the payload does."""
+    """Blocks whose keys have their homes in the same places of the index, of which there are fewer than of slots."""
     world = make(min_block_bytes=BLOCK)
-    outcomes = [world.put(n) for n in range(200)]
-    assert set(outcomes) <= {Outcome.STORED, Outcome.NO_SPACE}
-    stats = world.store.stats()
-    assert stats["blocks"] == world.store.counts["stored"] - world.store.counts["evicted"]
-    assert stats["used_bytes"] == stats["blocks"] * BLOCK
-    assert sum(world.has(*range(200))) == stats["blocks"]
+    index = IndexWriter(world.arena.header, world.arena.bytes)
+
+    def homes_of(number: int) -> list[int]:
+        return index.homes(key(number))
+
+    homes = set(homes_of(0))
+    same = list(itertools.islice((n for n in itertools.count() if set(homes_of(n)) == homes), len(homes) + 2))
+    index.release()
+    elsewhere = next(n for n in itertools.count() if n not in same)
+    for n in (elsewhere, *same[: len(homes)]):
+        assert world.put(n) is Outcome.STORED
+    assert world.store.counts["evicted"] == 0
+    assert world.put(same[-2]) is Outcome.STORED
+    assert world.has(elsewhere, *same) == [True, False, *[True] * len(homes), False]
+    world.store.lease("h", [key(n) for n in same[1:-1]])
+    assert {world.put(same[-1]) for _ in range(40)} == {Outcome.NO_SPACE}
+    assert world.store.stats()["used_bytes"] == (len(homes) + 1) * BLOCK
+    free = next(n for n in itertools.count() if n != elsewhere and not homes & set(homes_of(n)))
+    assert world.put(free) is Outcome.STORED  # the slots of the forty came back
+    assert world.store.counts["evicted"] == 1
 
 
 def test_closing_leaves_nothing_in_memory(make: Callable[..., World]) -> None:
