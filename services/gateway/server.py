@@ -129,16 +129,12 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         # Above our own limit, which answers with a typed error; this one protects memory.
         ("grpc.max_receive_message_length", 2 * config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", _most_calls(config)),
+        ("grpc.max_concurrent_streams", config.max_calls_per_connection),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENT_KEEPALIVE_MS),
         ("grpc.http2.max_ping_strikes", _PING_STRIKES),
     ]
-
-
-def _most_calls(config: GatewayConfig) -> int:
-    return config.max_running_calls + config.max_waiting_calls + config.max_streams + config.max_tool_streams
 
 
 def _tls(config: GatewayConfig) -> Any:

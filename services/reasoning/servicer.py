@@ -14,7 +14,7 @@ from services.common import telemetry
 from services.common.auth import Signer
 from services.common.errors import MnemeError, invalid
 from services.common.models import ModelError
-from services.common.serving import Application, Call, Handler
+from services.common.serving import WAITING, Application, Call, Handler, Waiting
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.port import Finished
@@ -45,7 +45,7 @@ class Reasoning:
 
     # --- Ask ---
 
-    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse, None]:
+    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse | Waiting, None]:
         """Evidence as soon as it is there, then the extractive answer, then its wording, and what it took.
 
         Where recall finds nothing good enough, the evidence holds the nearest misses, no sentence is quoted, and the
@@ -55,6 +55,8 @@ class Reasoning:
         for scope in request.scopes:
             call.require_namespace(scope, "scopes")
         stages = telemetry.Stages("reasoning")
+        if request.HasField("freshness") and not call.patient:
+            yield WAITING  # in recall, for what the index has not reached
         try:
             with stages("recall"):
                 response = await self._recaller.recall(converters.to_recall(request, self._config.evidence), call)
@@ -169,7 +171,8 @@ class Reasoning:
         """Erasure epochs of the prompt's namespaces: the caller's own words, and what holds now where it has none."""
         epochs = dict(request.erasure_epochs)
         if request.namespace not in epochs:
-            now = await self._recaller.recall(RecallRequest(namespace=request.namespace, limit=1), call)
+            # Whatever is recalled: the epochs come with it.
+            now = await self._recaller.recall(RecallRequest(namespace=request.namespace, query="?", limit=1), call)
             epochs[request.namespace] = now.erasure_epochs[request.namespace]
         return epochs
 

@@ -1,0 +1,81 @@
+"""The operator's token: one for all starts, until it nears its end or is revoked; always on record."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli import operator_token
+from services.common.auth import Right, token_signer
+from services.common.log.base import Log
+from services.common.log.sqlite import SqliteLog
+from services.common.seal import MasterKey
+from services.gateway.issued import Issued
+from services.gateway.revocations import Revocations
+
+MASTER = MasterKey(bytes(range(32)))
+TOKENS = token_signer(MASTER)
+
+
+def on_record(log: Log) -> list[str]:
+    issued = Issued(log, TOKENS)
+    issued.refresh()
+    return [each.token_id for each in issued.all()]
+
+
+@pytest.fixture
+def url(ledger: SqliteLog, tmp_path: Path) -> Iterator[str]:
+    yield f"sqlite://{tmp_path}/log.db"
+
+
+def start(path: Path, url: str) -> str:
+    operator_token.write(path, MASTER)
+    operator_token.record(path, MASTER, url)
+    return operator_token.read(path, MASTER).token_id
+
+
+def test_every_start_has_the_same_one_on_record_once(tmp_path: Path, ledger: SqliteLog, url: str) -> None:
+    path = tmp_path / "token"
+    first = start(path, url)
+    assert path.stat().st_mode & 0o077 == 0
+    assert [start(path, url) for _ in range(2)] == [first, first]
+    assert on_record(ledger) == [first]
+
+
+def test_one_from_before_there_were_records_is_put_on_record(tmp_path: Path, ledger: SqliteLog, url: str) -> None:
+    operator_token.write(tmp_path / "token", MASTER)
+    assert on_record(ledger) == []
+    assert [start(tmp_path / "token", url)] == on_record(ledger)
+
+
+def test_one_that_was_revoked_is_replaced(tmp_path: Path, ledger: SqliteLog, url: str) -> None:
+    first = start(tmp_path / "token", url)
+    Revocations(ledger).revoke(first)
+    second = start(tmp_path / "token", url)
+    assert second != first
+    assert set(on_record(ledger)) == {first, second}
+
+
+@pytest.mark.parametrize("kind", ["nears its end", "has no right", "of another key", "no token", "no text"])
+def test_one_that_is_no_use_is_replaced(tmp_path: Path, url: str, kind: str) -> None:
+    path, rights = tmp_path / "token", frozenset(Right)
+    texts = {
+        "nears its end": TOKENS.issue("operator", ("",), rights, 29 * 86_400)[0].encode(),
+        "has no right": TOKENS.issue("operator", ("",), rights - {Right.ADMIN}, 300 * 86_400)[0].encode(),
+        "of another key": token_signer(MasterKey(bytes(32))).issue("operator", ("",), rights, 300 * 86_400)[0].encode(),
+        "no token": b"nonsense",
+        "no text": b"\xff\xfe",
+    }
+    path.write_bytes(texts[kind])
+    start(path, url)
+    assert path.read_bytes() != texts[kind]
+    assert operator_token.read(path, MASTER).is_operator
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, url: str) -> None:
+    (tmp_path / "token").mkdir()
+    with pytest.raises(OSError, match="directory"), contextlib.suppress(FileNotFoundError):
+        start(tmp_path / "token", url)
