@@ -170,7 +170,7 @@ def ingest(client: Client, settings: Settings) -> None:
 
 def _produce(settings: Settings, observations: list[dict[str, Any]]) -> None:
     """What a product does, with its own producer: JSON records, keyed by session, with trace context."""
-    log = open_log(settings.common.log_url)
+    log = open_log(settings.common.log_url, settings.common.kafka)
     try:
         with render.counter("inbox", len(observations)) as count:
             for start in range(0, len(observations), BATCH):

@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from services.common import topics
 from services.common.log.sqlite import SqliteLog
+
+# A machine that is busy is no defect: what takes long is caught by the timeout of a test.
+settings.register_profile("mneme", deadline=None)
+settings.load_profile("mneme")
 
 # What a machine may lack, or have, and still be a proper one for CI. Each is the beginning of a reason.
 EXPECTED_SKIPS = (

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shlex
 import sys
-import threading
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 import grpc
-from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
-from services.cli import render
+from services.cli import ingest, render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
+from services.cli.terminal import interruptible
+from services.common import wire_json
 from services.common.errors import MnemeError, from_rpc_error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,29 +69,26 @@ def _fail(error: MnemeError) -> None:
 _NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
 
 
-@contextmanager
-def _interruptible(says: str) -> Iterator[None]:
-    """Ctrl-C in the block ends the command with what it means for the service."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(f"\nmneme: interrupted; {says}", err=True)
-        sys.exit(130)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
-    "--address", envvar="MNEME_ADDRESS", default="127.0.0.1:7420", show_default=True, help="Where the gateway listens."
+    "--address",
+    envvar="MNEME_ADDRESS",
+    default="127.0.0.1:7420",
+    show_default=True,
+    show_envvar=True,
+    help="Where the gateway listens.",
 )
 @click.option(
     "--token-file",
     envvar="MNEME_TOKEN_FILE",
     default=".mneme/token",
     show_default=True,
+    show_envvar=True,
     type=click.Path(path_type=Path),
     help="File with the token; MNEME_TOKEN holds it directly.",
 )
 @click.option("--ca-file", type=click.Path(path_type=Path, exists=True), help="CA certificate: speak TLS.")
+@click.version_option(package_name="mneme", message="mneme %(version)s")
 @click.pass_context
 def main(context: click.Context, address: str, token_file: Path, ca_file: Path | None) -> None:
     """Memory for fleets of language models.
@@ -135,7 +129,8 @@ def up(config: Path | None) -> None:
     try:
         with service.stopping():
             settings = load(config)
-            service.start(settings, lambda step: click.echo(f"  {step} ...", err=True))
+            say = partial(click.echo, err=True)
+            service.start(settings, lambda step: say(f"  {step} ..."), lambda line: say(f"  {line}"))
             called = render.how_to_call(settings, service.operator(settings))
             click.echo(f"Mneme is up.\n{called}\n\nCtrl-C stops it.")
             service.wait_for_signal()
@@ -145,161 +140,27 @@ def up(config: Path | None) -> None:
         sys.exit(2)
 
 
-@main.command()
-@namespace_option
-@click.argument("file", type=click.File("rb"))
-@click.option("--create/--no-create", default=True, show_default=True, help="Create the namespace if it is missing.")
-@click.pass_obj
-def ingest(get_client: Callable[[], Client], namespace: str, file: Any, create: bool) -> None:
-    """Remember observations from FILE (JSON lines in UTF-8; "-" is standard input).
-
-    Each line is one observation: {"id": ..., "session": ..., "text": ..., "observed_at": "2026-01-31T10:00:00Z"} and,
-    optionally, "actor", "metadata", "source", "external_id". Safe to repeat: an id is taken once, and what was erased
-    stays so (its lines are skipped; of standard input, only where that is a file).
-    """
-    client = get_client()
-    if create and _is_missing(client, namespace):
-        request = admin_pb2.CreateNamespaceRequest(namespace=namespace)
-        client.admin.CreateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
-    lines = _Lines(file, namespace)
-    with _interruptible("what was acknowledged is kept. Run it again: an id is taken once."):
-        taken = _send(client, lines)
-    click.echo(f"{taken['accepted']} accepted, {taken['duplicates']} known already; durable in the ledger.")
-    if taken["erased"]:
-        click.echo(f"{taken['erased']} skipped: erased before, and refused for good.")
-    if lines.error is not None:
-        raise lines.error
+main.command()(ingest.ingest)
 
 
-def _send(client: Client, lines: _Lines) -> Counter[str]:
-    """Send what is left of the file; a line that was erased ends a stream, and the next one begins behind it."""
-    taken: Counter[str] = Counter()
-    with render.counter("sent") as count:
-        while True:
-            try:
-                response = client.observe(lines.observations(count))
-            except grpc.RpcError as error:
-                refused = lines.located(from_rpc_error(error))
-                if refused.reason != "ERASED" or not lines.go_on_behind(refused):
-                    raise refused from error
-                said = refused.metadata
-                taken.update(accepted=int(said["accepted"]), duplicates=int(said["duplicates"]), erased=1)
-            else:
-                taken.update(accepted=response.accepted, duplicates=response.duplicates)
-                return taken
-
-
-def _is_missing(client: Client, namespace: str) -> bool:
-    """Whether it surely is. A token that may not read cannot tell; then what is done next says it."""
+def _asked_at(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, Any]:
+    """Fields of a request: when it is asked, and how far east of UTC that clock is."""
+    if text is None:
+        return {}
     try:
-        client.admin.GetStats(
-            admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
-        )
-    except grpc.RpcError as error:
-        reason = from_rpc_error(error).reason
-        if reason not in ("UNKNOWN_NAMESPACE", "PERMISSION_DENIED"):
-            raise
-        return reason == "UNKNOWN_NAMESPACE"
-    return False
+        at, offset = wire_json.timestamp(text, "--asked-at")
+    except MnemeError as error:
+        raise click.BadParameter(f"{error.message} {error.remedy}") from error
+    return {"asked_at": at, "asked_utc_offset_minutes": offset}
 
 
-_KEPT = "What came before it is kept."
-
-
-class _Lines:
-    """Observations of a file of JSON lines, up to the first line that is none; ``error`` then says which."""
-
-    def __init__(self, file: BinaryIO, namespace: str) -> None:
-        self._file = file
-        self._namespace = namespace
-        self._can_go_back = file.seekable()
-        self._reading = threading.Lock()  # gRPC may still ask for a line when the stream has ended
-        self._stream = 0
-        self._next = (1, file.tell() if self._can_go_back else 0)  # line and place
-        self._sent: list[array[int]] = []  # of this stream's observations: lines, and the places behind them
-        self._shown = 0  # the last line that was counted
-        self.error: MnemeError | None = None
-
-    def observations(self, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
-        """A stream of what is left; the one before ends."""
-        with self._reading:
-            self._stream += 1
-            self._sent = [array("Q"), array("Q")]
-            if self._can_go_back:
-                self._file.seek(self._next[1])
-            return self._read(self._stream, count)
-
-    def _read(self, stream: int, count: Callable[[], None]) -> Iterator[common_pb2.Observation]:
-        while True:
-            with self._reading:
-                observation = self._take() if stream == self._stream else None
-                is_new = self._next[0] > self._shown
-                self._shown = max(self._shown, self._next[0])
-            if observation is None:
-                return
-            yield observation
-            if is_new:
-                count()
-
-    def _take(self) -> common_pb2.Observation | None:
-        """The next observation; None at the end, or where a line is none."""
-        while line := self._file.readline():
-            number, place = self._next
-            self._next = (number + 1, place + len(line))
-            if line.strip():
-                try:
-                    observation = self._parse(line)
-                except (ValueError, ParseError, AttributeError, TypeError) as error:
-                    self.error = _not_an_observation(self._file.name, number, error)
-                    return None  # not raised: gRPC would lose it, and what came before is kept
-                self._sent[0].append(number)
-                self._sent[1].append(self._next[1])
-                return observation
-        return None
-
-    def go_on_behind(self, refused: MnemeError) -> bool:
-        """Have the next stream begin behind the observation that was refused; False where that is not known."""
-        index = self._index(refused)
-        if index is None or not self._can_go_back:
-            return False
-        with self._reading:
-            self._stream += 1
-            self._next = (self._sent[0][index] + 1, self._sent[1][index])
-            self.error = None
-        return True
-
-    def _index(self, refused: MnemeError) -> int | None:
-        index = refused.metadata.get("index", "")
-        return int(index) if index.isdecimal() and int(index) < len(self._sent[0]) else None
-
-    def located(self, refused: MnemeError) -> MnemeError:
-        """The same error, with the line where the service says which observation it refused."""
-        index = self._index(refused)
-        if index is None:
-            return refused
-        message = f"line {self._sent[0][index]}: {refused.message}"
-        remedy = f"{refused.remedy} {_KEPT}"
-        return MnemeError(refused.reason, message, field=refused.field, remedy=remedy, metadata=refused.metadata)
-
-    def _parse(self, line: bytes) -> common_pb2.Observation:
-        fields = json.loads(line.decode())
-        fields["metadata"] = {k: _metadata(v) for k, v in fields.get("metadata", {}).items()}
-        return ParseDict({**fields, "namespace": self._namespace}, common_pb2.Observation())
-
-
-def _not_an_observation(name: str, number: int, error: Exception) -> MnemeError:
-    return MnemeError(
-        "INVALID_FIELD",
-        f"line {number} is not an observation: {error}.",
-        field=name,
-        remedy=f"See `mneme ingest --help` for the format. {_KEPT}",
-    )
-
-
-def _metadata(value: object) -> dict[str, object]:
-    return {"number": value} if isinstance(value, int | float) else {"text": str(value)}
-
-
+_asked_at_option = click.option(
+    "--asked-at",
+    "asked",
+    metavar="TIME",
+    callback=_asked_at,
+    help='The time, with its offset, that "yesterday" is relative to: 2026-01-31T10:00:00+01:00. Default: now, UTC.',
+)
 _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says what it takes
 
 
@@ -310,6 +171,7 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@_asked_at_option
 @click.pass_obj
 def recall(
     get_client: Callable[[], Client],
@@ -319,6 +181,7 @@ def recall(
     budget: int,
     scopes: tuple[str, ...],
     fresh: bool,
+    asked: dict[str, Any],
 ) -> None:
     """Find memories: what was said, when, and why it was found."""
     client = get_client()
@@ -330,6 +193,7 @@ def recall(
             limit=limit,
             token_budget=budget,
             freshness=common_pb2.Freshness(strong=True) if fresh else None,
+            **asked,
         ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
@@ -341,12 +205,15 @@ def recall(
 @namespace_option
 @click.argument("question")
 @click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
+@_asked_at_option
 @click.pass_obj
-def ask(get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool) -> None:
+def ask(
+    get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool, asked: dict[str, Any]
+) -> None:
     """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
     client = get_client()
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only),
+        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only, **asked),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
@@ -503,7 +370,7 @@ def rebuild(get_client: Callable[[], Client], watch: str | None) -> None:
     if watch is None:
         request = admin_pb2.RebuildRequest()
         watch = client.admin.Rebuild(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S).operation.id
-    with _interruptible(f"the rebuild goes on in the service. To look: `mneme rebuild --watch {watch}`"):
+    with interruptible(f"the rebuild goes on in the service. To look: `mneme rebuild --watch {watch}`"):
         operation = render.follow(lambda: _operation(client, watch))
     click.echo(render.operation(operation))
     sys.exit(0 if operation.state == admin_pb2.OPERATION_STATE_DONE else 1)

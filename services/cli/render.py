@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from services.common import clocks
 from services.common.auth import Caller
 from services.common.config import Settings
 
@@ -58,7 +60,8 @@ def quotes(given: Answer) -> str:
     if extractive.found:
         lines += [f"  {shorten(s.text, 400)}" for s in extractive.sentences]
     else:
-        lines.append(f"  not found (confidence {extractive.confidence:.2f} < {extractive.threshold:.2f})")
+        sure, bar = _apart(extractive.confidence, extractive.threshold)
+        lines.append(f"  not found (confidence {sure} < {bar})")
     return "\n".join([*lines, *(item(i, number) for number, i in enumerate(given.items, 1))])
 
 
@@ -110,19 +113,40 @@ def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
     return "\n".join(lines)
 
 
+_SHOWN = ("application", "pid", "reason", "count", "operation", "generation", "error", "port", "exception")
+
+
+def line(said: Mapping[str, Any]) -> str:
+    """A line of a process's log: when, who, what, and of what belongs to it what an operator looks for first."""
+    details = [f"{name} {said[name]}" for name in _SHOWN if name in said]
+    if "seconds" in said:
+        details.append(f"{said['seconds']} s")
+    level = "" if said["level"] == "INFO" else f"{said['level'].lower()}: "
+    behind = f" ({', '.join(details)})" if details else ""
+    return f"{said['at'][11:19]} {said['service']}: {level}{said['message']}{behind}"
+
+
 def recall(response: episodic_pb2.RecallResponse) -> str:
     near = "nothing good enough; the nearest:\n" if response.items else "nothing found"
     head = "" if response.found else near
     body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
-    return (
-        f"{head}{body}\n  [confidence {response.confidence:.2f} of {response.threshold:.2f}; {stages(response.stages)}]"
-    )
+    sure, bar = _apart(response.confidence, response.threshold)
+    return f"{head}{body}\n  [confidence {sure} of {bar}; {stages(response.stages)}]"
+
+
+def _apart(value: float, bar: float) -> tuple[str, str]:
+    """Both with as many digits as tell them apart, two at least."""
+    for digits in range(2, 7):
+        shown = f"{value:.{digits}f}", f"{bar:.{digits}f}"
+        if shown[0] != shown[1]:
+            break
+    return shown
 
 
 def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
     """One line of text with its date, and one that says why it was found."""
     engram = recalled.engram
-    date = engram.event_start.ToDatetime().strftime("%Y-%m-%d")
+    date = f"{clocks.moment(engram.event_start, engram.utc_offset_minutes):%Y-%m-%d}"
     name = engram.observation_id or engram.id[:12]
     trace = ", ".join(f"{s.stage}{f' #{s.rank}' if s.rank else ''} {s.score:.3f}" for s in recalled.trace)
     why = f"{recalled.why} " if recalled.why else ""
@@ -187,6 +211,10 @@ def stats(response: admin_pb2.GetStatsResponse) -> str:
             f"generation     {response.generation}",
             f"erasure epoch  {response.erasure_epoch}",
             f"ledger         applied {applied}, lag {response.lag}",
+            *(
+                f"not folded     {u.position.partition}:{u.position.offset} {u.reason}: {u.message} It is kept."
+                for u in response.unfolded
+            ),
         ]
     )
 
@@ -215,6 +243,13 @@ def counter(what: str, total: int | None = None) -> Iterator[Callable[[], None]]
     with _progress() as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner while the block runs; nothing where nobody looks."""
+    with Console(stderr=True).status(what):
+        yield
 
 
 def _progress() -> Progress:

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -32,6 +31,8 @@ from services.common.seal import ExposedKey, MalformedKey, MasterKey
 from services.common.serving import SERVE_LOGGING
 
 if TYPE_CHECKING:
+    from services.cli.watch import Watch
+    from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
@@ -59,6 +60,9 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # idle torch threads must not spin: cores are few
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+
+_watching: list[Watch] = []  # one, while a service of this process is up
 
 
 class StartError(Exception):
@@ -89,8 +93,6 @@ def prepare(settings: Settings) -> None:
     common = settings.common
     with _making_folders():
         common.data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(common.metrics_dir, ignore_errors=True)
-        common.metrics_dir.mkdir()
     with _writing_token():
         operator_token.write(common.token_path, _master_key(common.master_key_path))
 
@@ -156,7 +158,7 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
     deadline = time.monotonic() + LOG_WAIT_S
     while True:
         try:
-            with contextlib.closing(open_log(common.log_url)) as log:
+            with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
                 log.ensure_topics(specs)
                 if not common.master_key_path.exists() and _has_data(log):
                     raise StartError(
@@ -195,10 +197,14 @@ def require_free(host: str, port: int, setting: str) -> None:
             "Set gateway.host to an address of this machine."
         ) from error
     if error:
-        raise StartError(
-            f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
-            f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
-        ) from error
+        raise StartError(_taken(host, port, setting, error)) from error
+
+
+def _taken(host: str, port: int, setting: str, error: OSError) -> str:
+    return (
+        f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
+        f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
+    )
 
 
 def _refusal(host: str, port: int) -> OSError | None:
@@ -212,8 +218,11 @@ def _refusal(host: str, port: int) -> OSError | None:
     return None
 
 
-def start(settings: Settings, progress: Callable[[str], None]) -> None:
-    """Start Ray and the applications; return when all of them run. StartError."""
+def start(settings: Settings, progress: Callable[[str], None], say: Callable[[str], None] | None = None) -> None:
+    """Start Ray and the applications; return when all of them run. StartError.
+
+    ``progress`` is told each step; ``say``, by default the same, what the processes have to say from then on.
+    """
     from services.gateway.config import GatewayConfig
     from services.kvstore.config import KvstoreConfig
 
@@ -231,11 +240,11 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     os.environ.update(
         _ENVIRONMENT,
         RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read
-        PROMETHEUS_MULTIPROC_DIR=str(settings.common.metrics_dir.absolute()),
     )
     _remove_old_logs(settings.common)
     applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
     built = {name: _build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
+    watch = _watch(settings, gateway, say or progress)
     progress("starting Ray")
     import ray
     from ray import serve
@@ -253,10 +262,28 @@ def start(settings: Settings, progress: Callable[[str], None]) -> None:
     _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
     run_applications(built, progress)
+    watch.follow_replicas()
+
+
+def _watch(settings: Settings, gateway: GatewayConfig, say: Callable[[str], None]) -> Watch:
+    """Metrics are served from now on, and lines of all processes shown, until the service is stopped. StartError."""
+    from services.cli.metrics import MetricsProcess
+    from services.cli.watch import Watch
+    from services.common import telemetry
+
+    try:
+        metrics = MetricsProcess(gateway.host, gateway.metrics_port, settings.common.data_dir)
+    except OSError as error:
+        raise StartError(_taken(gateway.host, gateway.metrics_port, "gateway.metrics_port", error)) from error
+    telemetry.configure_from("up", settings.common, stderr=False)
+    watch = Watch(metrics, say)
+    _watching.append(watch)
+    watch.start()
+    return watch
 
 
 def _remove_old_logs(common: CommonConfig) -> None:
-    from services.common import telemetry  # once the folder of metrics is set
+    from services.common import telemetry
 
     with _making_folders():
         ray_session.remove_last(common.data_dir)
@@ -358,9 +385,16 @@ def _end_block_on_signals() -> None:
 
 
 def _shut_down() -> None:
-    """Let every replica end what it does, then stop Ray."""
-    if "ray" not in sys.modules:
-        return
+    """Let every replica end what it does, then stop Ray and what watched it."""
+    for watch in _watching:
+        watch.leave_replicas()
+    if "ray" in sys.modules:
+        _stop_ray()
+    while _watching:
+        _watching.pop().stop()
+
+
+def _stop_ray() -> None:
     import ray
     from ray import serve
 

@@ -142,4 +142,7 @@ def from_rpc_error(error: grpc.RpcError) -> MnemeError:
         grpc.StatusCode.UNAUTHENTICATED: "UNAUTHENTICATED",
         grpc.StatusCode.RESOURCE_EXHAUSTED: "OVERLOADED",
     }
-    return MnemeError(by_status.get(error.code(), "INTERNAL"), error.details() or "the call failed")
+    reason = by_status.get(error.code(), "INTERNAL")
+    said = error.details() or "the call failed"
+    # Not of ours: its status is all that tells what it was.
+    return MnemeError(reason, f"{error.code().name}: {said}" if reason == "INTERNAL" else said)

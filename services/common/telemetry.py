@@ -4,8 +4,8 @@ Texts, tokens and keys never go through here: a log record carries its constant 
 ``LOG_FIELDS``, an exception its type and frames but not its message, and span attributes are names, counts and
 ids.
 
-Metrics of all processes of a node are gathered through ``PROMETHEUS_MULTIPROC_DIR`` and served on one port by
-the gateway, so this module must be imported after that variable is set.
+None of it may fail the work that it tells of: numbers are kept in memory, and what cannot be written of lines and
+spans is counted and left out (``mneme_records_total``, outcomes ``line_lost`` and ``span_lost``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -28,9 +29,15 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import Counter, Gauge, Histogram
 
-from services.common.config import CommonConfig
+# With these set, every number lies in a mapped file: on a full disk, the next one ends the process with a signal.
+for _name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+    os.environ.pop(_name, None)
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: E402
+
+from services.common import watched  # noqa: E402
+from services.common.config import CommonConfig  # noqa: E402
 
 LOG_FIELDS = [
     "service",
@@ -49,6 +56,8 @@ LOG_FIELDS = [
     "trace_id",
     "token_id",
     "by_token_id",
+    "application",
+    "pid",
 ]
 # Made once: a tracer a span costs more than the span. It follows the provider that ``configure`` sets later.
 _TRACER = trace.get_tracer("mneme")
@@ -57,21 +66,35 @@ TRACE_FILE_BYTES = 32 * 1024 * 1024
 LOG_FILE_BYTES = 16 * 1024 * 1024
 KEPT_S = 7 * 86_400.0  # what processes that ended left: long enough to look into last week's failure
 
+REGISTRY = CollectorRegistry()
+
 STAGE_SECONDS = Histogram(
     "mneme_stage_seconds",
     "Time by service and stage.",
     ["service", "stage"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    registry=REGISTRY,
 )
-CALLS = Counter("mneme_calls_total", "Calls by method and status.", ["method", "status"])
-RECORDS = Counter("mneme_records_total", "Records by service and outcome.", ["service", "outcome"])
-LAG = Gauge("mneme_lag_records", "Records not yet consumed.", ["service", "topic"], multiprocess_mode="livemostrecent")
-QUEUE = Gauge("mneme_queue_depth", "Waiting in a bounded queue.", ["service", "queue"], multiprocess_mode="livesum")
+CALLS = Counter("mneme_calls_total", "Calls by method and status.", ["method", "status"], registry=REGISTRY)
+RECORDS = Counter("mneme_records_total", "Records by service and outcome.", ["service", "outcome"], registry=REGISTRY)
+# Gauges of several processes add up.
+LAG = Gauge("mneme_lag_records", "Records not yet consumed.", ["service", "topic"], registry=REGISTRY)
+QUEUE = Gauge("mneme_queue_depth", "Waiting in a bounded queue.", ["service", "queue"], registry=REGISTRY)
 HELD = Gauge(
     "mneme_held",
     "What is held now, by service and kind: blocks, bytes, pages.",
     ["service", "kind"],
-    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+APPLICATION_UP = Gauge(
+    "mneme_application_up", "1 while an application answers the door, else 0.", ["application"], registry=REGISTRY
+)
+REPLICAS_UP = Gauge("mneme_replicas_up", "Replicas that serve.", ["application"], registry=REGISTRY)
+RESTARTS = Counter(
+    "mneme_replica_restarts_total",
+    "Replicas that took the place of one that had ended.",
+    ["application"],
+    registry=REGISTRY,
 )
 
 
@@ -100,21 +123,45 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class _LogFile(RotatingFileHandler):
+    """The file of a process, in a folder that is made when it is missing."""
+
+    def __init__(self, path: Path, service: str) -> None:
+        super().__init__(path, maxBytes=LOG_FILE_BYTES, backupCount=1, delay=True)
+        self._service = service
+
+    def _open(self) -> Any:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Counts the line; the one of ``logging`` prints a stack trace, and the arguments, for each."""
+        RECORDS.labels(self._service, "line_lost").inc()
+
+
 class _FileExporter(SpanExporter):
     """Spans as JSON lines, for one machine; starts over when the file is full."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, service: str) -> None:
         self._path = path
+        self._service = service
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         lines = "".join(json.dumps(_span_line(s)) + "\n" for s in spans)
-        with self._lock:
-            full = self._path.exists() and self._path.stat().st_size > TRACE_FILE_BYTES
-            with self._path.open("w" if full else "a") as f:
-                f.write(lines)
+        try:
+            with self._lock:
+                self._write(lines)
+        except OSError:
+            RECORDS.labels(self._service, "span_lost").inc(len(spans))
+            return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
+
+    def _write(self, lines: str) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        full = self._path.exists() and self._path.stat().st_size > TRACE_FILE_BYTES
+        with self._path.open("w" if full else "a") as f:
+            f.write(lines)
 
 
 def _span_line(span: ReadableSpan) -> dict[str, object]:
@@ -131,10 +178,11 @@ def _span_line(span: ReadableSpan) -> dict[str, object]:
     }
 
 
-def configure_from(service: str, common: CommonConfig) -> None:
+def configure_from(service: str, common: CommonConfig, *, stderr: bool = True) -> None:
     """``configure`` as the configuration says; every replica calls this first."""
     configure(
         service,
+        stderr=stderr,
         trace_dir=common.trace_dir,
         log_dir=common.log_dir,
         otlp_endpoint=common.otlp_endpoint,
@@ -149,13 +197,18 @@ def configure(
     log_dir: Path | None = None,
     otlp_endpoint: str = "",
     level: str = "INFO",
+    stderr: bool = True,
 ) -> None:
-    """Set up this process: logs as JSON lines on stderr and in a file, traces in a file and to a collector."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    """Set up this process: logs as JSON lines on stderr and in a file, traces in a file and to a collector.
+
+    Where a `mneme up` started it, it shows that its lines and numbers, too.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if stderr else []
     if log_dir is not None:
-        log_dir.mkdir(parents=True, exist_ok=True)
-        path = log_dir / f"{service}-{os.getpid()}.jsonl"
-        handlers.append(RotatingFileHandler(path, maxBytes=LOG_FILE_BYTES, backupCount=1))
+        handlers.append(_LogFile(log_dir / f"{service}-{os.getpid()}.jsonl", service))
+    if (terminal := watched.line_handler()) is not None:
+        handlers.append(terminal)
+    watched.show_numbers(service, REGISTRY)
     for handler in handlers:
         handler.setFormatter(_JsonLines(service))
     root = logging.getLogger("services")
@@ -164,7 +217,7 @@ def configure(
     root.propagate = False
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     if trace_dir is not None:
-        exporter = _FileExporter(trace_dir / f"{service}-{os.getpid()}.jsonl")
+        exporter = _FileExporter(trace_dir / f"{service}-{os.getpid()}.jsonl", service)
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
     if otlp_endpoint:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter

@@ -25,11 +25,11 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.common.clocks import MAX_OFFSET_MINUTES
 from services.common.errors import MnemeError, invalid
 
 MAX_DEPTH = 32  # of lists and objects; the deepest message of the wire has six
 MAX_DIGITS = 300  # of one number, all of which a double can hold
-MAX_OFFSET_MINUTES = 18 * 60  # of a zone; as ISO 8601 libraries bound it
 _MAX_NAME = 64  # characters of an unknown field's name in a refusal
 _OFFSET_FIELDS = {
     "observed_at": "utc_offset_minutes",

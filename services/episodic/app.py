@@ -28,7 +28,7 @@ class EpisodicApp(Application):
         common, config = settings.common, settings.section("episodic", EpisodicConfig)
         telemetry.configure_from("episodic", common)
         master = MasterKey.load(common.master_key_path)
-        self._log = open_log(common.log_url)
+        self._log = open_log(common.log_url, common.kafka)
         self._episodic = Episodic(self._log, master, common, config)
         self._servicer = Servicer(self._episodic)
         super().__init__("episodic", grant_signer(master), self._servicer.handlers())

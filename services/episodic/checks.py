@@ -10,10 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import MetadataType
 from mneme.v1.common_pb2 import MetadataValue, TimeRange
 
+from services.common import clocks
 from services.common.errors import MnemeError, invalid
-from services.common.ids import MAX_ID
+from services.common.ids import MAX_ID, is_one_line
 from services.common.times import LATEST, misdated
-from services.episodic.records import MAX_TEXT_BYTES, moment_of
+from services.episodic.records import MAX_TEXT_BYTES
 from services.episodic.registry import NamespaceInfo
 
 MAX_METADATA_FIELDS = 64
@@ -55,6 +56,12 @@ def check_reference(value: str, field: str) -> None:
         raise invalid(field, f"It has {len(value)} characters.", f"Send at most {MAX_REFERENCE}.")
 
 
+def check_actor(actor: str) -> None:
+    check_reference(actor, "actor")
+    if not is_one_line(actor):
+        raise invalid("actor", "It holds line breaks or control characters.", "Send the speaker's name on one line.")
+
+
 def check_metadata(metadata: Mapping[str, MetadataValue], info: NamespaceInfo) -> None:
     """Undeclared fields are kept and cannot be filtered on; UNDECLARED_METADATA for a declared one of another type."""
     size = sum(len(name.encode()) + len(value.text.encode()) for name, value in metadata.items())
@@ -94,10 +101,8 @@ def time_range(given: TimeRange, field: str) -> tuple[datetime | None, datetime 
 
 
 def moment(given: Timestamp, field: str) -> datetime:
-    try:
-        return moment_of(given)
-    except OverflowError as error:
-        raise invalid(field, "This is no time.", "Send seconds since 1970-01-01.") from error
+    clocks.check_stamp(given, field)
+    return clocks.moment(given)
 
 
 def claimed(given: Timestamp, field: str) -> datetime:

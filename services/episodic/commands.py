@@ -11,11 +11,19 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
-from services.common import ledger
+from services.common import clocks, ledger
 from services.common.errors import MnemeError, invalid
 from services.common.log.base import Appended
 from services.common.seal import Keyring
-from services.episodic.checks import check_id, check_metadata, check_reference, check_text, claimed, not_found
+from services.episodic.checks import (
+    check_actor,
+    check_id,
+    check_metadata,
+    check_reference,
+    check_text,
+    claimed,
+    not_found,
+)
 from services.episodic.host import Host
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import NamespaceInfo
@@ -49,8 +57,10 @@ class Commands:
             raise invalid("kind", "Only facts and notes are stated directly.", "Use FACT or NOTE.")
         if request.HasField("event_at"):
             claimed(request.event_at, "event_at")
+        clocks.check_offset(request.utc_offset_minutes, "utc_offset_minutes")
         check_metadata(request.metadata, info)
-        for field in ("actor", "source", "external_id"):
+        check_actor(request.actor)
+        for field in ("source", "external_id"):
             check_reference(getattr(request, field), field)
         namespace = request.namespace
         mac = self._keyring.mac(namespace, ledger.MAC_REMEMBER, request.id)

@@ -17,16 +17,15 @@ import numpy as np
 from services.common import lexical
 from services.common.embed import Vectors
 from services.common.ids import digest
-from services.episodic.directory import Slot, matches, slot_of
+from services.episodic.directory import Slot, bounds, matches, shown, slot_of
 from services.episodic.operations import Refused
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
-from services.episodic.records import Stored, from_us, seen_by_hooks, to_us
+from services.episodic.records import Stored, from_us, seen_by_hooks
 from services.episodic.registry import NamespaceInfo, Registry
 from services.episodic.store import Scratch, Store
 from services.episodic.view import View
 
 SCAN_LIMIT = 10_000  # records that a scan on the read path returns
-_TERM_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,6 @@ class Toolkit:
     # People and places of a text, given the namespace's aliases.
     entities: Callable[[str, NamespaceInfo | None], tuple[Sequence[str], Sequence[str]]]
     dates: Callable[[str, datetime], list[tuple[str, Interval]]]
-
-
-def count_tokens(text: str) -> int:
-    """An estimate that needs no model: a token for every four bytes, at least one a word."""
-    return max(-(-len(text.encode()) // _TERM_BYTES), len(text.split()))
 
 
 class _Common:
@@ -97,7 +91,7 @@ class _Searching(_Common):
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        hits = self._searched.directory.between(namespace, to_us(time.start), to_us(time.end), k, filter)
+        hits = self._searched.directory.between(namespace, *shown(time), k, filter)
         return [Candidate(slot.id, namespace, round(-away / 1e6, 6)) for slot, away in hits]
 
     def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
@@ -268,11 +262,11 @@ class ReadContext(_Searching):
         for name, text in (("actor", wanted.actor), ("session", wanted.session), ("source", wanted.source)):
             if text:
                 parts.append(f'{name} == "{value(namespace, name, text)}"')
-        start, end = wanted.event
+        start, end = bounds(wanted)
         if start is not None:
-            parts.append(f"end_us >= {to_us(start)}")
+            parts.append(f"end_us >= {start}")
         if end is not None:
-            parts.append(f"start_us < {to_us(end)}")
+            parts.append(f"start_us < {end}")
         return " and ".join(parts + self._metadata(namespace, wanted))
 
     def _metadata(self, namespace: str, wanted: Filter) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,6 +11,7 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.common_pb2 import Position, TimeRange
 from mneme.v1.ledger_pb2 import FeedRecord, StoredReceipt
 
+from services.common import clocks
 from services.common.errors import invalid
 from services.episodic.checks import claimed, require_declared, time_range
 from services.episodic.forget import Targets
@@ -28,13 +30,14 @@ def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo]
     """INVALID_FIELD, TIME_RANGE, UNDECLARED_METADATA."""
     if request.limit > MAX_LIMIT:
         raise invalid("limit", f"It is {request.limit}.", f"Ask for 1 to {MAX_LIMIT}.")
+    clocks.check_offset(request.asked_utc_offset_minutes, "asked_utc_offset_minutes")
     asked_at = claimed(request.asked_at, "asked_at") if request.HasField("asked_at") else datetime.now(UTC)
     return Query(
         namespaces=tuple(info.name for info in infos),
         text=request.query,
         limit=request.limit or default_limit,
         token_budget=request.token_budget or None,
-        asked_at=asked_at,
+        asked_at=asked_at.astimezone(clocks.zone(request.asked_utc_offset_minutes)),
         filter=to_filter(request.filter, infos),
     )
 
@@ -99,15 +102,7 @@ def narrowed(wanted: Filter, start: datetime | None, end: datetime | None) -> Fi
     low, high = wanted.event
     starts = [t for t in (low, start) if t is not None]
     ends = [t for t in (high, end) if t is not None]
-    return Filter(
-        wanted.kinds,
-        wanted.actor,
-        wanted.session,
-        wanted.source,
-        (max(starts, default=None), min(ends, default=None)),
-        wanted.metadata_equals,
-        wanted.metadata_range,
-    )
+    return replace(wanted, event=(max(starts, default=None), min(ends, default=None)))
 
 
 def to_recall_response(recalled: Recalled, partitions: Sequence[int]) -> episodic_pb2.RecallResponse:

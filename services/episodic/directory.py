@@ -9,11 +9,13 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from services.common import clocks
 from services.common.lexical import idf
 from services.episodic.columns import meets
 from services.episodic.lexicon import Lexicon
-from services.episodic.plugins.base import Filter, Kind, State, Vector
+from services.episodic.plugins.base import Filter, Interval, Kind, State, Vector
 from services.episodic.records import Stored, to_us
 from services.episodic.spans import Times
 from services.episodic.vectors import Vectors
@@ -33,7 +35,8 @@ class Slot:
     metadata: Mapping[str, str | float]
     start_us: int
     end_us: int
-    times_us: tuple[tuple[int, int], ...]  # what the text speaks of
+    shown_us: tuple[int, int]  # the event, as the clock of whoever spoke showed it
+    times_us: tuple[tuple[int, int], ...]  # what the text speaks of, on the same clock
     sources: tuple[str, ...]
     seq: int
     place: int
@@ -67,6 +70,8 @@ class Document:
 
 def slot_of(stored: Stored, feed_offset: int, rows: int) -> Slot:
     r = stored.record
+    start_us, end_us = to_us(r.event.start), to_us(r.event.end)
+    east_us = 60_000_000 * clocks.offset_of(r.event.start)
     return Slot(
         id=r.id,
         namespace=r.namespace,
@@ -76,9 +81,10 @@ def slot_of(stored: Stored, feed_offset: int, rows: int) -> Slot:
         actor=r.actor,
         source=r.source,
         metadata=r.metadata,
-        start_us=to_us(r.event.start),
-        end_us=to_us(r.event.end),
-        times_us=tuple((to_us(t.start), to_us(t.end)) for t in r.times),
+        start_us=start_us,
+        end_us=end_us,
+        shown_us=(start_us + east_us, end_us + east_us),
+        times_us=tuple((to_us(t.start) + east_us, to_us(t.end) + east_us) for t in r.times),
         sources=r.sources,
         seq=r.seq,
         place=stored.place,
@@ -103,14 +109,34 @@ def matches(slot: Slot, wanted: Filter) -> bool:
         and (not wanted.actor or slot.actor == wanted.actor)
         and (not wanted.session or slot.session == wanted.session)
         and (not wanted.source or slot.source == wanted.source)
-        and bool(meets(slot.start_us, slot.end_us, *_bounds(wanted)))
+        and bool(meets(slot.start_us, slot.end_us, *_instants(wanted.event)))
+        and (wanted.days is None or bool(meets(*slot.shown_us, *shown(wanted.days))))
         and all(slot.metadata.get(name) == value for name, value in wanted.metadata_equals.items())
         and all(_in_range(slot.metadata.get(n), low, high) for n, (low, high) in wanted.metadata_range.items())
     )
 
 
-def _bounds(wanted: Filter) -> tuple[int | None, int | None]:
-    start, end = wanted.event
+def shown(days: Interval) -> tuple[int, int]:
+    """Its sides as their own clock shows them, in microseconds."""
+    return to_us(clocks.as_shown(days.start)), to_us(clocks.as_shown(days.end))
+
+
+def bounds(wanted: Filter) -> tuple[int | None, int | None]:
+    """Instants between which every event lies that meets the filter; ``matches`` decides. A day on a clock begins and
+    ends within the widest offset of the same day in UTC."""
+    start, end = _instants(wanted.event)
+    if wanted.days is not None:
+        first, last = shown(wanted.days)
+        start = max(first - _WIDEST_US, first - _WIDEST_US if start is None else start)
+        end = min(last + _WIDEST_US, last + _WIDEST_US if end is None else end)
+    return start, end
+
+
+_WIDEST_US = 60_000_000 * clocks.MAX_OFFSET_MINUTES
+
+
+def _instants(event: tuple[datetime | None, datetime | None]) -> tuple[int | None, int | None]:
+    start, end = event
     return None if start is None else to_us(start), None if end is None else to_us(end)
 
 
@@ -160,7 +186,7 @@ class Directory:
             if slot.id_mac:
                 space.by_mac[slot.id_mac] = slot.id
             if slot.is_base and slot.active:
-                space.times.add(slot.id, (slot.start_us, slot.end_us), slot.times_us)
+                space.times.add(slot.id, slot.shown_us, slot.times_us)
                 insort(space.turns.setdefault(slot.session, []), (slot.place, slot.id))
             for source in slot.sources:
                 space.derived.setdefault(source, set()).add(slot.id)
@@ -279,7 +305,7 @@ class Directory:
             ):
                 # A search for episodes need not look at every turn to find none.
                 if not wanted.kinds or kinds.intersection(wanted.kinds):
-                    found += lexicon.search(query, k, allowed, _bounds(wanted))
+                    found += lexicon.search(query, k, allowed, bounds(wanted))
             hits = [(space.slots[id], score) for id, score in found]
         return sorted(hits, key=lambda h: (-h[1], -h[0].start_us, h[0].id))[:k]
 
@@ -295,7 +321,7 @@ class Directory:
         best: dict[str, tuple[Slot, float]] = {}
         last = 0.0
         try:
-            for owner, score in keys.nearest(vector, *_bounds(wanted)):
+            for owner, score in keys.nearest(vector, *bounds(wanted)):
                 if len(best) >= k and score < last:
                     break
                 slot = space.slots.get(owner)
@@ -314,8 +340,9 @@ class Directory:
             return space.base_lexicon.idf(term) if space else idf(0, 0)
 
     def between(self, namespace: str, start_us: int, end_us: int, k: int, wanted: Filter) -> list[tuple[Slot, int]]:
-        """Active base engrams whose event, or a time they speak of, meets the range: with the distance between its
-        middle and theirs in microseconds, nearest first; equal ones by event time descending, then id."""
+        """Active base engrams whose event, or a time they speak of, meets the range on the clock of whoever spoke:
+        with the distance between its middle and theirs in microseconds, nearest first; equal ones by event time
+        descending, then id."""
         with self._lock:
             space = self._spaces.get(namespace)
             if space is None:
@@ -331,7 +358,7 @@ class Directory:
         return sorted(hits.values(), key=lambda h: (h[1], -h[0].start_us, h[0].id))[:k]
 
     def span(self, namespace: str) -> tuple[int, int] | None:
-        """Earliest start and latest end of the events of active base engrams."""
+        """Earliest start and latest end of the events of active base engrams, as their clocks showed them."""
         with self._lock:
             space = self._spaces.get(namespace)
             return space.times.span() if space else None

@@ -50,7 +50,10 @@ def plan(generation: Generation, entry: Entry, plugins: Sequence[Plugin], log: L
     view = _fold_again(generation, entry, hidden, log)
     standing = [s for s in directory.slots(namespace) if hidden is None or s.session in hidden]
     for slot in standing:
-        _compare(generation, entry, slot, view.changed.pop(slot.id, None), result)
+        again = view.changed.pop(slot.id, None)
+        if again is None and slot.is_base and slot.id not in ids and generation.store.whole(namespace, slot.id):
+            continue  # not erased, and this code makes no engram of it any more: it stands until a rebuild parks it
+        _compare(generation, entry, slot, again, result)
     result.changed += [replace(stored, version=entry.offset) for stored in view.changed.values()]
     return result
 

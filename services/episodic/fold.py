@@ -14,31 +14,27 @@ from functools import partial
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
+from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 
-from services.common import ledger, topics
+from services.common import ledger, lexical, topics
 from services.common.ids import digest
 from services.common.log.base import Log, LogError
+from services.common.room import ENGRAM_BYTES, names_that_fit
 from services.common.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered
+from services.episodic import said
 from services.episodic.context import Toolkit, WriteContext
-from services.episodic.index import SEALED_BYTES, IndexUnavailable
+from services.episodic.index import IndexUnavailable
 from services.episodic.operations import Cause, Refused, apply
-from services.episodic.plugins.base import EpisodeClosed, Event, Interval, Kind, Observed, Operation, Plugin, Record
+from services.episodic.plugins.base import EpisodeClosed, Event, Observed, Operation, Plugin, Record
 from services.episodic.records import (
     Stored,
     happened,
-    kind_of,
-    metadata_of,
-    moment_of,
     seen_by_hooks,
     to_core,
 )
 from services.episodic.registry import NamespaceInfo, Registry
 from services.episodic.store import Store
 from services.episodic.view import View
-
-MADE_BY_HOST = "host@1"
-_SEAL_OVERHEAD = 2_000  # ids, key names and nonces around an engram
 
 
 class Poison(Exception):
@@ -50,11 +46,7 @@ class Poison(Exception):
 
 
 class Foreign(Poison):
-    """Nothing that was acknowledged here: of a namespace never created, changed, or under another master key."""
-
-
-class Unfolded(Poison):
-    """Acknowledged, and not understood by this code: mended code may, at a rebuild. So its key stays."""
+    """Nothing that was acknowledged here: of a namespace never created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +76,9 @@ def made_by(plugin: Plugin) -> str:
 
 
 def fingerprint(plugins: Sequence[Plugin], embedder: str) -> str:
-    """Digest of what makes a generation: the plug-ins that write, their parameters, the embedder."""
+    """Digest of what makes a generation: the plug-ins that write, their parameters, the embedder, the way to terms."""
     writing = [p for p in plugins if type(p).encode is not Plugin.encode or type(p).link is not Plugin.link]
-    return digest(embedder, *map(made_by, writing))
+    return digest(embedder, lexical.IDENTITY, *map(made_by, writing))
 
 
 class Folder:
@@ -109,7 +101,10 @@ class Folder:
         self._store = store
 
     def fold(self, entry: Entry, view: View) -> Outcome:
-        """Change ``view`` by one entry. Poison when it cannot be taken; the view is then as it was."""
+        """Change ``view`` by one entry. Poison when it cannot be taken; the view is then as it was.
+
+        Poison destroys nothing: what was acknowledged keeps its key, whatever is thought of it here.
+        """
         body = entry.body.WhichOneof("body")
         if body == "namespace_created":
             self._registry.fold(entry.body)
@@ -127,9 +122,9 @@ class Folder:
         except KeyDestroyed:
             return Outcome("erased", [], [])
         except Tampered as error:
-            raise Foreign("INVALID_FIELD", "The entry cannot be opened (Tampered).") from error
+            raise Poison("INVALID_FIELD", "The entry cannot be opened (Tampered).") from error
         except (DecodeError, KeyError, ValueError, OverflowError) as error:
-            raise Unfolded("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
+            raise Poison("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
 
     def context(self, run: _Run, plugin: Plugin, session: str, now: datetime, trigger: str) -> WriteContext:
         return WriteContext(run.view, self._toolkit, plugin, run.info, session, now, trigger)
@@ -163,64 +158,35 @@ class _Run:
     def observation(self) -> Outcome:
         body = self.entry.body.observation_accepted
         if self.is_erased(body.id_mac):
-            return Outcome("erased", [], [])
+            return self._erased(body)
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
             return Outcome("duplicate", [], [])
         perceived = pb.PerceivedObservation.FromString(self.open(body.sealed, ledger.SEAL_OBSERVATION))
         o = perceived.observation
-        moment = moment_of(o.observed_at)
-        record = Record(
-            id=ledger.base_id(self.namespace, o.id),
-            namespace=self.namespace,
-            kind="turn",
-            text=o.text,
-            event=Interval(moment, moment),
-            session=o.session,
-            actor=o.actor,
-            source=o.source,
-            people=tuple(perceived.people),
-            places=tuple(perceived.places),
-            times=tuple(_intervals(perceived.times)),
-            metadata=metadata_of(o.metadata),
-            made_by=MADE_BY_HOST,
-            seq=self.entry.offset,
-        )
-        stored = self._base(record, body.id_mac, body.content_mac, body.sealed.key_id)
+        record = said.observed(self.namespace, perceived, self.entry.offset)
+        stored = self._base(record, body)
         stored = replace(stored, observation_id=o.id, external_id=o.external_id, session_mac=body.session_mac)
-        return self._born(stored, "observed")
+        return self._born(_fitting(stored), "observed")
 
     def remembered(self) -> Outcome:
         body = self.entry.body.remembered
         if self.is_erased(body.id_mac):
-            return Outcome("erased", [], [])
+            return self._erased(body)
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
             return Outcome("duplicate", [], self._stray(body))
         r = RememberRequest.FromString(self.open(body.sealed, ledger.SEAL_REMEMBER))
-        moment = moment_of(r.event_at) if r.HasField("event_at") else moment_of(self.at)
-        record = Record(
-            id=ledger.remembered_id(self.namespace, r.id),
-            namespace=self.namespace,
-            kind=_stated_kind(r.kind),
-            text=r.text,
-            event=Interval(moment, moment),
-            actor=r.actor,
-            source=r.source,
-            metadata=metadata_of(r.metadata),
-            made_by=MADE_BY_HOST,
-            seq=self.entry.offset,
-        )
-        stored = self._base(self._perceived(record), body.id_mac, body.content_mac, body.sealed.key_id)
-        return self._born(replace(stored, external_id=r.external_id), "remembered")
+        record = said.remembered(self.namespace, r, self.entry.body.ingested_at, self.entry.offset)
+        stored = replace(self._base(self._perceived(record), body), external_id=r.external_id)
+        return self._born(_fitting(stored), "remembered")
 
     def corrected(self) -> Outcome:
         body = self.entry.body.corrected
         if self.is_erased(body.id_mac):
-            return Outcome("erased", [], [])
+            return self._erased(body)
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
             return Outcome("duplicate", [], self._stray(body))
         if self.folder._registry.is_erased(self.namespace, body.engram_id):
-            # Said of something that was erased meanwhile: it may not stay either.
-            return Outcome("erased", [], [body.sealed.key_id])
+            return self._erased(body)  # said of something that was erased meanwhile: it may not stay either
         old = self.view.whole(self.namespace, body.engram_id)
         if old is None or not old.record.is_base or old.record.state != "active":
             raise Poison("NOT_FOUND", "The entry corrects an engram that is not there, derived or superseded.")
@@ -237,8 +203,8 @@ class _Run:
             links=((old.id, "corrects", 1.0),),
             seq=self.entry.offset,
         )
-        stored = self._base(self._perceived(record), body.id_mac, body.content_mac, body.sealed.key_id)
-        stored = replace(stored, place=old.place, session_mac=old.session_mac, external_id=old.external_id)
+        stored = self._base(self._perceived(record), body)
+        stored = _fitting(replace(stored, place=old.place, session_mac=old.session_mac, external_id=old.external_id))
         retired = happened(old, "superseded", self.entry.offset, self.at)
         record = replace(retired.record, state="superseded", superseded_by=id, keys=())
         self.view.put(replace(retired, record=record, version=self.entry.offset))
@@ -253,6 +219,11 @@ class _Run:
             raise Poison("ID_REUSED", "The id was taken before with other content.")
         return slot is not None
 
+    def _erased(self, body: said.Said) -> Outcome:
+        """A text whose id was erased, or what it corrects: appended by who did not know, its key is still there."""
+        key_id = body.sealed.key_id
+        return Outcome("erased", [], [key_id] if self.folder._keyring.has(key_id) else [])
+
     def _stray(self, body: pb.Remembered | pb.Corrected) -> list[str]:
         """The key of a text that is known under another: a retry that a process took which did not know of the first.
 
@@ -262,19 +233,16 @@ class _Run:
         slot = self.view.slot(self.namespace, id) if id is not None else None
         return [body.sealed.key_id] if slot is not None and slot.seal_key != body.sealed.key_id else []
 
-    def _base(self, record: Record, id_mac: bytes, content_mac: bytes, key_id: str) -> Stored:
-        stored = Stored(
+    def _base(self, record: Record, body: said.Said) -> Stored:
+        return Stored(
             record=record,
             partition=self.entry.partition,
             version=self.entry.offset,
             place=self.entry.offset,
-            id_mac=id_mac,
-            content_mac=content_mac,
-            seal_key=key_id,
+            id_mac=body.id_mac,
+            content_mac=body.content_mac,
+            seal_key=body.sealed.key_id,
         )
-        if to_core(stored).ByteSize() > SEALED_BYTES - _SEAL_OVERHEAD:
-            raise Poison("TEXT_SIZE", "Text and metadata together are more than the index takes.")
-        return stored
 
     def _perceived(self, record: Record) -> Record:
         """With people, places and times: what perception does for observations, for what is stated directly."""
@@ -396,11 +364,13 @@ _FOLD: dict[str | None, Callable[[_Run], Outcome]] = {
 }
 
 
-def _intervals(mentions: Sequence[pb.TimeMention]) -> Iterator[Interval]:
-    for mention in mentions:
-        if mention.range.HasField("start") and mention.range.HasField("end"):
-            yield Interval(moment_of(mention.range.start), moment_of(mention.range.end))
-
-
-def _stated_kind(kind: int) -> Kind:
-    return "note" if kind == EngramKind.ENGRAM_KIND_UNSPECIFIED else kind_of(kind)
+def _fitting(stored: Stored) -> Stored:
+    """With as many of the names found in it as the index takes. TEXT_SIZE where what was said does not fit alone."""
+    if to_core(stored).ByteSize() <= ENGRAM_BYTES:
+        return stored
+    record = stored.record
+    room = ENGRAM_BYTES - to_core(replace(stored, record=replace(record, people=(), places=()))).ByteSize()
+    if room < 0:
+        raise Poison("TEXT_SIZE", "Text and metadata together are more than the index takes.")
+    people, places = names_that_fit(room, record.people, record.places)
+    return replace(stored, record=replace(record, people=people, places=places))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup
@@ -14,15 +15,16 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
-from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR
+from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
 from services.common.log.base import Message, MessageTooLarge
 from services.common.seal import KeyDestroyed
 from services.episodic.checks import time_range
-from services.episodic.directory import Slot
+from services.episodic.directory import Slot, slot_of
 from services.episodic.fold import Entry, Poison
 from services.episodic.generation import decode
 from services.episodic.host import Host
 from services.episodic.naming import Naming
+from services.episodic.parked import Parked
 from services.episodic.records import Stored, from_us, stamp, to_us
 from services.episodic.store import open_core, open_whole
 
@@ -38,6 +40,7 @@ class Targets:
     names: Sequence[str]
     alias_groups: int = 0  # of the namespace, that hold one of the names
     aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
+    unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
 
 
 class Forgetting:
@@ -50,7 +53,9 @@ class Forgetting:
     def resolve(self, namespace: str, selector: ForgetSelector) -> Targets:
         """Base engrams that the selector names, the corrections of each with it, and what derives from those."""
         directory = self._host.live.store.directory
+        parked = {each.stored.id: each for each in self._host.parking.opened(namespace, directory)}
         slots = [s for s in directory.slots(namespace) if s.is_base]
+        slots += [slot_of(each.stored, -1, 0) for each in parked.values()]
         names: list[str] = []
         alias_groups, aliases_left = 0, list[AliasGroup]()
         by = selector.WhichOneof("by")
@@ -58,7 +63,7 @@ class Forgetting:
             info = self._host.registry.namespace(namespace)
             groups = info.aliases if info else ()
             naming = _naming(selector.person, groups)
-            chosen, names = self._of_person(namespace, slots, naming)
+            chosen, names = self._of_person(namespace, slots, naming, parked)
             alias_groups, aliases_left = naming.without(groups)
         elif by is None:
             raise invalid(
@@ -67,14 +72,19 @@ class Forgetting:
         else:
             chosen = self._chosen(namespace, slots, selector, by)
         base = self._with_corrections(namespace, chosen)
+        reached = {s.id for s in (*base, *chosen)}
+        base += [s for s in slots if s.id in parked and not reached.isdisjoint((s.id, parked[s.id].goes_with))]
         ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
         derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
         base.sort(key=lambda s: (s.seq, s.id))
-        return Targets(base, derived, names, alias_groups, aliases_left)
+        unfolded = {slot.id: parked[slot.id].stored for slot in base if slot.id in parked}
+        return Targets(base, derived, names, alias_groups, aliases_left, unfolded)
 
     def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
         if by == "session":
-            return [s for s in slots if s.session == _named("selector.session", selector.session)]
+            named = _named("selector.session", selector.session)
+            mac = self._host.parts.keyring.mac(namespace, MAC_SESSION, named)
+            return [s for s in slots if mac == s.session_mac or s.session == named]
         if by == "source":
             return [s for s in slots if s.source == _named("selector.source", selector.source)]
         if by == "ids":
@@ -86,15 +96,14 @@ class Forgetting:
         high = to_us(end) if end is not None else None
         return [s for s in slots if (low is None or s.start_us >= low) and (high is None or s.start_us < high)]
 
-    def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Iterable[str]) -> list[Slot]:
+    def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Sequence[str]) -> list[Slot]:
         """Engram ids, observation ids; a derived engram's id stands for its sources."""
         directory, keyring = self._host.live.store.directory, self._host.parts.keyring
-        wanted: set[str] = set()
+        wanted, macs = set(ids), {keyring.mac(namespace, MAC_OBSERVATION, id) for id in ids}
         for id in ids:
             slot = directory.get(namespace, id)
-            found = directory.by_mac(namespace, keyring.mac(namespace, MAC_OBSERVATION, id))
-            wanted.update((slot.sources or (id,)) if slot else [found] if found else [])
-        return [s for s in slots if s.id in wanted]
+            wanted.update(slot.sources if slot else ())
+        return [s for s in slots if s.id in wanted or s.id_mac in macs]
 
     def _with_corrections(self, namespace: str, chosen: Iterable[Slot]) -> list[Slot]:
         """A text and its corrections go together, whichever of them was named."""
@@ -114,12 +123,14 @@ class Forgetting:
 
     # --- persons ---
 
-    def _of_person(self, namespace: str, slots: Sequence[Slot], naming: Naming) -> tuple[list[Slot], list[str]]:
+    def _of_person(
+        self, namespace: str, slots: Sequence[Slot], naming: Naming, parked: Mapping[str, Parked]
+    ) -> tuple[list[Slot], list[str]]:
         """Base engrams that name the person; the names, and those seen there that hold one of them."""
         base = {s.id: s for s in slots}
         chosen: list[Slot] = []
         names = set(naming.names)
-        for stored in self._opened(namespace):
+        for stored in chain(self._opened(namespace), (each.stored for each in parked.values())):
             if stored.id in base and naming.meant_by(stored.record):
                 chosen.append(base[stored.id])
                 names.update(n for n in (*stored.record.people, stored.record.actor) if naming.within(n))

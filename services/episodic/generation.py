@@ -15,9 +15,10 @@ from mneme.v1.ledger_pb2 import DeadLetter, FeedRecord
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER, entry_of
 from services.common.log.base import Consumer, Log, Message, Record, TopicPartition
-from services.common.seal import Keyring, destroying
-from services.episodic.fold import Entry, Folder, Foreign, Poison, Unfolded
+from services.common.seal import Keyring
+from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.operator_state import OperatorState
+from services.episodic.parked import Parking
 from services.episodic.records import Stored, from_us, stamp
 from services.episodic.store import Store, Written, feed_key, seal
 from services.episodic.view import View
@@ -53,6 +54,7 @@ class Generation:
         self._log = log
         self._keyring = keyring
         self._state = state
+        self._parking = Parking(state, log, keyring)
         self._flush_rows = flush_rows
         self._flush_after_s = flush_after_s
         self._step = step
@@ -95,7 +97,8 @@ class Generation:
     def fold(self, records: Sequence[Record], consumer: Consumer | None) -> dict[str, int]:
         """Fold consecutive ledger records of one partition and make them durable and visible, all or none.
 
-        Without a consumer (a rebuild) nothing is said again that was said the first time: dead letters, traces.
+        What cannot be taken is parked, and destroys nothing. Without a consumer (a rebuild) nothing is said again that
+        was said the first time: dead letters, traces.
         """
         view = View(self.store)
         extra: list[Message] = []
@@ -123,8 +126,8 @@ class Generation:
         try:
             outcome = self.folder.fold(entry, view)
         except Poison as poison:
-            letters = self.dead_letter(record, poison, payload=record.value)
-            return "poison", [*letters, *destroying(entry.namespace, _stranded(entry, poison))]
+            extra += self._parking.park(entry, poison)
+            return "poison", self.dead_letter(record, poison, payload=record.value)
         letters = [m for refusal in outcome.refused for m in self.dead_letter(record, refusal, payload=None)]
         extra += self._keyring.destroy(entry.namespace, outcome.doomed_keys)
         return outcome.what, letters
@@ -228,22 +231,6 @@ def decode(record: Record) -> Entry:
     if body.namespace.encode() != record.key:
         raise Poison("INVALID_FIELD", "The record is keyed by another namespace than its entry's.")
     return Entry(body, record.partition, record.offset)
-
-
-def _stranded(entry: Entry, poison: Poison) -> list[str]:
-    """The key of a text that was acknowledged and becomes no engram: no selector could ever name it to erase it.
-
-    Not of an observation whose id was taken: segmentation writes down what it said, then destroys its key.
-    """
-    body = entry.body
-    if isinstance(poison, Foreign | Unfolded) or (
-        body.HasField("observation_accepted") and poison.reason == "ID_REUSED"
-    ):
-        return []
-    for said in (body.observation_accepted, body.remembered, body.corrected):
-        if said.sealed.key_id:
-            return [said.sealed.key_id]
-    return []
 
 
 def erased_stub(generation: int, namespace: str, id: str, entry: Entry) -> FeedRecord:

@@ -40,6 +40,7 @@ from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
 from services.episodic.index import IndexUnavailable
 from services.episodic.operator_state import OperatorState
+from services.episodic.parked import Parking
 from services.episodic.parts import Parts
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import Registry
@@ -90,6 +91,7 @@ class Host:
         self.parts = parts
         self.registry = Registry(parts.log, parts.keyring)
         self.state = OperatorState(parts.log)
+        self.parking = Parking(self.state, parts.log, parts.keyring)
         self.progress = Progress(parts.log.partitions(topics.LEDGER))
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
         self.building: Generation | None = None  # a rebuild's; None tells it to give up
@@ -374,11 +376,14 @@ class Host:
     def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
         result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)
         result.doomed_keys |= self._stray_aliases(entry)
-        receipt = self.state.receipt(entry.namespace, entry.body.erased.receipt_id) or _receipt(entry, result)
+        parked = self.parking.meant_by(entry.namespace, entry.body.erased)
+        result.doomed_keys |= {note.key_id for note in parked}
+        receipt = self.state.receipt(entry.namespace, entry.body.erased.receipt_id)
+        receipt = receipt or _receipt(entry, result, len(parked))
         stubs = [erased_stub(generation.number, entry.namespace, i, entry) for i in (*result.base, *result.retired)]
         extra: list[Message] = self.parts.keyring.destroy(entry.namespace, sorted(result.doomed_keys))
         if consumer is not None:
-            extra += self.state.set_receipt(receipt)
+            extra += [*self.state.set_receipt(receipt), *self.parking.gone(parked)]
         reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt
@@ -519,7 +524,7 @@ def _erasure(record: Record) -> Entry | None:
     return entry if entry.body.HasField("erased") else None
 
 
-def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
+def _receipt(entry: Entry, result: erase.Erasure, parked: int) -> StoredReceipt:
     erased = entry.body.erased
     return StoredReceipt(
         receipt=ErasureReceipt(
@@ -528,7 +533,7 @@ def _receipt(entry: Entry, result: erase.Erasure) -> StoredReceipt:
             position={"partition": entry.partition, "offset": entry.offset},
             at=entry.body.ingested_at,
             erasure_epoch=erased.erasure_epoch,
-            base_erased=len(result.base),
+            base_erased=len(result.base) + parked,
             derived_retired=len(result.retired),
             derived_rebuilt=result.rebuilt,
             keys_destroyed=len(result.doomed_keys),

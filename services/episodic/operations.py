@@ -12,8 +12,9 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.ids import digest
+from services.common.room import ENGRAM_BYTES
 from services.episodic.plugins.base import Key, Link, Operation, Patch, Plugin, Put, Retire, Touch, Unlink
-from services.episodic.records import MAX_TEXT_BYTES, Stored, happened
+from services.episodic.records import MAX_TEXT_BYTES, Stored, happened, to_core, to_detail
 from services.episodic.view import View
 
 _BASE_FIELDS = frozenset({"keys", "links"})
@@ -21,6 +22,7 @@ _DERIVED_FIELDS = _BASE_FIELDS | {"text", "people", "places", "times", "metadata
 
 
 MAX_HISTORY_BYTES = 1_000_000  # a feed record takes 2 MiB
+MAX_DETAIL_BYTES = 1_500_000  # of it, keys and history and counts together
 
 
 class Refused(Exception):
@@ -64,8 +66,16 @@ def apply(view: View, operations: Sequence[Operation], cause: Cause) -> list[str
         if isinstance(operation, Put):
             put.append(id)
     for stored in scratch.values():
+        _fits(stored)
+    for stored in scratch.values():
         view.put(stored)
     return put
+
+
+def _fits(stored: Stored) -> None:
+    """The index and the feed take it: what they refuse later would stop the partition."""
+    if to_core(stored).ByteSize() > ENGRAM_BYTES or to_detail(stored).ByteSize() > MAX_DETAIL_BYTES:
+        raise Refused(f"engram {stored.id}: with its links and keys it is more than the index takes")
 
 
 def _target(operation: Operation) -> str:

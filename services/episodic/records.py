@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Literal, get_args
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from mneme.v1.common_pb2 import MetadataValue, Position, TimeRange
 from mneme.v1.episodic_pb2 import Engram, EngramKind, EngramState, HistoryEvent
 from mneme.v1.episodic_pb2 import Link as LinkProto
 
+from services.common import clocks
 from services.episodic.plugins.base import Interval, Key, Kind, Record, State
 
 MAX_TEXT_BYTES = 60_000
@@ -81,11 +83,6 @@ def stamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1_000)
 
 
-def moment_of(timestamp: Timestamp) -> datetime:
-    """UTC, cut to microseconds. OverflowError where a datetime cannot hold it."""
-    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
-
-
 # --- kinds and states -------------------------------------------------------------------------------------------
 
 
@@ -143,6 +140,7 @@ def to_engram(stored: Stored) -> Engram:
         version=stored.version,
         made_by=r.made_by,
         position=Position(partition=stored.partition, offset=r.seq),
+        utc_offset_minutes=clocks.offset_of(r.event.start) or None,
     )
 
 
@@ -172,18 +170,19 @@ def to_detail(stored: Stored) -> pb.EngramDetail:
 def from_core(core: pb.EngramRecord, seal_key: str, detail_key: str) -> Stored:
     """An engram as the index keeps it: not whole."""
     e = core.engram
+    moment = partial(clocks.moment, offset_minutes=e.utc_offset_minutes)
     record = Record(
         id=e.id,
         namespace=e.namespace,
         kind=kind_of(e.kind),
         text=e.text,
-        event=Interval(moment_of(e.event_start), moment_of(e.event_end)),
+        event=Interval(moment(e.event_start), moment(e.event_end)),
         session=e.session,
         actor=e.actor,
         source=e.source,
         people=tuple(e.people),
         places=tuple(e.places),
-        times=tuple(Interval(moment_of(t.range.start), moment_of(t.range.end)) for t in core.times),
+        times=tuple(Interval(moment(t.range.start), moment(t.range.end)) for t in core.times),
         metadata=metadata_of(e.metadata),
         sources=tuple(e.sources),
         links=tuple((link.dst, link.relation, link.weight) for link in e.links),

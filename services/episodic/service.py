@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from services.common import tagger
 from services.common.config import CommonConfig
 from services.common.embed import Embedder, identity
 from services.common.extract import Aliases, Extractor
 from services.common.log.base import Log
 from services.common.seal import Keyring, MasterKey
 from services.common.times import find as find_times
+from services.common.tokens import count_tokens
 from services.episodic import confidence, plugins
 from services.episodic.blocks import BlockDrops
 from services.episodic.commands import Commands
 from services.episodic.config import EpisodicConfig
-from services.episodic.context import Toolkit, count_tokens
+from services.episodic.context import Toolkit
 from services.episodic.forget import Forgetting
 from services.episodic.host import Host
 from services.episodic.index import Index
@@ -101,6 +103,7 @@ def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:
         setting="episodic.ner_sha256",
     )
     extractor.load()
+    tagger.load()
 
     def entities(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
         found = extractor.find(text, aliases=Aliases(info.aliases if info else ()))

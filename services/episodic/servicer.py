@@ -42,6 +42,7 @@ _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
 _MAX_SCOPES = 32
 _SHARES = 4  # calls of one principal have at most this part of the threads
+_MAX_UNFOLDED = 100
 _MAX_CURSOR = 19  # digits
 
 
@@ -106,7 +107,7 @@ class Servicer:
             targets = await self._run(forgetting.resolve, namespace, request.selector)
             ids = [slot.id for slot in (*targets.base, *targets.derived)]
             texts = await self._run(self._host.live.store.fetch, namespace, ids)
-            return converters.to_dry_run(targets, texts)
+            return converters.to_dry_run(targets, {**texts, **targets.unfolded})
         command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
         receipt_id, targets = await self._run_in(self._commanding, command)
         response = converters.to_forgotten(await self._receipt(namespace, receipt_id, call))
@@ -262,6 +263,8 @@ class Servicer:
         lag = await self._run(self._host.lag)
         counts = await self._run(self._episodic.reads.counts, request.namespace, with_hash=lag == 0)
         applied = self._host.progress.snapshot()
+        directory = self._host.live.store.directory
+        unfolded = await self._run(self._host.parking.waiting, request.namespace, directory)
         return admin_pb2.GetStatsResponse(
             namespace=request.namespace,
             engrams_by_kind=counts.by_kind,
@@ -270,6 +273,10 @@ class Servicer:
             lag=lag,
             generation=self._host.live.number,
             erasure_epoch=self._host.registry.epoch(request.namespace),
+            unfolded=[
+                admin_pb2.Unfolded(position=n.position, reason=n.reason, message=n.message)
+                for n in unfolded[:_MAX_UNFOLDED]
+            ],
         )
 
     # --- what all of them need ---

@@ -46,6 +46,8 @@ def _parts(core: EngramRecord) -> Iterator[bytes]:
     yield repr((e.event_start.ToNanoseconds(), e.event_end.ToNanoseconds())).encode()
     yield repr((list(e.people), list(e.places), list(e.sources))).encode()
     yield repr([(t.range.start.ToNanoseconds(), t.range.end.ToNanoseconds()) for t in core.times]).encode()
+    if e.utc_offset_minutes:  # without one the hash is as it was before there were any
+        yield f"utc{e.utc_offset_minutes:+}".encode()
     yield repr(sorted((link.dst, link.relation) for link in e.links)).encode()
     yield repr(sorted(_metadata(e.metadata))).encode()
 

@@ -19,7 +19,6 @@ from services.common.seal import MasterKey
 from services.common.serving import deployment_options
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
-from services.gateway.metrics import MetricsServer
 from services.gateway.revocations import Revocations
 from services.gateway.serve_backend import ServeBackend
 from services.gateway.server import GatewayServer
@@ -37,10 +36,9 @@ class Gateway:
         telemetry.configure_from("gateway", common)
         self._config = config
         self._server: GatewayServer | None = None
-        self._metrics = MetricsServer(config.host, config.metrics_port)
         master = MasterKey.load(common.master_key_path)
         tokens, grants = token_signer(master), grant_signer(master)
-        self._server_log = open_log(common.log_url)
+        self._server_log = open_log(common.log_url, common.kafka)
         self._revocations = Revocations(self._server_log)
         await asyncio.to_thread(self._revocations.refresh)
         local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), grants)})
@@ -58,14 +56,12 @@ class Gateway:
         if self._server is None or self._following.done():
             raise RuntimeError("the gateway has stopped")
         self._server.require_alive()
-        self._metrics.require_alive()
 
     async def __del__(self) -> None:
         if self._server is not None:
             await self._server.stop()
             self._following.cancel()
             self._server_log.close()
-        self._metrics.close()
         telemetry.flush()
 
     async def _follow_revocations(self) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
+from services.common import telemetry
 from services.common.errors import MnemeError, invalid
 from services.common.methods import Method
 from services.gateway.backend import Backend
@@ -48,6 +49,8 @@ class Health:
     async def refresh(self) -> None:
         apps = list(self._backends)
         answers = dict(zip(apps, await asyncio.gather(*map(self._answers, apps)), strict=True))
+        for app, answered in answers.items():
+            telemetry.APPLICATION_UP.labels(app).set(answered)
         for name, needed in self._needs.items():
             serving = all(answers[app] for app in needed)
             await self._servicer.set(name, _SERVING if serving else _NOT_SERVING)

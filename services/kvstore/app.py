@@ -21,7 +21,7 @@ class Kvstore:
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
         telemetry.configure_from("kvstore", settings.common)
         MasterKey.load(settings.common.master_key_path)  # a store alone makes one; here that would replace one
-        self._ledger = open_log(settings.common.log_url)
+        self._ledger = open_log(settings.common.log_url, settings.common.kafka)
         self._node = Node(settings.common, settings.section("kvstore", KvstoreConfig), self._ledger)
         await self._node.start()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import Namespace
@@ -24,13 +24,14 @@ from mneme.v1.ledger_pb2 import (
     TimeMention,
 )
 
-from services.common import ledger, telemetry, times
+from services.common import clocks, ledger, telemetry, times
 from services.common.auth import Caller
 from services.common.errors import MnemeError
 from services.common.extract import Extractor
 from services.common.ids import digest
-from services.common.log.away import unavailable
-from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message
+from services.common.log.away import too_large, unavailable
+from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message, MessageTooLarge
+from services.common.room import ENGRAM_BYTES, HOST_BYTES, names_that_fit
 from services.common.seal import Keyring
 from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
 from services.perception.validate import (
@@ -58,6 +59,7 @@ class Examined:
     observation: Observation
     id_mac: bytes
     content_mac: bytes
+    content_macs: frozenset[bytes]  # of what counts as the same content: with the offset of its time, and without
     perceived: PerceivedObservation
     principal: str
     trace: Mapping[str, str]  # the span it was examined in: its ledger entry continues it
@@ -150,19 +152,23 @@ class Intake:
         ``trace``: the producer's trace context, else the current one goes on.
         """
         with telemetry.span("perception.accept", parent=trace):
+            observation.DiscardUnknownFields()  # they are bounded by nothing that is checked
             settings = self._require_valid(observation, caller)
             if observation.kind == ObservationKind.OBSERVATION_KIND_UNSPECIFIED:
                 observation.kind = ObservationKind.OBSERVATION_KIND_TURN
             namespace = observation.namespace
             id_mac = self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)
-            content_mac = self._keyring.mac(namespace, ledger.MAC_CONTENT, _content(observation))
+            bare, content_mac = (
+                self._keyring.mac(namespace, ledger.MAC_CONTENT, content) for content in _contents(observation)
+            )
             known_already = self.known.first(id_mac) is not None or self.known.erased(id_mac) is not None
             perceived = (
                 PerceivedObservation(observation=observation)
                 if known_already
                 else self._perceive(observation, settings)
             )
-            return Examined(observation, id_mac, content_mac, perceived, caller.principal, telemetry.carrier())
+            same = frozenset({bare, content_mac})
+            return Examined(observation, id_mac, content_mac, same, perceived, caller.principal, telemetry.carrier())
 
     def was_erased(self, observation: Observation) -> bool:
         """Whether one with its id was, as far as the ledger is known. It need not be valid."""
@@ -268,11 +274,13 @@ class Intake:
         with telemetry.Stages("perception")("extract"):
             known = [observation.actor] if observation.actor else []
             entities = self._extractor.find(observation.text, aliases=settings.aliases, known=known)
-            mentions = times.find(observation.text, observation.observed_at.ToDatetime(tzinfo=UTC))
+            said_at = clocks.moment(observation.observed_at, observation.utc_offset_minutes)
+            mentions = times.find(observation.text, said_at)
+        people, places = names_that_fit(_room(observation), entities.people, entities.places)
         return PerceivedObservation(
             observation=observation,
-            people=entities.people,
-            places=entities.places,
+            people=people,
+            places=places,
             times=[TimeMention(text=m.text, range=_range(m.start, m.end)) for m in mentions],
         )
 
@@ -287,7 +295,7 @@ class Intake:
             )
         first: FirstSeen | None = self.known.first(one.id_mac)
         content = first.content_mac if first else new[one.id_mac][0] if one.id_mac in new else one.content_mac
-        if content != one.content_mac:
+        if content not in one.content_macs:
             return MnemeError(
                 "ID_REUSED",
                 "The id belongs to an observation with another content.",
@@ -362,6 +370,8 @@ def _log_errors() -> Iterator[None]:
     """The port's errors, as a caller may see them."""
     try:
         yield
+    except MessageTooLarge as error:
+        raise too_large(error) from error
     except LogError as error:
         raise unavailable(
             error,
@@ -370,12 +380,21 @@ def _log_errors() -> Iterator[None]:
         ) from error
 
 
-def _content(o: Observation) -> str:
-    """Everything that makes two observations the same one, apart from their id."""
+def _room(o: Observation) -> int:
+    """Bytes that an engram has for names beside what it keeps of an observation."""
+    return ENGRAM_BYTES - HOST_BYTES - o.ByteSize() + sum(len(answer.encode()) for answer in o.derived_from)
+
+
+def _contents(o: Observation) -> tuple[str, str]:
+    """Everything that makes two observations the same one, apart from their id; without and with their offset.
+
+    A ledger from before there were offsets holds the first, and what it took may be sent again as it was.
+    """
     metadata = [part for name in sorted(o.metadata) for part in (name, *_value(o.metadata[name]))]
     at = (o.observed_at.seconds, o.observed_at.nanos)
     fields = (o.session, o.text, o.actor, *at, o.kind, o.external_id, o.source)
-    return digest(*fields, len(o.derived_from), *o.derived_from, *metadata)
+    bare = digest(*fields, len(o.derived_from), *o.derived_from, *metadata)
+    return bare, digest(bare, o.utc_offset_minutes) if o.utc_offset_minutes else bare
 
 
 def _value(value: MetadataValue) -> tuple[str, str]:

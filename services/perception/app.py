@@ -28,7 +28,7 @@ class PerceptionApp(Application):
         common, config = settings.common, settings.section("perception", PerceptionConfig)
         telemetry.configure_from("perception", common)
         master = MasterKey.load(common.master_key_path)
-        self._log = open_log(common.log_url)
+        self._log = open_log(common.log_url, common.kafka)
         self._perception = Perception(self._log, master, common, config)
         super().__init__("perception", grant_signer(master), Servicer(self._perception.intake).handlers())
         self._perception.start()

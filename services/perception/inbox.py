@@ -19,6 +19,7 @@ from services.common import telemetry, wire_json
 from services.common.auth import Caller, Right
 from services.common.config import Inbox
 from services.common.errors import MnemeError, internal, invalid
+from services.common.log.away import too_large
 from services.common.log.base import (
     BETWEEN_POLLS_S,
     Consumer,
@@ -26,6 +27,7 @@ from services.common.log.base import (
     LogError,
     LogUnavailable,
     Message,
+    MessageTooLarge,
     Record,
     TopicPartition,
 )
@@ -122,6 +124,20 @@ class InboxConsumer:
         batch = _Batch()
         for record in records:
             self._examine(record, batch)
+        try:
+            self._accept(consumer, records, batch)
+        except MessageTooLarge as error:
+            if len(records) > 1:  # one of them: the others are taken without it
+                for record in records:
+                    self._take(consumer, [record])
+            elif not batch.examined:
+                raise
+            else:
+                [(record, examined)] = batch.examined
+                refused = _Refused(record, too_large(error), examined.observation)
+                self._accept(consumer, records, _Batch(refused=[refused]))
+
+    def _accept(self, consumer: Consumer, records: Sequence[Record], batch: _Batch) -> None:
         offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
         with self._intake.known.exclusive(batch.namespaces):
             decision = self._intake.decide([examined for _, examined in batch.examined])

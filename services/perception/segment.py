@@ -229,29 +229,20 @@ class Segmenter:
     def _counts(self, record: Record, entry: LedgerEntry, output: _Output) -> bool:
         """Whether an accepted observation is one: not erased, and the first with its id.
 
-        Two writers that did not see each other, or the erasure, may have appended one that is not. Its text must not
-        stay readable: nobody will ever name its key again, so it is destroyed here.
+        Two writers that did not see each other, or the erasure, may have appended one that is not. What says the same
+        as the first, or was erased before, must not stay readable: nobody will ever name its key again, so it is
+        destroyed here. What says something else was acknowledged: it is no turn of the session, but its key stays,
+        and whoever folds the ledger keeps it within reach of erasures.
         """
         accepted, here = entry.observation_accepted, Place(record.partition, record.offset)
         erased = self._known.erased(accepted.id_mac)
         first = self._known.first(accepted.id_mac)
         if erased is None and first is not None and first.place == here:
             return True
-        stray = first is not None and first.place != here
-        if stray or (erased is not None and erased.offset < here.offset):
-            if erased is None and first is not None and first.content_mac != accepted.content_mac:
-                self._bury_reused(record, entry, output)
+        again = first is not None and first.place != here and first.content_mac == accepted.content_mac
+        if again or (erased is not None and erased.offset < here.offset):
             output.messages += destroying(entry.namespace, [accepted.sealed.key_id])
         return False
-
-    def _bury_reused(self, record: Record, entry: LedgerEntry, output: _Output) -> None:
-        """It was acknowledged, so it is not dropped without a record of it."""
-        error = MnemeError("ID_REUSED", "Two writers took the id at once, with different contents.", field="id")
-        perceived = self._open(record, entry, output)
-        if perceived is not None:
-            value = perceived.observation.SerializeToString()
-            letter = Record(record.topic, record.partition, record.offset, record.key, value, {}, record.timestamp_ms)
-            output.messages += self._dead_letters.messages(letter, error)
 
     def _open(self, record: Record, entry: LedgerEntry, output: _Output) -> PerceivedObservation | None:
         sealed = entry.observation_accepted.sealed

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
-from services.common import models
+from services.common import models, tagger
 from services.common.config import CommonConfig
 from services.common.extract import Extractor
 from services.common.log.base import Log
@@ -41,6 +41,7 @@ class Perception:
             setting="perception.ner_sha256",
         )
         extractor.load()
+        tagger.load()
         self._grace_s = config.stop_grace_s
         self.intake = Intake(log, keyring, known, extractor, _now, max_ahead_s=config.max_ahead_s)
         self._inbox = InboxConsumer(

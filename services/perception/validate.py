@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
+from services.common import clocks
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
-from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace
+from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace, is_one_line
 from services.common.times import misdated
 
 MAX_TEXT_BYTES = 60_000
@@ -35,7 +36,7 @@ def check_observation(o: Observation, latest: datetime) -> None:
     check_namespace(o.namespace)
     check_id("session", o.session, "Name the conversation, document or camera it belongs to.")
     check_text(o.text)
-    _at_most("actor", o.actor, MAX_ID)
+    _check_actor(o.actor)
     _at_most("external_id", o.external_id, MAX_REFERENCE)
     _at_most("source", o.source, MAX_REFERENCE)
     _check_observed_at(o, latest)
@@ -146,16 +147,20 @@ def _check_aliases(groups: Iterable[AliasGroup]) -> None:
                 raise invalid(path, "The name belongs to another group too.", "One name, one person: use fuller names.")
 
 
+def _check_actor(actor: str) -> None:
+    _at_most("actor", actor, MAX_ID)
+    if not is_one_line(actor):
+        raise invalid("actor", "It holds line breaks or control characters.", "Send the speaker's name on one line.")
+
+
 def _check_observed_at(o: Observation, latest: datetime) -> None:
     field = "observed_at"
     if not o.HasField(field):
         raise invalid(field, "It is not set.", "Say when it happened; relative times in the text are read against it.")
-    try:
-        at = o.observed_at.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise invalid(field, "This is no time.", "Send seconds since 1970-01-01 and 0 to 999,999,999 nanos.") from error
-    if (wrong := misdated(at, latest)) is not None:
+    clocks.check_stamp(o.observed_at, field)
+    if (wrong := misdated(clocks.moment(o.observed_at), latest)) is not None:
         raise invalid(field, *wrong)
+    clocks.check_offset(o.utc_offset_minutes, "utc_offset_minutes")
 
 
 def _check_metadata(metadata: Mapping[str, MetadataValue]) -> None:

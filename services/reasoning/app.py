@@ -39,7 +39,7 @@ class ReasoningApp:
         writer = kv_stats = None
         if config.model.configured:
             self._runtime = Runtime(config, common.data_dir, master, store=settings.keeps_kv)
-            writer = await self._runtime.start(partial(all_erasures, common.log_url))
+            writer = await self._runtime.start(partial(all_erasures, common.log_url, common.kafka))
             kv_stats = self._runtime.kv_stats
         reasoning = Reasoning(config, self._recaller, writer, kv_stats)
         self._application = application(reasoning, grant_signer(master))

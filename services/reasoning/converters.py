@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse, StageTime
 from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSentence, Evidence, ExtractiveAnswer
 
-from services.common import ids
+from services.common import clocks, ids
 from services.common.errors import MnemeError, invalid
 from services.reasoning.blocks import Scope, Span, unlisted
 from services.reasoning.engine.port import EngineStats, Finished, Sampling
 from services.reasoning.extract import Sentence, Source
+from services.reasoning.models.guard import ROLES
 from services.reasoning.prompt import Note
 from services.reasoning.writer import Piece
 
 MAX_TEXT_BYTES = 60_000
 MAX_EVIDENCE = 100
 MAX_PROMPT_BYTES = 1_000_000
+MAX_MESSAGES = 1_000
 NO_MODEL = "none"
 
 # What recall calls a field, and what Ask calls it.
 _FIELDS = {"query": "question", "limit": "evidence_limit"}
+
+
+def check_namespaces(named: Iterable[tuple[str, str]]) -> None:
+    """INVALID_FIELD unless each of these (field, namespace) could be a namespace's name."""
+    for field, namespace in named:
+        if namespace and not ids.is_namespace(namespace):
+            raise invalid(
+                field,
+                "This is not a namespace.",
+                f"Use 1 to {ids.MAX_NAMESPACE} of a-z A-Z 0-9 . _ - with / between parts, as in tenant/user.",
+            )
 
 
 def to_recall(request: AskRequest, default_evidence: int) -> RecallRequest:
@@ -50,6 +63,8 @@ def to_recall(request: AskRequest, default_evidence: int) -> RecallRequest:
     for field in ("filter", "freshness", "asked_at"):
         if request.HasField(field):
             getattr(recall, field).CopyFrom(getattr(request, field))
+    if request.HasField("asked_utc_offset_minutes"):
+        recall.asked_utc_offset_minutes = request.asked_utc_offset_minutes
     return recall
 
 
@@ -117,7 +132,7 @@ def to_notes(response: RecallResponse) -> list[Note]:
             engram_id=e.id,
             text=e.text,
             actor=e.actor,
-            when=e.event_start.ToDatetime().strftime("%Y-%m-%d"),
+            when=f"{clocks.moment(e.event_start, e.utc_offset_minutes):%Y-%m-%d}",
             lineage=frozenset((e.namespace, id) for id in (e.id, *e.sources)),
         )
         for e in (item.engram for item in response.items)
@@ -165,15 +180,37 @@ def check_generate(request: pb.GenerateRequest) -> None:
             remedy="Shorten it.",
             metadata={"limit_bytes": str(MAX_PROMPT_BYTES), "size_bytes": str(size)},
         )
+    if len(request.messages) > MAX_MESSAGES:
+        raise invalid("messages", f"There are more than {MAX_MESSAGES}.", "Leave out the oldest.")
+    for n, message in enumerate(request.messages):
+        if message.role not in ROLES:
+            raise invalid(
+                f"messages[{n}].role",
+                "This is no role of a chat.",
+                f"Send one of: {', '.join(ROLES)}, as spelled here.",
+            )
     for n, engram in enumerate(request.engrams.engrams):
-        if not engram.engram_id:
-            raise invalid(f"engrams[{n}].engram_id", "It is empty.", "Name the engram, or leave engrams unset.")
+        if not 0 < len(engram.engram_id) <= ids.MAX_ID:
+            raise invalid(
+                f"engrams[{n}].engram_id",
+                f"It is empty, or longer than {ids.MAX_ID} characters.",
+                "Name the engram, or leave engrams unset.",
+            )
         if engram.namespace not in request.erasure_epochs:
             raise invalid(
                 "erasure_epochs",
                 f"The epoch of the namespace of engrams[{n}] is not there.",
                 "Send erasure_epochs as recall returned it.",
             )
+
+
+def namespaces_of(request: pb.GenerateRequest) -> Iterator[tuple[str, str]]:
+    """Every namespace that it names, with the field."""
+    yield "namespace", request.namespace
+    for n, engram in enumerate(request.engrams.engrams):
+        yield f"engrams[{n}].namespace", engram.namespace
+    for namespace in request.erasure_epochs:
+        yield "erasure_epochs", namespace
 
 
 def as_generated(error: MnemeError, request: pb.GenerateRequest) -> MnemeError:

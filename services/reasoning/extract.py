@@ -6,27 +6,19 @@ a little by the rank of its text. Nothing is rewritten and nothing is added, so 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from services.common import lexical
+from services.common.sentences import sentences
+
+__all__ = ["Sentence", "Source", "extract", "sentences"]
 
 # Shares of a sentence's score; tried on LoCoMo's development set (README.md).
 _OWN, _AROUND, _RANK = 1.0, 0.8, 0.2
 # A further sentence is quoted only if it comes this close to the best.
 _CLOSE = 0.4
-
-_ABBREVIATIONS = frozenset(
-    """
-mr mrs ms mt dr st messrs esq prof rev hon capt col gen lt sgt jr sr vol vs etc eg ie cf co ltd inc dept fig approx
-mme mlle jan feb mar apr jun jul aug sep sept oct nov dec
-""".split()
-)
-_END = re.compile(r"(?P<dots>[.!?…]+)(?P<close>[\"'”’»)\]]*)(?=\s+[\"'“‘«(\[—–-]*[A-Z0-9£$€])|\n+")
-_LAST_WORD = re.compile(r"[\w.]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +39,6 @@ class Sentence:
     score: float
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, each a slice of it without the white space around.
-
-    A stop after a title ("Mr."), an initial ("P. B. Shelley") or inside a number ends none.
-    """
-    cuts = [0, *(m.end() for m in _END.finditer(text) if not _abbreviates(text, m)), len(text)]
-    parts = (text[a:b].strip() for a, b in pairwise(cuts))
-    return [part for part in parts if part]
-
-
-def _abbreviates(text: str, match: re.Match[str]) -> bool:
-    if match["dots"] != ".":
-        return False
-    word = _LAST_WORD.search(text, 0, match.start())
-    if word is None:
-        return False
-    plain = word.group().lower()
-    initial = plain.rsplit(".")[-1]
-    numbered = plain == "no" and text[match.end() :].lstrip()[:1].isdigit()
-    return (
-        numbered
-        or plain.replace(".", "") in _ABBREVIATIONS
-        or (len(initial) == 1 and initial.isalpha() and plain != "i")
-    )
-
-
 def extract(question: str, sources: Sequence[Source], limit: int) -> list[Sentence]:
     """At most ``limit`` sentences of ``sources`` (best first) that best answer ``question``, best first.
 
@@ -81,25 +47,27 @@ def extract(question: str, sources: Sequence[Source], limit: int) -> list[Senten
     found = list(_candidates(sources))
     if not found or limit <= 0:
         return []
-    weights = _weights(question, [set(lexical.terms(text)) for _, _, text in found])
+    weights = _weights(question, [terms for _, _, terms in found])
+    actors = [set(lexical.terms(source.actor)) for source in sources]
+    around = [_share(weights, actor.union(lexical.terms(s.text))) for actor, s in zip(actors, sources, strict=True)]
     scored = []
-    for rank, source, text in found:
-        own = _share(weights, f"{source.actor} {text}")
-        around = _share(weights, f"{source.actor} {source.text}")
-        total = (_OWN * own + _AROUND * around + _RANK / rank) / (_OWN + _AROUND + _RANK)
-        scored.append(Sentence(text, source.engram_id, round(total, 6)))
+    for at, text, terms in found:
+        own = _share(weights, actors[at] | terms)
+        total = (_OWN * own + _AROUND * around[at] + _RANK / (at + 1)) / (_OWN + _AROUND + _RANK)
+        scored.append(Sentence(text, sources[at].engram_id, round(total, 6)))
     scored.sort(key=lambda s: -s.score)  # stable: equal scores stay in order of rank and place
     floor = _CLOSE * scored[0].score
     return [s for s in scored if s.score >= floor][:limit]
 
 
-def _candidates(sources: Sequence[Source]) -> Iterator[tuple[int, Source, str]]:
+def _candidates(sources: Sequence[Source]) -> Iterator[tuple[int, str, set[str]]]:
+    """Every sentence that has a word, with the place of its source and its terms."""
     seen: set[str] = set()
-    for rank, source in enumerate(sources, 1):
+    for at, source in enumerate(sources):
         for text in sentences(source.text):
-            if text not in seen and lexical.words(text):
+            if text not in seen and any(map(str.isalnum, text)):
                 seen.add(text)
-                yield rank, source, text
+                yield at, text, set(lexical.terms(text))
 
 
 def _weights(question: str, documents: Sequence[set[str]]) -> dict[str, float]:
@@ -108,6 +76,6 @@ def _weights(question: str, documents: Sequence[set[str]]) -> dict[str, float]:
     return {t: lexical.idf(len(documents), frequency[t]) for t in set(lexical.terms(question))}
 
 
-def _share(weights: dict[str, float], text: str) -> float:
-    total, there = sum(weights.values()), set(lexical.terms(text))
+def _share(weights: dict[str, float], there: set[str]) -> float:
+    total = sum(weights.values())
     return sum(w for t, w in weights.items() if t in there) / total if total else 0.0

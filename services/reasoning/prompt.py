@@ -6,6 +6,7 @@ the next question over the same notes finds their blocks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ INSTRUCTION = (
     "If the notes do not hold the answer, say that they do not."
 )
 _SYSTEM = {"role": "system", "content": INSTRUCTION}
+# What begins a line, or moves on one: characters that are no text.
+_BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NOTE_MARGIN = 8  # tokens of a note's frame, beside its text, speaker and date
 
 
@@ -35,8 +38,9 @@ class Note:
     lineage: Lineage
 
     def line(self) -> str:
-        said = f"{self.actor}: " if self.actor else ""
-        return f"[{self.when}] {said}{' '.join(self.text.split())}\n"
+        actor = one_line(self.actor)
+        said = f"{actor}: " if actor else ""
+        return f"[{self.when}] {said}{one_line(self.text)}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Prompt:
     spans: tuple[Span, ...]
     # Those that found room, in order of rank.
     notes: tuple[Note, ...]
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks or control characters: in a prompt of lines, nobody's words begin another's line."""
+    return _BREAKS.sub(" ", text).strip()
 
 
 def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], room: int) -> Prompt:
@@ -81,7 +90,7 @@ def support(wording: str, notes: Sequence[Note]) -> list[tuple[Note, float]]:
 
 
 def _messages(question: str, ordered: Sequence[Note]) -> list[Mapping[str, str]]:
-    return [_SYSTEM, {"role": "user", "content": f"{_notes(ordered)}\nQuestion: {question.strip()}"}]
+    return [_SYSTEM, {"role": "user", "content": f"{_notes(ordered)}\nQuestion: {one_line(question)}"}]
 
 
 def _notes(ordered: Sequence[Note]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse
@@ -45,18 +46,20 @@ class Reasoning:
 
     # --- Ask ---
 
-    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse | Waiting, None]:
+    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse, None]:
         """Evidence as soon as it is there, then the extractive answer, then its wording, and what it took.
 
         Where recall finds nothing good enough, the evidence holds the nearest misses, no sentence is quoted, and the
         model is not asked. Neither is it for ``extractive_only``.
         """
+        converters.check_namespaces(
+            [("namespace", request.namespace), *(("scopes", scope) for scope in request.scopes)]
+        )
         call.require_namespace(request.namespace)
         for scope in request.scopes:
             call.require_namespace(scope, "scopes")
+        self._check_room(request.wording.max_tokens)
         stages = telemetry.Stages("reasoning")
-        if request.HasField("freshness") and not call.patient:
-            yield WAITING  # in recall, for what the index has not reached
         try:
             with stages("recall"):
                 response = await self._recaller.recall(converters.to_recall(request, self._config.evidence), call)
@@ -76,6 +79,15 @@ class Reasoning:
                         yield converters.wording_piece(piece)
         model = self._writer.model if self._writer is not None else converters.NO_MODEL
         yield converters.done_part(request, response, stages.seconds, model, wording)
+
+    def _check_room(self, max_tokens: int) -> None:
+        """INVALID_FIELD when an answer of so many tokens leaves none for a prompt."""
+        if self._writer is not None and max_tokens >= self._writer.context:
+            raise invalid(
+                "wording.max_tokens",
+                f"Prompt and answer share the {self._writer.context} tokens of the model's context.",
+                "Ask for fewer tokens, or 0 for the service's default.",
+            )
 
     def _is_to_word(self, request: AskRequest) -> bool:
         """By default where there is a model. Where there is none, who sets options is told so."""
@@ -131,6 +143,7 @@ class Reasoning:
 
     async def generate(self, request: pb.GenerateRequest, call: Call) -> AsyncGenerator[pb.GenerateResponse, None]:
         """Pieces as they are made, an end for each sample, then done."""
+        converters.check_namespaces(converters.namespaces_of(request))
         call.require_namespace(request.namespace)
         for n, engram in enumerate(request.engrams.engrams):
             call.require_namespace(engram.namespace, f"engrams[{n}].namespace")
@@ -147,7 +160,7 @@ class Reasoning:
         try:
             prompt = await asyncio.to_thread(_encode, writer, request)
         except ModelError as error:
-            raise invalid("messages", str(error), "Send roles that the template knows, or a plain text.") from error
+            raise invalid("messages", str(error), "Send turns that the template knows, or a plain text.") from error
         order = Order(
             prompt=tuple(prompt),
             max_tokens=request.max_tokens or self._config.generate_tokens,
@@ -195,10 +208,19 @@ def _citations(wording: str, prompt: Prompt) -> list[pb.Citation]:
     return [cited(note, share) for note, share in support(wording, prompt.notes)]
 
 
+async def _ask(reasoning: Reasoning, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse | Waiting, None]:
+    """``ask``, which says of an impatient call that it waits, in recall, for what the index has not reached."""
+    if request.HasField("freshness") and not call.patient:
+        yield WAITING
+    async with aclosing(reasoning.ask(request, call)) as parts:
+        async for part in parts:
+            yield part
+
+
 def application(reasoning: Reasoning, grants: Signer) -> Application:
     service = "mneme.v1.ReasoningService/"
     handlers = {
-        f"{service}Ask": Handler(AskRequest, reasoning.ask),
+        f"{service}Ask": Handler(AskRequest, partial(_ask, reasoning)),
         f"{service}Generate": Handler(pb.GenerateRequest, reasoning.generate),
         f"{service}GetKvStats": Handler(pb.GetKvStatsRequest, reasoning.get_kv_stats),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +26,8 @@ def on_record(log: Log) -> list[str]:
 
 
 @pytest.fixture
-def url(ledger: SqliteLog, tmp_path: Path) -> Iterator[str]:
-    yield f"sqlite://{tmp_path}/log.db"
+def url(ledger: SqliteLog, tmp_path: Path) -> str:
+    return f"sqlite://{tmp_path}/log.db"
 
 
 def start(path: Path, url: str) -> str:

@@ -1,6 +1,7 @@
 """`mneme` at the terminal, where no service of ours is needed: what it says when something is wrong or interrupted."""
 
 import datetime
+import importlib.metadata
 import os
 import shlex
 import signal
@@ -238,3 +239,34 @@ def test_a_recall_of_nothing_announces_nothing() -> None:
     shown = render.recall(episodic_pb2.RecallResponse())
     assert "nearest" not in shown
     assert shown.startswith("nothing found")
+
+
+def test_a_confidence_is_shown_apart_from_the_bar_that_it_misses() -> None:
+    response = episodic_pb2.RecallResponse(confidence=0.28978, threshold=0.293)
+    assert "confidence 0.290 of 0.293" in render.recall(response)
+    assert "confidence 0.50 of 0.29" in render.recall(episodic_pb2.RecallResponse(confidence=0.5, threshold=0.29))
+
+
+def test_the_version_and_the_environment_are_in_the_help() -> None:
+    assert mneme("--version").startswith(f"mneme {importlib.metadata.version('mneme')}")
+    said = mneme("--help")
+    for variable in ("MNEME_ADDRESS", "MNEME_TOKEN_FILE", "MNEME_TOKEN "):
+        assert variable in said
+
+
+def test_ingest_without_a_namespace_says_how_to_name_one(tmp_path: Path) -> None:
+    file = tmp_path / "talk.jsonl"
+    file.write_text("{}\n")
+    said = mneme("ingest", str(file), env={"MNEME_TOKEN": "x"}, code=2)
+    assert "-n" in said
+    assert "--namespaces-from-lines" in said
+
+
+def test_a_status_that_is_not_ours_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> admin_pb2.GetStatsResponse:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Peer, "get_stats", fail)
+    with peering() as (_, address):
+        said = mneme("--address", address, "stats", "-n", "a/b", env={"MNEME_TOKEN": "x"}, code=1)
+    assert said.startswith("mneme: INTERNAL: UNKNOWN: ")

@@ -54,6 +54,57 @@ def test_names_are_found_by_model_and_rules(
 
 
 @pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("Åsa and Ömer met Øystein.", ["Åsa", "Ömer", "Øystein"]),
+        ("L'Angelo spoke with Maria de la Cruz.", ["L'Angelo", "Maria de la Cruz"]),
+        ("Zoë and José met Renée O'Connor and Jean-Luc.", ["Zoë", "José", "Renée O'Connor", "Jean-Luc"]),
+        ("Then Čeněk asked for Łukasz's key.", ["Čeněk", "Łukasz"]),
+        ("We wrote to Ludwig van der Rohe and Đặng Thị Hoa.", ["Ludwig van der Rohe", "Đặng Thị Hoa"]),
+        # In other languages, inside a sentence and by titles.
+        ("Ho visto Giulia ieri con Marco.", ["Giulia", "Marco"]),
+        ("Luego Óscar llamó desde la estación.", ["Óscar"]),
+        ("Вчера Ольга встретила Ивана.", ["Ольга", "Ивана"]),
+        ("Gestern habe ich Frau Müller und Anna Schmidt am Tisch gesehen.", ["Frau Müller", "Anna Schmidt"]),
+    ],
+)
+def test_a_name_has_a_capital_of_any_alphabet(extractor: Extractor, text: str, people: list[str]) -> None:
+    assert extractor.find(text).people == tuple(people)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ask priya about it",
+        "Il codice del cancello è 5521. Grazie mille.",
+        "Kod do bramy to 5521. Dziękuję.",
+        "El código de la puerta es 5521. Gracias.",
+        "Der Code für das Tor ist 5521. Die Katze sitzt auf dem Tisch.",
+        "Он живёт рядом. Она врач. Дети дома.",
+        "Ο κωδικός της πύλης είναι 5521. Ευχαριστώ.",
+        "門の暗証番号は5521です。",
+        "门的密码是5521。",
+        "गेट का कोड 5521 है।",
+        "كلمة السر للبوابة هي 5521.",
+        "קוד השער הוא 5521.",
+        "문의 비밀번호는 5521입니다.",
+        "รหัสประตูคือ 5521",
+    ],
+)
+def test_no_name_is_invented_in_another_language(extractor: Extractor, text: str) -> None:
+    assert extractor.find(text) == Entities((), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "alias"),
+    [("ask priya about it", "priya"), ("Gestern kam die müllerin.", "Müllerin"), ("Вчера олю видел.", "Олю")],
+)
+def test_a_declared_name_needs_no_capital(extractor: Extractor, text: str, alias: str) -> None:
+    aliases = Aliases([AliasGroup(name="Priya Nair", aliases=[alias])])
+    assert extractor.find(text, aliases=aliases).people == ("Priya Nair",)
+
+
+@pytest.mark.parametrize(
     "text",
     ["I went home on Sunday. The cat was there.", "Isn't it? Couldn't be. CHAPTER IV.", "It rained all day.", ""],
 )
@@ -97,7 +148,7 @@ def test_whatever_the_pattern_matches_has_a_name(extractor: Extractor, alias: st
     assert "Somebody" in extractor.find(text, aliases=aliases).people
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(
     alias=st.text("Iiİıſsßẞ KkKµΣσς.'’-", min_size=1, max_size=6),
     text=st.text("Iiİıſsßẞ KkKµΣσς.'’- Mrmr", max_size=20),
@@ -153,7 +204,7 @@ def test_a_paragraph_takes_milliseconds(extractor: Extractor) -> None:
     assert (time.perf_counter() - started) / 10 < 0.15  # 10 ms on a core of its own
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(text=st.text(max_size=200))
 def test_any_text_is_taken(extractor: Extractor, text: str) -> None:
     found = extractor.find(text, aliases=POOTERS)

@@ -158,3 +158,62 @@ def test_a_key_that_comes_late_is_waited_for_as_long_as_asked(log: Log) -> None:
     late.start()
     assert reader.open(sealed, namespace="acme/ann", purpose="p", within_s=5.0) == b"text"
     late.join()
+
+
+def test_hashes_of_different_parts_never_meet(log: Log) -> None:
+    """The lengths of namespace and purpose are part of what is hashed: no cut between them can be moved."""
+    ring = Keyring(log, MASTER)
+    told = [("a", "id", "idX"), ("aid", "id", "X"), ("a", "idid", "X"), ("aidid", "", "X"), ("", "aidid", "X")]
+    assert len({ring.mac(*parts) for parts in told}) == len(told)
+    assert len(ring.mac("a", "id", "x")) == 16
+    assert ring.mac("a", "id", "x") == ring.mac("a", "id", b"x")
+
+
+def test_a_text_opens_in_its_namespace_and_for_its_purpose_alone(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    key = ring.new_key("a/b")
+    log.append([key.message])
+    sealed = ring.seal(key.key_id, b"text", namespace="a/b", purpose="pq")
+    for namespace, purpose in (("a/bp", "q"), ("a/b", "p"), ("a", "pq"), ("pq", "a/b")):
+        with pytest.raises(Tampered):
+            ring.open(sealed, namespace=namespace, purpose=purpose)
+
+
+def test_the_keys_topic_is_read_on_from_where_it_was_read_to(log: Log) -> None:
+    class Counting:
+        """The log, and from where the keys were read."""
+
+        def __init__(self) -> None:
+            self.starts: list[int] = []
+
+        def partitions(self, topic: str) -> int:
+            return log.partitions(topic)
+
+        def read(self, topic: str, partition: int, start: int) -> Iterator[object]:
+            self.starts.append(start)
+            return iter(log.read(topic, partition, start))
+
+    writer = Keyring(log, MASTER)
+    keys = [writer.new_key("acme/ann") for _ in range(3)]
+    log.append([key.message for key in keys])
+    counting = Counting()
+    ring = Keyring(counting, MASTER)  # type: ignore[arg-type]  # the two calls that it makes
+    assert ring.has(keys[0].key_id)
+    assert set(counting.starts) == {0}
+    counting.starts.clear()
+    assert ring.has(keys[2].key_id)
+    assert sorted(counting.starts)[-1] == 3
+    log.append(writer.destroy("acme/ann", [keys[1].key_id]))
+    assert not ring.has(keys[1].key_id)
+
+
+def test_a_key_that_comes_late_is_waited_for_so_long_and_no_longer(log: Log) -> None:
+    writer, reader = Keyring(log, MASTER), Keyring(log, MASTER)
+    key = writer.new_key("acme/ann")
+    sealed = writer.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
+    with pytest.raises(KeyDestroyed):
+        reader.open(sealed, namespace="acme/ann", purpose="p", within_s=0.05)
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(reader.open, sealed, namespace="acme/ann", purpose="p", within_s=20.0)
+        log.append([key.message])
+        assert opened.result(20) == b"text"

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,33 @@ def test_totals_show_what_counts_have_grown_by() -> None:
     for count, wanted in [(3, 3), (3, 3), (8, 8)]:
         totals.show({"stored": count})
         assert shown.get() == wanted
+
+
+# A process whose files cannot grow by a byte, as on a full disk, does work that is counted, traced and logged.
+ON_A_FULL_DISK = """
+import json, logging, pathlib, resource, sys
+folder = pathlib.Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+from services.common import telemetry
+telemetry.configure("full", log_dir=folder / "logs", trace_dir=folder / "traces")
+for number in range(2000):  # more labels than any page that was there before has room for
+    telemetry.CALLS.labels(f"method-{number}", "OK").inc()
+    with telemetry.Stages("full")(f"stage-{number}"):
+        logging.getLogger("services.x").warning("worked")
+telemetry.flush()
+print(json.dumps({s.labels["outcome"]: s.value for f in telemetry.RECORDS.collect() for s in f.samples
+                  if s.name.endswith("_total")}))
+"""
+
+
+def test_invariant_38_a_telemetry_failure_is_never_a_service_failure(tmp_path: Path) -> None:
+    """Numbers need no disk, whatever the environment says of prometheus_client's own way; lost lines are counted."""
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path)], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+    lost = json.loads(done.stdout)
+    assert lost["line_lost"] == 2000
+    assert lost["span_lost"] >= 1000
+    assert "Traceback" not in done.stderr, "a full disk is not a stack trace a line"

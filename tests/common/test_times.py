@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.times import MAX_MENTIONS, find
+from services.common.times import MAX_MENTIONS, find, read
 
 TUESDAY = datetime(1888, 4, 10, 15, 30, tzinfo=UTC)
 
@@ -113,10 +113,18 @@ def test_words_without_a_year_say_so() -> None:
     }
 
 
-def test_days_are_utc_days_whatever_zone_now_is_in() -> None:
+def test_a_day_is_one_on_the_clock_of_whoever_speaks() -> None:
     late_in_new_york = datetime.fromisoformat("1888-04-09T22:00:00-05:00")  # 10 April, 03:00 UTC
     [mention] = find("yesterday", late_in_new_york)
-    assert mention.start == datetime(1888, 4, 9, tzinfo=UTC)
+    assert mention.start == datetime.fromisoformat("1888-04-08T00:00:00-05:00")
+    assert mention.end == datetime.fromisoformat("1888-04-09T00:00:00-05:00")
+    assert mention.start.utcoffset() == timedelta(hours=-5)
+
+
+def test_a_text_is_read_once_for_several_times() -> None:
+    spoken = read("We met on 15 November and leave on Friday.")
+    for now in (TUESDAY, TUESDAY + timedelta(400)):
+        assert spoken.at(now) == find(spoken.text, now)
 
 
 GREGORIAN_CYCLE = timedelta(days=146_097)  # 400 years: the calendar repeats, weekdays and leap years included
@@ -141,6 +149,20 @@ def test_the_wall_clock_has_no_say(words: str, now: datetime) -> None:
 def test_any_text_gives_proper_intervals_or_none(text: str, now: datetime) -> None:
     for mention in find(text, now.replace(tzinfo=UTC)):
         assert mention.start < mention.end
+
+
+_PIECES = [words for words, *_ in SAID_ON_TUESDAY_10_APRIL_1888] + [
+    *("from between and to of the on in since by for . , - / 2nd 12 1200 2026 June may Friday spring".split()),
+    *("2026-01/20 31.12.2026 T08:30 left leaves will".split()),
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=8), st.datetimes(datetime(1000, 1, 1), datetime(9000, 1, 1)))
+def test_any_words_of_time_give_proper_intervals_or_none(pieces: list[str], now: datetime) -> None:
+    text = " ".join(pieces)
+    mentions = find(text, now.replace(tzinfo=UTC))
+    assert all(m.start < m.end and text[m.at :].startswith(m.text) for m in mentions)
+    assert [m.at for m in mentions] == sorted({m.at for m in mentions})
 
 
 def test_a_text_made_of_dates_costs_no_more_than_its_share() -> None:

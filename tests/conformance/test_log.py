@@ -400,6 +400,28 @@ def test_members_share_the_partitions(store: Store, log: Log) -> None:
     poll_until("the second has all", lambda: second.assignment() == everything, second)
 
 
+def test_what_a_lost_partition_held_uncommitted_comes_again_when_it_is_back(store: Store, log: Log) -> None:
+    topic = store.topic(log)
+    first = store.subscribe(log, topic)
+    poll_until("the first has all", lambda: len(first.assignment()) == PARTITIONS, first)
+    log.append(numbered(topic, 40))
+    before = poll_records(first, 40)  # and commits none of it
+    second = store.subscribe(store.open(), topic)
+    deadline = time.monotonic() + PATIENCE_S
+    while not len(first.assignment()) == len(second.assignment()) == 2:
+        assert time.monotonic() < deadline, "never came to two halves"
+        first.poll(timeout_s=0.05)
+        second.poll(timeout_s=0.05)
+    lost = second.assignment()
+    second.close()
+    again: list[Record] = []
+    wanted = {r.value for r in before if TopicPartition(r.topic, r.partition) in lost}
+    while wanted - {r.value for r in again}:
+        assert time.monotonic() < deadline, f"{len(again)} of {len(wanted)} came again"
+        again += first.poll()
+    assert first.assignment() >= lost
+
+
 def test_a_killed_member_gives_up_its_partitions(store: Store, log: Log) -> None:
     source, sink = store.topic(log), store.topic(log)
     log.append(numbered(source, 10))

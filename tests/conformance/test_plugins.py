@@ -123,7 +123,7 @@ def without(gone: Record) -> Iterator[world.Event]:
             yield event
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(budget=st.integers(0, 60), limit=st.integers(1, 12))
 @pytest.mark.parametrize("names", [[*n, *([] if "pack" in n else ["pack"])] for n in LISTS.values()], ids=LISTS)
 def test_8_compose_never_exceeds_its_budget(names: list[str], budget: int, limit: int) -> None:

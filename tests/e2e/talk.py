@@ -92,5 +92,6 @@ def replica_pids(local: Local) -> dict[str, int]:
         service, _, pid = path.stem.rpartition("-")
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), 0)
-            newest[service] = int(pid)
+            if service != "up":  # `mneme up` itself
+                newest[service] = int(pid)
     return newest

@@ -158,7 +158,7 @@ def test_a_line_that_is_no_utf_8_is_named_and_those_before_it_are_kept(local: Lo
     file.write_bytes("\n".join([_lines(), '{"text": "Jürgen"}']).encode("latin-1"))
     said = mneme(local, "ingest", "-n", "e2e/latin", str(file), code=1)
     assert "6 accepted" in said
-    assert "line 7 is not an observation: 'utf-8' codec" in said
+    assert "line 7 is not an observation: Byte 11 is not UTF-8" in said
 
 
 def test_a_line_that_is_refused_is_named(local: Local) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Collection
 
 import grpc
 import pytest
@@ -11,7 +12,10 @@ from mneme.v1.common_pb2 import Observation
 
 from services.cli.local import Local
 from services.common.errors import MnemeError, from_rpc_error
+from services.common.methods import METHODS, Kind
 from tests.e2e import talk
+from tests.e2e.test_metrics_port import scrape
+from tests.gateway.probe import until
 
 NAMESPACE = "e2e/disk"
 ROOM = 400_000  # bytes that files may still grow
@@ -20,10 +24,13 @@ BATCH = 20
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit to bound the files of running processes")
 
 
-def bound_files(local: Local, limit: int) -> None:
+WRITERS = ("perception", "episodic", "gateway")
+
+
+def bound_files(local: Local, limit: int, services: Collection[str] = WRITERS) -> None:
     """As if the disk had room for files of ``limit`` bytes: for every service that writes."""
     for service, pid in talk.replica_pids(local).items():
-        if service in ("perception", "episodic", "gateway"):
+        if service in services:
             _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, hard))
 
@@ -66,3 +73,23 @@ def fill(local: Local) -> tuple[int, MnemeError]:
         except grpc.RpcError as error:
             return number, from_rpc_error(error)
     raise AssertionError("the disk never became full")
+
+
+def test_invariant_38_on_a_disk_without_a_byte_of_room_new_labels_end_nobody(local: Local) -> None:
+    talk.create(local.client, "e2e/no-room")
+    local.client.observe(talk.observations("e2e/no-room"))
+    talk.await_idle(local.client, "e2e/no-room", 6)
+    before = talk.replica_pids(local)
+    everybody = [*WRITERS, "reasoning", "kvstore"]
+    bound_files(local, 0, everybody)
+    try:
+        for method in [method for method, spec in METHODS.items() if spec.kind is Kind.UNARY]:
+            call = local.client.channel.unary_unary(f"/{method}")
+            with pytest.raises(grpc.RpcError) as refused:
+                call(b"\xff", metadata=local.client.metadata, timeout=10)
+            assert from_rpc_error(refused.value).reason == "INVALID_FIELD", method
+        assert talk.recall(local.client, "e2e/no-room", "umbrella", freshness=None).items
+        until(lambda: '"span_lost"' in scrape(local))  # what could not be written is counted
+    finally:
+        bound_files(local, resource.RLIM_INFINITY, everybody)
+    assert talk.replica_pids(local) == before

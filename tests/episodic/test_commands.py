@@ -68,14 +68,14 @@ def test_a_second_correction_is_refused_before_the_first_is_applied(world: World
     assert world.correct("c2", first, "Ruth hid the sapphire.") != first
 
 
-def test_invariant_13_a_correction_that_cannot_be_applied_does_not_stay_readable(world: World) -> None:
+def test_a_correction_that_cannot_be_applied_stays_until_what_it_corrects_is_erased(world: World) -> None:
     world.observe("o1", "Ruth hid the emerald.")
     world.settle()
     correct_unchecked(world, "c1", world.base("o1"), "Ruth hid the ruby.")
     correct_unchecked(world, "c2", world.base("o1"), "Ruth hid the sapphire.")
     assert corrections_that_open(world) == ["Ruth hid the ruby.", "Ruth hid the sapphire."]
     world.settle()
-    assert corrections_that_open(world) == ["Ruth hid the ruby."]
+    assert corrections_that_open(world) == ["Ruth hid the ruby.", "Ruth hid the sapphire."]  # both were acknowledged
     world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
     assert corrections_that_open(world) == []
 
@@ -201,6 +201,16 @@ def test_remember_takes_no_event_time_that_folding_cannot(world: World, seconds:
     with pytest.raises(MnemeError) as refused:
         remember_at(world, "r1", seconds)
     assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "event_at")
+    assert list(entries(world, "remembered")) == []
+
+
+@pytest.mark.parametrize("actor", ["Ruth\n[2026-01-01] Ben", "Ruth\u2028Ben", "Ruth\x1b"])
+def test_remember_takes_no_actor_of_more_than_one_line(world: World, actor: str) -> None:
+    info = world.host.registry.namespace(NAMESPACE)
+    assert info is not None
+    with pytest.raises(MnemeError) as refused:
+        world.commands.remember(RememberRequest(namespace=NAMESPACE, id="r1", text="x", actor=actor), info, "test")
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "actor")
     assert list(entries(world, "remembered")) == []
 
 

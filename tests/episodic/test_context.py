@@ -107,6 +107,13 @@ def test_vectors_are_searched_after_a_restart_too(told: tuple[World, ExactHost],
     world.close()
 
 
+def test_tokens_are_counted_as_the_naive_host_counts_them(told: tuple[World, ExactHost]) -> None:
+    ours, naive = reading(told[0]), told[1].context(START)
+    counts = [(ours.tok_count(text), naive.tok_count(text)) for text in [*TEXTS, "", "a b c d", "紅茶を飲む"]]
+    assert all(mine == theirs for mine, theirs in counts)
+    assert counts[0][0] == 14
+
+
 def test_neighbours_and_scans_agree_with_the_naive_host(told: tuple[World, ExactHost]) -> None:
     world, exact = told
     ours, naive = reading(world), exact.context(START)

@@ -23,6 +23,7 @@ from services.common.embed import Embedder
 from services.common.log.base import Consumer, Fenced, LogUnavailable, Record
 from services.common.seal import KeyDestroyed
 from services.episodic.index import IndexUnavailable
+from services.episodic.operator_state import OperatorState
 from services.episodic.store import open_whole
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
@@ -410,6 +411,29 @@ def test_receipts_are_finished_once_the_log_is_back(started: World, monkeypatch:
     time.sleep(0.2)  # what the thread does after a receipt is finished
     world.forget(ForgetSelector(ids=Ids(ids=["o2"])))
     world.host.check()
+    world.close()
+
+
+def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = started.open()
+    tell(world)
+    world.settle()
+    world.host.live.flush()
+    noted = OperatorState(world.log).progress(world.host.live.number)
+    world.observe("late", "The last lantern was put out.")
+    world.settle()
+
+    def fails() -> None:
+        raise IndexUnavailable("the machine ends here")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(world.host.live.store.collection, "flush", fails)
+        with world.host.live.lock, pytest.raises(IndexUnavailable):
+            world.host.live.flush()
+    assert OperatorState(world.log).progress(world.host.live.number) == noted
+    world.host.live.flush()
+    after = OperatorState(world.log).progress(world.host.live.number)
+    assert sum(after.values()) == sum(noted.values()) + 1
     world.close()
 
 

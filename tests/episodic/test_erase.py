@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
@@ -19,7 +20,8 @@ from services.common.log.base import Message
 from services.episodic import operator_state
 from services.episodic.naming import Naming
 from services.episodic.operator_state import OperatorState
-from tests.episodic.world import NAMESPACE, World
+from services.episodic.plugins.base import Candidate, Context, Plan, Plugin
+from tests.episodic.world import NAMESPACE, PLUGINS, World
 
 SECRET = "Ruth hid the emerald under the piano."
 OTHERS = ["The rain came early.", "They had soup with leeks.", "Nobody spoke of the journey."]
@@ -149,6 +151,29 @@ def test_invariant_16_the_epoch_is_raised_once_nothing_can_be_recalled(world: Wo
     assert SECRET not in world.texts(recalled)
     world.restart()
     assert world.recall("emerald").epochs == {NAMESPACE: 1}
+
+
+def test_invariant_16_a_recall_returns_the_epochs_from_before_it_looked(tmp_path: Path, embedder: Embedder) -> None:
+    """Whatever it read of a text that is erased meanwhile must not be usable under the new epoch."""
+
+    @dataclass(frozen=True)
+    class Erasing(Plugin):
+        name: ClassVar[str] = "erasing"
+
+        def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
+            if "x" not in erased:
+                erased.append("x")
+                world.forget(ids("x"))
+            return {}
+
+    erased: list[str] = []
+    world = World(tmp_path, embedder, [*PLUGINS, Erasing()]).open()
+    world.create()
+    tell(world)
+    assert world.recall("emerald").epochs == {NAMESPACE: 0}
+    assert erased == ["x"]
+    assert world.recall("emerald").epochs == {NAMESPACE: 1}
+    world.close()
 
 
 def test_invariant_14_and_20_no_plaintext_on_disk(world: World) -> None:
@@ -433,6 +458,23 @@ def test_a_remembered_id_that_was_erased_is_refused(world: World) -> None:
     with pytest.raises(MnemeError) as caught:
         world.remember("r1", "The key is under the mat.")
     assert caught.value.reason == "ERASED"
+
+
+def test_what_else_was_remembered_stays_when_one_note_is_forgotten(world: World) -> None:
+    kept = world.remember("n1", "The lantern hangs in the porch.")
+    gone = world.remember("n2", SECRET)
+    world.settle()
+    corrected = world.correct("c1", kept, "The lantern hangs in the hall.")
+    world.settle()
+    receipt = world.forget(ids(gone))
+    world.settle()
+    assert list(receipt.base_ids) == [gone]
+    assert world.texts(world.recall("Where does the lantern hang?")) == ["The lantern hangs in the hall."]
+    directory = world.host.live.store.directory
+    assert {s.id: s.superseded_by for s in directory.slots(NAMESPACE)} == {kept: corrected, corrected: ""}
+    after = world.hash()
+    world.rebuild()
+    assert world.hash() == after
 
 
 def test_the_command_holds_no_selector(world: World) -> None:

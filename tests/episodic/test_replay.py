@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
-from services.common import ledger, topics
+from services.common import ledger, lexical, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
 from services.episodic.plugins import build
@@ -85,7 +85,7 @@ def try_to(command: Callable[[], object]) -> None:
             raise
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(commands=st.lists(command, min_size=4, max_size=16))
 def test_invariant_08_a_rebuild_comes_to_the_live_state(shared: World, commands: list[tuple[str, int, object]]) -> None:
     namespace = f"replay/{len(shared.host.registry.names())}"
@@ -156,6 +156,13 @@ def test_invariant_10_an_upgrade_changes_what_it_should_once(world: World, tmp_p
     assert "Knot 1" not in again.record.keys[0].text
     assert again.applied.isdisjoint(turn.applied)
     assert world.hash() != before
+
+
+def test_an_index_of_terms_that_were_cut_otherwise_is_outdated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.close()
+    monkeypatch.setattr(lexical, "IDENTITY", "another")
+    world.open()
+    assert world.host.outdated
 
 
 def test_invariant_12_other_namespaces_change_nothing(world: World) -> None:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
-from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions
+from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions, TimeRange
 
 from services.common.auth import Caller, Right, grant_signer
 from services.common.embed import Embedder
@@ -426,6 +426,49 @@ BAD = [
             "asked_at",
         )
         for seconds in (253_402_214_400, -62_135_596_800, 10**15)  # the year 9999, the year 1, no time
+    ),
+    (
+        E + "Recall",
+        episodic_pb2.RecallRequest(namespace=NAMESPACE, asked_utc_offset_minutes=-1_081),
+        "INVALID_FIELD",
+        "asked_utc_offset_minutes",
+    ),
+    *(
+        case
+        for nanos in (1_000_000_000, -1, 2**31 - 1)
+        for case in (
+            (
+                E + "Recall",
+                episodic_pb2.RecallRequest(namespace=NAMESPACE, asked_at=Timestamp(seconds=10**9, nanos=nanos)),
+                "INVALID_FIELD",
+                "asked_at",
+            ),
+            (
+                E + "Recall",
+                episodic_pb2.RecallRequest(
+                    namespace=NAMESPACE,
+                    filter=episodic_pb2.RecallFilter(event_time=TimeRange(end=Timestamp(nanos=nanos))),
+                ),
+                "INVALID_FIELD",
+                "filter.event_time.end",
+            ),
+            (
+                E + "Remember",
+                episodic_pb2.RememberRequest(namespace=NAMESPACE, id="i", text="x", event_at=Timestamp(nanos=nanos)),
+                "INVALID_FIELD",
+                "event_at",
+            ),
+            (
+                E + "Forget",
+                episodic_pb2.ForgetRequest(
+                    namespace=NAMESPACE,
+                    id="i",
+                    selector=episodic_pb2.ForgetSelector(event_time=TimeRange(start=Timestamp(nanos=nanos))),
+                ),
+                "INVALID_FIELD",
+                "selector.event_time.start",
+            ),
+        )
     ),
     (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, id="i"), "TEXT_SIZE", "text"),
     (E + "Remember", episodic_pb2.RememberRequest(namespace=NAMESPACE, text="x"), "INVALID_FIELD", "id"),

@@ -113,6 +113,7 @@ def slot(id: str) -> Slot:
         metadata={},
         start_us=1,
         end_us=1,
+        shown_us=(0, 0),
         times_us=(),
         sources=(),
         seq=1,

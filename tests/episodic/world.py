@@ -15,13 +15,14 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation, Position
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, RememberRequest
 
-from services.common import ledger, topics
+from services.common import clocks, ledger, topics
 from services.common.embed import Embedder
 from services.common.log.sqlite import SqliteLog
 from services.common.seal import Keyring, MasterKey
+from services.common.tokens import count_tokens
 from services.episodic.commands import Commands
 from services.episodic.confidence import assess
-from services.episodic.context import Toolkit, count_tokens
+from services.episodic.context import Toolkit
 from services.episodic.forget import Forgetting
 from services.episodic.generation import Step, no_step
 from services.episodic.host import Host
@@ -34,7 +35,7 @@ from services.episodic.rebuild import Rebuilder, hash_of
 from services.episodic.recall import Recalled, Recaller
 from services.episodic.registry import NamespaceInfo
 
-PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
+PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "own_words", "contiguity", "pack"])
 START = datetime(2024, 3, 4, 9, tzinfo=UTC)
 NAMESPACE = "acme/anna"
 ANY = Filter()
@@ -127,6 +128,7 @@ class World:
         source: str = "",
         people: Sequence[str] = (),
         at: datetime | None = None,
+        times: Sequence[tuple[datetime, datetime]] = (),
         metadata: dict[str, str | float] | None = None,
     ) -> Position:
         self.clock += timedelta(minutes=1)
@@ -143,7 +145,13 @@ class World:
             },
         )
         observation.observed_at.FromDatetime(at or self.clock)
+        if (east := clocks.offset_of(at or self.clock)) != 0:
+            observation.utc_offset_minutes = east
         perceived = pb.PerceivedObservation(observation=observation, people=people)
+        for start, end in times:
+            mention = perceived.times.add()
+            mention.range.start.FromDatetime(start)
+            mention.range.end.FromDatetime(end)
         key = self.keyring.new_key(namespace)
         plaintext = perceived.SerializeToString()
         body = pb.ObservationAccepted(

@@ -14,7 +14,8 @@ import yaml
 
 from services.cli import up
 from services.cli.local import free_ports
-from services.common import telemetry
+from services.cli.metrics import MetricsProcess
+from services.common import telemetry, watched
 from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS
 from services.common.methods import Method
@@ -38,6 +39,7 @@ class ServedProbe(Probe):
 
     def __init__(self) -> None:
         super().__init__()
+        telemetry.configure("probe")
         telemetry.QUEUE.labels("probe", "probe").set(3)
 
     async def pid(self) -> int:
@@ -83,9 +85,21 @@ def probe_application(env: Mapping[str, str] | None = None) -> Any:
 
 
 @contextmanager
-def serve_instance(metrics_dir: Path) -> Iterator[Any]:
+def metrics_served(chosen: Settings) -> Iterator[None]:
+    """As `mneme up` does, for all that starts within."""
+    process = MetricsProcess("127.0.0.1", int(chosen.layers["gateway"]["metrics_port"]), chosen.common.data_dir)
+    try:
+        process.keep_running()
+        yield
+    finally:
+        process.stop()
+        del os.environ[watched.NAME]
+
+
+@contextmanager
+def serve_instance() -> Iterator[Any]:
     """A quiet Ray Serve instance of this machine, without a proxy."""
-    os.environ.update(QUIET, PROMETHEUS_MULTIPROC_DIR=str(metrics_dir))
+    os.environ.update(QUIET)
     import ray
     from ray import serve
 

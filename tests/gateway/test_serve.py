@@ -27,6 +27,7 @@ from tests.gateway.serve_probe import (
     ROTATE_BYTES,
     TABLE,
     channel,
+    metrics_served,
     probe_application,
     ray_logs,
     serve_instance,
@@ -52,7 +53,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     data_dir = tmp_path_factory.mktemp("gateway")
     _same_keys_as_the_probe(data_dir)
     chosen = settings(data_dir, max_running_calls=1500, default_timeout_s=30)
-    with serve_instance(data_dir / "metrics") as serve:
+    with metrics_served(chosen), serve_instance() as serve:
         up.run_applications({"probe": probe_application(), "gateway": gateway_app.build(chosen, TABLE)}, print)
         port, metrics_port = (int(chosen.layers["gateway"][p]) for p in ("port", "metrics_port"))
         with channel(port) as open_channel:

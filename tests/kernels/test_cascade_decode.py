@@ -36,7 +36,7 @@ def test_cascade_decode_equals_plain_decode(dtype: torch.dtype, softcap: float) 
     check_cascade(problem(LENGTHS, dtype=dtype), TREE, "torch", softcap=softcap)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), st.lists(st.integers(0, 40), min_size=4, max_size=4))
 def test_any_chain_of_levels_gives_the_same(levels: list[int], tails: list[int]) -> None:
     """Level i, of some pages, is shared by the first 4 - i rows."""

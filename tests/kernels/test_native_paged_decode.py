@@ -52,7 +52,7 @@ def test_native_decode_sees_only_the_window(isa: str, window: int, monkeypatch: 
     check(problem(LENGTHS, dtype=torch.bfloat16), window=window)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     st.lists(st.integers(0, 300), min_size=1, max_size=6),
     st.integers(1, 3),

@@ -31,7 +31,7 @@ def test_paged_decode_sees_only_the_window(window: int) -> None:
     check_decode(problem(LENGTHS), "torch", window=window)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.lists(st.integers(0, 130), min_size=1, max_size=6), st.integers(1, 3), st.integers(1, 3), st.integers(0, 40))
 def test_paged_decode_on_any_shape(lengths: list[int], kv_heads: int, group: int, window: int) -> None:
     check_decode(problem(lengths, heads=kv_heads * group, kv_heads=kv_heads, width=24), "torch", window=window)

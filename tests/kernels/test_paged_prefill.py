@@ -29,7 +29,7 @@ def test_paged_prefill_sees_only_the_window(window: int) -> None:
     check_prefill(problem(LENGTHS, ROWS), "torch", window=window)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 40)), min_size=1, max_size=4),
     st.integers(1, 3),

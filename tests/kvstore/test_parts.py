@@ -19,7 +19,7 @@ from tests.kvstore.running import config, keys
 PAGE = 4096
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_slots_never_overlap_and_all_space_comes_back(seed: int) -> None:
     rng = random.Random(seed)
@@ -41,7 +41,7 @@ def test_slots_never_overlap_and_all_space_comes_back(seed: int) -> None:
     assert [slabs.allocate(16 * PAGE) is not None for _ in range(5)] == [True] * 4 + [False]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_the_ring_lends_no_byte_twice_and_gets_all_back(seed: int) -> None:
     rng = random.Random(seed)

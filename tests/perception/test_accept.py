@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation
 
@@ -15,7 +16,7 @@ from services.common import telemetry, topics
 from services.common.auth import Caller, Right
 from services.common.errors import MnemeError
 from services.common.extract import Extractor
-from services.common.log.base import partition_of
+from services.common.log.base import Cleanup, TopicSpec, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.perception.accept import Accepted
 from services.perception.segmentation.fixed import FixedSize
@@ -91,12 +92,30 @@ def test_the_same_again_in_one_page_is_a_duplicate(world: World) -> None:
         {"source": "letter"},
         {"derived_from": ["answer"]},
         {"session": "another"},
+        {"utc_offset_minutes": 120},
     ],
 )
 def test_an_id_with_another_content_is_refused(world: World, changed: dict[str, object]) -> None:
-    world.observe(observation(0))
-    error = refusal(world, observation(0, **changed))  # type: ignore[arg-type]
+    world.observe(observation(0, utc_offset_minutes=60))
+    error = refusal(world, observation(0, **{"utc_offset_minutes": 60} | changed))  # type: ignore[arg-type]
     assert (error.reason, error.field, error.metadata) == ("ID_REUSED", "id", {"id": "o0"})
+
+
+def test_what_was_taken_before_there_were_offsets_may_be_sent_again_with_its_own(world: World) -> None:
+    [first] = world.observe(observation(0))
+    [again] = world.observe(observation(0, utc_offset_minutes=120))
+    assert (again.duplicate, again.place) == (True, first.place)
+
+
+def test_a_day_that_a_text_names_is_one_on_the_clock_it_came_with(world: World) -> None:
+    said = observation(0, "It rained yesterday.", utc_offset_minutes=-420)
+    said.observed_at.FromJsonString("2026-07-05T05:15:00Z")  # 22:15 of the day before, there
+    [accepted] = world.observe(said)
+    perceived = world.perceived(accepted)
+    assert perceived.observation.utc_offset_minutes == -420
+    [mention] = perceived.times
+    assert mention.range.start.ToJsonString() == "2026-07-03T07:00:00Z"
+    assert mention.range.end.ToJsonString() == "2026-07-04T07:00:00Z"
 
 
 def test_an_id_with_another_content_in_one_page_is_refused(world: World) -> None:
@@ -338,3 +357,45 @@ def test_settings_that_name_a_forgotten_person_are_other_settings(world: World) 
     assert len(world.entries()) == before
     [accepted] = world.observe(observation(0, "I told my wife of Mr. Posh.", namespace="acme/home"))
     assert set(world.perceived(accepted).people) == {"Carrie Pooter", "Posh"}
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------
+
+
+def test_fields_that_this_release_does_not_know_are_not_kept(world: World) -> None:
+    unknown = _with_unknown_field(observation(0), b"zorblewax" * 100_000)
+    [accepted] = world.observe(unknown)
+    assert world.perceived(accepted).observation.text == observation(0).text
+    assert len(world.entry(accepted).SerializeToString()) < 1_000
+
+
+def _with_unknown_field(made: Observation, value: bytes) -> Observation:
+    """As a later release may send it: field 100 of the message."""
+    later = descriptor_pb2.FileDescriptorProto(name="later.proto", syntax="proto3")
+    field = later.message_type.add(name="Later").field.add(name="field", number=100)
+    field.type, field.label = field.TYPE_BYTES, field.LABEL_OPTIONAL
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(later)
+    more = message_factory.GetMessageClass(pool.FindMessageTypeByName("Later"))(field=value)
+    return Observation.FromString(made.SerializeToString() + more.SerializeToString())
+
+
+def test_what_is_more_than_a_record_of_the_log_takes_is_refused_for_good(world: World) -> None:
+    world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
+    with pytest.raises(MnemeError) as caught:
+        world.observe(observation(0, "x" * 3_000))
+    assert caught.value.reason == "TEXT_SIZE"
+    assert "again" not in caught.value.remedy
+    world.observe(observation(1))
+
+
+def test_a_page_ends_at_a_reused_id_and_nothing_behind_it_is_in_the_ledger(world: World) -> None:
+    world.observe(observation(1))
+    page = [observation(0), observation(1, "Another text."), observation(2)]
+    [taken, refused] = world.intake.observe(page, ANYBODY)
+    assert isinstance(taken, Accepted)
+    assert isinstance(refused, MnemeError)
+    assert refused.reason == "ID_REUSED"
+    world.known.catch_up()
+    assert world.known.first(world.id_mac("o0")) is not None
+    assert world.known.first(world.id_mac("o2")) is None

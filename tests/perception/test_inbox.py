@@ -14,7 +14,7 @@ from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER
-from services.common.log.base import LogUnavailable, Message
+from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
 from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
 from services.perception.inbox import InboxConsumer
@@ -171,6 +171,15 @@ def test_a_record_as_large_as_its_topic_takes_does_not_block_its_partition(
     assert (letter.position.partition, letter.position.offset) == (where.partition, where.offset)
     assert payload(world, letter) == (value if is_kept else b"")
     assert (f"{size} bytes is left out" in letter.message) == (not is_kept)
+
+
+def test_a_record_that_the_ledger_does_not_take_costs_that_record_alone(world: World) -> None:
+    world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
+    for n, text in enumerate(("Short.", "x" * 3_000, "Short too.")):
+        world.send(as_json(observation(n, text)))
+    drain(world.inbox())
+    assert accepted(world) == [world.id_mac("o0"), world.id_mac("o2")]
+    assert [letter.reason for letter in world.dead_letters()] == ["TEXT_SIZE"]
 
 
 def test_a_dead_letter_is_sealed(world: World) -> None:

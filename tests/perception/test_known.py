@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import pytest
 from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common import ledger, topics
-from services.common.log.base import Message
+from services.common.log.base import Appended, Message
 from services.common.seal import Keyring, MasterKey
 from services.perception.known import Known, Place
 from tests.perception.world import ANYBODY, World, observation
@@ -97,3 +100,22 @@ def test_erased_names_are_no_aliases_here_and_after_a_restart(world: World) -> N
         assert home.aliases.canonical("Mr. Posh") == "Mr. Posh"
         assert home.aliases.canonical("my wife") == "Carrie Pooter"
         assert list(other.settings.aliases) == [carrie]
+
+
+def test_who_decides_keeps_every_other_writer_of_the_process_out_until_it_has_appended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[bool] = []
+    second = threading.Thread(target=lambda: outcomes.append(world.observe(observation(0))[0].duplicate))
+    append = world.log.append
+
+    def held(messages: Sequence[Message], **options: Any) -> list[Appended]:
+        if not second.ident:
+            second.start()
+            second.join(0.5)  # without the lock it is done by then
+        return append(messages, **options)
+
+    monkeypatch.setattr(world.log, "append", held)
+    [first] = world.observe(observation(0))
+    second.join(30)
+    assert (first.duplicate, outcomes) == (False, [True])

@@ -173,10 +173,22 @@ def test_two_writers_that_accepted_one_id_at_once_leave_one_observation(
     assert world.episodes() == [(["o0", "o1"], "count")]
     assert world.perceived(first).observation.id == "o0"
     world.keyring.refresh()
+    assert world.perceived(second).observation.text == "With another text."  # acknowledged: only an erasure ends it
+
+
+def test_of_two_writers_that_accepted_the_same_at_once_one_key_is_left(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    other = make_world()
+    other.known.catch_up = lambda partitions=None: None  # type: ignore[method-assign]
+    [first] = world.observe(observation(0))
+    [second] = other.observe(observation(0))
+    assert not second.duplicate
+    world.drain(world.segmenter(FixedSize(units=1)))
+    world.keyring.refresh()
+    assert world.perceived(first).observation.id == "o0"
     with pytest.raises(KeyDestroyed):
         world.perceived(second)
-    [letter] = world.dead_letters()
-    assert (letter.reason, letter.topic, letter.position.offset) == ("ID_REUSED", topics.LEDGER, second.place.offset)
 
 
 def test_a_tampered_entry_is_a_dead_letter_and_the_partition_goes_on(world: World) -> None:

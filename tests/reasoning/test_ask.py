@@ -192,6 +192,7 @@ def test_everything_the_question_names_reaches_recall(running: Running) -> None:
         filter=RecallFilter(actor="Anna"),
         freshness=Freshness(strong=True),
         asked_at=Timestamp(seconds=99),
+        asked_utc_offset_minutes=-420,
     )
     running.ask(asked)
     request = running.memory.asked[0][0]
@@ -203,6 +204,7 @@ def test_everything_the_question_names_reaches_recall(running: Running) -> None:
         filter=RecallFilter(actor="Anna"),
         freshness=Freshness(strong=True),
         asked_at=Timestamp(seconds=99),
+        asked_utc_offset_minutes=-420,
     )
 
 

@@ -224,7 +224,7 @@ class GetStatsRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ...) -> None: ...
 
 class GetStatsResponse(_message.Message):
-    __slots__ = ("namespace", "engrams_by_kind", "state_hash", "applied", "lag", "generation", "erasure_epoch")
+    __slots__ = ("namespace", "engrams_by_kind", "state_hash", "applied", "lag", "generation", "erasure_epoch", "unfolded")
     class EngramsByKindEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -239,6 +239,7 @@ class GetStatsResponse(_message.Message):
     LAG_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    UNFOLDED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     engrams_by_kind: _containers.ScalarMap[str, int]
     state_hash: str
@@ -246,4 +247,15 @@ class GetStatsResponse(_message.Message):
     lag: int
     generation: int
     erasure_epoch: int
-    def __init__(self, namespace: _Optional[str] = ..., engrams_by_kind: _Optional[_Mapping[str, int]] = ..., state_hash: _Optional[str] = ..., applied: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ..., lag: _Optional[int] = ..., generation: _Optional[int] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
+    unfolded: _containers.RepeatedCompositeFieldContainer[Unfolded]
+    def __init__(self, namespace: _Optional[str] = ..., engrams_by_kind: _Optional[_Mapping[str, int]] = ..., state_hash: _Optional[str] = ..., applied: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ..., lag: _Optional[int] = ..., generation: _Optional[int] = ..., erasure_epoch: _Optional[int] = ..., unfolded: _Optional[_Iterable[_Union[Unfolded, _Mapping]]] = ...) -> None: ...
+
+class Unfolded(_message.Message):
+    __slots__ = ("position", "reason", "message")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    position: _common_pb2.Position
+    reason: str
+    message: str
+    def __init__(self, position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

@@ -242,6 +242,24 @@ class StoredReceipt(_message.Message):
     key_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, receipt: _Optional[_Union[_episodic_pb2.ErasureReceipt, _Mapping]] = ..., base_ids: _Optional[_Iterable[str]] = ..., derived_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class ParkedEntry(_message.Message):
+    __slots__ = ("namespace", "position", "reason", "message", "key_id", "id_mac", "engram_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    position: _common_pb2.Position
+    reason: str
+    message: str
+    key_id: str
+    id_mac: bytes
+    engram_id: str
+    def __init__(self, namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., key_id: _Optional[str] = ..., id_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ...) -> None: ...
+
 class Generation(_message.Message):
     __slots__ = ("number", "fingerprint")
     NUMBER_FIELD_NUMBER: _ClassVar[int]

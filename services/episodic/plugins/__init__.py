@@ -13,6 +13,7 @@ from services.episodic.plugins.dense import Dense
 from services.episodic.plugins.episodes import Episodes
 from services.episodic.plugins.lexical import Lexical
 from services.episodic.plugins.naive import Naive
+from services.episodic.plugins.own_words import OwnWords
 from services.episodic.plugins.pack import Pack
 from services.episodic.plugins.time_plan import TimePlan
 from services.episodic.plugins.turns import Turns
@@ -25,6 +26,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
     Dense,
     Lexical,
     Between,
+    OwnWords,
     Contiguity,
     Pack,
 )

@@ -2,7 +2,7 @@
 
 A plug-in is a set of pure functions that return operations; the host owns storage, order, identity and time.
 Hooks never write: what they return is applied by the host, once per operation key, so every plug-in is
-idempotent under redelivery. This spine runs five of the ten hooks (encode, link, plan, retrieve, compose) and
+idempotent under redelivery. This spine runs six of the ten hooks (encode, link, plan, retrieve, rerank, compose) and
 gives ``Context`` what they need; the others join when their first plug-in does.
 
 A plug-in subclasses ``Plugin`` and overrides the hooks it has. It is registered by its line in
@@ -28,7 +28,8 @@ State = Literal["active", "archived", "superseded", "forgotten"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Half-open time range; UTC."""
+    """Half-open time range. Its moments carry the offset of the clock they were said on, or asked by: instants compare
+    as they are, days by ``clocks.as_shown``."""
 
     start: datetime
     end: datetime
@@ -166,6 +167,7 @@ class Filter:
     session: str = ""
     source: str = ""
     event: tuple[datetime | None, datetime | None] = (None, None)
+    days: Interval | None = None  # that the event meets on the clock of whoever spoke
     metadata_equals: Mapping[str, str | float] = field(default_factory=dict)
     metadata_range: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
@@ -282,7 +284,10 @@ class Context(Protocol):
         ...
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first."""
+        """Base records whose event time, or a time their text speaks of, meets the range, nearest its middle first.
+
+        Both as their own clocks show them: the 4th of July is a day wherever it was spent.
+        """
         ...
 
     def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
@@ -290,7 +295,8 @@ class Context(Protocol):
         ...
 
     def span(self, namespace: str) -> Interval | None:
-        """From the earliest to the latest event time of active base records; None of an empty namespace."""
+        """From the earliest to the latest event time of active base records, as their clocks showed them; None of an
+        empty namespace."""
         ...
 
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
@@ -342,6 +348,10 @@ class Plugin:
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
         """Hits by channel name, each best first. ``fuse.reciprocal_rank`` fuses the channels of all plug-ins."""
         return {}
+
+    def rerank(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Sequence[Ranked]:
+        """Order fused hits (best first) anew, by their texts. The same hits, none added and none left out."""
+        return items
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
         """Choose and order what is returned; never more tokens than the budget."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from services.episodic.plugins.base import Candidate, Composition, Context, Filter, Interval, Plan, Plugin, Ranked
+from services.common.clocks import as_shown
+from services.episodic.plugins.base import Candidate, Composition, Context, Interval, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.search import best_first, over, recalled
 
 
@@ -48,13 +49,13 @@ class Between(Plugin):
         if plan.time is None or plan.anchor is None:
             return Composition(tuple(items))
         asked = (plan.time, *plan.other_times)
-        inside = [i for i in items if any(t.start <= i.record.event.start < t.end for t in asked)]
+        inside = [i for i in items if any(_holds(t, i.record) for t in asked)]
         return Composition((*inside, *(i for i in items if i not in inside)))
 
     def _inside(self, plan: Plan, ctx: Context, time: Interval) -> list[Candidate]:
-        wanted = narrowed(recalled(plan), time)
+        wanted = replace(recalled(plan), days=time)
         score: dict[tuple[str, str], float] = {}
-        if plan.text.strip() and wanted is not None:
+        if plan.text.strip():
             vector = ctx.embed([plan.text])[0]
             for hits in (
                 over(plan, ctx, lambda ns: ctx.bm25(plan.text, self.depth, ns, wanted), self.depth),
@@ -72,9 +73,6 @@ class Between(Plugin):
         return best_first([Candidate(id, ns, round(s, 6), why) for (ns, id), s in score.items()], ctx)
 
 
-def narrowed(wanted: Filter, time: Interval) -> Filter | None:
-    """``wanted`` and inside ``time``; None where the two do not meet."""
-    start, end = wanted.event
-    first = time.start if start is None else max(start, time.start)
-    last = time.end if end is None else min(end, time.end)
-    return replace(wanted, event=(first, last)) if first < last else None
+def _holds(time: Interval, record: Record) -> bool:
+    """Whether the clock of whoever spoke showed this time."""
+    return as_shown(time.start) <= as_shown(record.event.start) < as_shown(time.end)

@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from services.common import ids, lexical
+from services.common.clocks import as_shown
+from services.common.tokens import count_tokens
 from services.episodic.plugins import base
 from services.episodic.plugins.base import (
     Candidate,
@@ -215,7 +217,7 @@ class ExactContext:
         return list(self._host._embed(texts))
 
     def tok_count(self, text: str) -> int:
-        return len(text.split())
+        return count_tokens(text)
 
     def get(self, namespace: str, id: str) -> Record | None:
         return self._space(namespace).records.get(id)
@@ -263,10 +265,11 @@ class ExactContext:
         return _best(scored, k)
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        middle = time.start + (time.end - time.start) / 2
+        asked = _shown(time)
+        middle = asked.start + (asked.end - asked.start) / 2
         scored = []
         for r in self._active(namespace):
-            met = [t for t in (r.event, *r.times) if _meet(t, time)]
+            met = [t for t in map(_shown, (r.event, *r.times)) if _meet(t, asked)]
             if r.is_base and met and matches(r, filter):
                 away = min(abs((t.start + (t.end - t.start) / 2 - middle).total_seconds()) for t in met)
                 scored.append((-away, r))
@@ -277,7 +280,7 @@ class ExactContext:
         return {id: records[id].event.start for id in ids if id in records}
 
     def span(self, namespace: str) -> Interval | None:
-        events = [r.event for r in self._active(namespace) if r.is_base]
+        events = [_shown(r.event) for r in self._active(namespace) if r.is_base]
         return Interval(min(e.start for e in events), max(e.end for e in events)) if events else None
 
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
@@ -311,6 +314,7 @@ def matches(record: Record, wanted: Filter) -> bool:
         and all(not w or w == h for w, h in _pairs(record, wanted))
         and (start is None or max(record.event.end, record.event.start + timedelta(microseconds=1)) > start)
         and (end is None or record.event.start < end)
+        and (wanted.days is None or _meet(_shown(record.event), _shown(wanted.days)))
         and all(record.metadata.get(n) == v for n, v in wanted.metadata_equals.items())
         and all(_in_range(record.metadata.get(n), *limits) for n, limits in wanted.metadata_range.items())
     )
@@ -322,6 +326,10 @@ def _pairs(record: Record, wanted: Filter) -> list[tuple[str, str]]:
 
 def _in_range(value: str | float | None, low: float | None, high: float | None) -> bool:
     return isinstance(value, int | float) and (low is None or value >= low) and (high is None or value < high)
+
+
+def _shown(time: Interval) -> Interval:
+    return Interval(as_shown(time.start), as_shown(time.end))
 
 
 def _meet(a: Interval, b: Interval) -> bool:

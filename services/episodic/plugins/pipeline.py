@@ -1,4 +1,4 @@
-"""The read path over any ``Context``: plan, resolve an anchor, retrieve, fuse, fetch, compose.
+"""The read path over any ``Context``: plan, resolve an anchor, retrieve, fuse, fetch, rerank, compose.
 
 Pure but for what the context reads. The host times its stages, and bounds and filters what it returns.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from services.common.times import shifted
 from services.episodic.plugins import fuse
 from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
 
-# Fused hits whose records are fetched, per item asked for: enough for compose to choose from.
+# Fused hits whose records are fetched, per item asked for: enough for rerank and compose to choose from.
 FETCHED = 2
-FETCHED_AT_LEAST = 20
+FETCHED_AT_LEAST = 30
 
 # An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs, best first.
 LOOKED_FOR_ANCHOR = 5
@@ -70,6 +70,9 @@ def recall(
     with stage("fuse"):
         fused = fuse.reciprocal_rank(channels)[: max(FETCHED_AT_LEAST, FETCHED * query.limit)]
         ranked = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
+    with stage("rerank"):
+        for plugin in plugins:
+            ranked = list(plugin.rerank(plan, ranked, ctx))
     with stage("compose"):
         composition = compose(plugins, plan, ranked, ctx)
     return Recalled(plan, tuple(ranked), composition.items, composition.dropped)
@@ -86,4 +89,5 @@ def compose(plugins: Sequence[Plugin], plan: Plan, items: Sequence[Ranked], ctx:
 
 
 def _midnight(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    """Of the day on its own clock."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -3,7 +3,7 @@ of equal scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -39,3 +39,12 @@ def best_first(hits: Collection[Candidate], ctx: Context) -> list[Candidate]:
 def order(score: float, began: datetime | None, id: str) -> tuple[float, float, str]:
     """Sort key of a scored hit, whose event began then, or is not known: as ``best_first`` says."""
     return -round(score, 6), -began.timestamp() if began else inf, id
+
+
+def idf(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, float]:
+    """Terms of a text with their idf; over several namespaces, in the one that knows a word best."""
+    merged: dict[str, float] = {}
+    for namespace in namespaces:
+        for term, weight in ctx.idf(text, namespace).items():
+            merged[term] = min(weight, merged.get(term, weight))
+    return merged

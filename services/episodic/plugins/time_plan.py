@@ -165,16 +165,25 @@ def _number(count: str) -> tuple[int | None, bool]:
 def _readings(plan: Plan, ctx: Context) -> list[_Reading]:
     """Times that the question names, each with what it may mean, likeliest first; those of a calendar before those
     that count from when one asks ("last weekend before April 10")."""
-    found = times.find(plan.query.text, plan.query.asked_at)
+    spoken = times.read(plan.query.text)
+    found = spoken.at(plan.query.asked_at)
     span = _span(plan, ctx) if any(m.yearless for m in found) else None
     readings: list[_Reading] = []
     for mention in found:
-        meant = tuple(_years(plan, mention, span)) if mention.yearless and span else ()
-        readings.append((mention, meant or (Interval(mention.start, mention.end),)))
+        own = Interval(mention.start, mention.end)
+        meant = tuple(_years(plan, spoken, mention, span)) if mention.yearless and span else ()
+        if span and _is_ahead(plan, own, span):
+            meant = (own, *(m for m in meant if m != own))
+        readings.append((mention, meant or (own,)))
     if len(readings) > 1:
-        later = {m.at: m.start for m in times.find(plan.query.text, times.shifted(plan.query.asked_at, 800))}
+        later = {m.at: m.start for m in spoken.at(times.shifted(plan.query.asked_at, 800))}
         readings.sort(key=lambda r: not r[0].yearless and later.get(r[0].at) != r[0].start)
     return readings
+
+
+def _is_ahead(plan: Plan, own: Interval, span: Interval) -> bool:
+    """ "What is due on June 1?": the day to come, of a memory that is still kept."""
+    return plan.query.asked_at < own.end and own.start < times.shifted(span.end, 400)
 
 
 def _span(plan: Plan, ctx: Context) -> Interval | None:
@@ -182,13 +191,13 @@ def _span(plan: Plan, ctx: Context) -> Interval | None:
     return Interval(min(s.start for s in spans), max(s.end for s in spans)) if spans else None
 
 
-def _years(plan: Plan, mention: times.Mention, span: Interval) -> Iterator[Interval]:
+def _years(plan: Plan, spoken: times.Spoken, mention: times.Mention, span: Interval) -> Iterator[Interval]:
     """The mention as read in each year of the memory's span, latest first."""
-    latest = min(span.end, plan.query.asked_at)
+    latest = min(span.end, plan.query.asked_at).astimezone(plan.query.asked_at.tzinfo)
     seen: set[datetime] = set()
     for back in range(_READINGS):
         now = times.shifted(latest, -365 * back)
-        same = next((m for m in times.find(plan.query.text, now) if m.at == mention.at), None)
+        same = next((m for m in spoken.at(now) if m.at == mention.at), None)
         if same is not None and same.start <= span.end and same.end > span.start and same.start not in seen:
             seen.add(same.start)
             yield Interval(same.start, same.end)

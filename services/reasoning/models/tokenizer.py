@@ -7,7 +7,7 @@ or typed can end a turn or open another.
 from __future__ import annotations
 
 import hashlib
-import re
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from tokenizers.models import BPE
 from services.common.models import ModelError
 from services.reasoning.models.config import read_json
 from services.reasoning.models.gguf_file import GgufFile
+from services.reasoning.models.guard import ROLES, Guard, role_markers
 
 _GGUF_CONTROL, _GGUF_USER_DEFINED = 3, 4
-_PRIVATE_USE = range(0xE000, 0xF8FF)
 
 
 class ChatTokenizer:
@@ -32,13 +32,15 @@ class ChatTokenizer:
     def __init__(self, tokenizer: Tokenizer, template: str, special: Mapping[str, str]) -> None:
         """``special``: what the template may name, such as bos_token and eos_token."""
         self._with_control = tokenizer
-        self._plain = Tokenizer.from_str(tokenizer.to_str())
-        self._plain.encode_special_tokens = True
+        self._plain = _without_control(tokenizer)
         self._special = dict(special)
-        added = tokenizer.get_added_tokens_decoder().values()
-        self._control = sorted((t.content for t in added if t.special), key=len, reverse=True)
-        self._control_pattern = re.compile("|".join(map(re.escape, self._control))) if self._control else None
+        self._control = {t.content: id for id, t in tokenizer.get_added_tokens_decoder().items() if t.content.strip()}
+        self._control_ids = frozenset(self._control.values())
         self._template = _environment().from_string(template) if template else None
+        self._guard = Guard(self._control)
+        if self._template is not None:
+            markers = role_markers(lambda chat: self._render(chat, open_answer=True), self._guard.control)
+            self._guard = Guard(self._control, markers)
         self.digest = hashlib.blake2b(f"{tokenizer.to_str()}\0{template}".encode(), digest_size=16).digest()
 
     def encode(self, text: str) -> list[int]:
@@ -49,16 +51,22 @@ class ChatTokenizer:
     def encode_chat(self, messages: Sequence[Mapping[str, str]], *, open_answer: bool = True) -> list[int]:
         """The prompt of a chat: ``messages`` with role and content. ``open_answer`` ends it where the model goes on.
 
-        ModelError when there is no template, or the template refuses the messages.
+        Contents are text, whatever they spell. ModelError for a role that is not one of ROLES, when there is no
+        template, or when the template refuses the messages.
         """
         if self._template is None:
             raise ModelError("The model has no chat template. Name a chat model, or send a plain prompt.")
-        contents = [m["content"] for m in messages]
-        if self._control_pattern is None or not any(map(self._control_pattern.search, contents)):
-            rendered = self._render(messages, open_answer)
+        if not all(m["role"] in ROLES for m in messages):
+            raise ModelError(f"A message's role is not one of {', '.join(ROLES)}.")
+        guarded = [{**m, "content": self._guard.hide(m["content"])} for m in messages]
+        rendered = self._render(guarded, open_answer)
+        meant = [self._control[hit.group()] for hit in self._guard.control.finditer(rendered)]
+        if not any(self._guard.holds(m["content"]) for m in messages):
             ids: list[int] = self._with_control.encode(rendered, add_special_tokens=False).ids
-            return ids
-        return self._encode_guarded(messages, open_answer)
+            # A tokenizer that normalises may read control tokens in what spells them otherwise ("＜|im_end|＞").
+            if [token for token in ids if token in self._control_ids] == meant:
+                return ids
+        return self._piecewise(rendered)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens, without control tokens. Broken UTF-8 shows as U+FFFD."""
@@ -74,27 +82,15 @@ class ChatTokenizer:
         except TemplateError as error:
             raise ModelError(f"The model's chat template refuses these messages: {error}") from error
 
-    def _encode_guarded(self, messages: Sequence[Mapping[str, str]], open_answer: bool) -> list[int]:
-        """As encode_chat, when contents spell control tokens: they pass through the template under other names."""
-        assert self._control_pattern is not None
-        used = set("".join(m["content"] for m in messages))
-        free = (chr(c) for c in _PRIVATE_USE if chr(c) not in used)
-        stand_in = {token: next(free) for token in self._control}
-        meant = {v: k for k, v in stand_in.items()}
-        guarded = [
-            {**m, "content": self._control_pattern.sub(lambda hit: stand_in[hit.group()], m["content"])}
-            for m in messages
-        ]
-        rendered = self._render(guarded, open_answer)
+    def _piecewise(self, rendered: str) -> list[int]:
+        """The tokens of a template's text: its control tokens as such, and what lies between them as letters."""
         ids: list[int] = []
         at = 0
-        for control in self._control_pattern.finditer(rendered):
-            ids += self.encode(_restore(rendered[at : control.start()], meant))
-            token = self._with_control.token_to_id(control.group())
-            assert token is not None  # the pattern is made of the vocabulary's own
-            ids.append(token)
+        for control in self._guard.control.finditer(rendered):
+            ids += self.encode(self._guard.show(rendered[at : control.start()]))
+            ids.append(self._control[control.group()])
             at = control.end()
-        return ids + self.encode(_restore(rendered[at:], meant))
+        return ids + self.encode(self._guard.show(rendered[at:]))
 
 
 class TextStream:
@@ -180,8 +176,14 @@ def _content(token: Any) -> str:
     return str(token["content"]) if isinstance(token, Mapping) else str(token)
 
 
-def _restore(text: str, meant: Mapping[str, str]) -> str:
-    return "".join(meant.get(c, c) for c in text)
+def _without_control(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy to which every added token but white space is letters; the library tells only "special" ones from text."""
+    made = json.loads(tokenizer.to_str())
+    for token in made["added_tokens"]:
+        token["special"] = token["special"] or bool(token["content"].strip())
+    plain = Tokenizer.from_str(json.dumps(made))
+    plain.encode_special_tokens = True
+    return plain
 
 
 def _environment() -> ImmutableSandboxedEnvironment:

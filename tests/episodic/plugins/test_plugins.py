@@ -136,8 +136,8 @@ def test_no_channel_gates_another() -> None:
 
 def test_every_item_says_where_each_stage_put_it() -> None:
     found = world.ask(world.host(build(world.SHIPPED)), world.query("Who tore a coat?"))
-    assert [stage for stage, _, _ in found.kept[0].trace][-1] == "fused"
-    assert [rank for i in found.kept for stage, rank, _ in i.trace if stage == "fused"] == [1, 2, 3, 4, 5]
+    assert [stage for stage, _, _ in found.kept[0].trace][-2:] == ["fused", "own_words"]
+    assert [rank for i in found.kept for stage, rank, _ in i.trace if stage == "own_words"] == [1, 2, 3, 4, 5]
 
 
 def test_other_namespaces_are_searched_only_where_they_are_asked_for() -> None:

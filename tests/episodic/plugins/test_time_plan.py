@@ -57,6 +57,20 @@ def test_a_date_of_the_calendar_goes_before_one_that_counts_from_now() -> None:
     assert days(plan.time) == ("1889-04-10", "1889-04-11")
 
 
+def test_what_is_to_come_is_the_next_of_its_kind_and_then_those_of_the_memorys_years() -> None:
+    plan = planned("What is due on August 4?", asked=datetime(1889, 6, 12, tzinfo=UTC))
+    assert days(plan.time) == ("1889-08-04", "1889-08-05")
+    assert [days(t) for t in plan.other_times] == [("1888-08-04", "1888-08-05")]
+
+
+@pytest.mark.parametrize(
+    "text", ["Who read the 2nd volume?", "Did Friday bite the postman?", "Which room holds 1200 guests?"]
+)
+def test_what_may_be_no_time_changes_nothing(text: str) -> None:
+    plan = planned(text)
+    assert (plan.time, plan.anchor, plan.text) == (None, None, text)
+
+
 def test_last_week_counts_from_when_one_asks() -> None:
     plan = planned("What happened last week?", asked=datetime(1889, 6, 12, tzinfo=UTC))
     assert days(plan.time) == ("1889-06-03", "1889-06-10")

@@ -58,7 +58,7 @@ def test_a_table_may_hold_a_part_of_its_sequence() -> None:
     check_decode(p, "triton", window=25, sinks=4, older=older, newer=newer)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(st.lists(st.integers(0, 70), min_size=1, max_size=3), st.integers(1, 2), st.integers(1, 3), st.integers(0, 40))
 def test_paged_decode_on_any_shape(lengths: list[int], kv_heads: int, group: int, window: int) -> None:
     check_decode(problem(lengths, heads=kv_heads * group, kv_heads=kv_heads, width=24), "triton", window=window)

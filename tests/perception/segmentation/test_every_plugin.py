@@ -33,7 +33,7 @@ def streams(draw: st.DrawFn) -> list[Sent]:
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=repr)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sent=streams())
 def test_episodes_partition_the_stream_in_order(plugin: Segmentation, sent: list[Sent]) -> None:
     found = episodes(plugin, sent)
@@ -41,7 +41,7 @@ def test_episodes_partition_the_stream_in_order(plugin: Segmentation, sent: list
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=repr)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(sent=streams())
 def test_closed_episodes_never_change_when_more_comes(plugin: Segmentation, sent: list[Sent]) -> None:
     whole = episodes(plugin, sent, end=False)
@@ -51,7 +51,7 @@ def test_closed_episodes_never_change_when_more_comes(plugin: Segmentation, sent
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=repr)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sent=streams(), gone=st.sets(st.integers(0, 59)))
 def test_a_dropped_unit_leaves_no_trace_in_the_state(plugin: Segmentation, sent: list[Sent], gone: set[int]) -> None:
     more = Sent(b"next", 1e6, near(axis(0), seed=99))

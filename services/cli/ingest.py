@@ -1,0 +1,144 @@
+"""`mneme ingest`: a file of observations to the service, and the wait until all of it can be recalled."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import grpc
+from mneme.v1 import admin_pb2, common_pb2, episodic_pb2
+
+from services.cli import render
+from services.cli.client import DEFAULT_TIMEOUT_S, Client
+from services.cli.lines import Lines, Reader
+from services.cli.terminal import interruptible
+from services.common.errors import MnemeError, from_rpc_error
+
+_RECALLABLE_S = 600.0  # waited for at most
+
+
+@click.option("-n", "--namespace", help='Whose memory, as "tenant/user". Needed unless every line names its own.')
+@click.argument("file", type=click.File("rb"))
+@click.option("--create/--no-create", default=True, show_default=True, help="Create a namespace that is missing.")
+@click.option(
+    "--namespaces-from-lines", is_flag=True, help="A line that names a namespace goes there, not into that of -n."
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until all of it can be recalled.")
+@click.pass_obj
+def ingest(
+    get_client: Callable[[], Client],
+    namespace: str | None,
+    file: Any,
+    create: bool,
+    namespaces_from_lines: bool,
+    wait: bool,
+) -> None:
+    """Remember observations from FILE (JSON lines in UTF-8; "-" is standard input).
+
+    Each line is one observation: {"id": ..., "session": ..., "text": ..., "observed_at": "2026-01-31T10:00:00Z"} and,
+    optionally, "actor", "metadata", "source", "external_id", "namespace". A value of "metadata" is a text or a number,
+    plain or as {"text": ...}, {"number": ...}; null is left out. A line that names another namespace than -n is
+    refused, unless --namespaces-from-lines is given: then each is created, or checked, when its first line is met.
+
+    Safe to repeat: an id is taken once, and what was erased stays so (its lines are skipped; of standard input, only
+    where that is a file). It ends at the first line that is refused, and names it; what came before is kept.
+    """
+    if namespace is None and not namespaces_from_lines:
+        raise click.UsageError("name the namespace with -n, or let every line name its own: --namespaces-from-lines")
+    client = get_client()
+
+    def ensure(name: str) -> None:
+        _ensure(client, name, create=create)
+
+    reader = Reader(namespace, each_its_own=namespaces_from_lines, ensure=ensure)
+    lines = Lines(file, reader)
+    with interruptible("what was acknowledged is kept. Run it again: an id is taken once."):
+        taken, reached = _send(client, lines)
+    click.echo(f"{taken['accepted']} accepted, {taken['duplicates']} known already; durable in the ledger.")
+    if taken["erased"]:
+        click.echo(f"{taken['erased']} skipped: erased before, and refused for good.")
+    if lines.error is not None:
+        raise lines.error
+    if wait and reached:
+        with interruptible("all of it is acknowledged and kept; the service goes on making it recallable."):
+            _await_recallable(client, reader.newest, reached)
+
+
+def _ensure(client: Client, namespace: str, *, create: bool) -> None:
+    """Create a namespace that surely is missing. A token that may not read cannot tell; then what is sent tells it."""
+    try:
+        with _errors():
+            client.admin.GetStats(
+                admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+            )
+    except MnemeError as error:
+        if error.reason == "UNKNOWN_NAMESPACE" and create:
+            with _errors():
+                client.admin.CreateNamespace(
+                    admin_pb2.CreateNamespaceRequest(namespace=namespace),
+                    metadata=client.metadata,
+                    timeout=DEFAULT_TIMEOUT_S,
+                )
+        elif error.reason != "PERMISSION_DENIED":
+            raise
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """As ours: they may be raised where gRPC reads a stream, which would lose them."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+
+
+def _send(client: Client, lines: Lines) -> tuple[Counter[str], dict[int, int]]:
+    """Send what is left of the file; a line that was erased ends a stream, and the next one begins behind it.
+
+    Returns counts, and the newest position by partition.
+    """
+    taken: Counter[str] = Counter()
+    reached: dict[int, int] = {}
+    with render.counter("sent", lines.count()) as count:
+        while not lines.at_end:
+            try:
+                response = client.observe(lines.observations(count))
+            except grpc.RpcError as error:
+                refused = lines.located(from_rpc_error(error))
+                if refused.reason != "ERASED" or not lines.go_on_behind(refused):
+                    raise refused from error
+                said = refused.metadata
+                taken.update(accepted=int(said["accepted"]), duplicates=int(said["duplicates"]), erased=1)
+            else:
+                taken.update(accepted=response.accepted, duplicates=response.duplicates)
+                for position in response.positions:
+                    reached[position.partition] = max(position.offset, reached.get(position.partition, 0))
+    return taken, reached
+
+
+def _await_recallable(client: Client, namespace: str, reached: dict[int, int]) -> None:
+    """Until all that was acknowledged can be recalled; say how long that took, or that nobody can tell."""
+    began = time.monotonic()
+    positions = common_pb2.Positions(
+        positions=[common_pb2.Position(partition=p, offset=o) for p, o in sorted(reached.items())]
+    )
+    request = episodic_pb2.ListRequest(
+        namespace=namespace, page_size=1, freshness=common_pb2.Freshness(at_least=positions)
+    )
+    with render.waiting("becoming recallable"):
+        while True:
+            try:
+                client.episodic.List(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+                break
+            except grpc.RpcError as error:
+                refused = from_rpc_error(error)
+            if refused.reason == "PERMISSION_DENIED":
+                click.echo("when it is recallable, a token without the right to read cannot tell.")
+                return
+            if refused.reason not in ("NOT_FRESH", "DEADLINE") or time.monotonic() - began > _RECALLABLE_S:
+                raise refused
+    click.echo(f"all of it recallable after {time.monotonic() - began:.1f} s.")

@@ -1,0 +1,167 @@
+"""The words in which English speaks of times: one pattern for each form, with named groups for its parts.
+
+Months, weekdays and relative words are read in any case; what their case says of them ("in may") is ``doubt``'s.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MONTHS = "january february march april may june july august september october november december".split()
+MONTH_NUMBER = {name: n for n, name in enumerate(_MONTHS, 1)} | {name[:3]: n for n, name in enumerate(_MONTHS, 1)}
+MONTH_NUMBER["sept"] = 9
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+WEEKDAY_NUMBER = {name[:3]: n for n, name in enumerate(_DAYS)}
+_ONES = "one two three four five six seven eight nine".split()
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER = {word: n for n, word in enumerate([*_ONES, *_TEENS], 1)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
+_NUMBER |= {"a": 1, "an": 1, "hundred": 100}
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"
+    " sixteenth seventeenth eighteenth nineteenth twentieth"
+).split()
+_ORDINAL = {word: n for n, word in enumerate(_ORDINALS, 1)} | {"thirtieth": 30}
+
+MONTH = rf"(?i:(?:{'|'.join(_MONTHS)})\b|(?:jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec)\b\.?)"
+WEEKDAY = rf"(?i:(?:{'|'.join(_DAYS)})\b|(?:mon|tues|tue|wed|thurs|thur|thu|fri|sat|sun)\b)"
+YEAR = r"(?:1\d{3}|20\d{2})"
+_NTH = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)"
+_NTH_WORD = rf"(?i:(?:twenty|thirty)[- ](?:{'|'.join(_ORDINALS[:9])})|{'|'.join(_ORDINAL)})"
+_DAY = rf"(?:{_NTH}|0?[1-9]|[12]\d|3[01])"
+COUNT = (
+    rf"(?i:\d{{1,3}}|(?:a |one )hundred|(?:a|two|three|four) dozen|an?"
+    rf"|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}"
+    rf"|{'|'.join(_ONES)}|(?:a )?couple(?: of)?|(?:a )?few)"
+)
+_UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
+# "this past Tuesday" is last Tuesday.
+_AGAIN = r"(?i:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)"
+_TO = r"(?: ?[-–—] ?|(?i: (?:to|through|thru|until|till) ))"
+_HOLIDAY = (
+    r"(?i:Christmas Eve|Christmas Day|Christmas|Xmas|Boxing Day|New Year[’']?s Eve|New Year[’']?s Day|New Year[’']?s"
+    r"|Hallowe[’']?en|Valentine[’']?s Day|Good Friday|Easter Sunday|Easter Monday|Easter)"
+)
+_CLOCK = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?(?P<zone>[Zz]|[+-]\d{2}:?\d{2}))?)?"
+_OPEN = r"(?i:on|since|until|till|by|before|after|from|to|for|of)"
+
+_DATE = (
+    rf"(?:(?:{_OPEN} )?{WEEKDAY},? )?"
+    rf"(?:(?:(?i:the) )?(?:(?P<day>{_DAY})\.? (?i:of )?|(?i:the )(?P<word>{_NTH_WORD}) (?i:of )?)"
+    rf"(?P<month>{MONTH})|(?P<month2>{MONTH}) (?i:the )?(?P<day2>{_DAY})(?!\d|[:.]\d))(?:,? (?P<year>{YEAR})\b(?!:))?"
+)
+
+
+def unnamed(pattern: str) -> str:
+    """The pattern without the names of its groups, which may stand in an expression only once."""
+    return re.sub(r"\(\?P<\w+>", "(?:", pattern)
+
+
+# Name -> pattern; earlier ones win where two begin at the same place.
+PATTERNS = {
+    "iso": rf"(?P<year>{YEAR})(?P<dash>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=dash)(?P<day>0?[1-9]|[12]\d|3[01]){_CLOCK}",
+    "numeric": rf"(?P<a>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<b>0?[1-9]|[12]\d|3[01])(?P=dash)(?P<year>{YEAR})",
+    "around": (
+        rf"(?:(?i:(?:on |over |in |during )?the ))?(?P<unit>(?i:week|day|weekend)|{WEEKDAY})"
+        rf" (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})"
+    ),
+    "days": (
+        rf"(?:(?i:from|between) )?(?i:the )?(?:"
+        rf"(?P<first>{_DAY})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_DAY}) (?i:of )?(?P<month>{MONTH})"
+        rf"|(?P<month2>{MONTH}) (?P<first2>{_DAY})(?:{_TO}|(?i: and ))(?P<last2>{_DAY})(?!\d))"
+        rf"(?:,? (?P<year>{YEAR})\b)?"
+    ),
+    "date": _DATE,
+    "months": (
+        rf"(?:(?i:from|between|in|during) )?(?P<first>{MONTH})(?:,? (?P<year1>{YEAR}))?(?:{_TO}|(?i: and ))"
+        rf"(?P<last>{MONTH})(?:,? (?P<year>{YEAR})\b)?(?! ?\d)"
+    ),
+    "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
+    "month": (
+        rf"(?P<which>(?i:{_AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
+        rf"(?P<month>{MONTH})(?! ?\d)"
+    ),
+    "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
+    "nth": rf"(?:(?P<which>{_OPEN}) )?(?i:the )(?P<day>{_NTH})",
+    "relative": (
+        r"(?i:(?:the )?day (?:before yesterday|after to-?morrow)|yesterday|to-?day|to-?morrow|to-?night|last night"
+        r"|this (?:morning|afternoon|evening))"
+    ),
+    "ago": (
+        rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?)) (?i:ago|before now|back)"
+        r"(?: (?P<on>(?i:to-?day|yesterday)))?"
+    ),
+    "beforelast": (
+        rf"(?i:the )(?:(?P<unit>(?i:night|week|fortnight|month|year))|(?P<day>{WEEKDAY}))"
+        r"(?: (?P<side>(?i:before)) (?i:last)| (?i:after next))"
+    ),
+    "ahead": rf"(?i:in) (?P<count>{COUNT}) (?P<unit>{_UNIT})(?:[’'](?i:s)? (?i:time))?",
+    "fromnow": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}) (?i:from (?:now|today)|hence)",
+    "spell": rf"(?i:the )(?P<which>(?i:last|past|next|coming)) (?P<count>{COUNT}) (?P<unit>{_UNIT})",
+    "dayofweek": (
+        rf"(?:(?P<day>{WEEKDAY})(?i: of)? (?P<which>(?i:last|this|next)) (?i:week)"
+        rf"|(?P<which2>(?i:last|this|next)) (?i:week) (?i:on )?(?P<day2>{WEEKDAY}))"
+    ),
+    "unit": rf"(?P<which>{_AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
+    "weekend": rf"(?P<which>{_AGAIN}|(?i:at|on|over|for|during|by) (?i:the)) (?i:weekend)",
+    "season": (
+        rf"(?:(?P<which>{_AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
+        rf"|(?i:the)) )?"
+        rf"(?i:early |late |mid-?)?(?P<season>(?i:spring|summer|autumn|fall|winter))(?:(?i: of)? (?P<year>{YEAR})\b)?"
+    ),
+    "holiday": rf"(?:(?P<which>{_AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
+    "weekday": rf"(?:(?P<which>{_AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})",
+    "decade": r"(?i:in|during|of|since) (?i:the )(?P<decade>(?:1\d{2}|20\d)0)[’']?s",
+    "years": (
+        rf"(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
+        rf"(?P<last>{YEAR})"
+    ),
+    "year": (
+        r"(?P<which>(?i:in|since|during|of|until|till|by|before|after|from|around|mid)|(?i:(?:the )?year(?: of)?))[- ]"
+        rf"(?P<year>{YEAR})"
+    ),
+}
+FORMS = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
+EXPRESSION = re.compile(
+    r"(?<![\w.\-/])(?=\w)(?:"
+    + "|".join(
+        rf"(?P<{name}>{unnamed(pattern).replace('(?P=dash)', '[-/.]')}(?!\w))" for name, pattern in PATTERNS.items()
+    )
+    + ")"
+)
+
+
+def month(words: str) -> int:
+    """1 to 12."""
+    return MONTH_NUMBER[words.lower().rstrip(".")]
+
+
+def weekday(words: str) -> int:
+    """0 for Monday."""
+    return WEEKDAY_NUMBER[words[:3].lower()]
+
+
+def day(words: str) -> int:
+    """Of "7", "7th" or "twenty-first"."""
+    digits = re.match(r"\d+", words)
+    if digits:
+        return int(digits.group())
+    tens, _, ones = words.lower().replace(" ", "-").rpartition("-")
+    return (20 if tens == "twenty" else 30 if tens else 0) + _ORDINAL[ones]
+
+
+def count(words: str) -> tuple[int, int]:
+    """The least and the most that a count means: "a few" is two to four."""
+    plain = words.lower().replace("-", " ")
+    if "few" in plain:
+        return 2, 4
+    if "couple" in plain:
+        return 2, 2
+    if plain.isdigit():
+        return int(plain), int(plain)
+    if "hundred" in plain:
+        return 100, 100
+    if plain.endswith(" dozen"):
+        return (12 * _NUMBER[plain.split()[0]],) * 2
+    number = sum(_NUMBER[word] for word in plain.split())
+    return number, number
