@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from services.common.auth import Caller, Right, Signer, token_signer
+from services.common.config import CommonConfig
 from services.common.errors import MnemeError
 from services.common.files import private_part
 from services.common.log.open import open_log
@@ -31,12 +32,13 @@ def read(path: Path, master: MasterKey) -> Caller:
     return token_signer(master).check(path.read_text("utf-8").strip())
 
 
-def record(path: Path, master: MasterKey, log_url: str) -> None:
+def record(common: CommonConfig, master: MasterKey) -> None:
     """Put it on record; one that was revoked is replaced first. OSError, LogError."""
     from services.gateway.issued import Issued
     from services.gateway.revocations import Revocations
 
-    with contextlib.closing(open_log(log_url)) as log:
+    path = common.token_path
+    with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
         revocations, issued = Revocations(log), Issued(log, token_signer(master))
         revocations.refresh()
         issued.refresh()

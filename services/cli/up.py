@@ -102,7 +102,7 @@ def record_operator_token(settings: Settings) -> None:
     common = settings.common
     try:
         with _writing_token():
-            operator_token.record(common.token_path, _master_key(common.master_key_path), common.log_url)
+            operator_token.record(common, _master_key(common.master_key_path))
     except LogError as error:
         raise StartError(f"common.log: {error}") from error
 
@@ -228,6 +228,11 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
 
     kvstore = settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
     gateway = settings.section("gateway", GatewayConfig)
+    if gateway.replicas > 1 and not gateway.reuse_port:
+        raise StartError(
+            f"gateway.replicas: {gateway.replicas} gateways on this machine would share one port. "
+            "Set gateway.reuse_port to true, or gateway.replicas to 1."
+        )
     claim(settings.common.data_dir)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")

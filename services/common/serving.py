@@ -59,19 +59,21 @@ def deployment_options(
     replicas: int,
     stop_s: float,
     calls: tuple[int, int] | None = None,
+    shares_port: bool = False,
     health_timeout_s: float = 10,
 ) -> dict[str, Any]:
     """Options of a Serve deployment: what all of them share, and what differs.
 
     ``calls``: how many a replica works on and how many wait for it; None where callers come over a port of the
-    replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica.
+    replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica, unless they
+    share that port (``shares_port``).
     ``stop_s``: a replica that does not end on its own is killed after it.
     """
     ongoing, queued = calls or (16, 16)
     return {
         "name": name,
         "num_replicas": replicas,
-        "max_replicas_per_node": 1 if calls is None and replicas > 1 else None,
+        "max_replicas_per_node": 1 if calls is None and replicas > 1 and not shares_port else None,
         "max_ongoing_requests": ongoing,
         "max_queued_requests": queued,
         "ray_actor_options": actor_options(common),

@@ -15,7 +15,7 @@ from services.gateway.tokens import Credential
 # A call that comes too soon waits for so long at most, else it is refused. Refusals are spaced out, so that who tries
 # again at once slows nobody but himself.
 _PATIENCE_S = 0.25
-_REFUSALS_PER_S = 50
+_REFUSALS_PER_S = 20
 _REFUSED_WITHIN_S = 5.0
 _NOBODY = ""  # who has no good token; a principal has a name
 

@@ -32,6 +32,14 @@ def test_every_deployment_takes_no_core_for_itself_and_the_switches_where_they_a
         assert deployment._replica_config.max_replicas_per_node == (1 if name == "gateway" else None)
 
 
+def test_gateways_that_share_a_port_may_share_a_node() -> None:
+    build = importlib.import_module("services.gateway.app").build
+    settings = load(environ={"MNEME__GATEWAY__REPLICAS": "2", "MNEME__GATEWAY__REUSE_PORT": "true"})
+    deployment = build(settings)._bound_deployment
+    assert deployment._replica_config.max_replicas_per_node is None
+    assert deployment.num_replicas == 2
+
+
 def test_fields_that_this_release_does_not_know_are_dropped_at_every_depth() -> None:
     unknown = b"\xfa\x07\xa0\x8d\x06" + b"x" * 100_000  # number 127
     nested = ObserveRequest(observation=Observation.FromString(b"\x0a\x01a" + unknown))

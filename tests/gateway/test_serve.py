@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 
 from services.cli import up
+from services.common.config import Settings
 from services.gateway import app as gateway_app
 from tests.gateway import probe as in_memory
 from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, SERVICE, assert_fails, bearer, fold, stream, unary, until
@@ -246,3 +250,50 @@ def _answers(deployed: Deployed) -> bool:
             return False
         raise
     return True
+
+
+def test_two_gateways_share_a_port_and_are_replaced_one_by_one_without_a_failed_call(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    from ray import serve
+
+    _same_keys_as_the_probe(tmp_path)
+    first = settings(tmp_path, replicas=2, reuse_port=True, stop_grace_s=2)
+    up.run_applications({"pair": gateway_app.build(first, TABLE)}, print)
+    port = int(first.layers["gateway"]["port"])
+    [pair] = serve.status().applications["pair"].deployments.values()
+    assert pair.replica_states == {"RUNNING": 2}
+    renewed = Settings(first.common, {"gateway": {**first.layers["gateway"], "default_timeout_s": 20}})
+    done, calls, failed = threading.Event(), Counter[str](), list[grpc.RpcError]()
+
+    def call() -> None:
+        policy = {"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2}
+        retry = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
+        options = [
+            ("grpc.service_config", json.dumps({"methodConfig": [retry]})),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as own:
+            while not done.is_set():
+                try:
+                    left = unary(own, "Remaining")(StringValue(), metadata=bearer())
+                except grpc.RpcError as error:
+                    failed.append(error)
+                else:
+                    calls["new" if float(left.value) < 20.5 else "old"] += 1
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: calls["old"] > 50)
+        up.run_applications({"pair": gateway_app.build(renewed, TABLE)}, print)
+        old = calls["old"]
+        until(lambda: calls["new"] > 50, within_s=30)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        serve.delete("pair")
+    assert not failed, (failed[0], len(failed), calls)
+    assert old > 50
