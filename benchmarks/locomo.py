@@ -40,6 +40,8 @@ PER_K = "contiguity"
 _ID = re.compile(r"D:?(\d+):0*(\d+)")
 
 Setup = Sequence[str | Mapping[str, Mapping[str, object]]]
+FINDING = ("turns", "episodes", "dense", "lexical")
+ORDERING = ("own_words", "updates", "repeats", "contiguity", "pack")
 VARIANTS: dict[str, Setup] = {
     BASELINE: ["naive"],
     "turns, naive": ["turns", "naive"],
@@ -47,13 +49,12 @@ VARIANTS: dict[str, Setup] = {
     "turns, episodes, lexical": ["turns", "episodes", "lexical"],
     "contiguity 0.3 on plain BM25": ["naive", {"contiguity": {"share": 0.3}}],
     "turns, lexical, dense": ["turns", "lexical", "dense"],
-    "all but dense": ["turns", "episodes", "time_plan", "lexical", "between", "own_words", "contiguity", "pack"],
+    "all but dense": ["turns", "episodes", "time_plan", "lexical", "between", *ORDERING],
     "all but own words": ["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"],
-    SHIPPED: ["turns", "episodes", "time_plan", "dense", "lexical", "between", "own_words", "contiguity", "pack"],
-    "all, no time": ["turns", "episodes", "dense", "lexical", "own_words", "contiguity", "pack"],
+    SHIPPED: [*FINDING, "time_plan", "between", *ORDERING],
+    "all, no time": [*FINDING, *ORDERING],
     "contiguity 0.3 on top": [
-        "turns", "episodes", "time_plan", "dense", "lexical", "between", "own_words", {"contiguity": {"share": 0.3}},
-        "pack",
+        *FINDING, "time_plan", "between", "own_words", "updates", "repeats", {"contiguity": {"share": 0.3}}, "pack",
     ],
 }  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
-from services.cli import ingest, render, tokens
+from services.cli import ingest, namespaces, render, tokens
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.terminal import interruptible
 from services.common import wire_json
@@ -62,10 +61,14 @@ class _Group(click.Group):
 def _fail(error: MnemeError) -> None:
     where = f" ({error.field})" if error.field else ""
     remedy = error.remedy or (_NOBODY_ANSWERS if error.reason == "SERVICE_UNAVAILABLE" else "")
-    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip(), err=True)
+    trace_id = error.metadata.get("trace_id") if error.reason in _OPERATORS else None
+    trace = f" (trace id {trace_id})" if trace_id else ""
+    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip() + trace, err=True)
     sys.exit(1)
 
 
+# Failures that an operator looks into, by the trace id.
+_OPERATORS = ("INTERNAL", "LOG_UNAVAILABLE", "SERVICE_UNAVAILABLE")
 _NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
 
 
@@ -147,11 +150,20 @@ def _asked_at(context: click.Context, parameter: click.Parameter, text: str | No
     """Fields of a request: when it is asked, and how far east of UTC that clock is."""
     if text is None:
         return {}
+    at, offset = _given_time(text, "--asked-at")
+    return {"asked_at": at, "asked_utc_offset_minutes": offset}
+
+
+def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> Timestamp | None:
+    return None if text is None else _given_time(text, "--as-of")[0]
+
+
+def _given_time(text: str, option: str) -> tuple[Timestamp, int | None]:
+    """A time, and how many minutes east of UTC it says that it is. BadParameter."""
     try:
-        at, offset = wire_json.timestamp(text, "--asked-at")
+        return wire_json.timestamp(text, option)
     except MnemeError as error:
         raise click.BadParameter(f"{error.message} {error.remedy}") from error
-    return {"asked_at": at, "asked_utc_offset_minutes": offset}
 
 
 _asked_at_option = click.option(
@@ -171,6 +183,9 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@click.option(
+    "--as-of", "known", metavar="TIME", callback=_as_of, help="Only what had been said by then: 2026-01-31T10:00:00Z."
+)
 @_asked_at_option
 @click.pass_obj
 def recall(
@@ -181,6 +196,7 @@ def recall(
     budget: int,
     scopes: tuple[str, ...],
     fresh: bool,
+    known: Timestamp | None,
     asked: dict[str, Any],
 ) -> None:
     """Find memories: what was said, when, and why it was found."""
@@ -193,6 +209,7 @@ def recall(
             limit=limit,
             token_budget=budget,
             freshness=common_pb2.Freshness(strong=True) if fresh else None,
+            as_of_known=known,
             **asked,
         ),
         metadata=client.metadata,
@@ -204,16 +221,30 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
-@click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
+@click.option("--worded", is_flag=True, help="Let the model word an answer from the quotes, too.")
+@click.option("--extractive-only", is_flag=True, help="Quotes alone, even where the service words every answer.")
 @_asked_at_option
 @click.pass_obj
 def ask(
-    get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool, asked: dict[str, Any]
+    get_client: Callable[[], Client],
+    namespace: str,
+    question: str,
+    worded: bool,
+    extractive_only: bool,
+    asked: dict[str, Any],
 ) -> None:
-    """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
+    """Answer a question from memory: quotes with their evidence, then, where it is asked for, a model's wording.
+
+    A service with a model of its own (reasoning.wording) words every answer, unless --extractive-only.
+    """
+    if worded and extractive_only:
+        raise click.UsageError("--worded asks for a wording, --extractive-only for none. Give one of them.")
     client = get_client()
+    options = reasoning_pb2.WordingOptions() if worded else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only, **asked),
+        reasoning_pb2.AskRequest(
+            namespace=namespace, question=question, wording=options, extractive_only=extractive_only, **asked
+        ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
@@ -229,6 +260,7 @@ def ask(
 @namespace_option
 @click.option("--person", help="Everything that names this person or an alias.")
 @click.option("--alias", multiple=True, help="Another name of --person; may be repeated.")
+@click.option("--include-doubtful", is_flag=True, help="With --person: what only may name them too (see --dry-run).")
 @click.option("--session", help="One session.")
 @click.option("--source", help="Everything from one source.")
 @click.option("--id", "ids", multiple=True, help="One observation or engram; may be repeated.")
@@ -263,22 +295,13 @@ def forget(
     try:
         done = client.episodic.Forget(request, metadata=client.metadata, timeout=_ERASURE_S)
     except grpc.RpcError as error:
-        raise _repeatable(from_rpc_error(error), request.id) from error
+        raise namespaces.repeatable(from_rpc_error(error), request.id) from error
     click.echo(render.receipt(done.receipt))
     if key:
         _require_erased(listed, done)
 
 
 _ERASURE_S = 120.0
-_IN_DOUBT = ("DEADLINE", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "INTERNAL")
-
-
-def _repeatable(error: MnemeError, key: str) -> MnemeError:
-    """The same error, with the key where the erasure may have been commanded all the same."""
-    if error.reason not in _IN_DOUBT:
-        return error
-    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for the receipt."
-    return MnemeError(error.reason, error.message, field=error.field, remedy=remedy, metadata=error.metadata)
 
 
 def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.ForgetResponse) -> None:
@@ -292,6 +315,7 @@ def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.Forg
 def _selector(
     person: str | None,
     alias: tuple[str, ...],
+    include_doubtful: bool,
     session: str | None,
     source: str | None,
     ids: tuple[str, ...],
@@ -301,8 +325,11 @@ def _selector(
     chosen = [bool(person), bool(session), bool(source), bool(ids), bool(start or end)]
     if sum(chosen) != 1:
         raise click.UsageError("name exactly one of --person, --session, --source, --id, --from/--to")
+    if include_doubtful and not person:
+        raise click.UsageError("--include-doubtful goes with --person")
     if person:
-        return episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=person, aliases=alias))
+        named = episodic_pb2.Person(name=person, aliases=alias, include_doubtful=include_doubtful)
+        return episodic_pb2.ForgetSelector(person=named)
     if session:
         return episodic_pb2.ForgetSelector(session=session)
     if source:
@@ -400,53 +427,10 @@ def end_session(get_client: Callable[[], Client], namespace: str, session: str) 
 
 @main.group()
 def namespace() -> None:
-    """Create and list namespaces."""
+    """Create, list, show and delete namespaces."""
 
 
-@namespace.command("create")
-@click.argument("name")
-@click.option("--text", "texts", multiple=True, help="Declare a filterable text field of metadata.")
-@click.option("--number", "numbers", multiple=True, help="Declare a filterable number field of metadata.")
-@click.option("--alias", multiple=True, help='Names of one person: "Ann Lee=Annie,Ms. Lee"; may be repeated.')
-@click.pass_obj
-def namespace_create(
-    get_client: Callable[[], Client],
-    name: str,
-    texts: tuple[str, ...],
-    numbers: tuple[str, ...],
-    alias: tuple[str, ...],
-) -> None:
-    """Create a namespace. Doing it again with the same settings changes nothing."""
-    client = get_client()
-    groups = [a.partition("=") for a in alias]
-    fields = [(t, admin_pb2.METADATA_TYPE_TEXT) for t in texts] + [(n, admin_pb2.METADATA_TYPE_NUMBER) for n in numbers]
-    client.admin.CreateNamespace(
-        admin_pb2.CreateNamespaceRequest(
-            namespace=name,
-            metadata_fields=[admin_pb2.MetadataField(name=n, type=t) for n, t in fields],
-            aliases=[admin_pb2.AliasGroup(name=g[0], aliases=g[2].split(",")) for g in groups],
-        ),
-        metadata=client.metadata,
-        timeout=DEFAULT_TIMEOUT_S,
-    )
-    click.echo(f"{name}: ready.")
-
-
-@namespace.command("list")
-@click.pass_obj
-def namespace_list(get_client: Callable[[], Client]) -> None:
-    """List the namespaces that the token covers."""
-    client = get_client()
-    token = ""
-    while True:
-        page = client.admin.ListNamespaces(
-            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
-        )
-        for each in page.namespaces:
-            click.echo(each.name)
-        token = page.next_page_token
-        if not token:
-            return
+namespaces.add_to(namespace)
 
 
 @main.group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +76,8 @@ def _wording(given: Answer) -> list[str]:
     """What the model made of the evidence, labelled as its own, with what it cites and cost."""
     end, model = given.done.wording, given.done.model
     outcome = reasoning_pb2.WordingOutcome.Name(end.outcome).removeprefix("WORDING_OUTCOME_").lower().replace("_", " ")
+    if end.outcome == reasoning_pb2.WORDING_OUTCOME_NOT_ASKED:
+        return [f"  no wording: --worded lets {model} try one"]
     if not given.wording:
         return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
     cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
@@ -85,6 +87,7 @@ def _wording(given: Answer) -> list[str]:
         f"  {model} words it (it may be wrong): {shorten(given.wording, 400)}",
         f"     {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
         f"{used.generated_tokens} written",
+        *([f"     {end.detail}"] if end.detail else []),
     ]
 
 
@@ -170,9 +173,14 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
     lines = [f"would go: {len(base)} told, {len(derived)} derived from them{groups}{names}"]
     for target in response.targets:
-        date = target.event_start.ToDatetime().strftime("%Y-%m-%d")
+        date = f"{clocks.moment(target.event_start, target.utc_offset_minutes):%Y-%m-%d}"
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
         lines.append(f"  {date} {kind:8} {shorten(target.text, TEXT_WIDTH)}")
+    if response.doubtful:
+        lines.append(f"doubtful, and left unless --include-doubtful: {len(response.doubtful)}")
+    for match in response.doubtful:
+        lines.append(f'  "{match.written}": {match.reason}')
+        lines.append(f"    {match.engram_id[:12]} {shorten(match.text, TEXT_WIDTH)}")
     return "\n".join(lines)
 
 
@@ -185,6 +193,8 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
     ]
     if given.alias_groups:
         lines.append(f"  {given.alias_groups} alias groups held a name: dropped, or left without it")
+    if given.doubtful_left:
+        lines.append(f"  {given.doubtful_left} left that may name the person: `mneme forget --dry-run` lists them")
     for store in given.stores:
         bound = f"until {store.by.ToJsonString()}" if store.HasField("by") else "pending"
         state = "done" if store.done else bound
@@ -192,12 +202,27 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
     return "\n".join(lines)
 
 
+def namespace(given: admin_pb2.Namespace) -> str:
+    kinds = {admin_pb2.METADATA_TYPE_TEXT: "text", admin_pb2.METADATA_TYPE_NUMBER: "number"}
+    fields = ", ".join(f"{f.name} ({kinds.get(f.type, 'unknown')})" for f in given.metadata_fields)
+    lines = [f"namespace      {given.name}", f"metadata       {fields or 'no declared field'}"]
+    lines += [f"alias group    {group.name}: {', '.join(group.aliases)}" for group in given.aliases]
+    return "\n".join([*lines, f"erasure epoch  {given.erasure_epoch}"])
+
+
 def probes(response: episodic_pb2.VerifyForgottenResponse) -> str:
     lines = [
         f"  {p.store:8} looked at {p.looked_at:6}, readable {p.readable}  {p.detail}".rstrip() for p in response.probes
     ]
+    if response.possible_mentions:
+        lines.append(f"possible mentions left: {len(response.possible_mentions)} ({_some(response.possible_mentions)})")
     lines.append("clean: nothing readable is left" if response.clean else "NOT clean: some of it can still be read")
     return "\n".join(lines)
+
+
+def _some(ids: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(ids[:most]) + more
 
 
 def stats(response: admin_pb2.GetStatsResponse) -> str:

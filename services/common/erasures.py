@@ -44,9 +44,13 @@ def read_erasures(log: Log, positions: Mapping[int, int]) -> Batch:
         end = log.end_offset(topics.LEDGER, partition)
         for record in log.read(topics.LEDGER, partition, start, end):
             entry = entry_of(record)
-            if entry is not None and entry.WhichOneof("body") == "erased":
+            if entry is None:
+                continue
+            if entry.HasField("erased"):
                 erased = entry.erased
                 erasures.append(Erasure(entry.namespace, erased.erasure_epoch, tuple(erased.engram_ids)))
+            elif entry.HasField("namespace_deleted"):
+                erasures.append(Erasure(entry.namespace, entry.namespace_deleted.erasure_epoch, ()))
         if end != start:
             after[partition] = end
     return Batch(tuple(erasures), after)

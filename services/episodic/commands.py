@@ -115,6 +115,8 @@ class Commands:
         if self._host.registry.is_erased_mac(namespace, body.id_mac):
             raise MnemeError("ERASED", "This id was erased.", field="id", remedy="Use a new id.")
         recent = self._recent.get((namespace, body.id_mac))
+        if recent is not None and self._host.registry.is_deleted_since(namespace, recent[1].offset):
+            recent = None  # the namespace was deleted since, and made anew
         directory = self._host.live.store.directory
         id = directory.by_mac(namespace, body.id_mac)
         slot = directory.get(namespace, id) if id is not None else None

@@ -106,12 +106,16 @@ class Folder:
         Poison destroys nothing: what was acknowledged keeps its key, whatever is thought of it here.
         """
         body = entry.body.WhichOneof("body")
+        if self._registry.is_deleted_since(entry.namespace, entry.offset):
+            return Outcome("erased", [], [])
         if body == "namespace_created":
-            self._registry.fold(entry.body)
+            self._registry.fold(entry.body, entry.offset)
             return Outcome("applied", [], [])
         if body not in _FOLD:
             return Outcome("ignored", [], [])
         info = self._registry.namespace(entry.namespace)
+        if info is None and self._registry.is_gone(entry.namespace):
+            return Outcome("erased", [], _keys_of(entry.body))  # who wrote it did not know yet: it goes with the rest
         if info is None:
             raise Foreign("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
         run = _Run(self, entry, view, info)
@@ -362,6 +366,12 @@ _FOLD: dict[str | None, Callable[[_Run], Outcome]] = {
     "corrected": _Run.corrected,
     "episode_closed": _Run.episode_closed,
 }
+
+
+def _keys_of(body: pb.LedgerEntry) -> list[str]:
+    """The key of the text that an entry holds."""
+    text = said.of(body)
+    return [text.sealed.key_id] if text is not None else []
 
 
 def _fitting(stored: Stored) -> Stored:

@@ -5,30 +5,43 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import TypeAlias
 
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 
-from services.common import ledger, topics
+from services.common import ledger
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
 from services.common.log.base import Message, MessageTooLarge
-from services.common.seal import KeyDestroyed
-from services.episodic.checks import time_range
+from services.episodic import delete
+from services.episodic.checks import time_range, unknown_namespace
 from services.episodic.directory import Slot, slot_of
-from services.episodic.fold import Entry, Poison
-from services.episodic.generation import decode
 from services.episodic.host import Host
-from services.episodic.naming import Naming
+from services.episodic.mentions import mentions_key, name_hashes, short_id
+from services.episodic.naming import Doubt, Naming
 from services.episodic.parked import Parked
+from services.episodic.plugins.base import Record
+from services.episodic.probe import Probing
 from services.episodic.records import Stored, from_us, stamp, to_us
-from services.episodic.store import open_core, open_whole
 
 _BATCH = 256
+MAX_IDS = 10_000  # of a selector
+# Of a text and a person: names of theirs that it came with, a doubt, or None where it is not about them.
+Verdict: TypeAlias = tuple[str, ...] | Doubt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An engram that may name the person, and the first reason why that is doubtful."""
+
+    slot: Slot
+    doubt: Doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +53,50 @@ class Targets:
     names: Sequence[str]
     alias_groups: int = 0  # of the namespace, that hold one of the names
     aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
+    doubtful: Sequence[Doubtful] = ()  # base engrams that may name the person, and are left
+    sought: Sequence[str] = ()  # the person's names as they are looked for
     unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
 
 
 class Forgetting:
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._probing = Probing(host)
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
+        # Of the command under way: namespace and names, and what was found of each engram's version.
+        self._under_way: tuple[tuple[str, tuple[str, ...]], dict[tuple[str, int], Verdict]] | None = None
+        self.look_for = self._probing.look_for
 
     # --- resolving ---
 
     def resolve(self, namespace: str, selector: ForgetSelector) -> Targets:
         """Base engrams that the selector names, the corrections of each with it, and what derives from those."""
-        directory = self._host.live.store.directory
-        parked = {each.stored.id: each for each in self._host.parking.opened(namespace, directory)}
-        slots = [s for s in directory.slots(namespace) if s.is_base]
-        slots += [slot_of(each.stored, -1, 0) for each in parked.values()]
-        names: list[str] = []
-        alias_groups, aliases_left = 0, list[AliasGroup]()
         by = selector.WhichOneof("by")
-        if by == "person":
-            info = self._host.registry.namespace(namespace)
-            groups = info.aliases if info else ()
-            naming = _naming(selector.person, groups)
-            chosen, names = self._of_person(namespace, slots, naming, parked)
-            alias_groups, aliases_left = naming.without(groups)
-        elif by is None:
+        if by is None:
             raise invalid(
                 "selector", "Nothing is selected.", "Set exactly one of session, person, source, event_time, ids."
             )
-        else:
-            chosen = self._chosen(namespace, slots, selector, by)
+        parked = self._parked(namespace)
+        slots = self._told(namespace, parked)
+        if by == "person":
+            return self._resolve_person(namespace, selector.person, slots, parked)
+        return self._targets(namespace, self._chosen(namespace, slots, selector, by), slots, parked)
+
+    def _parked(self, namespace: str) -> dict[str, Parked]:
+        """What could not be folded, by the id that it would have."""
+        opened = self._host.parking.opened(namespace, self._host.live.store.directory)
+        return {each.stored.id: each for each in opened}
+
+    def _told(self, namespace: str, parked: Mapping[str, Parked]) -> list[Slot]:
+        """Base engrams, and what would be some if it could be folded."""
+        slots = [s for s in self._host.live.store.directory.slots(namespace) if s.is_base]
+        return [*slots, *(slot_of(each.stored, -1, 0) for each in parked.values())]
+
+    def _targets(
+        self, namespace: str, chosen: Sequence[Slot], slots: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> Targets:
+        """The chosen with their corrections, in ledger order, and what derives from any of them, in order of id."""
+        directory = self._host.live.store.directory
         base = self._with_corrections(namespace, chosen)
         reached = {s.id for s in (*base, *chosen)}
         base += [s for s in slots if s.id in parked and not reached.isdisjoint((s.id, parked[s.id].goes_with))]
@@ -78,7 +104,22 @@ class Forgetting:
         derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
         base.sort(key=lambda s: (s.seq, s.id))
         unfolded = {slot.id: parked[slot.id].stored for slot in base if slot.id in parked}
-        return Targets(base, derived, names, alias_groups, aliases_left, unfolded)
+        return Targets(base, derived, (), unfolded=unfolded)
+
+    def _resolve_person(
+        self, namespace: str, person: Person, slots: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> Targets:
+        info = self._host.registry.namespace(namespace)
+        groups = info.aliases if info else ()
+        naming = _naming(person, groups)
+        chosen, doubtful, names = self._of_person(namespace, naming, slots, parked)
+        if person.include_doubtful:
+            chosen += [each.slot for each in doubtful]
+        found = self._targets(namespace, chosen, slots, parked)
+        going = {slot.id for slot in found.base}
+        left = [each for each in doubtful if each.slot.id not in going]
+        held, others = naming.without(groups)
+        return replace(found, names=names, alias_groups=held, aliases_left=others, doubtful=left, sought=naming.sought)
 
     def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
         if by == "session":
@@ -98,6 +139,10 @@ class Forgetting:
 
     def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Sequence[str]) -> list[Slot]:
         """Engram ids, observation ids; a derived engram's id stands for its sources."""
+        if len(ids) > MAX_IDS:
+            raise invalid(
+                "selector.ids.ids", f"There are {len(ids)}.", f"Name at most {MAX_IDS} at once; forget by parts."
+            )
         directory, keyring = self._host.live.store.directory, self._host.parts.keyring
         wanted, macs = set(ids), {keyring.mac(namespace, MAC_OBSERVATION, id) for id in ids}
         for id in ids:
@@ -124,24 +169,36 @@ class Forgetting:
     # --- persons ---
 
     def _of_person(
-        self, namespace: str, slots: Sequence[Slot], naming: Naming, parked: Mapping[str, Parked]
-    ) -> tuple[list[Slot], list[str]]:
-        """Base engrams that name the person; the names, and those seen there that hold one of them."""
-        base = {s.id: s for s in slots}
+        self, namespace: str, naming: Naming, told: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> tuple[list[Slot], list[Doubtful], list[str]]:
+        """What names the person, and what may; the names, and those seen that hold one of them."""
+        slots = {s.id: s for s in told}
+        judged = self._judged_before(namespace, naming)
+        unknown = [id for id, slot in slots.items() if (id, slot.version) not in judged and id not in parked]
+        for stored in chain(self._opened(namespace, unknown), (each.stored for each in parked.values())):
+            judged[stored.id, stored.version] = _judge(naming, stored.record)
         chosen: list[Slot] = []
+        doubtful: list[Doubtful] = []
         names = set(naming.names)
-        for stored in chain(self._opened(namespace), (each.stored for each in parked.values())):
-            if stored.id in base and naming.meant_by(stored.record):
-                chosen.append(base[stored.id])
-                names.update(n for n in (*stored.record.people, stored.record.actor) if naming.within(n))
-        return chosen, sorted(names)
+        for id, slot in sorted(slots.items()):
+            verdict = judged.get((id, slot.version))
+            if isinstance(verdict, Doubt):
+                doubtful.append(Doubtful(slot, verdict))
+            elif verdict is not None:
+                chosen.append(slot)
+                names.update(verdict)
+        return chosen, doubtful, sorted(names)
 
-    def _opened(self, namespace: str) -> Iterator[Stored]:
-        """Every base engram, opened, in pages."""
-        store = self._host.live.store
-        ids = sorted(s.id for s in store.directory.slots(namespace) if s.is_base)
+    def _judged_before(self, namespace: str, naming: Naming) -> dict[tuple[str, int], Verdict]:
+        """What the command under way has found of these names already, to be added to; it is a function of the text."""
+        key = (namespace, naming.sought)
+        under_way = self._under_way
+        return under_way[1] if under_way is not None and under_way[0] == key else {}
+
+    def _opened(self, namespace: str, ids: Sequence[str]) -> Iterator[Stored]:
+        """Engrams, opened in pages."""
         for start in range(0, len(ids), _BATCH):
-            yield from store.fetch(namespace, ids[start : start + _BATCH]).values()
+            yield from self._host.live.store.fetch(namespace, ids[start : start + _BATCH]).values()
 
     # --- the command ---
 
@@ -155,27 +212,49 @@ class Forgetting:
         keyring = self._host.parts.keyring
         receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
         selector_mac = keyring.mac(namespace, MAC_SELECTOR, _canonical(selector))
+        erased = pb.Erased(
+            receipt_id=receipt_id, selector_mac=selector_mac, selected_by=selector.WhichOneof("by") or ""
+        )
         with self._lock:
+            if self._host.registry.is_gone(namespace):
+                raise unknown_namespace(namespace)
             if self._known(namespace, receipt_id, selector_mac):
                 return receipt_id, Targets((), (), ())
             # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
-            with self._host.fold_lock:
+            with self._looked_through(namespace, selector), self._host.fold_lock:
                 targets = self.resolve(namespace, selector)
-                self._append(namespace, targets, pb.Erased(receipt_id=receipt_id, selector_mac=selector_mac), principal)
+                self._append(namespace, targets, erased, principal)
         return receipt_id, targets
+
+    @contextmanager
+    def _looked_through(self, namespace: str, selector: ForgetSelector) -> Iterator[None]:
+        """With every text looked through for a person's names, so that the writer waits only for what came since."""
+        if selector.WhichOneof("by") != "person":
+            yield
+            return
+        info = self._host.registry.namespace(namespace)
+        naming = _naming(selector.person, info.aliases if info else ())
+        try:
+            self._under_way = ((namespace, naming.sought), {})
+            parked = self._parked(namespace)
+            self._of_person(namespace, naming, self._told(namespace, parked), parked)
+            yield
+        finally:
+            self._under_way = None
 
     def _append(self, namespace: str, targets: Targets, erased: pb.Erased, principal: str) -> None:
         """Append the entry over these targets, and know it from then on. NOT_FOUND, INVALID_FIELD."""
         if not targets.base and not targets.alias_groups:
-            raise MnemeError(
-                "NOT_FOUND",
-                "The selector names nothing that is remembered.",
-                field="selector",
-                remedy="Try it with dry_run first.",
-            )
+            remedy = "Try it with dry_run first."
+            if targets.doubtful:
+                remedy = f"{len(targets.doubtful)} are doubtful: a dry run lists them, include_doubtful erases them."
+            what = "The selector names nothing that is remembered."
+            raise MnemeError("NOT_FOUND", what, field="selector", remedy=remedy)
         erased.id_macs.extend(s.id_mac for s in targets.base if s.id_mac)
         erased.engram_ids.extend(s.id for s in targets.base)
         erased.key_ids.extend(sorted({s.seal_key for s in targets.base}))
+        erased.names.extend(name_hashes(targets.sought, mentions_key(self._host.parts.keyring, namespace)))
+        erased.doubtful = b"".join(short_id(each.slot.id) for each in targets.doubtful)
         erased.erasure_epoch = self._host.registry.next_epoch(namespace)
         key = self._erase_aliases(namespace, targets, erased) if targets.alias_groups else []
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
@@ -212,107 +291,33 @@ class Forgetting:
             )
         return before is not None
 
+    # --- a whole namespace ---
+
+    def delete(self, namespace: str, id: str, principal: str) -> str:
+        """Append the one NamespaceDeleted entry; the receipt's id. UNKNOWN_NAMESPACE."""
+        return delete.command(self._host.parts, self._host.registry, self._lock, namespace, id, principal)
+
+    def known_deletion(self, namespace: str, id: str) -> str | None:
+        """The receipt's id of a deletion that was asked for before with this idempotency key."""
+        receipt_id = delete.deletion_id(self._host.parts, namespace, id)
+        known = self._host.registry.deletion(namespace) == receipt_id or self._host.state.deletion(receipt_id)
+        return receipt_id if known else None
+
     # --- looking for what is left ---
 
     def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
         """Try to read the erased in every store. A readable count of 0 everywhere is clean."""
-        partition, offset = receipt.receipt.position.partition, receipt.receipt.position.offset
-        macs: set[bytes] = set()
-        for record in self._host.parts.log.read(topics.LEDGER, partition, offset, offset + 1):
-            macs.update(decode(record).body.erased.id_macs)
-        ids = {*receipt.base_ids, *receipt.derived_ids}
-        blocks = self._probe_blocks(namespace, receipt.receipt.erasure_epoch, ids)
-        return [*self.look_for(namespace, partition, ids, macs, receipt.key_ids), *blocks]
+        return self._probing.probe(namespace, receipt)
 
-    def look_for(
-        self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
-    ) -> list[ErasureProbe]:
-        """What can be read of engrams, of observations by the hashes of their ids, and under data keys."""
-        return [
-            self._probe_keys(key_ids),
-            self._probe_feed(partition, ids, set(key_ids)),
-            self._probe_index(ids),
-            self._probe_ledger(namespace, partition, macs, set(key_ids)),
-            self._probe_recall(namespace, ids),
-        ]
-
-    def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
-        """Dropping twice is dropping once, and a keeper says what is left then. None where nobody keeps any."""
-        asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
-        left = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
-        detail = "; ".join(["keepers of KV blocks", *left])
-        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(left), detail=detail)
-        return [probe] if asked else []
-
-    def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:
-        left = sum(self._host.parts.keyring.has(key_id) for key_id in key_ids)
-        return ErasureProbe(store="keys", looked_at=len(key_ids), readable=left, detail="data keys that still exist")
-
-    def _probe_feed(self, partition: int, ids: set[str], key_ids: set[str]) -> ErasureProbe:
-        looked = readable = 0
-        for record in self._host.parts.log.read(topics.FEED, partition):
-            feed = pb.FeedRecord.FromString(record.value) if record.value is not None else pb.FeedRecord()
-            looked += 1
-            if feed.engram_id in ids or {feed.sealed.key_id, feed.detail.key_id} & key_ids:
-                readable += self._readable(feed)
-        return ErasureProbe(store="feed", looked_at=looked, readable=readable, detail="records that can be opened")
-
-    def _readable(self, feed: pb.FeedRecord) -> bool:
-        if feed.erased:
-            return False
-        keyring = self._host.parts.keyring
-        for opening in (open_core, open_whole):
-            try:
-                opening(feed, keyring)
-            except KeyDestroyed:
-                continue
-            return True
-        return False
-
-    def _probe_index(self, ids: set[str]) -> ErasureProbe:
-        rows = self._host.live.store.collection.sealed(sorted(ids))
-        readable = sum(self._readable(pb.FeedRecord.FromString(sealed)) for sealed in rows.values())
-        detail = f"{len(rows)} rows with these ids"
-        return ErasureProbe(store="index", looked_at=len(ids), readable=max(readable, len(rows)), detail=detail)
-
-    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes], key_ids: set[str]) -> ErasureProbe:
-        looked = readable = 0
-        for record in self._host.parts.log.read(topics.LEDGER, partition):
-            looked += 1
-            try:
-                entry = decode(record)
-            except Poison:
-                continue  # a dead letter, sealed under a key of its own
-            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs, key_ids)) is not None:
-                readable += self._opens(namespace, *sealed)
-        detail = "sealed texts and alias groups that can be opened"
-        return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
-
-    def _opens(self, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
-        try:
-            self._host.parts.keyring.open(sealed, namespace=namespace, purpose=purpose)
-        except KeyDestroyed:
-            return False
-        return True
-
-    def _probe_recall(self, namespace: str, ids: set[str]) -> ErasureProbe:
-        found = self._host.live.store.fetch(namespace, sorted(ids))
-        return ErasureProbe(store="recall", looked_at=len(ids), readable=len(found), detail="engrams that are returned")
+    def verify(self, namespace: str, receipt: pb.StoredReceipt) -> tuple[list[ErasureProbe], list[str]]:
+        """As ``probe``, and ids of engrams that were left and may name a forgotten person."""
+        return self._probing.verify(namespace, receipt)
 
 
-def _sealed_of(entry: Entry, macs: set[bytes], key_ids: set[str]) -> tuple[pb.Sealed, str] | None:
-    """What an entry holds sealed of the erased, and what it is sealed for: the text of an id, or alias groups."""
-    body = entry.body
-    if body.observation_accepted.id_mac in macs:
-        return body.observation_accepted.sealed, ledger.SEAL_OBSERVATION
-    if body.remembered.id_mac in macs:
-        return body.remembered.sealed, ledger.SEAL_REMEMBER
-    if body.corrected.id_mac in macs:
-        return body.corrected.sealed, ledger.SEAL_CORRECT
-    for aliases in (body.namespace_created.aliases, body.erased.aliases):
-        if aliases.key_id in key_ids:
-            return aliases, ledger.SEAL_NAMESPACE
-    return None
+def _judge(naming: Naming, record: Record) -> Verdict:
+    if naming.meant_by(record):
+        return tuple(n for n in (*record.people, record.actor) if naming.within(n))
+    return next(iter(naming.doubted_of(record)), None)
 
 
 def _naming(person: Person, groups: Sequence[AliasGroup]) -> Naming:

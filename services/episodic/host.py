@@ -12,7 +12,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -35,13 +36,15 @@ from services.common.log.base import (
 )
 from services.common.seal import KeyDestroyed, Tampered
 from services.episodic import erase
+from services.episodic.delete import Deletion
 from services.episodic.dropping import drop, generations
 from services.episodic.fold import Entry, Folder, Poison
 from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
 from services.episodic.index import IndexUnavailable
-from services.episodic.operator_state import OperatorState
+from services.episodic.mentions import DOUBTFUL_BYTES
+from services.episodic.operator_state import BY_NAMESPACE, OperatorState
 from services.episodic.parked import Parking
-from services.episodic.parts import Parts
+from services.episodic.parts import Dropped, Parts
 from services.episodic.records import from_us, stamp
 from services.episodic.registry import Registry
 from services.episodic.store import Store
@@ -53,6 +56,7 @@ _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
 _STORES_AGAIN_S = 1.0
 _INDEX = "index"
+_IDS_A_CALL = 50_000  # to a keeper of KV blocks; a message takes twice as many
 _AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
 
 
@@ -316,14 +320,16 @@ class Host:
         limit = 1 if any(p.reads == "namespace" for p in self.parts.plugins) else self.parts.batch_entries
         batch: list[Record] = []
         for record in records:
-            erasure = _erasure(record)
-            if batch and (erasure is not None or len(batch) == limit):
+            alone = _alone(record)
+            if batch and (alone is not None or len(batch) == limit):
                 self._fold(batch)
                 batch = []
-            if erasure is not None:
-                self._erase(erasure)
-            else:
+            if alone is None:
                 batch.append(record)
+            elif alone.body.HasField("erased"):
+                self._erase(alone)
+            else:
+                self._delete(alone)
         if batch:
             self._fold(batch)
 
@@ -345,8 +351,12 @@ class Host:
         The live one first: what destroys the base keys must also commit the offset, or a kill in between would have
         the entry again over rows that nobody can read. What is being built can be given up, and is when it fails.
         """
-        self.registry.fold(entry.body)
-        with self.fold_lock:
+        if self.registry.is_deleted_since(entry.namespace, entry.offset):
+            self._skip(entry)
+            return
+        self.registry.fold(entry.body, entry.offset)
+        # What is being built holds no opened text meanwhile that it would seal again under a destroyed key.
+        with self.fold_lock, self._building_held():
             try:
                 with self.live.lock:
                     receipt = self._erase_in(self.live, entry, self.consumer)
@@ -361,6 +371,55 @@ class Host:
         self.progress.advance(entry.partition, entry.offset + 1)
         telemetry.RECORDS.labels(GROUP, "erasure").inc()
         self._unfinished.put(receipt)
+
+    @contextmanager
+    def _building_held(self) -> Iterator[None]:
+        """With nothing folded into what is being built, if anything is: between two of its batches."""
+        with nullcontext() if (building := self.building) is None else building.lock:
+            yield
+
+    def _skip(self, entry: Entry) -> None:
+        """An erasure in a namespace that is deleted further on: all of it goes there."""
+        assert self.consumer is not None
+        with self.fold_lock, self.live.lock:
+            self.live.commit((), (), (), entry.partition, entry.offset + 1, self.consumer)
+        self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
+        self.progress.advance(entry.partition, entry.offset + 1)
+
+    def _delete(self, entry: Entry) -> None:
+        """Apply a NamespaceDeleted entry in pieces, between which others fold and read; its offset last."""
+        assert self.consumer is not None
+        self.registry.fold(entry.body, entry.offset)
+        deletion = Deletion(self.parts, self.state, entry, self._step)
+        receipt = deletion.begin(self.live)
+        self._delete_from_index(deletion)
+        # Nothing is folded into what is being built that it has opened and would seal under a destroyed key.
+        with self.fold_lock, self._building_held():
+            self._delete_from_index(deletion)  # what it had in hand
+            deletion.take_from_logs()
+            deletion.end(self.consumer)
+            self.live.applied[entry.partition] = entry.offset + 1
+        self.registry.applied(entry.namespace, receipt.receipt.erasure_epoch)
+        self.registry.deleted(entry.namespace)
+        self.progress.advance(entry.partition, entry.offset + 1)
+        _log.info(
+            "a namespace was deleted",
+            extra={
+                "receipt": receipt.receipt.id,
+                "principal": entry.body.principal,
+                "engrams": len(receipt.base_ids) + len(receipt.derived_ids),
+            },
+        )
+        telemetry.RECORDS.labels(GROUP, "deletion").inc()
+        self._unfinished.put(receipt)
+
+    def _delete_from_index(self, deletion: Deletion) -> None:
+        building = self.building
+        for generation in (self.live, *([building] if building is not None else [])):
+            for ids in deletion.pieces(generation):
+                with self.fold_lock, generation.lock:
+                    deletion.take(generation, ids)
+            generation.store.collection.flush()
 
     def _erase_in_building(self, entry: Entry) -> None:
         building = self.building
@@ -398,7 +457,11 @@ class Host:
 
     def _open_receipts(self) -> list[StoredReceipt]:
         """Of erasures that were committed and not finished."""
-        return [receipt for receipt in self.state.receipts() if not receipt.receipt.stores]
+        return [
+            receipt
+            for receipt in self.state.receipts()
+            if not receipt.receipt.stores and not self.registry.is_going(receipt.receipt.namespace)
+        ]
 
     def _finish_all(self) -> None:
         """Compaction may take a minute on a real broker: not in the writer's thread. Nor is dropping generations."""
@@ -448,9 +511,18 @@ class Host:
         finished.CopyFrom(receipt)
         finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, inbox_is_empty, self.parts))
         finished.receipt.stores.extend(kept)
-        log.append(self.state.set_receipt(finished))
+        self._keep(finished)
         self.finished += 1  # written by one thread: at the start, then the one that finishes
+        of = finished.receipt
+        seconds = round(time.time() - of.at.ToNanoseconds() / 1e9, 1)
+        _log.info("an erasure is done", extra={"operation": of.id, "count": of.base_erased, "seconds": seconds})
         return finished
+
+    def _keep(self, receipt: StoredReceipt) -> None:
+        """Write a receipt down, less the name of a namespace that is gone: with an erasure's, nothing is kept."""
+        of = receipt.receipt
+        if not self.registry.is_deleted_since(of.namespace, of.position.offset):
+            self.parts.log.append(self.state.set_receipt(_unnamed(receipt)))
 
     def _drop_blocks(self, receipt: StoredReceipt) -> list[StoreErasure]:
         """Have every keeper of KV blocks drop what was computed from the erased. One that owes an answer has no `by`.
@@ -458,11 +530,16 @@ class Host:
         After the epoch has risen, so that nobody who recalls from now on can compute such blocks again.
         """
         of = receipt.receipt
-        dropped = self.parts.drop_blocks(of.namespace, of.erasure_epoch, [*receipt.base_ids, *receipt.derived_ids])
+        ids = [*receipt.base_ids, *receipt.derived_ids]
+        dropped: dict[str, Dropped] = {}
+        for start in range(0, max(1, len(ids)), _IDS_A_CALL):
+            for each in self.parts.drop_blocks(of.namespace, of.erasure_epoch, ids[start : start + _IDS_A_CALL]):
+                if (before := dropped.get(each.keeper)) is None or before.done:
+                    dropped[each.keeper] = each
         now = stamp(from_us(time.time_ns() // 1_000))
         return [
             StoreErasure(store=each.keeper, done=each.done, detail=each.detail, by=now if each.done else None)
-            for each in dropped
+            for each in dropped.values()
         ]
 
     def _ask_round(self, owed: deque[StoredReceipt]) -> None:
@@ -487,7 +564,7 @@ class Host:
         if after == receipt:
             return receipt
         try:
-            self.parts.log.append(self.state.set_receipt(after))
+            self._keep(after)
         except LogUnavailable:
             _log.warning("the log is away; the receipt stays as it was")
             return receipt
@@ -496,8 +573,15 @@ class Host:
     def finished_receipt(self, namespace: str, id: str) -> StoredReceipt | None:
         """The receipt, once everything has been done that is not bounded by time."""
         self.check()
-        receipt = self.state.receipt(namespace, id)
+        receipt = self.state.receipt(namespace, id) or self.state.deletion(id)
         return receipt if receipt is not None and receipt.receipt.stores else None
+
+
+def _unnamed(receipt: StoredReceipt) -> StoredReceipt:
+    """A deletion's receipt without the namespace's name, once nobody has to be told it any more."""
+    if receipt.receipt.selected_by == BY_NAMESPACE and not _owing(receipt):
+        receipt.receipt.namespace = ""
+    return receipt
 
 
 def _owes(store: StoreErasure) -> bool:
@@ -516,12 +600,13 @@ def _by_partition(records: Sequence[Record]) -> list[list[Record]]:
     return list(parts.values())
 
 
-def _erasure(record: Record) -> Entry | None:
+def _alone(record: Record) -> Entry | None:
+    """An entry that is applied by itself: an erasure, or the deletion of a namespace."""
     try:
         entry = decode(record)
     except Poison:
         return None  # folding it makes the dead letter
-    return entry if entry.body.HasField("erased") else None
+    return entry if entry.body.HasField("erased") or entry.body.HasField("namespace_deleted") else None
 
 
 def _receipt(entry: Entry, result: erase.Erasure, parked: int) -> StoredReceipt:
@@ -538,6 +623,8 @@ def _receipt(entry: Entry, result: erase.Erasure, parked: int) -> StoredReceipt:
             derived_rebuilt=result.rebuilt,
             keys_destroyed=len(result.doomed_keys),
             alias_groups=erased.alias_groups,
+            doubtful_left=len(erased.doubtful) // DOUBTFUL_BYTES,
+            selected_by=erased.selected_by,
         ),
         base_ids=sorted(set(erased.engram_ids) | set(result.base)),
         derived_ids=sorted(result.retired),

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from mneme.v1.admin_pb2 import AliasGroup
 
-from services.common.extract import Aliases, compatible, folded, plain
+from services.common.extract import Aliases, compatible, plain
+from services.common.naming.names import Names
 from services.episodic.plugins.base import Record
 
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+(?=\S+\s+\S)", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What may name a person and may not: as it is written, and why that is doubtful."""
+
+    written: str
+    reason: str
+
+
 class Naming:
-    """The names of one person, as whole words, however their characters are written (``folded``). Immutable.
+    """The names of one person, however they are written (``services.common.naming``). Immutable.
 
     A title before two or more words is left off: who forgets "Dr. Ruth Fenwick" means "Ruth Fenwick" too. Before one
     word it stays, for it is what tells "Mr. Posh" from "Mrs. Posh"; so it does where the rest is somebody else's name
@@ -29,12 +39,19 @@ class Naming:
         names += [name for group in groups if group.name in heads for name in _all(group)]
         self.names = tuple(sorted(set(names)))
         others = {_key(name) for group in groups if group.name not in heads for name in _all(group)}
-        words = sorted({_loose(folded(_titled(name, others))) for name in names})
-        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)")
+        self.sought = tuple(_titled(name, others) for name in self.names)
+        self._matcher = Names(self.sought)
 
     def within(self, text: str) -> bool:
-        """Whether the text holds one of the names."""
-        return self._pattern.search(folded(text)) is not None
+        """Whether the text surely holds one of the names."""
+        return self._matcher.certain(text)
+
+    def doubts(self, text: str) -> list[Doubt]:
+        """What in the text may be one of the names and may not, each reason once; empty where it surely holds one."""
+        found = list(self._matcher.find(text))
+        if not all(mention.doubt for mention in found):
+            return []
+        return list({m.doubt: Doubt(text[m.start : m.end], m.doubt) for m in reversed(found)}.values())
 
     def without(self, groups: Sequence[AliasGroup]) -> tuple[int, list[AliasGroup]]:
         """How many of a namespace's alias groups hold one of the names, and what is left of all without them.
@@ -53,11 +70,30 @@ class Naming:
         return held, left
 
     def meant_by(self, record: Record) -> bool:
-        """Whether its text, people, speaker, session, source or a text of its metadata hold one of the names."""
-        said = (record.text, *record.people, record.actor, record.session, record.source)
-        return any(map(self.within, said)) or any(
-            isinstance(v, str) and self.within(v) for v in record.metadata.values()
-        )
+        """Whether its text, people, speaker, session, source or a text of its metadata surely hold one of the names."""
+        return any(map(self._names, _names_in(record))) or any(map(self.within, _texts_in(record)))
+
+    def doubted_of(self, record: Record) -> list[Doubt]:
+        """What makes it doubtful whether a record that ``meant_by`` does not take is meant; empty where it is not."""
+        return [doubt for said in said_in(record) for doubt in self.doubts(said)]
+
+    def _names(self, name: str) -> bool:
+        return any(not mention.doubt for mention in self._matcher.find(name, is_name=True))
+
+
+def said_in(record: Record) -> Iterator[str]:
+    """Everything of a record that may name somebody."""
+    yield from _names_in(record)
+    yield from _texts_in(record)
+
+
+def _names_in(record: Record) -> tuple[str, ...]:
+    return (*record.people, record.actor)
+
+
+def _texts_in(record: Record) -> Iterator[str]:
+    yield from (record.text, record.session, record.source)
+    yield from (value for value in record.metadata.values() if isinstance(value, str))
 
 
 def _all(group: AliasGroup) -> tuple[str, ...]:
@@ -72,9 +108,3 @@ def _titled(name: str, others: Collection[str]) -> str:
     """The name without its title, or with it where that tells it from one of ``others``, or is most of it."""
     rest = _TITLES.sub("", compatible(name))
     return name if _key(rest) in others else rest
-
-
-def _loose(name: str) -> str:
-    """A pattern for a name, with or without stops after its words."""
-    words = [word.rstrip(".") or word for word in name.split()]
-    return r"\s+".join(re.escape(word) + r"\.?" for word in words)

@@ -19,6 +19,7 @@ from services.common.log.base import Log, Message
 
 P = TypeVar("P", bound=Proto)
 _GENERATION = "generation/in-use"
+BY_NAMESPACE = "namespace"  # what a receipt's selected_by says where a namespace was deleted
 _RECEIPT_IDS = ("base_ids", "derived_ids", "key_ids")
 _IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
 
@@ -86,8 +87,25 @@ class OperatorState:
         receipt = self.get(_receipt_key(namespace, id), StoredReceipt)
         return receipt and self._completed(receipt)
 
+    def deletion(self, id: str) -> StoredReceipt | None:
+        """The receipt of a namespace's deletion."""
+        receipt = self.get(_deletion_key(id), StoredReceipt)
+        return receipt and self._completed(receipt)
+
     def receipts(self) -> Iterator[StoredReceipt]:
-        return (self._completed(receipt) for _, receipt in self.items("receipt/", StoredReceipt))
+        """Of erasures and of deletions."""
+        for prefix in ("receipt/", "deletion/"):
+            for _, receipt in self.items(prefix, StoredReceipt):
+                yield self._completed(receipt)
+
+    def without(self, namespace: str) -> list[Message]:
+        """Messages that remove the receipts of a namespace, and whatever else is kept under its name."""
+        self._refresh()
+        prefixes = tuple(f"{what}/{namespace}/" for what in ("receipt", "receipt-ids"))
+        with self._lock:
+            # A namespace's name may hold "/": "receipt/a/b/id" is of "a/b", not of "a".
+            keys = [k for k in self._values if k.startswith(prefixes) and _namespace_of(k) == namespace]
+        return [self.message(key, None) for key in sorted(keys)]
 
     def set_receipt(self, receipt: StoredReceipt) -> list[Message]:
         """To append together. Of many ids, those that one record does not take lie in further records before it."""
@@ -95,16 +113,14 @@ class OperatorState:
         ids = [(name, id) for name in _RECEIPT_IDS for id in getattr(receipt, name)]
         first, *more = [ids[start : start + _IDS_A_RECORD] for start in range(0, len(ids), _IDS_A_RECORD)] or [[]]
         messages = [
-            self.message(_receipt_key(of.namespace, of.id, n), _with_ids(StoredReceipt(), some))
-            for n, some in enumerate(more, 1)
+            self.message(_key_of(receipt, n), _with_ids(StoredReceipt(), some)) for n, some in enumerate(more, 1)
         ]
-        return [*messages, self.message(_receipt_key(of.namespace, of.id), _with_ids(StoredReceipt(receipt=of), first))]
+        return [*messages, self.message(_key_of(receipt), _with_ids(StoredReceipt(receipt=of), first))]
 
     def _completed(self, receipt: StoredReceipt) -> StoredReceipt:
         """With the ids of the further records. A receipt's ids never change, so neither does how many there are."""
-        of = receipt.receipt
         for n in count(1):
-            more = self._held(_receipt_key(of.namespace, of.id, n), StoredReceipt)
+            more = self._held(_key_of(receipt, n), StoredReceipt)
             if more is None:
                 break
             receipt.MergeFrom(more)
@@ -123,6 +139,24 @@ class OperatorState:
 def _receipt_key(namespace: str, id: str, part: int = 0) -> str:
     """Of the receipt itself, or of a further record with ids of it."""
     return f"receipt-ids/{namespace}/{id}/{part}" if part else f"receipt/{namespace}/{id}"
+
+
+def _deletion_key(id: str, part: int = 0) -> str:
+    """As ``_receipt_key``, without the name of what was deleted."""
+    return f"deletion-ids/{id}/{part}" if part else f"deletion/{id}"
+
+
+def _key_of(receipt: StoredReceipt, part: int = 0) -> str:
+    of = receipt.receipt
+    if of.selected_by == BY_NAMESPACE:
+        return _deletion_key(of.id, part)
+    return _receipt_key(of.namespace, of.id, part)
+
+
+def _namespace_of(key: str) -> str:
+    """Of a ``_receipt_key``."""
+    what, _, rest = key.partition("/")
+    return rest.rsplit("/", 2 if what == "receipt-ids" else 1)[0]
 
 
 def _with_ids(receipt: StoredReceipt, ids: Sequence[tuple[str, str]]) -> StoredReceipt:

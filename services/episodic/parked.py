@@ -67,6 +67,10 @@ class Parking:
     def gone(self, notes: list[pb.ParkedEntry]) -> list[Message]:
         return [self._state.message(_key(note), None) for note in notes]
 
+    def of(self, namespace: str) -> list[pb.ParkedEntry]:
+        """All of a namespace."""
+        return list(self._notes(namespace))
+
     def waiting(self, namespace: str, directory: Directory) -> list[pb.ParkedEntry]:
         """Those that are no engram of this generation: a rebuild may have made one of an entry since."""
         return [n for n in self._notes(namespace) if not _stands(n, directory)]

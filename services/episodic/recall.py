@@ -112,11 +112,11 @@ def _reason(item: Ranked) -> str:
     return f"Found by {found}{'; ' if item.why else ''}{item.why}."
 
 
-def not_fresh(applied: Sequence[int], wanted: Mapping[int, int]) -> MnemeError:
+def not_fresh(applied: Sequence[int], wanted: Mapping[int, int], field: str = "freshness") -> MnemeError:
     return MnemeError(
         "NOT_FRESH",
         "What was asked for is not indexed yet.",
-        field="freshness",
+        field=field,
         remedy="Try again, allow more time, or ask for any freshness.",
         metadata={
             "applied": ",".join(f"{p}:{applied[p]}" for p in wanted),

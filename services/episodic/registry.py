@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
-from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceCreated, Sealed
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceCreated, NamespaceDeleted, Sealed
 
 from services.common import topics
 from services.common.ledger import aliases_after, entry_of, open_aliases
@@ -55,12 +55,16 @@ class _Erasures:
 
 
 class Registry:
+    """What the ledger says of namespaces. A deleted one is unknown from the command on; made anew, it begins empty."""
+
     def __init__(self, log: Log, keyring: Keyring) -> None:
         self._log = log
         self._keyring = keyring
         self._created: dict[str, _Created] = {}
         self._namespaces: dict[str, NamespaceInfo] = {}
         self._erased: dict[str, _Erasures] = {}
+        self._deleted: dict[str, tuple[int, str]] = {}  # last deletion of each: its ledger offset, its receipt's id
+        self._going: set[str] = set()  # deleted, and not all of it is gone yet
         self._lock = threading.Lock()
 
     def fold_all(self, committed: Sequence[int]) -> None:
@@ -70,26 +74,77 @@ class Registry:
                 entry = entry_of(record)
                 if entry is None:
                     continue
-                self._learn(entry)
-                if entry.HasField("erased") and record.offset < committed[partition]:
-                    self.applied(entry.namespace, entry.erased.erasure_epoch)
+                self._learn(entry, record.offset)
+                if record.offset < committed[partition]:
+                    self._learn_applied(entry)
         for name in sorted(self._created):  # now, for aliases that an erasure replaced cannot be opened any more
             self._open(name)
 
-    def fold(self, entry: LedgerEntry) -> None:
-        """Learn from one entry; again is once."""
-        self._learn(entry)
+    def fold(self, entry: LedgerEntry, offset: int) -> None:
+        """Learn from one entry at its place in the ledger; again is once."""
+        self._learn(entry, offset)
         self._open(entry.namespace)
 
     def erase(self, namespace: str, erased: Erased) -> None:
         self._learn_erased(namespace, erased)
         self._open(namespace)
 
-    def _learn(self, entry: LedgerEntry) -> None:
+    def _learn(self, entry: LedgerEntry, offset: int) -> None:
+        if self.is_deleted_since(entry.namespace, offset):
+            return  # of one that went; what is made anew begins after it
         if entry.HasField("namespace_created"):
             self._learn_created(entry.namespace, entry.namespace_created)
         elif entry.HasField("erased"):
             self._learn_erased(entry.namespace, entry.erased)
+        elif entry.HasField("namespace_deleted"):
+            self._learn_deleted(entry.namespace, entry.namespace_deleted, offset)
+
+    def _learn_applied(self, entry: LedgerEntry) -> None:
+        if entry.HasField("erased"):
+            self.applied(entry.namespace, entry.erased.erasure_epoch)
+        elif entry.HasField("namespace_deleted"):
+            self.applied(entry.namespace, entry.namespace_deleted.erasure_epoch)
+            self.deleted(entry.namespace)
+
+    def _learn_deleted(self, name: str, deleted: NamespaceDeleted, offset: int) -> None:
+        with self._lock:
+            if self._deleted.get(name, (-1, ""))[0] == offset:
+                return
+            self._deleted[name] = (offset, deleted.receipt_id)
+            self._going.add(name)
+            self._created.pop(name, None)
+            self._namespaces.pop(name, None)
+            before = self._erased.get(name, _Erasures())
+            self._erased[name] = _Erasures(commanded=deleted.erasure_epoch, applied=before.applied)
+
+    def delete(self, name: str, deleted: NamespaceDeleted, offset: int) -> None:
+        """Know a deletion that was just appended: the namespace is unknown from now on."""
+        self._learn_deleted(name, deleted, offset)
+
+    def deleted(self, name: str) -> None:
+        """Call once nothing of a deleted namespace is left: one that was made anew is known from then on."""
+        with self._lock:
+            self._going.discard(name)
+
+    def is_going(self, name: str) -> bool:
+        """Whether a namespace is deleted and some of it is still there."""
+        with self._lock:
+            return name in self._going
+
+    def deletion(self, name: str) -> str:
+        """The receipt's id of the last deletion of that name; "" where there was none."""
+        with self._lock:
+            return self._deleted.get(name, (-1, ""))[1]
+
+    def is_deleted_since(self, name: str, offset: int) -> bool:
+        """Whether a namespace that an entry at this offset is of was deleted after it."""
+        with self._lock:
+            return name in self._deleted and offset < self._deleted[name][0]
+
+    def is_gone(self, name: str) -> bool:
+        """Whether the namespace was deleted, and not made anew as far as the ledger is known."""
+        with self._lock:
+            return name in self._deleted and name not in self._created
 
     def _learn_created(self, name: str, created: NamespaceCreated) -> None:
         with self._lock:
@@ -126,11 +181,11 @@ class Registry:
 
     def namespace(self, name: str) -> NamespaceInfo | None:
         with self._lock:
-            return self._namespaces.get(name)
+            return None if name in self._going else self._namespaces.get(name)
 
     def names(self) -> list[str]:
         with self._lock:
-            return sorted(self._namespaces)
+            return sorted(self._namespaces.keys() - self._going)
 
     def is_erased_mac(self, namespace: str, mac: bytes) -> bool:
         with self._lock:

@@ -22,7 +22,7 @@ from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving import Call, Handler, NotYet, Page, principal
 from services.episodic import converters
-from services.episodic.checks import check_given, check_id, check_text, not_found, time_range
+from services.episodic.checks import check_given, check_id, check_text, not_found, time_range, unknown_namespace
 from services.episodic.index import IndexUnavailable, unavailable
 from services.episodic.recall import not_fresh
 from services.episodic.records import to_engram
@@ -69,6 +69,7 @@ class Servicer:
             _E + "Forget": Handler(episodic_pb2.ForgetRequest, self.forget),
             _E + "VerifyForgotten": Handler(episodic_pb2.VerifyForgottenRequest, self.verify_forgotten),
             _E + "Watch": Handler(episodic_pb2.WatchRequest, self.watch),
+            _A + "DeleteNamespace": Handler(admin_pb2.DeleteNamespaceRequest, self.delete_namespace),
             _A + "ListNamespaces": Handler(admin_pb2.ListNamespacesRequest, self.list_namespaces),
             _A + "GetOperation": Handler(admin_pb2.GetOperationRequest, self.get_operation),
             _A + "Rebuild": Handler(admin_pb2.RebuildRequest, self.rebuild),
@@ -105,7 +106,7 @@ class Servicer:
         await self._fresh([namespace], Freshness(strong=True), call)
         if request.dry_run:
             targets = await self._run(forgetting.resolve, namespace, request.selector)
-            ids = [slot.id for slot in (*targets.base, *targets.derived)]
+            ids = [slot.id for slot in (*targets.base, *targets.derived, *(each.slot for each in targets.doubtful))]
             texts = await self._run(self._host.live.store.fetch, namespace, ids)
             return converters.to_dry_run(targets, {**texts, **targets.unfolded})
         command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
@@ -195,8 +196,9 @@ class Servicer:
         receipt = await self._run(self._host.state.receipt, request.namespace, request.receipt_id)
         if receipt is None:
             raise not_found("receipt_id", request.receipt_id, "receipt")
-        probes = await self._run(self._episodic.forgetting.probe, request.namespace, receipt)
-        return episodic_pb2.VerifyForgottenResponse(clean=not any(p.readable for p in probes), probes=probes)
+        probes, possible = await self._run(self._episodic.forgetting.verify, request.namespace, receipt)
+        clean = not any(p.readable for p in probes)
+        return episodic_pb2.VerifyForgottenResponse(clean=clean, probes=probes, possible_mentions=possible)
 
     async def watch(self, request: episodic_pb2.WatchRequest, cursor: bytes, call: Call) -> Page:
         """The changes after ``cursor``; waits a little for the first."""
@@ -239,6 +241,26 @@ class Servicer:
             namespaces=[converters.to_namespace(info, registry.epoch(info.name)) for info in infos],
             next_page_token=names[size - 1] if len(names) > size else "",
         )
+
+    async def delete_namespace(
+        self, request: admin_pb2.DeleteNamespaceRequest, call: Call
+    ) -> admin_pb2.DeleteNamespaceResponse:
+        namespace, forgetting = request.namespace, self._episodic.forgetting
+        call.require_namespace(namespace)
+        if request.dry_run:
+            await self._namespace(namespace, call)
+            await self._fresh([namespace], Freshness(strong=True), call)
+            slots = await self._run(self._host.live.store.directory.slots, namespace)
+            return admin_pb2.DeleteNamespaceResponse(engrams=len(slots))
+        check_id(request.id)
+        receipt_id = await self._run(forgetting.known_deletion, namespace, request.id)
+        if receipt_id is None:
+            await self._namespace(namespace, call)
+            command = partial(forgetting.delete, namespace, request.id, call.caller.principal)
+            receipt_id = await self._run_in(self._commanding, command)
+        receipt = (await self._receipt(namespace, receipt_id, call)).receipt
+        engrams = receipt.base_erased + receipt.derived_retired
+        return admin_pb2.DeleteNamespaceResponse(engrams=engrams, receipt=receipt)
 
     async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
         check_given(request.id, "id")
@@ -301,17 +323,14 @@ class Servicer:
         call.require_namespace(name, field)
         registry = self._host.registry
         if registry.namespace(name) is None:
+            wanted = await self._ends([name])
             within_s = min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
-            await self._reached(await self._ends([name]), call, within_s)
+            known = await self._reached(wanted, call, within_s)
+            if not known and registry.namespace(name) is None:
+                raise not_fresh(self._host.progress.snapshot(), wanted, field)  # its creation may be on its way
         info = registry.namespace(name)
         if info is None:
-            raise MnemeError(
-                "UNKNOWN_NAMESPACE",
-                "The namespace was never created.",
-                field=field,
-                remedy="Create it first.",
-                metadata={"namespace": name},
-            )
+            raise unknown_namespace(name, field)
         return info
 
     async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> None:

@@ -165,6 +165,14 @@ class Store:
         self._cache.drop(id)
         self.collection.delete([pk(id, n) for n in range(slot.rows if slot else 1)])
 
+    def forget(self, namespace: str, ids: Sequence[str]) -> None:
+        """Take engrams out, of which the feed holds nothing that comes back. Again is once."""
+        rows = [pk(id, n) for id in ids if (slot := self.directory.get(namespace, id)) for n in range(slot.rows)]
+        self.collection.delete(rows)
+        for id in ids:
+            self.directory.remove(namespace, id)
+            self._cache.drop(id)
+
     def _upsert(self, live: Sequence[tuple[Written, Stored]]) -> None:
         planned = [(written, stored, _pairs(stored)) for written, stored in live]
         texts = [dense.text for _, _, pairs in planned for dense, _ in pairs if dense is not None]

@@ -90,6 +90,10 @@ class Decision:
         self._fates.append((len(self.messages) - 1, False))
         return len(self.messages) - 1
 
+    def whose(self, message: int) -> int:
+        """Which of the observations the entry at this index is of."""
+        return self._fates.index((message, False))
+
     @property
     def refusals(self) -> list[MnemeError | None]:
         return [fate if isinstance(fate, MnemeError) else None for fate in self._fates]
@@ -261,13 +265,7 @@ class Intake:
     def _require_namespace(self, name: str) -> NamespaceSettings:
         settings = self.known.namespace(name)
         if settings is None:
-            raise MnemeError(
-                "UNKNOWN_NAMESPACE",
-                "The namespace was never created.",
-                field="namespace",
-                remedy="Create it with AdminService.CreateNamespace, or correct the name.",
-                metadata={"namespace": name},
-            )
+            raise _unknown_namespace(name)
         return settings
 
     def _perceive(self, observation: Observation, settings: NamespaceSettings) -> PerceivedObservation:
@@ -285,6 +283,8 @@ class Intake:
         )
 
     def _refusal(self, one: Examined, new: Mapping[bytes, tuple[bytes, int]]) -> MnemeError | None:
+        if self.known.namespace(one.observation.namespace) is None:
+            return _unknown_namespace(one.observation.namespace)  # it was deleted since it was examined
         if self.known.erased(one.id_mac) is not None:
             return MnemeError(
                 "ERASED",
@@ -399,6 +399,16 @@ def _contents(o: Observation) -> tuple[str, str]:
 
 def _value(value: MetadataValue) -> tuple[str, str]:
     return ("number", repr(value.number)) if value.WhichOneof("value") == "number" else ("text", value.text)
+
+
+def _unknown_namespace(name: str) -> MnemeError:
+    return MnemeError(
+        "UNKNOWN_NAMESPACE",
+        f'There is no namespace "{name}".',
+        field="namespace",
+        remedy="Create it with AdminService.CreateNamespace, or correct the name.",
+        metadata={"namespace": name},
+    )
 
 
 def _same_settings(a: Namespace, b: Namespace) -> bool:

@@ -79,6 +79,7 @@ class Known:
         self._created: dict[str, _Created] = {}
         self._namespaces: dict[str, NamespaceSettings] = {}
         self._unopened: set[str] = set()  # namespaces whose alias groups are newer than their settings
+        self._deleted: dict[str, Place] = {}  # the last deletion of each namespace
         self._erasures = 0
 
     def catch_up(self, partitions: Iterable[int] | None = None) -> None:
@@ -134,6 +135,11 @@ class Known:
         with self._lock:
             return self._erasures
 
+    def deleted_since(self, namespace: str, offset: int) -> bool:
+        """Whether a namespace was deleted after an entry of it at this offset."""
+        with self._lock:
+            return namespace in self._deleted and offset < self._deleted[namespace].offset
+
     def _fold(self, record: Record) -> None:
         entry = entry_of(record)
         if entry is None:
@@ -159,8 +165,30 @@ class Known:
                     first = entry.namespace_created
                     self._created[entry.namespace] = _Created(first, place, first.aliases)
                     self._unopened.add(entry.namespace)
+            case "namespace_deleted":
+                self._erasures += 1
+                self._delete(entry.namespace, place)
             case _:
                 pass  # what others wrote about engrams says nothing about observations
+
+    def _delete(self, name: str, place: Place) -> None:
+        """Forget what the ledger says of a namespace so far: made anew, its ids are free.
+
+        Reads it again from the namespace's creation on, for nothing here is kept by namespace: deletions are rare.
+        """
+        since = created.place.offset if (created := self._created.pop(name, None)) else place.offset
+        self._deleted[name] = place
+        self._namespaces.pop(name, None)
+        self._unopened.discard(name)
+        for record in self._log.read(topics.LEDGER, place.partition, since, place.offset):
+            entry = entry_of(record)
+            if entry is None or entry.namespace != name:
+                continue
+            self._ids.pop(entry.observation_accepted.id_mac, None)
+            for session_mac in (entry.observation_accepted.session_mac, entry.session_ended.session_mac):
+                self._sessions.pop(session_mac, None)
+            for id_mac in entry.erased.id_macs:
+                self._erased.pop(id_mac, None)
 
     def _settings(self, name: str, created: _Created) -> NamespaceSettings:
         groups = open_aliases(self._keyring, name, created.aliases)

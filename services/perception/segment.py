@@ -191,6 +191,9 @@ class Segmenter:
                 for one in [s for s in partition.sessions.values() if s.namespace == entry.namespace]:
                     if self._drop(one, gone, output):
                         output.rekeyed.add(one.session_mac)
+            case "namespace_deleted":
+                for one in [s for s in partition.sessions.values() if s.namespace == entry.namespace]:
+                    self._forget(partition, one, output)
             case _:
                 pass
 
@@ -235,6 +238,8 @@ class Segmenter:
         and whoever folds the ledger keeps it within reach of erasures.
         """
         accepted, here = entry.observation_accepted, Place(record.partition, record.offset)
+        if self._known.deleted_since(entry.namespace, record.offset):
+            return False  # its key goes with all those of the namespace
         erased = self._known.erased(accepted.id_mac)
         first = self._known.first(accepted.id_mac)
         if erased is None and first is not None and first.place == here:

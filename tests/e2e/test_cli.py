@@ -56,7 +56,9 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     quoted = mneme(local, "ask", "-n", NAMESPACE, "--extractive-only", "What did the landlord fix?")
     assert "boiler" in quoted
     assert "words it" not in quoted
-    worded = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    plain = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    assert "no wording: --worded lets SmolLM2" in plain
+    worded = mneme(local, "ask", "-n", NAMESPACE, "--worded", "What did the landlord fix?")
     assert worded.index("boiler") < worded.index("words it (it may be wrong)")
     assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
     assert "engine-" in stats
@@ -77,10 +79,45 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert NAMESPACE in mneme(local, "namespace", "list").split()
 
 
+def test_what_is_doubtful_of_a_person_is_shown_and_left(local: Local) -> None:
+    lines = [json.dumps({"id": f"w{n}", "session": "s", "text": t}) for n, t in enumerate(["I saw Mark.", "Mark it."])]
+    mneme(local, "ingest", "-n", "e2e/doubt", "-", stdin="\n".join(lines))
+    listed = mneme(local, "forget", "-n", "e2e/doubt", "--person", "Mark", "--dry-run")
+    assert listed.index("would go: 1 told") < listed.index("doubtful") < listed.index("Mark it.")
+    gone = mneme(local, "forget", "-n", "e2e/doubt", "--person", "Mark", "--yes")
+    assert "1 left that may name the person" in gone
+    verified = mneme(local, "verify-forgotten", "-n", "e2e/doubt", gone.split("receipt ")[1].split()[0])
+    assert "possible mentions left: 1" in verified
+    assert "clean:" in verified
+
+
+def test_a_namespace_is_shown_deleted_and_made_anew(local: Local) -> None:
+    name = "e2e/gone"
+    mneme(local, "namespace", "create", name, "--text", "room", "--alias", "Ann Lee=Annie")
+    line = json.dumps({"id": "g0", "session": "s", "text": "The attic is full of hats."})
+    mneme(local, "ingest", "-n", name, "-", stdin=line)
+    mneme(local, "recall", "-n", name, "--fresh", "hats")
+    shown = mneme(local, "namespace", "show", name)
+    assert "room (text)" in shown
+    assert "Ann Lee: Annie" in shown
+    assert f"would go: {name} with 1 engrams" in mneme(local, "namespace", "delete", name, "--dry-run")
+    mneme(local, "namespace", "delete", name, stdin="no\n", code=1)
+    gone = mneme(local, "namespace", "delete", name, stdin=f"{name}\n")
+    receipt = gone.split("receipt ")[1].split()[0]
+    again = mneme(local, "namespace", "delete", name, "--key", gone.split("key ")[1].split()[0])
+    assert f"receipt {receipt} " in again
+    assert name not in mneme(local, "namespace", "list").split()
+    assert "UNKNOWN_NAMESPACE" in mneme(local, "recall", "-n", name, "hats", code=1)
+    mneme(local, "namespace", "create", name)
+    assert "nothing found" in mneme(local, "recall", "-n", name, "--fresh", "hats")
+    assert "1 accepted, 0 known" in mneme(local, "ingest", "-n", name, "-", stdin=line)
+
+
 def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
     mneme(local, "ingest", "-n", "e2e/cli-ask", "-", stdin=_lines())
     mneme(local, "recall", "-n", "e2e/cli-ask", "--fresh", "the boiler")
-    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "What did the landlord fix?"]
+    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "--worded"]
+    command.append("What did the landlord fix?")
     with subprocess.Popen(command, env=_environ(local), stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         shown = [(time.monotonic(), line) for line in running.stdout]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from mneme.v1 import common_pb2
 from mneme.v1.episodic_pb2 import RecallResponse
 
 from services.cli import render
@@ -20,14 +19,16 @@ SAID = [
 ]
 
 
-def observation(id: str, text: str, when: str) -> common_pb2.Observation:
-    line = {"id": id, "namespace": NAMESPACE, "session": id, "text": text, "observed_at": when}
-    return wire_json.parse(json.dumps(line).encode(), common_pb2.Observation)
+def line(id: str, text: str, when: str) -> str:
+    return json.dumps({"id": id, "session": id, "text": text, "observed_at": when})
 
 
 def test_a_day_is_that_of_whoever_spoke_and_yesterday_that_of_whoever_asks(local: Local) -> None:
-    talk.create(local.client, NAMESPACE)
-    local.client.observe(observation(*said) for said in SAID)
+    assert "2 accepted" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin="\n".join(line(*said) for said in SAID))
+    bad = mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=line("c", "Rain.", "2024-07-05T06:40:00"), code=1)
+    assert "line 1" in bad
+    assert "observed_at" in bad
+    assert "The offset is missing." in bad
 
     def recalled(question: str, asked_at: str) -> RecallResponse:
         at, offset = wire_json.timestamp(asked_at, "asked_at")
@@ -42,6 +43,9 @@ def test_a_day_is_that_of_whoever_spoke_and_yesterday_that_of_whoever_asks(local
     assert understood.start.ToJsonString() == "2024-07-04T07:00:00Z"
     assert understood.end.ToJsonString() == "2024-07-05T07:00:00Z"
     assert yesterday.items[0].engram.observation_id == "a"
+
+    dry_run = mneme(local, "forget", "-n", NAMESPACE, "--id", "a", "--dry-run")
+    assert "2024-07-04 turn" in dry_run
 
     asked = ("recall", "-n", NAMESPACE, "What did I see yesterday?", "--asked-at")
     assert "1. 2024-07-04 a" in mneme(local, *asked, "2024-07-05T21:00:00-07:00")

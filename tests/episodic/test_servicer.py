@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
@@ -115,9 +116,45 @@ def test_every_hit_says_why_it_is_here(door: Door) -> None:
     for item in items:
         assert item.why.endswith("."), item
         for stage in item.trace:
-            assert (stage.stage == "fused") or f"{stage.stage} (rank {stage.rank})" in item.why
+            assert stage.stage in ("fused", "own_words") or f"{stage.stage} (rank {stage.rank})" in item.why
     assert items[0].why.startswith("Found by ")
     assert any("its episode matches too" in item.why for item in items)
+
+
+def test_as_of_a_time_only_what_had_been_said_by_then_is_read(door: Door) -> None:
+    namespace = "acme/ida"
+    door.world.create(namespace)
+    told = {
+        "2025-02-01": "I work at the bakery on Mill Lane.",
+        "2025-04-01": "It rained all week.",
+        "2025-08-01": "I left the bakery, I am at the post office now.",
+    }
+    for day, text in told.items():
+        at = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        door.world.observe(day, text, "talk", namespace, actor="Ida", at=at)
+
+    def first(known: str | None) -> tuple[str, int]:
+        request = episodic_pb2.RecallRequest(namespace=namespace, query="Where does Ida work?", freshness=strong())
+        if known:
+            request.as_of_known.FromJsonString(f"{known}T00:00:00Z")
+        items = door.call(E + "Recall", request, episodic_pb2.RecallResponse).items
+        return items[0].engram.observation_id, len(items)
+
+    assert first(None) == ("2025-08-01", 3)
+    assert first("2025-05-01") == ("2025-02-01", 2)
+    assert first("2025-08-01") == ("2025-08-01", 3)
+
+
+def test_what_is_said_again_takes_one_place_with_its_count_and_ids(door: Door) -> None:
+    namespace = "acme/again"
+    door.world.create(namespace)
+    for n in range(6):
+        door.world.observe(f"r{n}", "The ferry is late.", f"day {n}", namespace, actor="Ann")
+    door.world.observe("other", "The ferry has a new captain.", "day 7", namespace, actor="Ann")
+    request = episodic_pb2.RecallRequest(namespace=namespace, query="the ferry", limit=5, freshness=strong())
+    items = door.call(E + "Recall", request, episodic_pb2.RecallResponse).items
+    counts = {i.engram.text: (i.repeats, len(set(i.repeated_ids) | {i.engram.id})) for i in items}
+    assert counts == {"The ferry is late.": (6, 6), "The ferry has a new captain.": (1, 1)}
 
 
 def test_an_empty_namespace_gives_nothing(door: Door) -> None:
@@ -276,7 +313,7 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=done.receipt.id)
     verified = door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse)
     assert verified.clean
-    assert {p.store for p in verified.probes} == {"keys", "feed", "index", "ledger", "recall"}
+    assert {p.store for p in verified.probes} == {"keys", "feed", "index", "ledger", "recall", "mentions"}
     assert all(p.looked_at for p in verified.probes)
     request.id = "f2"
     assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
@@ -426,6 +463,12 @@ BAD = [
             "asked_at",
         )
         for seconds in (253_402_214_400, -62_135_596_800, 10**15)  # the year 9999, the year 1, no time
+    ),
+    (
+        E + "Recall",
+        episodic_pb2.RecallRequest(namespace=NAMESPACE, as_of_known=Timestamp(seconds=10**15)),
+        "INVALID_FIELD",
+        "as_of_known",
     ),
     (
         E + "Recall",
@@ -586,3 +629,41 @@ def test_an_impatient_call_says_that_it_would_have_to_wait_and_has_done_nothing(
     finally:
         go_on.set()
         world.close()
+
+
+def test_a_namespace_that_is_acknowledged_and_not_applied_yet_is_not_fresh(door: Door) -> None:
+    """The writer is behind: nobody knows that it does not exist."""
+    with door.world.host.fold_lock:
+        door.world.create("acme/late")
+        request = episodic_pb2.GetRequest(namespace="acme/late", engram_id="x")
+        late = door.refused(E + "Get", request, timeout_s=0.5)
+        scope = episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=["acme/late"], query="kettle")
+        scoped = door.refused(E + "Recall", scope, timeout_s=0.5)
+    assert (late.reason, late.field) == ("NOT_FRESH", "namespace")
+    assert (scoped.reason, scoped.field) == ("NOT_FRESH", "scopes[0]")
+    assert door.refused(E + "Get", request).reason == "NOT_FOUND"
+    never = door.refused(E + "Get", episodic_pb2.GetRequest(namespace="acme/never", engram_id="x"))
+    assert (never.reason, never.metadata["namespace"]) == ("UNKNOWN_NAMESPACE", "acme/never")
+    assert "acme/never" in never.message
+
+
+def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
+    namespace = "acme/short"
+    door.world.create(namespace)
+    door.world.observe("o0", "Soon gone.", namespace=namespace)
+    request = admin_pb2.DeleteNamespaceRequest(namespace=namespace, dry_run=True)
+    assert door.refused(A + "DeleteNamespace", request, prefixes=["other"]).reason == "PERMISSION_DENIED"
+    listed = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
+    assert (listed.engrams, listed.HasField("receipt")) == (1, False)
+    request.dry_run = False
+    assert door.refused(A + "DeleteNamespace", request).field == "id"
+    request.id = "d1"
+    done = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
+    assert (done.engrams, done.receipt.selected_by, done.receipt.namespace) == (1, "namespace", "")
+    assert door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse) == done
+    get = episodic_pb2.GetRequest(namespace=namespace, engram_id="x")
+    assert door.refused(E + "Get", get).reason == "UNKNOWN_NAMESPACE"
+    request.id = "d2"
+    assert door.refused(A + "DeleteNamespace", request).reason == "UNKNOWN_NAMESPACE"
+    spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
+    assert namespace not in [space.name for space in spaces.namespaces]

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from mneme.v1 import common_pb2 as _common_pb2
+from mneme.v1 import episodic_pb2 as _episodic_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -151,6 +152,24 @@ class CreateNamespaceResponse(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     position: _common_pb2.Position
     def __init__(self, position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ...) -> None: ...
+
+class DeleteNamespaceRequest(_message.Message):
+    __slots__ = ("namespace", "id", "dry_run")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    id: str
+    dry_run: bool
+    def __init__(self, namespace: _Optional[str] = ..., id: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DeleteNamespaceResponse(_message.Message):
+    __slots__ = ("engrams", "receipt")
+    ENGRAMS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    engrams: int
+    receipt: _episodic_pb2.ErasureReceipt
+    def __init__(self, engrams: _Optional[int] = ..., receipt: _Optional[_Union[_episodic_pb2.ErasureReceipt, _Mapping]] = ...) -> None: ...
 
 class ListNamespacesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -55,6 +55,11 @@ class AdminServiceStub:
                 request_serializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceResponse.FromString,
                 _registered_method=True)
+        self.DeleteNamespace = channel.unary_unary(
+                '/mneme.v1.AdminService/DeleteNamespace',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.DeleteNamespaceRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.DeleteNamespaceResponse.FromString,
+                _registered_method=True)
         self.ListNamespaces = channel.unary_unary(
                 '/mneme.v1.AdminService/ListNamespaces',
                 request_serializer=mneme_dot_v1_dot_admin__pb2.ListNamespacesRequest.SerializeToString,
@@ -101,6 +106,13 @@ class AdminServiceServicer:
 
     def CreateNamespace(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteNamespace(self, request, context):
+        """Erases a namespace with all that is in it. Idempotent by id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -152,6 +164,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateNamespace,
                     request_deserializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceResponse.SerializeToString,
+            ),
+            'DeleteNamespace': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteNamespace,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.DeleteNamespaceRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.DeleteNamespaceResponse.SerializeToString,
             ),
             'ListNamespaces': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNamespaces,
@@ -283,6 +300,33 @@ class AdminService:
             '/mneme.v1.AdminService/CreateNamespace',
             mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.SerializeToString,
             mneme_dot_v1_dot_admin__pb2.CreateNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/DeleteNamespace',
+            mneme_dot_v1_dot_admin__pb2.DeleteNamespaceRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.DeleteNamespaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

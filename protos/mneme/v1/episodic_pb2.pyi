@@ -213,7 +213,7 @@ class RecallFilter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[_Union[EngramKind, str]]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., event_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., metadata: _Optional[_Iterable[_Union[MetadataFilter, _Mapping]]] = ...) -> None: ...
 
 class RecallRequest(_message.Message):
-    __slots__ = ("namespace", "scopes", "query", "limit", "token_budget", "filter", "freshness", "asked_at", "asked_utc_offset_minutes")
+    __slots__ = ("namespace", "scopes", "query", "limit", "token_budget", "filter", "freshness", "asked_at", "asked_utc_offset_minutes", "as_of_known")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,7 @@ class RecallRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
     ASKED_UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_KNOWN_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     query: str
@@ -232,7 +233,8 @@ class RecallRequest(_message.Message):
     freshness: _common_pb2.Freshness
     asked_at: _timestamp_pb2.Timestamp
     asked_utc_offset_minutes: int
-    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ..., token_budget: _Optional[int] = ..., filter: _Optional[_Union[RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_utc_offset_minutes: _Optional[int] = ...) -> None: ...
+    as_of_known: _timestamp_pb2.Timestamp
+    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ..., token_budget: _Optional[int] = ..., filter: _Optional[_Union[RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_utc_offset_minutes: _Optional[int] = ..., as_of_known: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StageScore(_message.Message):
     __slots__ = ("stage", "rank", "score")
@@ -245,16 +247,20 @@ class StageScore(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RecallItem(_message.Message):
-    __slots__ = ("engram", "score", "trace", "why")
+    __slots__ = ("engram", "score", "trace", "why", "repeats", "repeated_ids")
     ENGRAM_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_IDS_FIELD_NUMBER: _ClassVar[int]
     engram: Engram
     score: float
     trace: _containers.RepeatedCompositeFieldContainer[StageScore]
     why: str
-    def __init__(self, engram: _Optional[_Union[Engram, _Mapping]] = ..., score: _Optional[float] = ..., trace: _Optional[_Iterable[_Union[StageScore, _Mapping]]] = ..., why: _Optional[str] = ...) -> None: ...
+    repeats: int
+    repeated_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, engram: _Optional[_Union[Engram, _Mapping]] = ..., score: _Optional[float] = ..., trace: _Optional[_Iterable[_Union[StageScore, _Mapping]]] = ..., why: _Optional[str] = ..., repeats: _Optional[int] = ..., repeated_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")
@@ -398,12 +404,14 @@ class ForgetSelector(_message.Message):
     def __init__(self, session: _Optional[str] = ..., person: _Optional[_Union[Person, _Mapping]] = ..., source: _Optional[str] = ..., event_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ...) -> None: ...
 
 class Person(_message.Message):
-    __slots__ = ("name", "aliases")
+    __slots__ = ("name", "aliases", "include_doubtful")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
     name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+    include_doubtful: bool
+    def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., include_doubtful: _Optional[bool] = ...) -> None: ...
 
 class Ids(_message.Message):
     __slots__ = ("ids",)
@@ -424,33 +432,49 @@ class ForgetRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., selector: _Optional[_Union[ForgetSelector, _Mapping]] = ..., dry_run: _Optional[bool] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ForgetResponse(_message.Message):
-    __slots__ = ("targets", "names", "receipt", "alias_groups")
+    __slots__ = ("targets", "names", "receipt", "alias_groups", "doubtful")
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedCompositeFieldContainer[ForgetTarget]
     names: _containers.RepeatedScalarFieldContainer[str]
     receipt: ErasureReceipt
     alias_groups: int
-    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
+    doubtful: _containers.RepeatedCompositeFieldContainer[DoubtfulMatch]
+    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ..., doubtful: _Optional[_Iterable[_Union[DoubtfulMatch, _Mapping]]] = ...) -> None: ...
+
+class DoubtfulMatch(_message.Message):
+    __slots__ = ("engram_id", "text", "written", "reason")
+    ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    engram_id: str
+    text: str
+    written: str
+    reason: str
+    def __init__(self, engram_id: _Optional[str] = ..., text: _Optional[str] = ..., written: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ForgetTarget(_message.Message):
-    __slots__ = ("engram_id", "kind", "derived", "text", "event_start")
+    __slots__ = ("engram_id", "kind", "derived", "text", "event_start", "utc_offset_minutes")
     ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DERIVED_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EVENT_START_FIELD_NUMBER: _ClassVar[int]
+    UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     engram_id: str
     kind: EngramKind
     derived: bool
     text: str
     event_start: _timestamp_pb2.Timestamp
-    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    utc_offset_minutes: int
+    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class ErasureReceipt(_message.Message):
-    __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups")
+    __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups", "doubtful_left", "selected_by")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -462,6 +486,8 @@ class ErasureReceipt(_message.Message):
     KEYS_DESTROYED_FIELD_NUMBER: _ClassVar[int]
     STORES_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    DOUBTFUL_LEFT_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     position: _common_pb2.Position
@@ -473,7 +499,9 @@ class ErasureReceipt(_message.Message):
     keys_destroyed: int
     stores: _containers.RepeatedCompositeFieldContainer[StoreErasure]
     alias_groups: int
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erasure_epoch: _Optional[int] = ..., base_erased: _Optional[int] = ..., derived_retired: _Optional[int] = ..., derived_rebuilt: _Optional[int] = ..., keys_destroyed: _Optional[int] = ..., stores: _Optional[_Iterable[_Union[StoreErasure, _Mapping]]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
+    doubtful_left: int
+    selected_by: str
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erasure_epoch: _Optional[int] = ..., base_erased: _Optional[int] = ..., derived_retired: _Optional[int] = ..., derived_rebuilt: _Optional[int] = ..., keys_destroyed: _Optional[int] = ..., stores: _Optional[_Iterable[_Union[StoreErasure, _Mapping]]] = ..., alias_groups: _Optional[int] = ..., doubtful_left: _Optional[int] = ..., selected_by: _Optional[str] = ...) -> None: ...
 
 class StoreErasure(_message.Message):
     __slots__ = ("store", "done", "detail", "by")
@@ -496,12 +524,14 @@ class VerifyForgottenRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., receipt_id: _Optional[str] = ...) -> None: ...
 
 class VerifyForgottenResponse(_message.Message):
-    __slots__ = ("clean", "probes")
+    __slots__ = ("clean", "probes", "possible_mentions")
     CLEAN_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
+    POSSIBLE_MENTIONS_FIELD_NUMBER: _ClassVar[int]
     clean: bool
     probes: _containers.RepeatedCompositeFieldContainer[ErasureProbe]
-    def __init__(self, clean: _Optional[bool] = ..., probes: _Optional[_Iterable[_Union[ErasureProbe, _Mapping]]] = ...) -> None: ...
+    possible_mentions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, clean: _Optional[bool] = ..., probes: _Optional[_Iterable[_Union[ErasureProbe, _Mapping]]] = ..., possible_mentions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ErasureProbe(_message.Message):
     __slots__ = ("store", "looked_at", "readable", "detail")

@@ -33,7 +33,7 @@ class DataKey(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
-    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased")
+    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     INGESTED_AT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class LedgerEntry(_message.Message):
     REMEMBERED_FIELD_NUMBER: _ClassVar[int]
     CORRECTED_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_DELETED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     ingested_at: _timestamp_pb2.Timestamp
     principal: str
@@ -54,7 +55,16 @@ class LedgerEntry(_message.Message):
     remembered: Remembered
     corrected: Corrected
     erased: Erased
-    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ...) -> None: ...
+    namespace_deleted: NamespaceDeleted
+    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ...) -> None: ...
+
+class NamespaceDeleted(_message.Message):
+    __slots__ = ("receipt_id", "erasure_epoch")
+    RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    receipt_id: str
+    erasure_epoch: int
+    def __init__(self, receipt_id: _Optional[str] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
 
 class NamespaceCreated(_message.Message):
     __slots__ = ("metadata_fields", "aliases")
@@ -135,7 +145,7 @@ class Corrected(_message.Message):
     def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
-    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "alias_groups")
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "alias_groups", "names", "doubtful", "selected_by")
     RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
     ID_MACS_FIELD_NUMBER: _ClassVar[int]
     ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +154,9 @@ class Erased(_message.Message):
     SELECTOR_MAC_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
     receipt_id: str
     id_macs: _containers.RepeatedScalarFieldContainer[bytes]
     engram_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -152,7 +165,18 @@ class Erased(_message.Message):
     selector_mac: bytes
     aliases: Sealed
     alias_groups: int
-    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., alias_groups: _Optional[int] = ...) -> None: ...
+    names: _containers.RepeatedCompositeFieldContainer[NameHash]
+    doubtful: bytes
+    selected_by: str
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
+
+class NameHash(_message.Message):
+    __slots__ = ("mac", "letters")
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    LETTERS_FIELD_NUMBER: _ClassVar[int]
+    mac: bytes
+    letters: int
+    def __init__(self, mac: _Optional[bytes] = ..., letters: _Optional[int] = ...) -> None: ...
 
 class FeedRecord(_message.Message):
     __slots__ = ("generation", "namespace", "engram_id", "version", "position", "sealed", "erased", "detail")
@@ -291,20 +315,24 @@ class PerceptionCheckpoint(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., session_mac: _Optional[bytes] = ..., open_id_macs: _Optional[_Iterable[bytes]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., segmenter: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("topic", "position", "reason", "message", "payload", "at")
+    __slots__ = ("topic", "position", "reason", "message", "payload", "at", "field", "remedy")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     position: _common_pb2.Position
     reason: str
     message: str
     payload: Sealed
     at: _timestamp_pb2.Timestamp
-    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    field: str
+    remedy: str
+    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class TokenRecord(_message.Message):
     __slots__ = ("principal", "namespace_prefixes", "rights", "expires_at")

@@ -36,7 +36,7 @@ COUNT = (
 )
 _UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
 # "this past Tuesday" is last Tuesday.
-_AGAIN = r"(?i:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)"
+AGAIN = r"(?i:(?:this |the )?(?:past|coming)|previous|last|next|this)"
 _TO = r"(?: ?[-–—] ?|(?i: (?:to|through|thru|until|till) ))"
 _HOLIDAY = (
     r"(?i:Christmas Eve|Christmas Day|Christmas|Xmas|Boxing Day|New Year[’']?s Eve|New Year[’']?s Day|New Year[’']?s"
@@ -78,7 +78,7 @@ PATTERNS = {
     ),
     "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
     "month": (
-        rf"(?P<which>(?i:{_AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
+        rf"(?P<which>(?i:{AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
         rf"(?P<month>{MONTH})(?! ?\d)"
     ),
     "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
@@ -92,25 +92,31 @@ PATTERNS = {
         r"(?: (?P<on>(?i:to-?day|yesterday)))?"
     ),
     "beforelast": (
-        rf"(?i:the )(?:(?P<unit>(?i:night|week|fortnight|month|year))|(?P<day>{WEEKDAY}))"
+        rf"(?i:the )(?:(?P<unit>(?i:night|week|weekend|fortnight|month|year))|(?P<day>{WEEKDAY}))"
         r"(?: (?P<side>(?i:before)) (?i:last)| (?i:after next))"
     ),
     "ahead": rf"(?i:in) (?P<count>{COUNT}) (?P<unit>{_UNIT})(?:[’'](?i:s)? (?i:time))?",
     "fromnow": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}) (?i:from (?:now|today)|hence)",
     "spell": rf"(?i:the )(?P<which>(?i:last|past|next|coming)) (?P<count>{COUNT}) (?P<unit>{_UNIT})",
+    "dayofmonth": (
+        rf"(?:(?i:on) )?(?i:the )(?P<nth>{_NTH_WORD}|{_NTH}|(?i:last)) (?P<day>{WEEKDAY}) (?i:of|in) (?P<month>{MONTH})"
+        rf"(?:,? (?P<year>{YEAR})\b)?"
+    ),
     "dayofweek": (
         rf"(?:(?P<day>{WEEKDAY})(?i: of)? (?P<which>(?i:last|this|next)) (?i:week)"
         rf"|(?P<which2>(?i:last|this|next)) (?i:week) (?i:on )?(?P<day2>{WEEKDAY}))"
     ),
-    "unit": rf"(?P<which>{_AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
-    "weekend": rf"(?P<which>{_AGAIN}|(?i:at|on|over|for|during|by) (?i:the)) (?i:weekend)",
+    "unit": rf"(?P<which>{AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
+    "weekend": rf"(?P<which>{AGAIN}|(?i:(?:(?:at|on|over|for|during|by) )?the)) (?i:weekend)",
     "season": (
-        rf"(?:(?P<which>{_AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
+        rf"(?:(?P<which>{AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
         rf"|(?i:the)) )?"
         rf"(?i:early |late |mid-?)?(?P<season>(?i:spring|summer|autumn|fall|winter))(?:(?i: of)? (?P<year>{YEAR})\b)?"
     ),
-    "holiday": rf"(?:(?P<which>{_AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
-    "weekday": rf"(?:(?P<which>{_AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})",
+    "holiday": rf"(?:(?P<which>{AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
+    "weekday": (
+        rf"(?:(?P<which>{AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})(?: (?P<then>(?i:last|next))(?=\s*(?:$|[.,;:!?])))?"
+    ),
     "decade": r"(?i:in|during|of|since) (?i:the )(?P<decade>(?:1\d{2}|20\d)0)[’']?s",
     "years": (
         rf"(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
@@ -165,3 +171,15 @@ def count(words: str) -> tuple[int, int]:
         return (12 * _NUMBER[plain.split()[0]],) * 2
     number = sum(_NUMBER[word] for word in plain.split())
     return number, number
+
+
+def which(match: re.Match[str]) -> str:
+    """ "last", "next" or "this", whatever word says so; the preposition, or "", where none does."""
+    word = (match["which"] or "").lower()
+    last = word.rpartition(" ")[2]
+    return {"past": "last", "previous": "last", "coming": "next"}.get(last, word)
+
+
+def group(match: re.Match[str], *names: str) -> str:
+    """The first of these groups that took part; "" where none did."""
+    return next((match[name] for name in names if match.groupdict().get(name)), "")

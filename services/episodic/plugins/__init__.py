@@ -15,8 +15,10 @@ from services.episodic.plugins.lexical import Lexical
 from services.episodic.plugins.naive import Naive
 from services.episodic.plugins.own_words import OwnWords
 from services.episodic.plugins.pack import Pack
+from services.episodic.plugins.repeats import Repeats
 from services.episodic.plugins.time_plan import TimePlan
 from services.episodic.plugins.turns import Turns
+from services.episodic.plugins.updates import Updates
 
 PLUGINS: tuple[type[Plugin], ...] = (
     Turns,
@@ -27,6 +29,8 @@ PLUGINS: tuple[type[Plugin], ...] = (
     Lexical,
     Between,
     OwnWords,
+    Updates,
+    Repeats,
     Contiguity,
     Pack,
 )

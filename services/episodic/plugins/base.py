@@ -180,6 +180,7 @@ class Query:
     token_budget: int | None
     asked_at: datetime
     filter: Filter = Filter()
+    known: datetime | None = None  # only what had been said by then; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,7 @@ class Ranked:
     score: float
     trace: tuple[tuple[str, int, float], ...]
     why: str = ""
+    repeats: tuple[str, ...] = ()  # ids of other records that say the same, which it stands for
 
 
 @dataclass(frozen=True, slots=True)

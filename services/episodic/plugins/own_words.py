@@ -15,13 +15,13 @@ The four shares are a listwise logistic fit on LoCoMo's development half, rounde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from services.common import lexical
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
-from services.episodic.plugins.search import idf, order
+from services.episodic.plugins.search import idf, neighbours, order
+from services.episodic.plugins.spoken import Spoken, bare
 from services.episodic.plugins.turns import day_words
 
 BEFORE, AFTER = 0.6, 0.3
@@ -37,38 +37,47 @@ class OwnWords(Plugin):
     weight: float = 1.0
 
     def rerank(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Sequence[Ranked]:
-        weights = idf(plan.text, plan.query.namespaces, ctx)
-        whole = lexical.words(plan.query.text)
-        scored = [
-            (lexical.words(item.record.text) != whole, replace(item, score=self._score(item, weights, ctx)))
-            for item in items
-        ]
+        asked, whole = Asked(plan, ctx), bare(plan.query.text)
+        scored = [(bare(item.record.text) != whole, replace(item, score=self._score(item, asked))) for item in items]
         scored.sort(key=lambda pair: (pair[0], order(pair[1].score, pair[1].record.event.start, pair[1].record.id)))
         return [
             replace(item, trace=(*item.trace, (self.name, rank, item.score)))
             for rank, (_, item) in enumerate(scored, 1)
         ]
 
-    def _score(self, item: Ranked, weights: Mapping[str, float], ctx: Context) -> float:
+    def _score(self, item: Ranked, asked: Asked) -> float:
         """In (0, 1], rounded to 1e-6."""
         record = item.record
-        speaker = not weights.keys().isdisjoint(ctx.terms(record.actor))
+        speaker = bool(asked.spoken.in_(record.actor))
         statement = not record.text.rstrip().endswith(_ASKS)
-        own = item.score + self.weight * said(record, weights, ctx) + SPEAKER * speaker + STATEMENT * statement
+        own = item.score + self.weight * asked.said(record) + SPEAKER * speaker + STATEMENT * statement
         return round(own / (1.0 + self.weight + SPEAKER + STATEMENT), 6)
 
 
-def said(record: Record, weights: Mapping[str, float], ctx: Context) -> float:
-    """Share of the question's idf that is spoken here, 0 to 1; see above."""
-    total = sum(weights.values())
-    if not total:
-        return 0.0
-    own = weights.keys() & ctx.terms(f"{record.actor}\n{record.text}\n{day_words(record.event.start)}")
-    share, left = sum(weights[t] for t in own), weights.keys() - own
-    if left:
-        before, after = ctx.neighbours(record, 1, 1)
-        for nearby, counts in ((before, BEFORE), (after, AFTER)):
-            there = left.intersection(*(ctx.terms(f"{r.actor}\n{r.text}") for r in nearby)) if nearby else set()
-            share += counts * sum(weights[t] for t in there)
-            left = left - there
-    return share / total
+class Asked:
+    """The words of a question, and how much of them is said where."""
+
+    def __init__(self, plan: Plan, ctx: Context) -> None:
+        self.weights = idf(plan.text, plan.query.namespaces, ctx)
+        self.spoken = Spoken(self.weights, ctx)
+        self._plan, self._ctx = plan, ctx
+        self._total = sum(self.weights.values())
+
+    def said(self, record: Record) -> float:
+        """Share of the question's idf that is spoken here, 0 to 1; see above."""
+        if not self._total:
+            return 0.0
+        own = self._in(record) | self.spoken.in_(day_words(record.event.start))
+        share, left = self._sum(own), self.weights.keys() - own
+        if left:
+            for nearby, counts in zip(neighbours(record, self._plan, self._ctx), (BEFORE, AFTER), strict=True):
+                there = left.intersection(*map(self._in, nearby)) if nearby else set()
+                share += counts * self._sum(there)
+                left = left - there
+        return share / self._total
+
+    def _in(self, record: Record) -> frozenset[str]:
+        return self.spoken.in_(record.actor) | self.spoken.in_(record.text)
+
+    def _sum(self, terms: Set[str]) -> float:
+        return sum(self.weights[term] for term in sorted(terms))

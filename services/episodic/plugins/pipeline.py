@@ -13,6 +13,7 @@ from datetime import datetime
 from services.common.times import shifted
 from services.episodic.plugins import fuse
 from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
+from services.episodic.plugins.search import was_known
 
 # Fused hits whose records are fetched, per item asked for: enough for rerank and compose to choose from.
 FETCHED = 2
@@ -70,6 +71,8 @@ def recall(
     with stage("fuse"):
         fused = fuse.reciprocal_rank(channels)[: max(FETCHED_AT_LEAST, FETCHED * query.limit)]
         ranked = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
+        # An episode that had begun by then may hold what was said after.
+        ranked = [item for item in ranked if was_known(item.record, plan)]
     with stage("rerank"):
         for plugin in plugins:
             ranked = list(plugin.rerank(plan, ranked, ctx))

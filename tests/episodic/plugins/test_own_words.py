@@ -12,7 +12,7 @@ from benchmarks import locomo
 from services.episodic.plugins import build
 from services.episodic.plugins.base import EpisodeClosed, Plan, Record
 from services.episodic.plugins.exact import ExactHost
-from services.episodic.plugins.own_words import AFTER, BEFORE, OwnWords, said
+from services.episodic.plugins.own_words import AFTER, BEFORE, Asked, OwnWords
 from services.episodic.plugins.turns import Turns
 from tests.episodic.plugins import world
 
@@ -103,9 +103,11 @@ def test_a_turn_of_locomo_asked_for_by_its_own_text_is_first() -> None:
 def test_a_word_counts_by_where_it_is_said() -> None:
     host = memory(session("s", ("The kettle.", "The piano.", "The garden.")))
     middle = next(r for r in host.spaces["home"].records.values() if r.text == "The piano.")
-    ctx, weights = host.context(world.ASKED), {"piano": 2.0, "kettl": 3.0, "garden": 4.0, "moon": 1.0}
-    assert said(middle, weights, ctx) == pytest.approx((2.0 + 3.0 * BEFORE + 4.0 * AFTER) / 10.0)
-    assert said(middle, {}, ctx) == 0.0
+    asked = Asked(world.plan("piano kettle garden moon"), host.context(world.ASKED))
+    weights = asked.weights
+    expected = weights["piano"] + BEFORE * weights["kettl"] + AFTER * weights["garden"]
+    assert asked.said(middle) == pytest.approx(expected / sum(weights.values()))
+    assert Asked(world.plan("the"), host.context(world.ASKED)).said(middle) == 0.0
 
 
 def test_reranking_adds_and_loses_nothing_and_scores_fall() -> None:

@@ -123,6 +123,14 @@ def test_fusion_is_weighted_reciprocal_rank_worked_by_hand() -> None:
     assert first.trace == (("x", 2, 0.5), ("y", 1, 0.5))
 
 
+def test_equal_scores_of_a_channel_share_the_better_rank() -> None:
+    """Or what came later would win just so."""
+    hits = [Candidate("a", "n", 2.0), Candidate("b", "n", 1.0), Candidate("c", "n", 1.0), Candidate("d", "n", 0.5)]
+    fused = reciprocal_rank([Channel("x", 1.0, hits)])
+    assert [(f.id, f.trace[0][1]) for f in fused] == [("a", 1), ("b", 2), ("c", 2), ("d", 4)]
+    assert fused[1].score == fused[2].score
+
+
 def test_no_channel_gates_another() -> None:
     """A hit of the lexical channel alone enters, and one of the dense channel alone."""
     host = world.host(build(["dense", "lexical"]))

@@ -1,0 +1,130 @@
+"""What all spellings of a name have in common, and where each folded character stood in the text.
+
+Folded away: case, compatible forms (NFKC), what is invisible, kinds of apostrophe and dash, and the marks that writers
+leave off: accents of Latin, Greek and Cyrillic letters, vowel points of Hebrew and Arabic, the Indic nukta. Kept: the
+marks that make another letter, as Indic vowel signs or the Japanese dakuten.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+# Not all of these come together in NFKC.
+APOSTROPHES = "\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\u00b4\uff07`\u05f3"
+DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+# Soft hyphens, joiners, marks of direction and of order.
+INVISIBLE = frozenset(map(chr, [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]))
+# Letters that Unicode does not take apart, as people without them on their keyboards write them.
+_LETTERS = {
+    **dict.fromkeys(APOSTROPHES, "'"),
+    **dict.fromkeys(DASHES, "-"),
+    **{"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h", "ŧ": "t", "ı": "i"},
+    **{"ٱ": "ا", "ى": "ي", "ی": "ي", "ې": "ي", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه", "ک": "ك", "ـ": ""},
+    **{"ך": "כ", "ם": "מ", "ן": "נ", "ף": "פ", "ץ": "צ"},
+}
+_DROPPED = (
+    (0x300, 0x36F),  # accents
+    (0x483, 0x487),
+    (0x591, 0x5C7),  # Hebrew points
+    (0x610, 0x61A),  # Arabic signs and vowels
+    (0x64B, 0x65F),
+    (0x670, 0x670),
+    (0x6D6, 0x6ED),
+    *((nukta, nukta) for nukta in (0x93C, 0x9BC, 0xA3C, 0xABC, 0xB3C)),
+)
+# German and Nordic letters written out.
+_WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded text. ``starts`` and ``ends``: of each of its characters, in ``source``; None where none has moved."""
+
+    text: str
+    source: str
+    starts: array[int] | None = None
+    ends: array[int] | None = None
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where a slice of the folded text stood in the source. ``start`` < ``end``."""
+        if self.starts is None or self.ends is None:
+            return start, end
+        return self.starts[start], self.ends[end - 1]
+
+
+def fold(text: str) -> Folded:
+    """Fold a text; time and memory grow with its length."""
+    if text.isascii():
+        return Folded(text.lower().replace("`", "'"), text)
+    if unicodedata.is_normalized("NFKC", text):
+        pieces = [_OF[c] for c in text]
+        folded = "".join(pieces)
+        if all(len(piece) == 1 for piece in pieces):
+            return Folded(folded, text)
+        return _placed(text, ((n, n + 1, piece) for n, piece in enumerate(pieces)))
+    return _placed(text, _clusters(text))
+
+
+def folded(text: str) -> str:
+    """The folded text alone."""
+    return fold(text).text
+
+
+def written_out(text: str) -> str:
+    """As ``folded``, of a text whose umlauts are written out: "Jörg" as "joerg"."""
+    return folded(unicodedata.normalize("NFC", text).casefold().translate(_WRITTEN_OUT))
+
+
+def accented(text: str) -> str:
+    """A text without case, its accents kept: to tell one accent from another."""
+    return unicodedata.normalize("NFKC", "".join(c for c in text if c not in INVISIBLE)).casefold()
+
+
+def _placed(text: str, pieces: Iterable[tuple[int, int, str]]) -> Folded:
+    out: list[str] = []
+    starts, ends = array("I"), array("I")
+    for start, end, piece in pieces:
+        out.append(piece)
+        starts.extend([start] * len(piece))
+        ends.extend([end] * len(piece))
+    return Folded("".join(out), text, starts, ends)
+
+
+def _clusters(text: str) -> Iterator[tuple[int, int, str]]:
+    """Each character with the marks after it, folded together."""
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or not _joins(text[end]):
+            composed = unicodedata.normalize("NFKC", text[start:end])
+            yield start, end, "".join(_OF[c] for c in composed)
+            start = end
+
+
+def _joins(c: str) -> bool:
+    """Whether a character is composed with those before it: marks, Korean vowels and finals, half-wide voicing."""
+    return unicodedata.category(c)[0] == "M" or "\u1160" <= c <= "\u11ff" or c in "\uff9e\uff9f"
+
+
+class _Of(dict[str, str]):
+    """What each character folds to; filled as they come, and no larger than Unicode."""
+
+    def __missing__(self, c: str) -> str:
+        out = self[c] = "" if c in INVISIBLE else "".join(map(_letter, _parts(c.casefold())))
+        return out
+
+
+_OF = _Of()
+
+
+def _parts(c: str) -> str:
+    """Taken apart where the marks go: not Hangul or kana, whose parts are letters."""
+    parts = unicodedata.normalize("NFD", c)
+    kept = "".join(p for p in parts if not any(low <= ord(p) <= high for low, high in _DROPPED))
+    return unicodedata.normalize("NFC", kept)
+
+
+def _letter(c: str) -> str:
+    return _LETTERS.get(c, c)

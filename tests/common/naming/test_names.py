@@ -1,0 +1,95 @@
+"""Names in texts of many scripts: what surely names a person, what may, and what does not."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from itertools import pairwise
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.naming.folding import fold
+from services.common.naming.names import Mention, Names
+from tests.common.naming.cases import ALL
+
+
+def judged(name: str, text: str) -> str:
+    found = list(Names([name]).find(text))
+    if not found:
+        return "no"
+    return "perhaps" if all(mention.doubt for mention in found) else "yes"
+
+
+@pytest.mark.parametrize(("name", "text", "what"), ALL)
+def test_a_name_in_a_text(name: str, text: str, what: str) -> None:
+    assert judged(name, text) == what
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC"])
+def test_a_name_is_found_however_unicode_composes_it(form: Literal["NFC", "NFD", "NFKC"]) -> None:
+    differ = [
+        (name, text, what)
+        for name, text, what in ALL
+        if judged(unicodedata.normalize(form, name), unicodedata.normalize(form, text)) != what
+    ]
+    assert differ == []
+
+
+def test_a_mention_says_where_it_stands_and_why_it_is_doubtful() -> None:
+    text = "Ｚoe\u0308 will ask Zoë."
+    assert [(text[m.start : m.end], m.name, bool(m.doubt)) for m in Names(["Zoë", "Will"]).find(text)] == [
+        ("Ｚoe\u0308", "Zoë", False),
+        ("will", "Will", True),
+        ("Zoë", "Zoë", False),
+    ]
+
+
+def test_what_the_product_declared_in_small_letters_is_meant_so() -> None:
+    [mention] = Names(["mum"], declared=True).find("ask mum about it")
+    assert mention == Mention(4, 7, "mum")
+    assert not Names(["Will"], declared=True).certain("I will ask")
+
+
+def test_a_long_name_does_not_hide_a_short_one() -> None:
+    assert [m.name for m in Names(["Ann Lee", "Ann"]).find("Ann Leeson and Ann Lee")] == ["Ann", "Ann Lee"]
+
+
+def test_a_name_that_is_all_of_a_text_is_no_word() -> None:
+    assert Names(["Mark"]).certain("mark")
+    assert not Names(["Mark"]).certain("a mark")
+
+
+@given(st.text(max_size=60))
+def test_places_lie_in_the_text(text: str) -> None:
+    folded = fold(text)
+    for at in range(len(folded.text)):
+        start, end = folded.span(at, at + 1)
+        assert 0 <= start < end <= len(text)
+
+
+@given(st.text(alphabet="aA .-_'@ñéЙйقل李さ지นาा्\u0301\u200bß", max_size=40), st.text(min_size=1, max_size=4))
+def test_mentions_are_in_order_and_none_in_another(text: str, name: str) -> None:
+    found = list(Names([name, "a", "李", "นา"]).find(text))
+    assert all(0 <= m.start < m.end <= len(text) for m in found)
+    assert all(a.end <= b.start for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    "unit", ["Will ", "a", "李", "李娜", "นา", "지민", "Mark-", "@a", "ا", "सी", "a\u0301", ". Will"]
+)
+def test_time_grows_with_the_text_alone(unit: str) -> None:
+    names = Names(["Will", "Mark", "李娜", "นา", "지민", "خالد", "सीता", "a"])
+
+    def seconds(size: int) -> float:
+        text = (unit * size)[:size]
+        best = float("inf")
+        for _ in range(3):
+            start = time.process_time()
+            list(names.find(text))
+            best = min(best, time.process_time() - start)
+        return best
+
+    assert seconds(32_000) < 16 * seconds(4_000) + 0.02

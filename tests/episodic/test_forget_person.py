@@ -1,0 +1,149 @@
+"""Forget by person: the doubtful are shown apart and left unless told; what verifies looks in another way."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
+
+from services.common import topics
+from services.common.errors import MnemeError
+from services.common.naming import scripts
+from services.common.naming.folding import folded
+from services.episodic.forget import MAX_IDS
+from services.episodic.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
+from tests.common.naming.cases import ALL
+from tests.episodic.world import NAMESPACE, World
+
+KEY = b"0123456789abcdef"
+
+
+def person(name: str, *, include_doubtful: bool = False) -> ForgetSelector:
+    return ForgetSelector(person=Person(name=name, include_doubtful=include_doubtful))
+
+
+def texts(world: World) -> set[str]:
+    slots = [s for s in world.host.live.store.directory.slots(NAMESPACE) if s.is_base]
+    return {stored.record.text for stored in world.host.live.store.fetch(NAMESPACE, [s.id for s in slots]).values()}
+
+
+def mentions(world: World, receipt: pb.StoredReceipt) -> tuple[int, list[str]]:
+    probes, possible = world.forgetting.verify(NAMESPACE, receipt)
+    return next(p.readable for p in probes if p.store == "mentions"), possible
+
+
+def test_the_doubtful_are_listed_apart_and_left(world: World) -> None:
+    world.observe("o0", "I saw Mark at the pier.")
+    world.observe("o1", "Please mark the page.")
+    world.observe("o2", "It rained.")
+    world.settle()
+    listed = world.forgetting.resolve(NAMESPACE, person("Mark"))
+    assert [s.id for s in listed.base] == [world.base("o0")]
+    [doubtful] = listed.doubtful
+    assert (doubtful.slot.id, doubtful.doubt.written) == (world.base("o1"), "mark")
+    assert "word" in doubtful.doubt.reason
+    receipt = world.forget(person("Mark"))
+    assert texts(world) == {"Please mark the page.", "It rained."}
+    assert (receipt.receipt.doubtful_left, receipt.receipt.selected_by) == (1, "person")
+    # Told of, and therefore no disagreement; listed all the same.
+    assert mentions(world, receipt) == (0, [world.base("o1")])
+
+
+def test_the_doubtful_go_when_told(world: World) -> None:
+    world.observe("o0", "Please mark the page.")
+    world.observe("o1", "It rained.")
+    world.settle()
+    receipt = world.forget(person("Mark", include_doubtful=True))
+    assert texts(world) == {"It rained."}
+    assert receipt.receipt.doubtful_left == 0
+    assert mentions(world, receipt) == (0, [])
+
+
+def test_nothing_but_the_doubtful_is_nothing_to_forget(world: World) -> None:
+    world.observe("o0", "I will buy bread.")
+    world.settle()
+    with pytest.raises(MnemeError, match="names nothing") as refused:
+        world.forget(person("Will"))
+    assert "doubtful" in refused.value.remedy
+
+
+def test_a_word_that_perception_took_for_the_person_is_the_person(world: World) -> None:
+    world.observe("o0", "Will came late.", people=["Will"])
+    world.observe("o1", "Will it rain?")
+    world.observe("o2", "so late", actor="will")
+    world.settle()
+    world.forget(person("Will"))
+    assert texts(world) == {"Will it rain?"}
+
+
+def is_another_spelling(name: str) -> bool:
+    """What letters alone cannot tell: another letter for one of the name's, or an ending in the place of its own."""
+    others = ("Łukasz", "Øystein", "Jörg", "Mueller", "أحمد", "فاطمة", "علی", "יוסף", "Işıl")
+    return name in others or bool(scripts.stems(folded(name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, text) for name, text, what in ALL if what == "yes" and name.isalpha() and not is_another_spelling(name)],
+)
+def test_invariant_34_letters_alone_find_what_a_selector_may_leave(name: str, text: str) -> None:
+    assert Mentions(name_hashes([name], KEY), KEY).within(text) == LIKELY
+
+
+def test_invariant_34_the_probe_disagrees_with_a_selector_that_is_blind_to_a_script(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.observe("o0", "周末李娜请我们吃饭。")
+    world.observe("o1", "来自 李娜")
+    world.observe("o2", "下雨了。")
+    world.settle()
+    sighted = scripts.after
+    monkeypatch.setattr(
+        scripts, "after", lambda text, start, end: sighted(text, start, end) if end == len(text) else None
+    )
+    receipt = world.forget(person("李娜"))
+    assert texts(world) == {"周末李娜请我们吃饭。", "下雨了。"}
+    assert mentions(world, receipt) == (1, [world.base("o0")])
+    assert {p.readable for p in world.forgetting.probe(NAMESPACE, receipt)} == {0}
+
+
+def test_the_probe_looks_at_what_was_told_before_alone(world: World) -> None:
+    world.observe("o0", "Zoë rang.")
+    world.settle()
+    receipt = world.forget(person("Zoë"))
+    world.observe("o1", "Zoë rang again.")
+    world.settle()
+    assert mentions(world, receipt) == (0, [])
+
+
+def test_the_probe_tells_another_word_from_the_name() -> None:
+    seen = Mentions(name_hashes(["Tom", "सीता", "박지민"], KEY), KEY)
+    assert seen.within("T-O_M") == LIKELY
+    assert seen.within("tomorrow") == POSSIBLE
+    assert seen.within("सीतापुर बहुत दूर है।") != NONE
+    assert seen.within("박지민에게서") == LIKELY
+    assert seen.within("It rained.") == NONE
+
+
+def test_the_ledger_holds_the_names_as_hashes_alone(world: World) -> None:
+    world.observe("o0", "Zoë rang.")
+    world.settle()
+    receipt = world.forget(person("Zoë"))
+    at = receipt.receipt.position
+    [record] = world.log.read(topics.LEDGER, at.partition, at.offset, at.offset + 1)
+    erased = pb.LedgerEntry.FromString(record.value or b"").erased
+    assert [name.letters for name in erased.names] == [3]
+    assert b"Zo" not in (record.value or b"")
+    assert b"zoe" not in (record.value or b"")
+
+
+def test_a_selector_of_too_many_ids_is_refused_at_once(world: World) -> None:
+    selector = ForgetSelector(ids=Ids(ids=[f"o{n}" for n in range(MAX_IDS + 1)]))
+    start = time.process_time()
+    with pytest.raises(MnemeError) as refused:
+        world.forgetting.resolve(NAMESPACE, selector)
+    assert time.process_time() - start < 0.5
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "selector.ids.ids")
+    assert str(MAX_IDS) in refused.value.remedy
