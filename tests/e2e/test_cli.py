@@ -167,7 +167,9 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
         assert "nothing found" in mneme(local, *arguments)
         assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
         del os.environ["MNEME_TOKEN"]
+        assert f"{token_id}  20" in mneme(local, "token", "list")
         mneme(local, "token", "revoke", token_id)
+        assert f"{token_id}  revoked" in mneme(local, "token", "list")
         os.environ["MNEME_TOKEN"] = token
         assert "UNAUTHENTICATED" in mneme(local, *arguments, code=1)
     finally:
