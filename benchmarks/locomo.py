@@ -3,8 +3,10 @@
     MNEME_EVAL_DATA=... python -m benchmarks.locomo
 
 Over the exact host: no approximate search, no transport, no clock. A namespace per conversation; an observation per
-turn, at its session's time, with the image's caption; an episode per session. Evidence recall is the share of a
-question's evidence turns within the first k; questions whose evidence names no turn are left out.
+turn, at its session's time, with the image's caption; an episode per session. Evidence recall (R@k) is the share of a
+question's evidence turns within the first k; MRR the mean of 1 / rank of the first evidence, 0 where none is within the
+first 25; "first" the share of questions whose first hit is evidence. Questions whose evidence names no turn are left
+out.
 
 LoCoMo (Maharana et al., ACL 2024) is CC BY-NC 4.0: it is read where it lies, and nothing of it is kept here.
 """
@@ -38,6 +40,8 @@ PER_K = "contiguity"
 _ID = re.compile(r"D:?(\d+):0*(\d+)")
 
 Setup = Sequence[str | Mapping[str, Mapping[str, object]]]
+FINDING = ("turns", "episodes", "dense", "lexical")
+ORDERING = ("own_words", "updates", "repeats", "contiguity", "pack")
 VARIANTS: dict[str, Setup] = {
     BASELINE: ["naive"],
     "turns, naive": ["turns", "naive"],
@@ -45,11 +49,12 @@ VARIANTS: dict[str, Setup] = {
     "turns, episodes, lexical": ["turns", "episodes", "lexical"],
     "contiguity 0.3 on plain BM25": ["naive", {"contiguity": {"share": 0.3}}],
     "turns, lexical, dense": ["turns", "lexical", "dense"],
-    "all but dense": ["turns", "episodes", "time_plan", "lexical", "between", "contiguity", "pack"],
-    SHIPPED: ["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"],
-    "all, no time": ["turns", "episodes", "dense", "lexical", "contiguity", "pack"],
+    "all but dense": ["turns", "episodes", "time_plan", "lexical", "between", *ORDERING],
+    "all but own words": ["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"],
+    SHIPPED: [*FINDING, "time_plan", "between", *ORDERING],
+    "all, no time": [*FINDING, *ORDERING],
     "contiguity 0.3 on top": [
-        "turns", "episodes", "time_plan", "dense", "lexical", "between", {"contiguity": {"share": 0.3}}, "pack",
+        *FINDING, "time_plan", "between", "own_words", "updates", "repeats", {"contiguity": {"share": 0.3}}, "pack",
     ],
 }  # fmt: skip
 
@@ -146,15 +151,17 @@ def recall(host: ExactHost, conversation: Conversation, text: str, limit: int) -
     return pipeline.recall(host.plugins, query, host.context(conversation.asked_at), host.fetch)
 
 
+RANK = 0  # in place of a k: 1 / rank of the first evidence
 Scores = dict[tuple[int, str], list[float]]
 
 
 def measure(conversations: Sequence[Conversation], setup: Setup, embedder: Embedder, per_k: bool = False) -> Scores:
-    """Evidence recall of every question, by k and category ("all" is one of them).
+    """Evidence recall of every question, by k and category ("all" is one of them), and 1 / rank of its first evidence.
 
     ``per_k`` asks anew for each k: for methods whose first items depend on how many are asked for.
     """
     scores: Scores = {(k, c): [] for k in KS for c in ("all", *CATEGORIES.values())}
+    scores[RANK, "all"] = []
     for conversation in conversations:
         host = remember(conversation, listed.build(setup), embedder)
         for question in conversation.questions:
@@ -162,6 +169,9 @@ def measure(conversations: Sequence[Conversation], setup: Setup, embedder: Embed
             for k in sorted(KS, reverse=True):
                 if per_k or not found:
                     found = [i.record.id for i in recall(host, conversation, question.text, k).kept]
+                if k == max(KS):
+                    rank = next((n for n, id in enumerate(found, 1) if id in question.evidence), None)
+                    scores[RANK, "all"].append(1.0 / rank if rank else 0.0)
                 share = len(question.evidence & set(found[:k])) / len(question.evidence)
                 scores[k, "all"].append(share)
                 scores[k, CATEGORIES[question.category]].append(share)
@@ -170,13 +180,14 @@ def measure(conversations: Sequence[Conversation], setup: Setup, embedder: Embed
 
 def table(conversations: Sequence[Conversation], embedder: Embedder) -> None:
     first = measure(conversations, VARIANTS[BASELINE], embedder)
-    heads = ["R@5", "R@10", "R@25", "x baseline@10", *CATEGORIES.values()]
+    heads = ["R@5", "R@10", "R@25", "x baseline@10", "MRR", "first", *CATEGORIES.values()]
     print(f"{len(first[10, 'all'])} questions over {len(conversations)} conversations; categories at 10")
     print("| method | " + " | ".join(heads) + " |\n|---" + "|---" * len(heads) + "|")
     for name, setup in VARIANTS.items():
         scores = first if name == BASELINE else measure(conversations, setup, embedder, per_k=name.startswith(PER_K))
         ratio = fmean(scores[10, "all"]) / fmean(first[10, "all"])
         cells = [f"{fmean(scores[k, 'all']):.3f}" for k in KS] + [f"{ratio:.2f}"]
+        cells += [f"{fmean(scores[RANK, 'all']):.3f}", f"{fmean(r == 1.0 for r in scores[RANK, 'all']):.3f}"]
         cells += [f"{fmean(scores[10, c]):.3f}" for c in CATEGORIES.values()]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 

@@ -32,7 +32,7 @@ def readable(client: Client, settings: Settings, namespace: str, names: Sequence
     The namespace's aliases count too: as it is listed, and as the ledger holds them.
     """
     named = re.compile("|".join(rf"\b{re.escape(n)}\b" for n in names), re.IGNORECASE)
-    log = open_log(settings.common.log_url)
+    log = open_log(settings.common.log_url, settings.common.kafka)
     try:
         keys = Keyring(log, MasterKey.load(settings.common.master_key_path))
         texts = {

@@ -17,29 +17,57 @@ from pathlib import Path
 
 import pytest
 
+from tests.tls import self_signed
+
 _INFRA = Path(__file__).parent.parent / "infra" / "kafka"
 _EX_UNAVAILABLE = 69
+USER, PASSWORD = "mneme", "a-password-of-tests"
 
 
 @dataclass(frozen=True)
 class Broker:
     folder: Path
-    port: int
+    port: int  # plaintext; the one after the next speaks TLS to whom it knows
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def secure_address(self) -> str:
+        """Of a listener that asks for SASL over TLS. Skips the test where the broker runs in a container."""
+        self._pid()
+        return f"127.0.0.1:{self.port + 2}"
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "cert.pem"
+
+    @property
     def url(self) -> str:
         return f"kafka://{self.address}"
+
+    def spoken_to(self) -> dict[str, str]:
+        """Settings of a service that speaks to it with a password over TLS; in clear where it runs in a container."""
+        if not (self.folder / "broker.pid").exists():
+            return {"common__log": self.url}
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        return {
+            "common__log": f"kafka://{self.secure_address}",
+            "common__kafka__security_protocol": "SASL_SSL",
+            "common__kafka__sasl_mechanism": "PLAIN",
+            "common__kafka__sasl_username": USER,
+            "common__kafka__sasl_password_file": str(password),
+            "common__kafka__ssl_cafile": str(self.certificate),
+        }
 
     def start(self) -> None:
         """Start it, on what it wrote before. Skips the test where the machine cannot run a broker.
 
         From its jars where there is Java, also beside a Docker engine: some tests reach for its process and files.
         """
-        done = self._infra("up", "--jars")
+        done = self._infra("up", "--properties", str(self._secured()))
         if done.returncode == _EX_UNAVAILABLE:
             done = self._infra("up")
         if done.returncode == _EX_UNAVAILABLE:
@@ -59,6 +87,27 @@ class Broker:
 
     def remove(self) -> None:
         self._infra("down", "--purge")
+
+    def _secured(self) -> Path:
+        """Settings of the second listener, in a file."""
+        made = self.folder / "secure.properties"
+        if not made.exists():
+            certificate, key = self_signed(self.folder)
+            store = self.folder / "store.pem"
+            store.write_text(key.read_text() + certificate.read_text())
+            plain, controller, secure = (f"127.0.0.1:{self.port + n}" for n in range(3))
+            login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+            made.write_text(
+                f"listeners=PLAINTEXT://{plain},CONTROLLER://{controller},SASL_SSL://{secure}\n"
+                f"advertised.listeners=PLAINTEXT://{plain},SASL_SSL://{secure}\n"
+                "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL\n"
+                f"ssl.keystore.type=PEM\nssl.keystore.location={store}\n"
+                "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n"
+                f'listener.name.sasl_ssl.plain.sasl.jaas.config={login} user_{USER}="{PASSWORD}";\n'
+                "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config="
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
+            )
+        return made
 
     def _pid(self) -> int:
         file = self.folder / "broker.pid"
@@ -81,7 +130,7 @@ _brokers: list[Broker] = []  # the one of this session: pytest makes a fixture a
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     if not _brokers:
-        broker = Broker(tmp_path_factory.mktemp("kafka"), _two_free_ports())
+        broker = Broker(tmp_path_factory.mktemp("kafka"), _free_ports())
         broker.start()
         _brokers.append(broker)
     yield _brokers[0]
@@ -92,15 +141,16 @@ def unique(name: str) -> str:
     return f"{name}.{uuid.uuid4().hex[:10]}"
 
 
-def _two_free_ports() -> int:
-    """The first of two neighbouring free ports: the second is the controller's."""
+def _free_ports() -> int:
+    """The first of three neighbouring free ports: the second is the controller's, the third speaks TLS."""
     for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
             first.bind(("127.0.0.1", 0))
             port: int = first.getsockname()[1]
             try:
                 second.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
             except (OSError, OverflowError):
                 continue
             return port
-    raise RuntimeError("no two neighbouring free ports")
+    raise RuntimeError("no three neighbouring free ports")

@@ -4,16 +4,18 @@ port=9092
 dir="$here/.run"
 purge=no
 jars_only=no
+properties=
 EX_USAGE=64 EX_UNAVAILABLE=69
 
 fail() { echo "infra/kafka: $2" >&2; exit "$1"; }
 
-usage="usage: up|down [--port N] [--ephemeral DIR] [--jars (up only)] [--purge (down only)]"
+usage="usage: up|down [--port N] [--ephemeral DIR] [--jars (up only)] [--properties FILE (up only)] [--purge (down only)]"
 while [ $# -gt 0 ]; do
   case "$1" in
     --port) port=${2:?$usage}; shift 2 ;;
     --ephemeral) dir=${2:?$usage}; shift 2 ;;
     --jars) jars_only=yes; shift ;;
+    --properties) properties=${2:?$usage}; jars_only=yes; shift 2 ;;
     --purge) purge=yes; shift ;;
     *) fail $EX_USAGE "$usage" ;;
   esac

@@ -61,10 +61,14 @@ class _Group(click.Group):
 def _fail(error: MnemeError) -> None:
     where = f" ({error.field})" if error.field else ""
     remedy = error.remedy or (_NOBODY_ANSWERS if error.reason == "SERVICE_UNAVAILABLE" else "")
-    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip(), err=True)
+    trace_id = error.metadata.get("trace_id") if error.reason in _OPERATORS else None
+    trace = f" (trace id {trace_id})" if trace_id else ""
+    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip() + trace, err=True)
     sys.exit(1)
 
 
+# Failures that an operator looks into, by the trace id.
+_OPERATORS = ("INTERNAL", "LOG_UNAVAILABLE", "SERVICE_UNAVAILABLE")
 _NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
 
 
@@ -146,11 +150,20 @@ def _asked_at(context: click.Context, parameter: click.Parameter, text: str | No
     """Fields of a request: when it is asked, and how far east of UTC that clock is."""
     if text is None:
         return {}
+    at, offset = _given_time(text, "--asked-at")
+    return {"asked_at": at, "asked_utc_offset_minutes": offset}
+
+
+def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> Timestamp | None:
+    return None if text is None else _given_time(text, "--as-of")[0]
+
+
+def _given_time(text: str, option: str) -> tuple[Timestamp, int | None]:
+    """A time, and how many minutes east of UTC it says that it is. BadParameter."""
     try:
-        at, offset = wire_json.timestamp(text, "--asked-at")
+        return wire_json.timestamp(text, option)
     except MnemeError as error:
         raise click.BadParameter(f"{error.message} {error.remedy}") from error
-    return {"asked_at": at, "asked_utc_offset_minutes": offset}
 
 
 _asked_at_option = click.option(
@@ -170,6 +183,9 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
+@click.option(
+    "--as-of", "known", metavar="TIME", callback=_as_of, help="Only what had been said by then: 2026-01-31T10:00:00Z."
+)
 @_asked_at_option
 @click.pass_obj
 def recall(
@@ -180,6 +196,7 @@ def recall(
     budget: int,
     scopes: tuple[str, ...],
     fresh: bool,
+    known: Timestamp | None,
     asked: dict[str, Any],
 ) -> None:
     """Find memories: what was said, when, and why it was found."""
@@ -192,6 +209,7 @@ def recall(
             limit=limit,
             token_budget=budget,
             freshness=common_pb2.Freshness(strong=True) if fresh else None,
+            as_of_known=known,
             **asked,
         ),
         metadata=client.metadata,
@@ -203,16 +221,30 @@ def recall(
 @main.command()
 @namespace_option
 @click.argument("question")
-@click.option("--extractive-only", is_flag=True, help="Quotes alone: do not let the model word an answer from them.")
+@click.option("--worded", is_flag=True, help="Let the model word an answer from the quotes, too.")
+@click.option("--extractive-only", is_flag=True, help="Quotes alone, even where the service words every answer.")
 @_asked_at_option
 @click.pass_obj
 def ask(
-    get_client: Callable[[], Client], namespace: str, question: str, extractive_only: bool, asked: dict[str, Any]
+    get_client: Callable[[], Client],
+    namespace: str,
+    question: str,
+    worded: bool,
+    extractive_only: bool,
+    asked: dict[str, Any],
 ) -> None:
-    """Answer a question from memory: quotes with their evidence, then a model's wording if there is a model."""
+    """Answer a question from memory: quotes with their evidence, then, where it is asked for, a model's wording.
+
+    A service with a model of its own (reasoning.wording) words every answer, unless --extractive-only.
+    """
+    if worded and extractive_only:
+        raise click.UsageError("--worded asks for a wording, --extractive-only for none. Give one of them.")
     client = get_client()
+    options = reasoning_pb2.WordingOptions() if worded else None
     parts = client.reasoning.Ask(
-        reasoning_pb2.AskRequest(namespace=namespace, question=question, extractive_only=extractive_only, **asked),
+        reasoning_pb2.AskRequest(
+            namespace=namespace, question=question, wording=options, extractive_only=extractive_only, **asked
+        ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )

@@ -76,6 +76,8 @@ def _wording(given: Answer) -> list[str]:
     """What the model made of the evidence, labelled as its own, with what it cites and cost."""
     end, model = given.done.wording, given.done.model
     outcome = reasoning_pb2.WordingOutcome.Name(end.outcome).removeprefix("WORDING_OUTCOME_").lower().replace("_", " ")
+    if end.outcome == reasoning_pb2.WORDING_OUTCOME_NOT_ASKED:
+        return [f"  no wording: --worded lets {model} try one"]
     if not given.wording:
         return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
     cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
@@ -85,6 +87,7 @@ def _wording(given: Answer) -> list[str]:
         f"  {model} words it (it may be wrong): {shorten(given.wording, 400)}",
         f"     {cited}; {used.prompt_tokens} tokens read, {used.cached_tokens} of them from the cache, "
         f"{used.generated_tokens} written",
+        *([f"     {end.detail}"] if end.detail else []),
     ]
 
 
@@ -170,7 +173,7 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
     lines = [f"would go: {len(base)} told, {len(derived)} derived from them{groups}{names}"]
     for target in response.targets:
-        date = target.event_start.ToDatetime().strftime("%Y-%m-%d")
+        date = f"{clocks.moment(target.event_start, target.utc_offset_minutes):%Y-%m-%d}"
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
         lines.append(f"  {date} {kind:8} {shorten(target.text, TEXT_WIDTH)}")
     if response.doubtful:

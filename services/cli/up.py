@@ -56,6 +56,8 @@ _ENVIRONMENT = {
     # Serve binds a port of each replica to every address, whatever one sets, and unpickles what comes there.
     "RAY_AUTH_MODE": "token",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
+    # A replica that fails its checks is frozen, or broken: to ask it to end, and to wait for that, helps nobody.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     "RAY_worker_niceness": "0",  # 15 otherwise: replicas answer calls, what gives way is threads of theirs
     "HF_HUB_OFFLINE": "1",  # models come from packages
     "TRANSFORMERS_OFFLINE": "1",
@@ -145,7 +147,7 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
     deadline = time.monotonic() + LOG_WAIT_S
     while True:
         try:
-            with contextlib.closing(open_log(common.log_url)) as log:
+            with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
                 log.ensure_topics(specs)
                 if not common.master_key_path.exists() and _has_data(log):
                     raise StartError(
@@ -254,8 +256,8 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
         ray_session.note(settings.common.data_dir, Path(context.address_info["session_dir"]))
     _end_block_on_signals()  # ray.init put handlers of its own there
     serve.start(proxy_location="Disabled", logging_config=SERVE_LOGGING)
-    run_applications(built, progress)
     watch.follow_replicas()
+    run_applications(built, progress)
 
 
 def _watch(settings: Settings, gateway: GatewayConfig, say: Callable[[str], None]) -> Watch:

@@ -59,16 +59,19 @@ class Replicas:
 
     def __init__(self) -> None:
         self._applications: defaultdict[str, _Application] = defaultdict(_Application)
+        self._dead: set[str] = set()
 
     def look(self, replicas: list[Replica], running: Mapping[str, bool]) -> None:
         """``running``: by application, whether Serve has all of its replicas serve."""
         now = time.time()
         for name, is_well in running.items():
             application = self._applications[name]
-            mine = {replica.id: replica for replica in replicas if replica.application == name}
-            for id in [id for id in application.seen if id not in mine or not mine[id].alive]:
-                self._died(application, mine.get(id, application.seen[id]), now)
-            application.seen = {id: replica for id, replica in mine.items() if replica.alive}
+            mine = [replica for replica in replicas if replica.application == name]
+            for replica in mine:
+                if not replica.alive and replica.id not in self._dead:
+                    self._dead.add(replica.id)
+                    self._died(application, replica, now)
+            application.seen = {replica.id: replica for replica in mine if replica.alive}
             if is_well and application.seen:
                 self._is_well(application, name, now)
             serving = application.settled & set(application.seen)
@@ -78,7 +81,7 @@ class Replicas:
         extra = {
             "application": replica.application,
             "pid": replica.pid,
-            "reason": replica.reason or "Serve no longer lists it",
+            "reason": replica.reason,
             "seconds": round(now - replica.started, 1),
         }
         _log.warning("a replica has ended", extra=extra)
@@ -139,7 +142,7 @@ class Terminal:
     def show(self, line: Mapping[str, Any]) -> None:
         now = time.monotonic()
         if now >= self._until:
-            self._tell_left_out()
+            self.show_left_out()
             self._until, self._shown = now + LINES_S, 0
         if self._shown < MOST_LINES:
             self._shown += 1
@@ -147,7 +150,8 @@ class Terminal:
         else:
             self._left_out += 1
 
-    def _tell_left_out(self) -> None:
+    def show_left_out(self) -> None:
+        """How many were not shown since the last time, where there were any."""
         if self._left_out:
             self._say(f"and {self._left_out} more lines; all are in data_dir/logs")
         self._left_out = 0
@@ -174,7 +178,7 @@ class Watch:
             thread.start()
 
     def follow_replicas(self) -> None:
-        """From now on: all applications run."""
+        """From now on: Serve has started, and no replica has died yet."""
         self._replicas = Replicas()
 
     def leave_replicas(self) -> None:

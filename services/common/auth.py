@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import jwt
 
+from services.common import telemetry
 from services.common.errors import MnemeError
 from services.common.seal import MasterKey
 
@@ -56,7 +57,12 @@ class Caller:
             )
 
     def require_namespace(self, namespace: str, field: str = "namespace") -> None:
-        """Raise PERMISSION_DENIED unless a prefix covers ``namespace``: equal, or up to a "/"."""
+        """Raise PERMISSION_DENIED unless a prefix covers ``namespace``: equal, or up to a "/".
+
+        The call's span learns of which namespace it is, by its pseudonym.
+        """
+        if field == "namespace":
+            telemetry.mark(namespace=telemetry.pseudonym(namespace))
         if not any(covers(prefix, namespace) for prefix in self.prefixes):
             raise MnemeError(
                 "PERMISSION_DENIED",

@@ -18,6 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from services.common.log.security import KafkaSecurity
+
 SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
 
@@ -47,6 +49,7 @@ class CommonConfig(BaseModel):
 
     data_dir: Path
     log: str = Field(pattern=r"^(sqlite|kafka://.+)$")
+    kafka: KafkaSecurity
     partitions: int = Field(ge=1, le=1024)
     inboxes: tuple[Inbox, ...]
     inbox_retention_s: int = Field(ge=60)

@@ -14,6 +14,7 @@ from services.common import topics
 from services.common.ledger import entry_of
 from services.common.log.base import Log
 from services.common.log.open import open_log
+from services.common.log.security import KafkaSecurity
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def read_erasures(log: Log, positions: Mapping[int, int]) -> Batch:
     return Batch(tuple(erasures), after)
 
 
-def all_erasures(log_url: str) -> tuple[Erasure, ...]:
+def all_erasures(log_url: str, kafka: KafkaSecurity) -> tuple[Erasure, ...]:
     """What the ledger at ``log_url`` holds now, for whoever knows no log. LogError."""
-    with closing(open_log(log_url)) as log:
+    with closing(open_log(log_url, kafka)) as log:
         return read_erasures(log, {}).erasures

@@ -43,15 +43,17 @@ _ELIDED = regex.compile(
 # Turkish cases behind the apostrophe of a name.
 _CASE = regex.compile(r"(?<=\p{L}{3})'(?:[dt][ae]n?|[ny]?[iu]n?|[sy]?[ae]|y?l[ae])$")
 
-_FOLDED = {
-    language: frozenset(fold(normal(word)) for word in listed.split())
+# Each as it is written, and as those write it who leave marks out.
+_LISTED = {
+    language: frozenset(form for word in listed.split() for form in (normal(word).casefold(), fold(normal(word))))
     for group in stop_words.GROUPS
     for language, listed in group.items()
 }
-STOP_WORDS = _FOLDED["en"]
-_ALSO_ENGLISH = STOP_WORDS | frozenset(stop_words.ALSO_ENGLISH.split())
+STOP_WORDS = _LISTED["en"]
+_CLIPPED = frozenset({"ca", "wo"})  # English by "n't" alone
+_ALSO_ENGLISH = (STOP_WORDS - _CLIPPED) | frozenset(stop_words.ALSO_ENGLISH.split())
 _LISTED_IN: dict[str, list[str]] = {}
-for _language, _listed in _FOLDED.items():
+for _language, _listed in _LISTED.items():
     for _word in _listed:
         _LISTED_IN.setdefault(_word, []).append(_language)
 _FUNCTION_WORDS = STOP_WORDS | (_LISTED_IN.keys() - _ALSO_ENGLISH)
@@ -68,11 +70,11 @@ def terms(text: str) -> list[str]:
     text = normal(text)
     found = list(cut(text))
     spoken = _languages(found)
-    left_out = frozenset[str]().union(*(_FOLDED[language] for language in spoken))
+    left_out = frozenset[str]().union(*(_LISTED[language] for language in spoken))
     kept = [
         word
         for at, word in enumerate(found)
-        if (bare := _bare(word)) and (bare not in left_out or _is_name(text, found, at, "en" in spoken))
+        if _bare(word) and (_listed_as(word) not in left_out or _is_name(text, found, at, "en" in spoken))
     ]
     return list(_terms(kept or _kept_after_all(found, spoken)))
 
@@ -85,7 +87,7 @@ def _kept_after_all(found: Sequence[Word], spoken: Sequence[str]) -> list[Word]:
 
 def is_function_word(word: str) -> bool:
     """Whether a word is one in any language; those that may be an English name ("Dan") are not."""
-    return fold(normal(word)) in _FUNCTION_WORDS
+    return normal(word).casefold() in _FUNCTION_WORDS
 
 
 def languages(text: str) -> frozenset[str]:
@@ -101,12 +103,12 @@ def _languages(found: Sequence[Word]) -> list[str]:
     hits = Counter[str]()
     shown = set[str]()
     for word in found:
-        bare, is_marked = _bare(word), not word.written.isascii()
-        for language in _LISTED_IN.get(bare, ()):
-            if language == "en" and is_marked:
+        listed, is_marked = _listed_as(word), not word.written.isascii()
+        for language in _LISTED_IN.get(listed, ()):
+            if language == "en" and (is_marked or word.folded in _CLIPPED):
                 continue
             hits[language] += 1
-            if language == "en" or is_marked or bare not in _ALSO_ENGLISH:
+            if language == "en" or is_marked or listed not in _ALSO_ENGLISH:
                 shown.add(language)
     best = (max(group, key=lambda language: hits[language] * (language in shown)) for group in stop_words.GROUPS)
     return [language for language in best if language in shown]
@@ -127,6 +129,16 @@ def _is_name(text: str, found: list[Word], at: int, is_english: bool) -> bool:
 def _bare(word: Word) -> str:
     """A word without what is joined to it by an apostrophe."""
     return _unjoined(word.folded) if "'" in word.folded else word.folded
+
+
+def _listed_as(word: Word) -> str:
+    """A word as a list of function words may hold it: with its marks where it has any ("mã" is not "mà")."""
+    return (
+        _bare(word) if "'" in word.folded else word.written.casefold() if _MARKED.search(word.written) else _bare(word)
+    )
+
+
+_MARKED = regex.compile(r"(?V1)[\p{Latin}--[\x00-\x7f]]")
 
 
 @lru_cache(maxsize=4_096)

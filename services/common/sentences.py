@@ -57,13 +57,14 @@ def sentences(text: str) -> list[str]:
     a line ends one.
     """
     begin, found = 0, []
-    for end in _ends(text):
+    for end in ends(text):
         found.append(text[begin:end].strip())
         begin = end
     return [sentence for sentence in found if sentence]
 
 
-def _ends(text: str) -> Iterator[int]:
+def ends(text: str) -> Iterator[int]:
+    """Places behind which a sentence ends, that of the whole text the last."""
     last = 0
     for match in _CANDIDATE.finditer(text):
         if match["line"] or _ends_here(text, match, last):

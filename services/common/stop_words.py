@@ -21,29 +21,31 @@ _LATIN = {
         man mein meine meinem meinen meiner mich mir mit muss nach nicht noch nun nur ob oder sein seine seinem
         seinen seiner sich sie sind so soll über um und uns unser unsere unter vom von vor wann war waren warum was
         weil wem wen wenn wer werden wessen wie wieder wir wird wo wofür woher wohin wurde zu zum zur welche welcher
-        welches wieso wollen""",
+        welches wieso wollen welchem welchen wieviel""",
     "nl": """aan al als bij dan dat de deze die dit door een en er geen had heb hebben heeft hem het hier hij hoe ik
         in is je jij jouw kan maar me met mij mijn naar niet nog nu of om omdat onder ons onze ook op over te tot u
         uit van veel voor waar waarom wanneer was wat we welk welke wel werd wie wij wil wordt ze zich zij zijn zo
-        zou""",
+        zou hoeveel""",
     "fr": """ai as au aux avec avait ce ces cet cette chez comme comment dans de des donc du elle elles en est et
         été étaient était être eu il ils je la le les leur leurs lui ma mais me mes moi mon ne nos notre nous on ont
         ou où par pas pendant pour pourquoi qu quand que quel quelle quelles quels qui quoi sa sans se ses si son
-        sont sur ta te tes toi ton tu un une vos votre vous y à a combien""",
+        sont sur ta te tes toi ton tu un une vos votre vous y à a combien lequel laquelle lesquels lesquelles""",
     "es": """a al algo ante aquel aquella como cómo con cual cuál cuales cuáles cuando cuándo cuanto cuánto de del
         desde donde dónde e el él ella ellas ellos en era eran es esa ese eso esta está están este esto estos estas
         fue fueron ha había han hasta hay he la las le les lo los más me mi mí mis mucho muy nada ni no nos nosotros
         o os para pero por porque qué que quien quién quienes se ser si sí sin sobre son su sus también te tiene
-        tienen tu tú tus un una unas uno unos usted ustedes y ya yo""",
+        tienen tu tú tus un una unas uno unos usted ustedes y ya yo cuántos cuánta cuántas quiénes""",
     "pt": """a ao aos aquela aquele aquilo as até com como da das de dela dele deles depois do dos e é ela elas ele
         eles em entre era eram essa esse esta está estão este eu foi foram há isso isto já lhe mais mas me mesmo meu
         meus minha minhas muito na não nas nem no nos nós o onde os ou para pela pelo pelos por porque qual quais
-        quando quanto que quem se sem ser seu seus só sua suas são também te tem têm tinha tu tua um uma você vocês""",
+        quando quanto que quem se sem ser seu seus só sua suas são também te tem têm tinha tu tua um uma você vocês
+        quantos quanta quantas""",
     "it": """a ad agli ai al alla alle allo anche c che chi ci come con cosa cui da dagli dai dal dalla dalle de
         degli dei del dell della delle dello di dove e è ed era erano essere fu gli ha hai hanno ho i il in io l la
         le lei li lo loro lui ma me mi mia mie miei mio ne negli nei nel nella nelle noi non nostra nostro o per
         perché più può qual quale quali quando quanto quella quello questa queste questi questo qui se sei si sia
-        siamo sono sta sua sue sui sul sulla suo suoi ti tra tu tua tuo un una uno vi voi""",
+        siamo sono sta sua sue sui sul sulla suo suoi ti tra tu tua tuo un una uno vi voi quanti quanta quante c'è
+        dov""",
     "ca": """a al als amb aquest aquesta com de del dels el ella ells els em en es és està han ha he hi i jo la les
         li meu meva molt no o on per però perquè què quan qui quin quina quins se seu seva són també un una va vaig
         ets hem""",
@@ -54,15 +56,15 @@ _LATIN = {
         ile im ja jak jaka jaki jakie je jego jej jemu jest jestem jesteś już kiedy kogo komu który która które kto
         lub ma mam mi mnie mój moja moje my na nad nas nasz nie nich niego niej nim o od on ona one oni ono oraz po
         pod przed przez przy się są ta tak także tam te tego tej ten to tobie tu twoja twój ty tych tylko tym u w we
-        wy z za ze że""",
+        wy z za ze że jakiego jakiej jakim jakich której którego którym którą czym kim ilu""",
     "cs": """a aby ale ani asi bez byl byla bylo byli být by co či do i já jak jaká jaké jaký jako je jeho její
         jejich jen ji již jsem jsi jsme jsou k kam kde kdo kdy když která které který ke ma má mají mě mi mně můj
         moje my na nad naše ne nebo není o od on ona oni ono po pod pro proč před přes při s se si sk ta tak také
-        tam ten tento ti to tu tuto tvůj ty u už v ve vy z za ze že""",
+        tam ten tento ti to tu tuto tvůj ty u už v ve vy z za ze že jakém jakého kterém kterého kterou čím kým kolik""",
     "sv": """alla att av bara blev de dem den denna det detta dig din dina där då efter ej eller en er ett från för
         ha hade han hans har hela hon honom hur i in inte ja jag kan man med men mig min mina mot mycket ni nu någon
         när och om oss på sig sin sina ska skulle som så till under upp ut vad var varför vart vem vi vid vilka
-        vilken vilket vår är även över""",
+        vilken vilket vår är även över vilkas vems""",
     "da": """af alle at blev da de dem den denne der deres det dette dig din dog du efter eller en end er et for fra
         ham han hans har havde hende hun hvad hvem hvilken hvilket hvis hvor hvorfor hvornår i ikke ind jeg jer kan
         man med meget men mig min mit mod ned nej noget nogle nu når og også om op os over på sig sin sit skal som
@@ -79,7 +81,8 @@ _LATIN = {
         fel után előtt alatt között""",
     "tr": """acaba ama bana bazı ben beni benim bir biz bizim bu bunu bunun çok da daha de değil diye en gibi hangi
         hem her hiç için ile ise kadar kaç ki kim kimin mi mı mu mü nasıl ne neden nedir nerede nereye nereden niye
-        o olan olarak oldu onlar onu onun sen senin siz sizin şey şu şunu ve veya vardı var ya yok idi""",
+        o olan olarak oldu onlar onu onun sen senin siz sizin şey şu şunu ve veya vardı var ya yok idi hangisi neyi
+        kaçta kaçı kime kimi""",
     "vi": """ai anh bạn bao bị bởi các cái cho chúng có của cũng đã đang đâu để đến đi được gì hay hơn khi không là
         lại làm lúc mà mình một nào này nên nếu nhiều những như nơi ở ra rất rồi sao sẽ tại thì theo thế tôi trên
         trong từ và vào vì với vẫn vậy ấy""",
@@ -92,26 +95,27 @@ _CYRILLIC = {
         ещё же за зачем и из или им их к как какая какие какое какой когда кого кому которая которые который кто ли
         между меня мне мной мои мой моя мы на над нам нас наш не него нее неё нет ни них но ну о об он она они оно
         от откуда по под почему при про с сам свой себя со сколько так также такой там те тебе тебя тем то тоже
-        только том тот ту ты у уже чего чей чем что чтобы чья эта эти это этот эту я куда""",
+        только том тот ту ты у уже чего чей чем что чтобы чья эта эти это этот эту я куда каком каким каких какого
+        какую которой которых котором чьи""",
     "uk": """а або але без би був була були було бути в вам вас ви від він вона вони воно все всі де для до за зі з
         і й із його її їх як яка яке який які якщо коли кого кому хто куди ми мене мені мій моя моє на над нам нас
         наш не ні о об от по під при про та так також там те тебе тобі той то тому ти у це цей ця ці чи чий чому що
-        щоб є звідки скільки""",
+        щоб є звідки скільки якому якій якого яку яких котрий""",
     "bg": """а ако без бе беше би бил била били в вас ви все го да дали до докато ги за защо и из или им как каква
         какво какъв каквото кога когато кого което които който коя която къде ли ме между ми мое моето мой му на над
         не него нея ни но от още по под при с са само се си след със съм също така те тези това този той то тя ти
-        тук у че чий чия ще я е""",
+        тук у че чий чия ще я е какви кои чии колко""",
 }
 _GREEK = {
     "el": """από αν αυτά αυτές αυτή αυτό αυτοί αυτός για δε δεν εγώ εδώ εκεί είναι εμείς ένα έναν ένας εσύ έχει
         έχουν έχω η ήταν θα και κατά κι μας με μετά μη μην μια μία μου να ο οι όμως όπου όπως όταν ότι ούτε παρά
         ποια ποιά ποιες ποιο ποιοι ποιος που πού προς πριν πώς πως σαν σας σε στα στη στην στις στο στον στους τα τη
-        την της τι τις το τον του τους των πότε πόσο πόσα γιατί ως""",
+        την της τι τις το τον του τους των πότε πόσο πόσα γιατί ως πόσος πόση πόσοι ποιου ποιας ποιον ποιαν""",
 }
 _ARABIC = {
     "ar": """ان انا انت انه او اي اين الى الذي التي اما بعد بين تلك ثم حتى حول ذلك عن عند على غير فوق في قد قبل كان
         كانت كل كم كيف لا لان لقد لكن لم لن له لها لي ليس ما ماذا متى مع من منذ نحن نعم هذا هذه هل هم هنا هناك هو هي
-        و يا لماذا لدي لديه وهو وهي""",
+        و يا لماذا لدي لديه وهو وهي متي ماهو ماهي""",
     "fa": """از است اگر اما او آن آنها این با باید بر برای به بود بودند بی تا تو چرا چه چطور چند چون چیست خود در را
         شما که کجا کجاست کدام کی کیست ما من می نه نیز نیست هر هم همه هست هستند و ولی یا یک کرد شد شده""",
     "ur": """اور آپ اس اسے ان اپنا اپنی اپنے بھی پر تو تک تھا تھی تھے جب جو سے کا کب کر کس کسی کو کون کہ کہاں کی کے
@@ -120,14 +124,15 @@ _ARABIC = {
 _HEBREW = {
     "he": """אבל או אולי אותה אותו אותי אותך אותם אז אחרי אי איך אין איפה אל אלה אם אנחנו אני אשר את אתה אתם בגלל
         בין גם הוא היא היה היו הייתה הם הן הנה ואת זאת זה זו יש כאן כאשר כבר כי כל כמה כמו כן כש לא לה להם לו לי לך
-        לכם לנו לפני למה מאיפה מדוע מה מהו מהי מי מן מתי עד על עם של שלה שלו שלי שלך שלהם שלנו שם תחת""",
+        לכם לנו לפני למה מאיפה מדוע מה מהו מהי מי מן מתי עד על עם של שלה שלו שלי שלך שלהם שלנו שם תחת איזה איזו לאן
+        למי""",
 }
 _DEVANAGARI = {
     "hi": """अपना अपनी अपने अब और आप आपका इन इस इसका इसकी इसके इसे उन उनका उनकी उनके उस उसका उसकी उसके उसे एक एवं
         ऐसा कब कभी कर करता करती करते करना करने कहाँ कहां का कि कितना कितनी कितने किस किसका किसकी किसके किसने किसी
         किसे की कुछ के को कोई कौन कौनसा क्या क्यों कैसा कैसी कैसे गया गयी गई गए जब जहाँ जिस जो तक तब तुम तुम्हारा तो
         था थी थे दिया द्वारा ने नहीं पर बाद भी मुझे मेरा मेरी मेरे मैं में यदि यह यहाँ या ये रहा रही रहे लिए लेकिन व
-        वह वहाँ वे से हम हमारा हमारी हमारे ही हुआ हुई हुए हूँ हूं हे है हैं हो होता होती होते होना""",
+        वह वहाँ वे से हम हमारा हमारी हमारे ही हुआ हुई हुए हूँ हूं हे है हैं हो होता होती होते होना किन किसमें""",
     "mr": """आणि आहे आहेत असे असून आता आपण आम्ही एक का काय कोण कोठे कुठे कधी कसे केली केले केव्हा च चा ची चे झाला
         झाली झाले तर ते ती तो त्या त्याचा त्याची त्याचे तू नाही पण पर मध्ये मला मी माझा माझी माझे या ला व वर शी सर्व
         ही हे होता होती होते""",
@@ -182,12 +187,12 @@ _MYANMAR = {
 
 # Of those of Latin letters, what is a word or a name in English too ("hat", "war", "Los Angeles"): it alone tells no
 # language.
-ALSO_ENGLISH = """ad ai al ale ama ban bin bis biz bun care cat co com come comment dan dang dar das del den der des di
-    dia die dig dit dog door dos du el em en end er era es est et fin go ha ham hat hay hem hi hic ho hun il jake jo
-    jos k kit la lam las le lei les li lo los ma mai mam man mar mas med men mes met mi mia min mint mir mod mon mot mu
-    na nada ned nun ob ok om op pa par pas pendant per pod por pour pro que ra rat s san sang se sen ser sin sit ska
-    son sue sui sur ta tai take te tem ten ti til till ton tot tu um un una uno van vain var via vid vol von war was
-    wen y yang yo z"""
+ALSO_ENGLISH = """ad ai al ale ama ban bin bis biz bun care cat co com come comment dan dang dar del den di dia die
+    dig dit dog door dos du el em en end er era es est et fin go ha ham hat hay hem hi hic ho hun il jake jo jos k
+    kit la lam las le lei les li lo los ma mai mam man mar mas med men mes met mi mia min mint mir mod mon mot mu na
+    nada ned nun ob ok om op pa par pas pendant per pod por pour pro que ra rat s san sang se sen ser sin sit ska
+    son sue sui sur ta tai take te tem ten ti til till ton tot tu um un una uno van vain via vid vol von war y yang
+    yo z"""
 
 GROUPS: tuple[dict[str, str], ...] = (
     _LATIN, _CYRILLIC, _GREEK, _ARABIC, _HEBREW, _DEVANAGARI, _BENGALI, _TAMIL, _HANGUL, _CJK, _THAI, _LAO, _KHMER,

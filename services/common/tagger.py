@@ -30,7 +30,7 @@ class Token:
     tag: str
 
 
-class _Tagger:
+class Tagger:
     """Thread-safe. Loads the model at the first call."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ def _load() -> Any:
     return spacy.load(folder, exclude=["parser", "lemmatizer", "attribute_ruler", "senter", "ner"])
 
 
-_THE_ONE = _Tagger()
+_THE_ONE = Tagger()
 
 
 def load() -> None:

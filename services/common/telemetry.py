@@ -10,9 +10,11 @@ spans is counted and left out (``mneme_records_total``, outcomes ``line_lost`` a
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import os
+import secrets
 import sys
 import threading
 import time
@@ -67,6 +69,8 @@ LOG_FILE_BYTES = 16 * 1024 * 1024
 KEPT_S = 7 * 86_400.0  # what processes that ended left: long enough to look into last week's failure
 
 REGISTRY = CollectorRegistry()
+_configured_at = time.monotonic()
+_pseudonym_key = secrets.token_bytes(32)  # until ``configure_from`` derives the one that all processes share
 
 STAGE_SECONDS = Histogram(
     "mneme_stage_seconds",
@@ -180,6 +184,11 @@ def _span_line(span: ReadableSpan) -> dict[str, object]:
 
 def configure_from(service: str, common: CommonConfig, *, stderr: bool = True) -> None:
     """``configure`` as the configuration says; every replica calls this first."""
+    global _pseudonym_key
+    if common.master_key_path.exists():
+        from services.common.seal import MasterKey  # which knows the log, which knows this module
+
+        _pseudonym_key = MasterKey.load(common.master_key_path).derive("pseudonyms")
     configure(
         service,
         stderr=stderr,
@@ -203,6 +212,8 @@ def configure(
 
     Where a `mneme up` started it, it shows that its lines and numbers, too.
     """
+    global _configured_at
+    _configured_at = time.monotonic()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if stderr else []
     if log_dir is not None:
         handlers.append(_LogFile(log_dir / f"{service}-{os.getpid()}.jsonl", service))
@@ -224,6 +235,29 @@ def configure(
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
     trace.set_tracer_provider(provider)
+
+
+def since_start_s() -> float:
+    """Seconds since this process was configured, which is the first that a replica does."""
+    return round(time.monotonic() - _configured_at, 1)
+
+
+class Sampled:
+    """One line for many of a kind: for the first at once, then at most one in ``every_s``, with their number."""
+
+    def __init__(self, log: logging.Logger, message: str, every_s: float = 10.0) -> None:
+        self._log = log
+        self._message = message
+        self._every_s = every_s
+        self._count = 0
+        self._next_at = 0.0
+
+    def tell(self, **fields: object) -> None:
+        self._count += 1
+        now = time.monotonic()
+        if now >= self._next_at:
+            self._log.warning(self._message, extra={**fields, "count": self._count})
+            self._count, self._next_at = 0, now + self._every_s
 
 
 def remove_old(folder: Path) -> None:
@@ -252,6 +286,22 @@ def span(name: str, parent: Mapping[str, str] | None = None, **attributes: str |
     finally:
         if token is not None:
             otel_context.detach(token)
+
+
+def trace_id(parent: Mapping[str, str] | None = None) -> str:
+    """Of the current span; else of ``parent`` (a W3C carrier); else a new one, of a call that left no span. 32 hex."""
+    current = trace.get_current_span(_W3C.extract(parent) if parent else None).get_span_context()
+    return f"{current.trace_id:032x}" if current.is_valid else secrets.token_hex(16)
+
+
+def pseudonym(name: str) -> str:
+    """What stands in spans for a principal or a namespace: the same for the same name, and tells nothing of it."""
+    return hmac.digest(_pseudonym_key, name.encode(), "sha256")[:8].hex()
+
+
+def mark(**attributes: str) -> None:
+    """Give the current span attributes."""
+    trace.get_current_span().set_attributes(attributes)
 
 
 def carrier() -> dict[str, str]:

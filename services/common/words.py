@@ -37,7 +37,7 @@ _GROUPED = regex.compile(
     r"(?<=(?<!\p{Nd})\p{Nd}{1,3})[,.'\u2019\u066c\u00a0\u2007\u2009\u202f](?=(?:\p{Nd}{2},)?\p{Nd}{3}(?!\p{Nd}))"
 )
 _GERESH = regex.compile(r"(?<=\p{Hebrew})[\"\u05f3\u05f4](?=\p{Hebrew})")
-_ORDINAL = regex.compile(r"(\d+)(?:st|nd|rd|th)")
+_ORDINAL = regex.compile(r"(?<!\d)(\d{1,9})(?:st|nd|rd|th)")
 # NFKC takes these apart, and the dictionaries hold them whole: Thai and Lao AM.
 _SARA_AM = (("\u0e4d\u0e32", "\u0e33"), ("\u0ecd\u0eb2", "\u0eb3"))
 

@@ -28,12 +28,13 @@ class EpisodicApp(Application):
         common, config = settings.common, settings.section("episodic", EpisodicConfig)
         telemetry.configure_from("episodic", common)
         master = MasterKey.load(common.master_key_path)
-        self._log = open_log(common.log_url)
+        self._log = open_log(common.log_url, common.kafka)
         self._episodic = Episodic(self._log, master, common, config)
         self._servicer = Servicer(self._episodic)
         super().__init__("episodic", grant_signer(master), self._servicer.handlers())
         self._episodic.start()
-        _log.info("remembering", extra={"generation": self._episodic.host.live.number})
+        generation = self._episodic.host.live.number
+        _log.info("remembering", extra={"generation": generation, "seconds": telemetry.since_start_s()})
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""
@@ -55,6 +56,5 @@ def build(settings: Settings) -> Any:
         replicas=1,
         stop_s=config.stop_grace_s + 5,
         calls=(config.max_ongoing, config.max_queued),
-        health_timeout_s=30,
     )
     return serve.deployment(EpisodicApp).options(**options).bind(settings)

@@ -32,6 +32,7 @@ def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo]
         raise invalid("limit", f"It is {request.limit}.", f"Ask for 1 to {MAX_LIMIT}.")
     clocks.check_offset(request.asked_utc_offset_minutes, "asked_utc_offset_minutes")
     asked_at = claimed(request.asked_at, "asked_at") if request.HasField("asked_at") else datetime.now(UTC)
+    known = claimed(request.as_of_known, "as_of_known") if request.HasField("as_of_known") else None
     return Query(
         namespaces=tuple(info.name for info in infos),
         text=request.query,
@@ -39,6 +40,7 @@ def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo]
         token_budget=request.token_budget or None,
         asked_at=asked_at.astimezone(clocks.zone(request.asked_utc_offset_minutes)),
         filter=to_filter(request.filter, infos),
+        known=known,
     )
 
 
@@ -128,6 +130,8 @@ def _item(item: Ranked, stored: Stored) -> episodic_pb2.RecallItem:
         score=item.score,
         trace=[episodic_pb2.StageScore(stage=stage, rank=rank, score=score) for stage, rank, score in item.trace],
         why=item.why,
+        repeats=1 + len(item.repeats),
+        repeated_ids=item.repeats,
     )
 
 
@@ -149,6 +153,7 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
                 derived=not slot.is_base,
                 text=texts[slot.id].record.text if slot.id in texts else "",
                 event_start=stamp(from_us(slot.start_us)),
+                utc_offset_minutes=slot.utc_offset_minutes or None,
             )
             for slot in (*targets.base, *targets.derived)
         ],

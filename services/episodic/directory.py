@@ -56,6 +56,11 @@ class Slot:
         return not self.sources
 
     @property
+    def utc_offset_minutes(self) -> int:
+        """Of the clock of whoever spoke."""
+        return (self.shown_us[0] - self.start_us) // 60_000_000
+
+    @property
     def active(self) -> bool:
         return self.state == "active"
 

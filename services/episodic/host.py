@@ -513,6 +513,9 @@ class Host:
         finished.receipt.stores.extend(kept)
         self._keep(finished)
         self.finished += 1  # written by one thread: at the start, then the one that finishes
+        of = finished.receipt
+        seconds = round(time.time() - of.at.ToNanoseconds() / 1e9, 1)
+        _log.info("an erasure is done", extra={"operation": of.id, "count": of.base_erased, "seconds": seconds})
         return finished
 
     def _keep(self, receipt: StoredReceipt) -> None:

@@ -70,6 +70,7 @@ class Rebuilder:
             started.CopyFrom(operation)
             self._thread = threading.Thread(target=self._run, args=[operation], name="episodic-rebuild", daemon=True)
             self._thread.start()
+            _log.info("a rebuild begins", extra={"operation": operation.id, "count": operation.total})
             return started
 
     def wait(self) -> None:
@@ -88,7 +89,8 @@ class Rebuilder:
         try:
             generation = build(self._host, operation, self._save, self._stop)
         except Exception as error:
-            _log.exception("the rebuild failed", extra={"operation": operation.id})
+            seconds = round(time.monotonic() - start, 1)
+            _log.exception("the rebuild failed", extra={"operation": operation.id, "seconds": seconds})
             self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
             if isinstance(error, _EXPECTED):
                 return
@@ -98,6 +100,7 @@ class Rebuilder:
             return
         result = {"generation": str(generation.number), "seconds": f"{time.monotonic() - start:.1f}"}
         self._end_surely(operation, OperationState.OPERATION_STATE_DONE, result)
+        _log.info("a rebuild is done", extra={"operation": operation.id, **result})
 
     def _end(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
         operation.state = state

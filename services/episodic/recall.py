@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from services.common.errors import MnemeError
 from services.common.telemetry import Stages
@@ -106,7 +107,8 @@ class _Fetched:
 
 def _reason(item: Ranked) -> str:
     """One sentence: the channels that found it and its rank in each, then what plug-ins say of it."""
-    found = ", ".join(f"{stage} (rank {rank})" for stage, rank, _ in item.trace if stage != FUSED)
+    channels = takewhile(lambda stage: stage[0] != FUSED, item.trace)
+    found = ", ".join(f"{stage} (rank {rank})" for stage, rank, _ in channels)
     return f"Found by {found}{'; ' if item.why else ''}{item.why}."
 
 

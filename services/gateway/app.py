@@ -38,18 +38,18 @@ class Gateway:
         self._server: GatewayServer | None = None
         master = MasterKey.load(common.master_key_path)
         tokens, grants = token_signer(master), grant_signer(master)
-        self._server_log = open_log(common.log_url)
+        self._server_log = open_log(common.log_url, common.kafka)
         self._revocations = Revocations(self._server_log)
         await asyncio.to_thread(self._revocations.refresh)
         local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), grants)})
-        remote = ServeBackend()
+        self._remote = remote = ServeBackend(config.health_timeout_s)
         backends: dict[str, Backend] = {
             spec.app: local if spec.app == "gateway" else remote for spec in methods.values()
         }
         self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends, methods)
         self._following = asyncio.create_task(self._follow_revocations())
         await self._server.start()
-        _log.info("listening", extra={"port": self._server.port})
+        _log.info("listening", extra={"port": self._server.port, "seconds": telemetry.since_start_s()})
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""
@@ -60,6 +60,7 @@ class Gateway:
     async def __del__(self) -> None:
         if self._server is not None:
             await self._server.stop()
+            await self._remote.close()
             self._following.cancel()
             self._server_log.close()
         telemetry.flush()

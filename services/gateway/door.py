@@ -31,6 +31,9 @@ Metadata = Iterable[tuple[str, str | bytes]]
 # Reflection and the health watch: endless streams for whoever has a token, whatever its rights.
 ANY_TOKEN = Method("gateway", Kind.PAGES, Right.READ)
 
+# In the trailing metadata of every answer, and in every error's own metadata as "trace_id".
+TRACE_ID = "trace-id"
+
 _ADMIN = "mneme.v1.AdminService/"
 _TRACE_KEYS = ("traceparent", "tracestate")
 # Many short calls to the application in turn; each gets a deadline and a grant of its own.
@@ -69,6 +72,7 @@ class Door:
         self._config = config
         self._calls = Limiter("calls", config.max_running_calls, config.max_waiting_calls)
         self._streams = Places(config.max_streams, config.max_streams_per_token)
+        self._overload = telemetry.Sampled(_log, "calls are refused for overload")
         self._tool_streams = Places(config.max_tool_streams, config.max_streams_per_token)
 
     async def run(self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]) -> T:
@@ -86,6 +90,8 @@ class Door:
         except MnemeError as error:
             outcome = error.reason
             failure = error
+            if error.reason == "OVERLOADED":
+                self._overload.tell(method=name, reason=str(error))
         finally:
             telemetry.CALLS.labels(name, outcome).inc()
             telemetry.STAGE_SECONDS.labels("gateway", name).observe(time.perf_counter() - started)
@@ -101,7 +107,7 @@ class Door:
         except TimeoutError as error:
             raise deadline() from error
         except Exception as error:
-            _log.exception("defect", extra={"method": method})
+            _log.exception("defect", extra={"method": method, "trace_id": _trace_id(context)})
             raise internal() from error
 
     async def _admitted(
@@ -116,7 +122,9 @@ class Door:
         timeout_s = self._timeout_s(spec, context.time_remaining())
         place = self._stream_place(spec, metadata, credential) if spec.kind in _LONG else self._calls.place()
         ends_at = time.monotonic() + timeout_s
-        with telemetry.span(method, parent=_parent(metadata), service="gateway") as span:
+        principal = telemetry.pseudonym(credential.caller.principal)
+        with telemetry.span(method, parent=_parent(metadata), service="gateway", principal=principal) as span:
+            context.set_trailing_metadata(((TRACE_ID, telemetry.trace_id()),))
             try:
                 async with asyncio.timeout(timeout_s), place:
                     return await work(Admitted(method, spec, metadata, ends_at, self._credentials, credential))
@@ -141,8 +149,9 @@ class Door:
 
 
 async def abort(context: Any, error: MnemeError) -> NoReturn:
-    """End a call with a typed error: status, details and the trailer. Raises what gRPC asks for."""
-    await context.abort(error.status, str(error), error.trailers)
+    """End a call with a typed error: status, details and the trailers. Raises what gRPC asks for."""
+    trace_id = error.metadata["trace_id"] = _trace_id(context)
+    await context.abort(error.status, str(error), (*error.trailers, (TRACE_ID, trace_id)))
     raise AssertionError("abort returned")
 
 
@@ -162,6 +171,12 @@ def _require_right(credential: Credential, method: str, spec: Method) -> None:
 
 def _parent(metadata: Metadata) -> dict[str, str]:
     return {key: value for key, value in metadata if key in _TRACE_KEYS and isinstance(value, str)}
+
+
+def _trace_id(context: Any) -> str:
+    """Of the call's span where it came so far, else of its caller's, else one that only the caller knows."""
+    known = dict(context.trailing_metadata() or ())
+    return str(known.get(TRACE_ID) or telemetry.trace_id(_parent(context.invocation_metadata())))
 
 
 def _mark(span: Span, error: MnemeError) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from services.common.errors import MnemeError
 
+RETRY_AFTER_MS = 2000  # of what is being replaced: half of its usual time
+
 
 class StartError(Exception):
     """A setting is well formed but cannot be used here. The message names the setting and the remedy."""
@@ -36,7 +38,7 @@ def unavailable(app: str) -> MnemeError:
         "SERVICE_UNAVAILABLE",
         f"{app} does not answer: it starts, stops or lost its replica.",
         remedy="Try again in a few seconds.",
-        metadata={"app": app},
+        metadata={"app": app, "retry_after_ms": str(RETRY_AFTER_MS)},
     )
 
 

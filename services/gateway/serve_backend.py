@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
@@ -24,16 +24,21 @@ from ray.serve.exceptions import (
 from services.common.errors import MnemeError, internal
 from services.common.serving import CallContext, Refused
 from services.gateway.errors import overloaded, unavailable
+from services.gateway.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 
 _TAKEN_WITHIN_S = 1.0
+_STREAMS = ("serve_stream", "pulse")
 
 
 class ServeBackend:
     """The applications of this Serve instance, by name. Of one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float = 2.0) -> None:
+        """``silence_s``: an application that nothing is heard of for so long does not answer."""
+        self._silence_s = silence_s
+        self._pulses: dict[str, Pulse] = {}
         self._handles: dict[str, Any] = {}
         self._entries: dict[tuple[str, str], Any] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -53,15 +58,38 @@ class ServeBackend:
         return new_state
 
     async def ping(self, app: str) -> None:
-        await self._call(app, "ping")
+        self._pulse(app).require(heard=True)
+
+    async def close(self) -> None:
+        """Stop listening to the applications."""
+        for pulse in self._pulses.values():
+            await pulse.close()
+
+    def _pulse(self, app: str) -> Pulse:
+        if app not in self._pulses:
+            self._pulses[app] = Pulse(app, lambda: self._beats(app), self._silence_s)
+        return self._pulses[app]
+
+    async def _beats(self, app: str) -> AsyncGenerator[object, None]:
+        response = (await self._entry(app, "pulse")).remote()
+        try:
+            async for beat in response:
+                yield beat
+        except (Exception, asyncio.CancelledError) as error:
+            raise _typed(error, app) from error
+        finally:
+            response.cancel()
 
     async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
+        pulse = self._pulse(app)
+        pulse.require()
         response = (await self._entry(app, "serve_stream")).remote(method, request, context)
         taken = asyncio.ensure_future(anext(response))
         ended, refused = False, None
         try:
-            await asyncio.shield(taken)
-            async for message in response:
+            async with pulse.in_flight():
+                await asyncio.shield(taken)
+            async for message in _heard(response, pulse):
                 if isinstance(message, Refused):
                     refused = message.error  # the last one; what comes is the end
                 else:
@@ -95,10 +123,14 @@ class ServeBackend:
         return answer
 
     async def _call(self, app: str, entry: str, *args: object) -> Any:
+        pulse = self._pulse(app)
+        pulse.require()
         response = (await self._entry(app, entry)).remote(*args)
         ended = False
         try:
-            result = await response
+            async with pulse.in_flight():
+                result = await response
+            pulse.hear()
             ended = True
             return result
         except (Exception, asyncio.CancelledError) as error:
@@ -116,9 +148,21 @@ class ServeBackend:
                     self._handles[app] = await asyncio.to_thread(serve.get_app_handle, app)
                 except (RayServeException, RayError) as error:
                     raise unavailable(app) from error
-            known = self._handles[app].options(method_name=entry, stream=entry == "serve_stream")
+            known = self._handles[app].options(method_name=entry, stream=entry in _STREAMS)
             self._entries[app, entry] = known
         return known
+
+
+async def _heard(messages: AsyncIterator[Any], pulse: Pulse) -> AsyncGenerator[Any, None]:
+    """The messages, as long as the application is heard of."""
+    while True:
+        try:
+            async with pulse.in_flight():
+                message = await anext(messages)
+        except StopAsyncIteration:
+            return
+        pulse.hear()
+        yield message
 
 
 async def _cancel_when_taken(response: Any, taken: asyncio.Future[bytes]) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import grpc
 
+from services.common import telemetry
 from services.common.errors import MnemeError
 from services.common.methods import METHODS, Method
 from services.gateway import reflection
 from services.gateway.backend import Backend
 from services.gateway.calls import Calls
 from services.gateway.config import GatewayConfig
-from services.gateway.door import ANY_TOKEN, Admitted, Door, abort
+from services.gateway.door import ANY_TOKEN, TRACE_ID, Admitted, Door, abort
 from services.gateway.errors import StartError
 from services.gateway.health import SERVICE as HEALTH
 from services.gateway.health import Health
@@ -78,6 +79,7 @@ class GatewayServer:
         return {f"/{method}": handler for method, handler in routes.items()}
 
     async def _check_health(self, request: bytes, context: Any) -> bytes:
+        context.set_trailing_metadata(((TRACE_ID, telemetry.trace_id()),))
         try:
             return await self._health.check(request, context)
         except MnemeError as error:

@@ -21,7 +21,7 @@ async def serve(config_file: Path | None) -> None:
     """Run until a signal asks to stop. ConfigError, StartError, LogError."""
     settings = load(config_file)
     telemetry.configure_from("kvstore", settings.common)
-    log = open_log(settings.common.log_url)
+    log = open_log(settings.common.log_url, settings.common.kafka)
     node = Node(settings.common, settings.section("kvstore", KvstoreConfig), log)
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

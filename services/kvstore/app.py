@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ray import serve
@@ -14,6 +15,8 @@ from services.common.serving import deployment_options
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node
 
+_log = logging.getLogger(__name__)
+
 
 class Kvstore:
     """Its callers come over its own port and through shared memory; Serve only keeps it alive."""
@@ -21,9 +24,10 @@ class Kvstore:
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
         telemetry.configure_from("kvstore", settings.common)
         MasterKey.load(settings.common.master_key_path)  # a store alone makes one; here that would replace one
-        self._ledger = open_log(settings.common.log_url)
+        self._ledger = open_log(settings.common.log_url, settings.common.kafka)
         self._node = Node(settings.common, settings.section("kvstore", KvstoreConfig), self._ledger)
         await self._node.start()
+        _log.info("keeping blocks", extra={"seconds": telemetry.since_start_s()})
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""

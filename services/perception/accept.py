@@ -90,6 +90,10 @@ class Decision:
         self._fates.append((len(self.messages) - 1, False))
         return len(self.messages) - 1
 
+    def whose(self, message: int) -> int:
+        """Which of the observations the entry at this index is of."""
+        return self._fates.index((message, False))
+
     @property
     def refusals(self) -> list[MnemeError | None]:
         return [fate if isinstance(fate, MnemeError) else None for fate in self._fates]

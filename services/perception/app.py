@@ -28,11 +28,11 @@ class PerceptionApp(Application):
         common, config = settings.common, settings.section("perception", PerceptionConfig)
         telemetry.configure_from("perception", common)
         master = MasterKey.load(common.master_key_path)
-        self._log = open_log(common.log_url)
+        self._log = open_log(common.log_url, common.kafka)
         self._perception = Perception(self._log, master, common, config)
         super().__init__("perception", grant_signer(master), Servicer(self._perception.intake).handlers())
         self._perception.start()
-        _log.info("perceiving", extra={"count": len(common.inboxes)})
+        _log.info("perceiving", extra={"count": len(common.inboxes), "seconds": telemetry.since_start_s()})
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""

@@ -45,3 +45,5 @@ class PerceptionConfig(BaseModel):
     # Records that one transaction takes, and seconds between two looks at the inbox's finished part.
     batch: int = Field(ge=1, le=512)
     trim_period_s: float = Field(gt=0)
+    # Seconds that an inbox record waits for its namespace to be created.
+    unknown_namespace_wait_s: float = Field(ge=0, le=600)

@@ -44,7 +44,8 @@ class DeadLetters:
         at = Timestamp()
         at.FromDatetime(self._clock())
         payload = (record.value or b"") if with_payload else b""
-        message = _in_our_words(error)
+        ours = _in_our_words(error)
+        message = str(ours)
         if len(payload) > MAX_PAYLOAD_BYTES:
             message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
             payload = b""
@@ -55,6 +56,8 @@ class DeadLetters:
             message=message,
             payload=self._keyring.seal(self._key_id, payload, namespace=NAMESPACE, purpose=SEAL_DEAD_LETTER),
             at=at,
+            field=ours.field,
+            remedy=ours.remedy,
         )
         source = f"{record.topic}/{record.partition}/{record.offset}".encode()
         out.append(Message(topics.DEAD_LETTER, source, letter.SerializeToString(), headers=telemetry.to_headers()))
@@ -65,7 +68,7 @@ class DeadLetters:
         self._key_id = ""
 
 
-def _in_our_words(error: MnemeError) -> str:
+def _in_our_words(error: MnemeError) -> MnemeError:
     """The refusal, which is kept in clear: of the field its own name, not the one a product gave its metadata."""
     field, _, _ = error.field.partition(".")
-    return str(MnemeError(error.reason, error.message, field=field, remedy=error.remedy))
+    return MnemeError(error.reason, error.message, field=field, remedy=error.remedy)

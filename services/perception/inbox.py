@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -33,6 +33,7 @@ from services.common.log.base import (
 )
 from services.perception.accept import Examined, Intake, outcome_name
 from services.perception.dead_letters import DeadLetters
+from services.perception.held import Held
 
 GROUP = "perception-inbox"
 BINARY = b"application/x-protobuf"
@@ -78,7 +79,9 @@ class InboxConsumer:
         batch: int = 64,
         poll_s: float = 0.2,
         trim_period_s: float = 30.0,
+        unknown_namespace_wait_s: float = 0.0,
     ) -> None:
+        """``unknown_namespace_wait_s``: how long a record waits for its namespace to be created."""
         self._log = log
         self._intake = intake
         self._dead_letters = dead_letters
@@ -87,6 +90,8 @@ class InboxConsumer:
         self._poll_s = poll_s
         self._trim_period_s = trim_period_s
         self._consumer: Consumer | None = None
+        self._held = Held(unknown_namespace_wait_s)
+        self._reached: dict[TopicPartition, int] = {}  # the offset behind what was read
         self._trimmed_at = time.monotonic()
         self._looked_at = 0.0
         # The erasures whose bytes were seen to, in these partitions. At a start, none: nobody knows what was erased
@@ -107,6 +112,8 @@ class InboxConsumer:
 
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
+        self._held.clear()
+        self._reached.clear()
         if consumer is not None:
             with suppress(LogError):  # it leaves its group; where the log is away, its session times out instead
                 consumer.close()
@@ -115,30 +122,36 @@ class InboxConsumer:
         if self._consumer is None:
             self._consumer = self._log.subscribe(GROUP, sorted(self._callers), BETWEEN_POLLS_S)
         records = self._consumer.poll(self._batch, self._poll_s)
-        if records:
-            self._take(self._consumer, records)
+        self._held.keep(self._consumer.assignment())
+        due = self._held.due(lambda name: self._intake.known.namespace(name) is not None)
+        self._reached.update({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
+        if records or due:
+            self._take(self._consumer, due, records)
         self._look_around(self._consumer)
         self._trim_when_due(self._consumer)
 
-    def _take(self, consumer: Consumer, records: Sequence[Record]) -> None:
+    def _take(self, consumer: Consumer, due: Sequence[Record], records: Sequence[Record]) -> None:
+        """Those that were held and are released, and those that came."""
         batch = _Batch()
+        for record in due:
+            self._examine(record, batch, may_wait=False)
         for record in records:
             self._examine(record, batch)
-        try:
-            self._accept(consumer, records, batch)
-        except MessageTooLarge as error:
-            if len(records) > 1:  # one of them: the others are taken without it
-                for record in records:
-                    self._take(consumer, [record])
-            elif not batch.examined:
-                raise
-            else:
-                [(record, examined)] = batch.examined
-                refused = _Refused(record, too_large(error), examined.observation)
-                self._accept(consumer, records, _Batch(refused=[refused]))
+        offsets = {p: self._next(p) for p in (TopicPartition(r.topic, r.partition) for r in (*due, *records))}
+        while (too_long := self._accept(consumer, offsets, batch)) is not None:
+            record, examined = batch.examined.pop(too_long[0])
+            batch.refused.append(_Refused(record, too_large(too_long[1]), examined.observation))
+            self._held.clear()  # the transaction failed: the consumer reads again from what is committed, these too
 
-    def _accept(self, consumer: Consumer, records: Sequence[Record], batch: _Batch) -> None:
-        offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+    def _next(self, partition: TopicPartition) -> int:
+        """The offset to commit: nothing that is held is passed."""
+        first = self._held.first(partition)
+        return self._reached[partition] if first is None else first
+
+    def _accept(
+        self, consumer: Consumer, offsets: Mapping[TopicPartition, int], batch: _Batch
+    ) -> tuple[int, MessageTooLarge] | None:
+        """Append all of a batch with its offsets, or say which of the examined the log does not take."""
         with self._intake.known.exclusive(batch.namespaces):
             decision = self._intake.decide([examined for _, examined in batch.examined])
             refused = list(batch.refused)
@@ -147,10 +160,12 @@ class InboxConsumer:
                 for (record, examined), error in zip(batch.examined, decision.refusals, strict=True)
                 if error is not None
             ]
+            sent = 0
             try:
                 with telemetry.Stages("perception")("append"), self._log.transaction(consumer) as tx:
                     for message in decision.messages:
                         tx.append(message)
+                        sent += 1
                     for one in refused:
                         for message in self._buried(one):
                             tx.append(message)
@@ -158,12 +173,15 @@ class InboxConsumer:
             except BaseException as failed:
                 self._intake.withdraw(decision, failed)
                 self._dead_letters.withdraw()
+                if isinstance(failed, MessageTooLarge) and sent < len(decision.messages):
+                    return decision.whose(sent), failed
                 raise
             outcomes = decision.outcomes(tx.appended)
         for outcome in (*outcomes, *(r.error for r in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
         for one in refused:
             _log.warning("dead letter", extra={**_place(one.record), "reason": one.error.reason})
+        return None
 
     def _buried(self, refused: _Refused) -> list[Message]:
         """Inside ``known.exclusive``: what was erased leaves no text, for whatever reason it is refused."""
@@ -172,13 +190,19 @@ class InboxConsumer:
             erased = observation is not None and self._intake.was_erased(observation)
             return self._dead_letters.messages(record, refused.error, with_payload=not erased)
 
-    def _examine(self, record: Record, batch: _Batch) -> None:
+    def _examine(self, record: Record, batch: _Batch, *, may_wait: bool = True) -> None:
         observation: Observation | None = None
         try:
             observation = decode(record)
+            namespace = observation.namespace
+            if may_wait and self._held.waits_for(namespace) and self._held.hold(record, namespace):
+                return  # behind those before it
             trace = telemetry.from_headers(record.headers)
             batch.examined.append((record, self._intake.examine(observation, self._callers[record.topic], trace)))
         except MnemeError as error:
+            may_wait = may_wait and error.reason == "UNKNOWN_NAMESPACE"
+            if may_wait and observation is not None and self._held.hold(record, observation.namespace):
+                return
             batch.refused.append(_Refused(record, error, observation))
         except (LogError, OSError, MemoryError):
             raise  # the machine's trouble, not the record's

@@ -51,6 +51,7 @@ class Perception:
             common.inboxes,
             batch=config.batch,
             trim_period_s=config.trim_period_s,
+            unknown_namespace_wait_s=config.unknown_namespace_wait_s,
         )
         plugin = segmentation.build(config)
         self._segmenter = Segmenter(

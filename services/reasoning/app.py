@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -17,6 +18,8 @@ from services.common.seal import MasterKey
 from services.common.serving import CallContext, Refused, deployment_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from services.reasoning.runtime import Runtime
@@ -39,10 +42,11 @@ class ReasoningApp:
         writer = kv_stats = None
         if config.model.configured:
             self._runtime = Runtime(config, common.data_dir, master, store=settings.keeps_kv)
-            writer = await self._runtime.start(partial(all_erasures, common.log_url))
+            writer = await self._runtime.start(partial(all_erasures, common.log_url, common.kafka))
             kv_stats = self._runtime.kv_stats
         reasoning = Reasoning(config, self._recaller, writer, kv_stats)
         self._application = application(reasoning, grant_signer(master))
+        _log.info("answering", extra={"seconds": telemetry.since_start_s()})
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""
@@ -51,6 +55,10 @@ class ReasoningApp:
 
     async def ping(self) -> None:
         await self._application.ping()
+
+    async def pulse(self) -> AsyncGenerator[bytes, None]:
+        async for beat in self._application.pulse():
+            yield beat
 
     async def serve_call(self, entry: str, *args: Any) -> Any:
         return await self._application.serve_call(entry, *args)
@@ -80,6 +88,5 @@ def build(settings: Settings) -> Any:
         replicas=config.replicas,
         stop_s=config.stop_grace_s,
         calls=(config.max_ongoing, config.max_queued),
-        health_timeout_s=30,
     )
     return serve.deployment(ReasoningApp).options(**options).bind(settings)

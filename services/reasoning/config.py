@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from services.common.config import ConfigError, Settings
 from services.reasoning.engine.settings import EngineSettings
@@ -29,8 +30,20 @@ class ReasoningConfig(BaseModel):
     model: ModelSettings
     engine: EngineSettings
     torch_threads: int = Field(ge=0)
+    wording: Literal["auto", "on", "off"]
     wording_tokens: int = Field(ge=1)
     generate_tokens: int = Field(ge=1)
+
+    @field_validator("wording", mode="before")
+    @classmethod
+    def _spelled(cls, value: object) -> object:
+        """YAML reads ``on`` and ``off`` as booleans."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+    @property
+    def words_unasked(self) -> bool:
+        """Whether an answer is worded that was not asked to be."""
+        return self.wording == "on" or (self.wording == "auto" and self.model.configured and not self.model.packaged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from google.protobuf.duration_pb2 import Duration
 from mneme.v1 import reasoning_pb2 as pb
@@ -22,6 +23,8 @@ MAX_TEXT_BYTES = 60_000
 MAX_EVIDENCE = 100
 MAX_PROMPT_BYTES = 1_000_000
 MAX_MESSAGES = 1_000
+MAX_QUOTED = 300_000
+"""Characters that one answer is quoted from: five of the longest texts, which are read in half a second."""
 NO_MODEL = "none"
 
 # What recall calls a field, and what Ask calls it.
@@ -75,7 +78,13 @@ def as_asked(error: MnemeError) -> MnemeError:
 
 
 def to_sources(response: RecallResponse) -> list[Source]:
-    return [Source(i.engram.id, i.engram.text, i.engram.actor) for i in response.items]
+    """What is quoted from, best first: as many whole texts as MAX_QUOTED characters hold."""
+    lengths = accumulate(len(i.engram.text) for i in response.items)
+    return [
+        Source(i.engram.id, i.engram.text, i.engram.actor)
+        for i, length in zip(response.items, lengths, strict=True)
+        if length <= MAX_QUOTED
+    ]
 
 
 def evidence_part(response: RecallResponse) -> AskResponse:
@@ -92,6 +101,9 @@ def extractive_part(response: RecallResponse, chosen: Sequence[Sentence]) -> Ask
     return AskResponse(extractive=answer)
 
 
+_UNASKED = (pb.WORDING_OUTCOME_NOT_ASKED, pb.WORDING_OUTCOME_OFF)
+
+
 def done_part(
     request: AskRequest,
     response: RecallResponse,
@@ -102,7 +114,9 @@ def done_part(
     stages = [StageTime(stage=f"recall.{s.stage}", duration=s.duration) for s in response.stages]
     stages += [StageTime(stage=name, duration=_duration(s)) for name, s in seconds.items()]
     done = AskDone(
-        answer_id=answer_id(request, response, model if wording is not None else ""),
+        answer_id=answer_id(
+            request, response, model if wording is not None and wording.outcome not in _UNASKED else ""
+        ),
         stages=stages,
         model=model,
         erasure_epochs=response.erasure_epochs,
@@ -143,8 +157,11 @@ def to_sampling(sampling: pb.Sampling) -> Sampling:
     return Sampling(sampling.temperature, sampling.top_k, sampling.top_p or 1.0, sampling.seed)
 
 
-def wording_piece(piece: Piece) -> AskResponse:
-    return AskResponse(wording=pb.WordingPiece(text=piece.text))
+def to_citations(supported: Iterable[tuple[Note, float]]) -> list[pb.Citation]:
+    return [
+        pb.Citation(namespace=note.namespace, engram_id=note.engram_id, support=round(share, 4))
+        for note, share in supported
+    ]
 
 
 def to_usage(ended: Finished, engine: str) -> pb.Usage:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 
 from mneme.v1 import reasoning_pb2 as pb
-from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse
+from mneme.v1.episodic_pb2 import RecallRequest
 from mneme.v1.reasoning_pb2 import AskRequest, AskResponse
 
 from services.common import telemetry
@@ -17,14 +16,14 @@ from services.common.models import ModelError
 from services.common.serving import Application, Call, Handler
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
-from services.reasoning.engine.port import Finished
 from services.reasoning.extract import extract
-from services.reasoning.prompt import Note, Prompt, ask_prompt, support
+from services.reasoning.fair import FairThreads
 from services.reasoning.recaller import Recaller
+from services.reasoning.wording import MARGIN_S, Worder
 from services.reasoning.writer import Order, Piece, Writer
 
-# Kept of a call's deadline, to say that the engine's ended.
-_MARGIN_S = 0.2
+# Threads that cut, score and check texts: Python computes in one at a time, so more would bring nothing.
+_THREADS = 2
 
 KvStats = Callable[[], Awaitable[pb.GetKvStatsResponse]]
 
@@ -41,6 +40,8 @@ class Reasoning:
         self._config = config
         self._recaller = recaller
         self._writer = writer
+        self._threads = FairThreads(_THREADS, "ask")
+        self._worder = Worder(config, writer, self._threads)
         self._kv_stats = kv_stats
 
     # --- Ask ---
@@ -49,7 +50,7 @@ class Reasoning:
         """Evidence as soon as it is there, then the extractive answer, then its wording, and what it took.
 
         Where recall finds nothing good enough, the evidence holds the nearest misses, no sentence is quoted, and the
-        model is not asked. Neither is it for ``extractive_only``.
+        model is not asked. Neither is it for ``extractive_only``, nor unasked where the service is set so.
         """
         converters.check_namespaces(
             [("namespace", request.namespace), *(("scopes", scope) for scope in request.scopes)]
@@ -57,7 +58,7 @@ class Reasoning:
         call.require_namespace(request.namespace)
         for scope in request.scopes:
             call.require_namespace(scope, "scopes")
-        self._check_room(request.wording.max_tokens)
+        self._worder.check(request)
         stages = telemetry.Stages("reasoning")
         try:
             with stages("recall"):
@@ -67,76 +68,16 @@ class Reasoning:
         yield converters.evidence_part(response)
         with stages("extract"):
             sources = converters.to_sources(response) if response.found else []
-            chosen = await asyncio.to_thread(extract, request.question, sources, self._config.sentences)
+            most = self._config.sentences
+            chosen = await self._threads.run(call.caller.principal, lambda: extract(request.question, sources, most))
         yield converters.extractive_part(response, chosen)
-        wording = None
-        if self._is_to_word(request):
-            wording = pb.WordingEnd()
+        wording = self._worder.begin(request, response.found)
+        if wording is not None and not wording.outcome:
             with stages("wording"):
-                async with aclosing(self._word(request, response, call, wording)) as pieces:
+                async with aclosing(self._worder.word(request, response, call, wording)) as pieces:
                     async for piece in pieces:
-                        yield converters.wording_piece(piece)
-        model = self._writer.model if self._writer is not None else converters.NO_MODEL
-        yield converters.done_part(request, response, stages.seconds, model, wording)
-
-    def _check_room(self, max_tokens: int) -> None:
-        """INVALID_FIELD when an answer of so many tokens leaves none for a prompt."""
-        if self._writer is not None and max_tokens >= self._writer.context:
-            raise invalid(
-                "wording.max_tokens",
-                f"Prompt and answer share the {self._writer.context} tokens of the model's context.",
-                "Ask for fewer tokens, or 0 for the service's default.",
-            )
-
-    def _is_to_word(self, request: AskRequest) -> bool:
-        """By default where there is a model. Where there is none, who sets options is told so."""
-        return not request.extractive_only and (self._writer is not None or request.HasField("wording"))
-
-    async def _word(
-        self, request: AskRequest, response: RecallResponse, call: Call, end: pb.WordingEnd
-    ) -> AsyncGenerator[Piece, None]:
-        """The pieces of the wording; ``end`` then says how it ended. The extractive answer stands in any case."""
-        if self._writer is None:
-            end.outcome = pb.WORDING_OUTCOME_NO_MODEL
-            return
-        if not response.found:
-            end.outcome = pb.WORDING_OUTCOME_NOT_FOUND
-            return
-        writer, options = self._writer, request.wording
-        most = options.max_tokens or self._config.wording_tokens
-        notes = converters.to_notes(response)
-        try:
-            prompt = await asyncio.to_thread(
-                ask_prompt, writer.tokenizer, request.question, notes, writer.context - most
-            )
-            order = Order(
-                prompt=prompt.ids,
-                max_tokens=most,
-                scope=converters.to_scope(request.namespace, response.erasure_epochs),
-                spans=prompt.spans,
-                sampling=converters.to_sampling(options.sampling),
-            )
-            said: list[str] = []
-            async with aclosing(writer.write(order, call.time_left_s() - _MARGIN_S)) as events:
-                async for event in events:
-                    if isinstance(event, Piece):
-                        said.append(event.text)
-                        if event.text:
-                            yield event
-                    else:
-                        self._ended(event, end)
-            end.citations.extend(_citations("".join(said), prompt))
-        except (MnemeError, ModelError) as error:
-            overloaded = isinstance(error, MnemeError) and error.reason == "OVERLOADED"
-            end.outcome = pb.WORDING_OUTCOME_OVERLOADED if overloaded else pb.WORDING_OUTCOME_FAILED
-            end.detail = error.message if isinstance(error, MnemeError) else str(error)
-
-    def _ended(self, ended: Finished, end: pb.WordingEnd) -> None:
-        assert self._writer is not None
-        end.usage.CopyFrom(converters.to_usage(ended, self._writer.name))
-        worded = ended.reason in ("stop", "length")
-        end.outcome = pb.WORDING_OUTCOME_WORDED if worded else pb.WORDING_OUTCOME_FAILED
-        end.detail = ended.detail or ("" if worded else f"The engine ended it: {ended.reason}.")
+                        yield AskResponse(wording=piece)
+        yield converters.done_part(request, response, stages.seconds, self._worder.model, wording)
 
     # --- Generate ---
 
@@ -157,7 +98,7 @@ class Reasoning:
             )
         writer = self._writer
         try:
-            prompt = await asyncio.to_thread(_encode, writer, request)
+            prompt = await self._threads.run(call.caller.principal, lambda: _encode(writer, request))
         except ModelError as error:
             raise invalid("messages", str(error), "Send turns that the template knows, or a plain text.") from error
         order = Order(
@@ -169,7 +110,7 @@ class Reasoning:
             samples=request.samples or 1,
         )
         try:
-            async with aclosing(writer.write(order, call.time_left_s() - _MARGIN_S)) as events:
+            async with aclosing(writer.write(order, call.time_left_s() - MARGIN_S)) as events:
                 async for event in events:
                     if isinstance(event, Piece):
                         yield converters.generated_piece(event)
@@ -197,13 +138,6 @@ def _encode(writer: Writer, request: pb.GenerateRequest) -> list[int]:
     if request.text:
         return writer.tokenizer.encode(request.text)
     return writer.tokenizer.encode_chat([{"role": m.role, "content": m.content} for m in request.messages])
-
-
-def _citations(wording: str, prompt: Prompt) -> list[pb.Citation]:
-    def cited(note: Note, share: float) -> pb.Citation:
-        return pb.Citation(namespace=note.namespace, engram_id=note.engram_id, support=round(share, 4))
-
-    return [cited(note, share) for note, share in support(wording, prompt.notes)]
 
 
 def application(reasoning: Reasoning, grants: Signer) -> Application:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
 from services.common.errors import MnemeError
-from services.reasoning.blocks import Scope, Span
+from services.reasoning.blocks import BLOCK_TOKENS, Scope, Span
 from services.reasoning.engine.port import Engine, EngineDown, Finished, Refused, Request, Sampling, Token
 from services.reasoning.models.tokenizer import ChatTokenizer, TextStream
 
@@ -39,12 +39,14 @@ class Writer:
     def __init__(
         self, engine: Engine, tokenizer: ChatTokenizer, model: str, name: str, eos: Collection[int], context: int
     ) -> None:
-        """``name``: of the engine, as usage shows it. ``context``: tokens of prompt and answer together."""
+        """``name``: of the engine, as usage shows it. ``context``: tokens of prompt and answer together, as far as the
+        engine's pool holds them.
+        """
         self._engine = engine
         self.tokenizer = tokenizer
         self.model = model
         self.name = name
-        self.context = context
+        self.context = min(context, engine.stats().pages * BLOCK_TOKENS)
         self._eos = frozenset(eos)
 
     async def write(self, order: Order, deadline_s: float) -> AsyncGenerator[Piece | Finished, None]:

@@ -20,9 +20,11 @@ from click.testing import CliRunner
 from mneme.v1 import admin_pb2, episodic_pb2, perception_pb2
 
 from services.cli import render, up
-from services.cli.main import main
+from services.cli.main import _fail, main
+from services.cli.watch import MOST_LINES, Terminal
 from services.common.auth import token_signer
 from services.common.config import load
+from services.common.errors import MnemeError
 from services.common.seal import MasterKey
 from tests.tls import self_signed
 
@@ -220,6 +222,37 @@ def test_up_names_the_operators_token_by_its_id_and_its_end(tmp_path: Path) -> N
 
 
 # --- what is shown ---
+
+
+@pytest.mark.parametrize("reason", ["INTERNAL", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "NOT_FOUND"])
+def test_a_failure_that_is_the_operators_is_shown_with_its_trace_id(
+    capsys: pytest.CaptureFixture[str], reason: str
+) -> None:
+    with pytest.raises(SystemExit):
+        _fail(MnemeError(reason, "It failed.", remedy="Look.", metadata={"trace_id": "0af7"}))
+    assert ("(trace id 0af7)" in capsys.readouterr().err) == (reason != "NOT_FOUND")
+
+
+def test_a_line_of_a_process_is_short_and_says_when_who_what_why_and_how_long() -> None:
+    said: dict[str, object] = {
+        "at": "2026-11-29T13:30:29.123Z",
+        "level": "WARNING",
+        "service": "up",
+        "logger": "services.cli.watch",
+    }
+    said |= {"message": "a replica has ended", "application": "episodic", "pid": 7, "reason": "signal 9"}
+    shown = "13:30:29 up: warning: a replica has ended (application episodic, pid 7, reason signal 9, 3.1 s)"
+    assert render.line({**said, "seconds": 3.1}) == shown
+
+
+def test_a_flood_of_lines_is_counted_not_shown() -> None:
+    shown: list[str] = []
+    terminal = Terminal(shown.append)
+    for _ in range(MOST_LINES + 7):
+        terminal.show({"at": "2026-11-29T13:30:29.123Z", "level": "INFO", "service": "gateway", "message": "said"})
+    assert len(shown) == MOST_LINES
+    terminal.show_left_out()
+    assert shown[-1] == "and 7 more lines; all are in data_dir/logs"
 
 
 def test_a_count_without_a_known_total_shows_no_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,14 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from services.common import telemetry
+from services.common.config import load
+from services.common.seal import MasterKey
 
 SECRET = "Carrie keeps the key under the scraper"
 
@@ -83,6 +86,8 @@ import json, logging, pathlib, resource, sys
 folder = pathlib.Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 from services.common import telemetry
+from services.common.config import load
+from services.common.seal import MasterKey
 telemetry.configure("full", log_dir=folder / "logs", trace_dir=folder / "traces")
 for number in range(2000):  # more labels than any page that was there before has room for
     telemetry.CALLS.labels(f"method-{number}", "OK").inc()
@@ -105,3 +110,25 @@ def test_invariant_38_a_telemetry_failure_is_never_a_service_failure(tmp_path: P
     assert lost["line_lost"] == 2000
     assert lost["span_lost"] >= 1000
     assert "Traceback" not in done.stderr, "a full disk is not a stack trace a line"
+
+
+def test_many_of_a_kind_are_one_line_with_their_number(configured: Path) -> None:
+    sampled = telemetry.Sampled(logging.getLogger("services.x"), "refused", every_s=0.2)
+    for _ in range(100):
+        sampled.tell(reason="full")
+    time.sleep(0.25)
+    sampled.tell(reason="full")
+    said = [(line["message"], line["reason"], line["count"]) for line in _lines(configured / "logs")]
+    assert said == [("refused", "full", 1), ("refused", "full", 100)]
+
+
+def test_a_pseudonym_is_the_same_for_the_same_name_under_the_same_master_key_only(tmp_path: Path) -> None:
+    said = []
+    for folder in ("a", "a", "b"):
+        settings = load(environ={"MNEME__COMMON__DATA_DIR": str(tmp_path / folder)})
+        MasterKey.load_or_create(settings.common.master_key_path)
+        telemetry.configure_from("test", settings.common)
+        said.append(telemetry.pseudonym("acme/ann"))
+    assert said[0] == said[1] != said[2]
+    assert telemetry.pseudonym("acme/bob") != said[2]
+    assert not any("acme" in each or len(each) != 16 for each in said)

@@ -95,12 +95,23 @@ in ten years' experience
 We bought a Christmas tree.
 Easter Island is far.
 Father Christmas waved.
+I was inspired by autumn.
+The autumn colours are beautiful.
+We have not talked in a few days.
 USA Today wrote of it.
 It was a Monday thing.
 She wore her Sunday dress.
 I gave Friday a nut.
 Did Friday bite the postman?
 Who fed Friday?
+My dog Friday ran away.
+half a year ago
+31 June 2024
+29 February 2023
+The following week it rained.
+every other Tuesday
+a week from Monday
+Monday week
 Friday is my parrot.
 Chapter 12 April was long
 It costs 20 euros a day.
@@ -126,6 +137,8 @@ TO_COME = [
     ("We leave on Friday.", "2026-05-08", "2026-05-09"),
     ("I'm seeing the dentist on Friday.", "2026-05-08", "2026-05-09"),
     ("I'm seeing Dr. Lee on Friday.", "2026-05-08", "2026-05-09"),
+    ("We meet at 5 p.m. on Friday.", "2026-05-08", "2026-05-09"),
+    ("I am meeting P. B. Shelley on Friday.", "2026-05-08", "2026-05-09"),
     ("I have an exam on Monday.", "2026-05-11", "2026-05-12"),
     ("I've got an exam on Monday.", "2026-05-11", "2026-05-12"),
     ("Who is coming on Saturday?", "2026-05-09", "2026-05-10"),
@@ -153,6 +166,13 @@ TO_COME = [
     ("The flight departs June 3.", "2026-06-03", "2026-06-04"),
     ("They are getting married in July.", "2026-07-01", "2026-08-01"),
     ("He will have left on Sunday.", "2026-05-10", "2026-05-11"),
+    ("Does Saturday sound good?", "2026-05-09", "2026-05-10"),
+    ("Saturday works for me.", "2026-05-09", "2026-05-10"),
+    ("The doctor said to come back in three weeks.", "2026-05-25", "2026-06-01"),
+    ("The rent is due the 1st.", "2026-06-01", "2026-06-02"),
+    ("7 May at 12:30", "2026-05-07", "2026-05-08"),
+    ("Monday next", "2026-05-11", "2026-05-12"),
+    ("Are you free the weekend after next?", "2026-05-23", "2026-05-25"),
     ("Reminder: dentist on Thursday", "2026-05-07", "2026-05-08"),
     ("What are we doing at the weekend?", "2026-05-09", "2026-05-11"),
 ]
@@ -192,6 +212,8 @@ PAST = [
     ("He must have left on Sunday.", "2026-05-03", "2026-05-04"),
     ("They got married in July.", "2025-07-01", "2025-08-01"),
     ("We were married in July.", "2025-07-01", "2025-08-01"),
+    ("How was the weekend?", "2026-05-02", "2026-05-04"),
+    ("We met on Tuesday last.", "2026-05-05", "2026-05-06"),
     ("last Friday", "2026-05-01", "2026-05-02"),
     ("this past Friday", "2026-05-01", "2026-05-02"),
 ]
@@ -221,6 +243,28 @@ RANGES_AND_FORMS = [
     ("It rained from Monday to Tuesday.", "2026-05-04", "2026-05-06"),
     ("We were there between Friday and Sunday.", "2026-05-01", "2026-05-04"),
     ("We will be there from Friday to Sunday.", "2026-05-08", "2026-05-11"),
+    ("from Monday to Friday", "2026-04-27", "2026-05-02"),
+    ("between Monday and Wednesday", "2026-05-04", "2026-05-07"),
+    ("from Monday till Wednesday", "2026-05-04", "2026-05-07"),
+    ("We work from Monday till Wednesday.", "2026-05-11", "2026-05-14"),
+    ("the week before last", "2026-04-20", "2026-04-27"),
+    ("the Friday before last", "2026-04-24", "2026-04-25"),
+    ("the month after next", "2026-07-01", "2026-08-01"),
+    ("two weeks ago today", "2026-04-22", "2026-04-23"),
+    ("two dozen days ago", "2026-04-12", "2026-04-13"),
+    ("on sunday 3 may", "2026-05-03", "2026-05-04"),
+    ("since Sunday, 3 May", "2026-05-03", "2026-05-04"),
+    ("in mid-June 2023", "2023-06-01", "2023-07-01"),
+    ("the Monday before July 24, 2023", "2023-07-17", "2023-07-18"),
+    ("the Saturday after October 28, 2023", "2023-11-04", "2023-11-05"),
+    ("over the weekend before 4 October 2023", "2023-09-30", "2023-10-02"),
+    ("the weekend of 4 October 2023", "2023-10-07", "2023-10-09"),
+    ("the last two weeks of August 2023", "2023-08-01", "2023-09-01"),
+    ("The shop is open Monday to Friday.", "2026-05-11", "2026-05-16"),
+    ("30 April - 2 May 2025", "2025-04-30", "2025-05-03"),
+    ("April 30 to May 2, 2025", "2025-04-30", "2025-05-03"),
+    ("the third Thursday of November 2024", "2024-11-21", "2024-11-22"),
+    ("on the last Friday in April 2024", "2024-04-26", "2024-04-27"),
     ("we ate there on thursday", "2026-04-30", "2026-05-01"),
     ("we ate there last thursday", "2026-04-30", "2026-05-01"),
     ("see you tomorrow", "2026-05-07", "2026-05-08"),
@@ -238,7 +282,7 @@ RANGES_AND_FORMS = [
     ("sent on 01/20/2026", "2026-01-20", "2026-01-21"),
     ("sent on 2026-1-5", "2026-01-05", "2026-01-06"),
     ("offline since 2026-04-02T08:30:00+02:00", "2026-04-02", "2026-04-03"),
-    ("offline since 2026-04-02T00:30:00+02:00", "2026-04-01", "2026-04-02"),
+    ("offline since 2026-04-02T00:30:00+02:00", "2026-04-02", "2026-04-03"),
     ("offline since 2026-04-02T08:30Z", "2026-04-02", "2026-04-03"),
     ("offline since 2026-04-02 08:30", "2026-04-02", "2026-04-03"),
     ("the 2026-04-02 backup", "2026-04-02", "2026-04-03"),
@@ -301,3 +345,11 @@ def test_what_the_sentence_looks_back_on_is_past(text: str, first: str, after: s
 @table(RANGES_AND_FORMS)
 def test_a_range_keeps_its_year_and_both_its_ends_and_every_form_is_seen(text: str, first: str, after: str) -> None:
     assert spans(text) == [(first, after)]
+
+
+def test_what_was_moved_from_one_day_to_another_is_on_the_other() -> None:
+    assert spans("They moved the lunch from Monday to Thursday.") == [
+        ("2026-05-11", "2026-05-12"),
+        ("2026-05-07", "2026-05-08"),
+    ]
+    assert spans("7 and 9 April 2024") == [("2024-04-09", "2024-04-10")]

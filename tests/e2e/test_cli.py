@@ -56,7 +56,9 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     quoted = mneme(local, "ask", "-n", NAMESPACE, "--extractive-only", "What did the landlord fix?")
     assert "boiler" in quoted
     assert "words it" not in quoted
-    worded = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    plain = mneme(local, "ask", "-n", NAMESPACE, "What did the landlord fix?")
+    assert "no wording: --worded lets SmolLM2" in plain
+    worded = mneme(local, "ask", "-n", NAMESPACE, "--worded", "What did the landlord fix?")
     assert worded.index("boiler") < worded.index("words it (it may be wrong)")
     assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
     assert "engine-" in stats
@@ -118,7 +120,8 @@ def test_a_namespace_is_shown_deleted_and_made_anew(local: Local) -> None:
 def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
     mneme(local, "ingest", "-n", "e2e/cli-ask", "-", stdin=_lines())
     mneme(local, "recall", "-n", "e2e/cli-ask", "--fresh", "the boiler")
-    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "What did the landlord fix?"]
+    command = [sys.executable, "-m", "services.cli.main", "ask", "-n", "e2e/cli-ask", "--worded"]
+    command.append("What did the landlord fix?")
     with subprocess.Popen(command, env=_environ(local), stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         shown = [(time.monotonic(), line) for line in running.stdout]

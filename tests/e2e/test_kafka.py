@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,12 +54,13 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory, output: Path) -> Iterator[Local]:  # noqa: F811
     """A service that was started while its broker was away."""
     folder = tmp_path_factory.mktemp("kafka")
+    spoken_to = kafka_broker.spoken_to()
     kafka_broker.stop()
     coming = threading.Timer(LATE_S, kafka_broker.start)
     coming.start()
     with (
         output.open("w") as file,
-        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), stderr=file) as running,
+        serving(environment(folder, **spoken_to, **talk.QUOTES_ONLY), stderr=file) as running,
     ):
         coming.join()
         yield running
@@ -66,12 +68,11 @@ def local(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory, output
 
 def test_a_broker_that_is_away_at_the_start_is_named_and_waited_for(
     local: Local,
-    kafka_broker: Broker,  # noqa: F811
     output: Path,
 ) -> None:
     assert local.start_seconds > LATE_S
     (waited, *_) = [line for line in output.read_text().splitlines() if "common.log" in line]
-    assert kafka_broker.address in waited
+    assert local.settings.common.log.removeprefix("kafka://") in waited
 
 
 def test_a_kafka_producer_writes_and_grpc_recalls(local: Local, kafka_broker: Broker) -> None:  # noqa: F811
@@ -82,6 +83,18 @@ def test_a_kafka_producer_writes_and_grpc_recalls(local: Local, kafka_broker: Br
     found = talk.recall(local.client, NAMESPACE, "Where is the blue umbrella?")
     assert found.found
     assert found.items[0].engram.observation_id == "k2"
+
+
+def test_a_record_waits_for_a_namespace_that_is_created_a_moment_later(
+    local: Local,
+    kafka_broker: Broker,  # noqa: F811
+) -> None:
+    namespace = "e2e/kafka-late"
+    (first, *_) = _as_json("late")
+    _send(kafka_broker, first.replace(NAMESPACE.encode(), namespace.encode()), *_as_json("k")[:1])
+    time.sleep(1.0)  # it was read by then, whatever became of it
+    talk.create(local.client, namespace)
+    assert talk.await_idle(local.client, namespace, 1).engrams_by_kind["turn"] == 1
 
 
 def test_a_broker_that_goes_and_comes_back_loses_nothing(local: Local, kafka_broker: Broker) -> None:  # noqa: F811

@@ -231,21 +231,22 @@ def forget(client: Client, namespace: str, ids: list[str]) -> episodic_pb2.Erasu
     return receipt
 
 
-def test_an_answer_is_worded_unless_quotes_alone_are_asked_for(two: Local) -> None:
+def test_an_answer_is_worded_where_it_is_asked_for(two: Local) -> None:
     client = two.client
     client.observe(talk.observations("kv/a"))
     asked = pb.AskRequest(
         namespace="kv/a",
         question="When does Aunt Petronella arrive?",
         freshness=common_pb2.Freshness(strong=True),
-        extractive_only=True,
     )
 
     def parts() -> list[pb.AskResponse]:
         return list(client.reasoning.Ask(asked, metadata=client.metadata, timeout=60))
 
-    assert [part.WhichOneof("part") for part in parts()] == ["evidence", "extractive", "done"]
-    asked.extractive_only = False
+    unasked = parts()
+    assert [part.WhichOneof("part") for part in unasked] == ["evidence", "extractive", "done"]
+    assert unasked[-1].done.wording.outcome == pb.WORDING_OUTCOME_NOT_ASKED
+    asked.wording.SetInParent()
     worded = parts()
     assert "".join(part.wording.text for part in worded)
     done = worded[-1].done

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -18,7 +20,7 @@ from tests.e2e import talk
 NAMESPACE = "e2e/outside"
 
 
-def _spans(folder: Path) -> list[dict[str, object]]:
+def _spans(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for p in (folder / "traces").glob("*.jsonl") for line in p.read_text().splitlines()]
 
 
@@ -41,6 +43,13 @@ def test_one_trace_follows_an_observation_until_it_can_be_recalled(local: Local,
     talk.await_idle(local.client, NAMESPACE, 6)
     wanted = {"gateway", "perception", "episodic"}
     assert wanted <= _await_services(folder, trace_id, wanted)
+    spans = [span for span in _spans(folder) if span["trace_id"] == trace_id]
+    at_the_door = next(span for span in spans if span["service"] == "gateway")
+    principals = {span["attributes"].get("principal") for span in spans} - {None}
+    assert principals == {at_the_door["attributes"]["principal"]}, "the same in every process"
+    (namespace,) = {span["attributes"].get("namespace") for span in spans} - {None}
+    for told in (*principals, namespace):
+        assert re.fullmatch("[0-9a-f]{16}", told), "a pseudonym"
 
 
 def test_one_trace_follows_a_question_to_its_answer(local: Local, folder: Path) -> None:

@@ -204,7 +204,7 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
         _quotes_are_all_there_is(first)
         rays = Path((tmp_path / "ray_session").read_text())
         assert (rays / "logs").is_dir()
-    with serving(environ) as second:
+    with (tmp_path / "terminal").open("w+") as terminal, serving(environ, stderr=terminal) as second:
         assert not rays.exists(), "what Ray wrote of the last start"
         after = talk.await_idle(second.client, "e2e/again", 6)
         assert after.state_hash == before.state_hash
@@ -217,6 +217,9 @@ def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
             talk.observe_until_accepted(second.client, "e2e/again", second_tag)
         final = talk.await_idle(second.client, "e2e/again", 18)
         assert final.engrams_by_kind["turn"] == 18
+        shown = (tmp_path / "terminal").read_text()
+        for service in ("perception", "episodic"):
+            assert f"up: warning: a replica has ended (application {service}, pid {replicas[service]}," in shown
         assert talk.recall(second.client, "e2e/again", "umbrella").found
 
 

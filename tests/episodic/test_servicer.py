@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
@@ -114,9 +115,45 @@ def test_every_hit_says_why_it_is_here(door: Door) -> None:
     for item in items:
         assert item.why.endswith("."), item
         for stage in item.trace:
-            assert (stage.stage == "fused") or f"{stage.stage} (rank {stage.rank})" in item.why
+            assert stage.stage in ("fused", "own_words") or f"{stage.stage} (rank {stage.rank})" in item.why
     assert items[0].why.startswith("Found by ")
     assert any("its episode matches too" in item.why for item in items)
+
+
+def test_as_of_a_time_only_what_had_been_said_by_then_is_read(door: Door) -> None:
+    namespace = "acme/ida"
+    door.world.create(namespace)
+    told = {
+        "2025-02-01": "I work at the bakery on Mill Lane.",
+        "2025-04-01": "It rained all week.",
+        "2025-08-01": "I left the bakery, I am at the post office now.",
+    }
+    for day, text in told.items():
+        at = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        door.world.observe(day, text, "talk", namespace, actor="Ida", at=at)
+
+    def first(known: str | None) -> tuple[str, int]:
+        request = episodic_pb2.RecallRequest(namespace=namespace, query="Where does Ida work?", freshness=strong())
+        if known:
+            request.as_of_known.FromJsonString(f"{known}T00:00:00Z")
+        items = door.call(E + "Recall", request, episodic_pb2.RecallResponse).items
+        return items[0].engram.observation_id, len(items)
+
+    assert first(None) == ("2025-08-01", 3)
+    assert first("2025-05-01") == ("2025-02-01", 2)
+    assert first("2025-08-01") == ("2025-08-01", 3)
+
+
+def test_what_is_said_again_takes_one_place_with_its_count_and_ids(door: Door) -> None:
+    namespace = "acme/again"
+    door.world.create(namespace)
+    for n in range(6):
+        door.world.observe(f"r{n}", "The ferry is late.", f"day {n}", namespace, actor="Ann")
+    door.world.observe("other", "The ferry has a new captain.", "day 7", namespace, actor="Ann")
+    request = episodic_pb2.RecallRequest(namespace=namespace, query="the ferry", limit=5, freshness=strong())
+    items = door.call(E + "Recall", request, episodic_pb2.RecallResponse).items
+    counts = {i.engram.text: (i.repeats, len(set(i.repeated_ids) | {i.engram.id})) for i in items}
+    assert counts == {"The ferry is late.": (6, 6), "The ferry has a new captain.": (1, 1)}
 
 
 def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
@@ -405,6 +442,12 @@ BAD = [
             "asked_at",
         )
         for seconds in (253_402_214_400, -62_135_596_800, 10**15)  # the year 9999, the year 1, no time
+    ),
+    (
+        E + "Recall",
+        episodic_pb2.RecallRequest(namespace=NAMESPACE, as_of_known=Timestamp(seconds=10**15)),
+        "INVALID_FIELD",
+        "as_of_known",
     ),
     (
         E + "Recall",

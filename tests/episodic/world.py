@@ -34,8 +34,9 @@ from services.episodic.reads import Reads
 from services.episodic.rebuild import Rebuilder, hash_of
 from services.episodic.recall import Recalled, Recaller
 from services.episodic.registry import NamespaceInfo
+from tests.episodic.plugins.world import SHIPPED
 
-PLUGINS = build(["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"])
+PLUGINS = build(SHIPPED)
 START = datetime(2024, 3, 4, 9, tzinfo=UTC)
 NAMESPACE = "acme/anna"
 ANY = Filter()

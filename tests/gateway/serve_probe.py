@@ -19,7 +19,7 @@ from services.common import telemetry, watched
 from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS
 from services.common.methods import Method
-from services.common.serving import SERVE_LOGGING
+from services.common.serving import HEALTH_TIMEOUT_S, SERVE_LOGGING
 from tests.gateway.probe import METHODS, Probe
 
 # The probe's methods and the gateway's own.
@@ -30,6 +30,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
 }
 
 
@@ -65,6 +66,9 @@ def settings(data_dir: Path, **changes: object) -> Settings:
     return chosen
 
 
+PROBE_CALLS = 200  # an open stream holds one
+
+
 def probe_application(env: Mapping[str, str] | None = None) -> Any:
     from ray import serve
 
@@ -73,10 +77,11 @@ def probe_application(env: Mapping[str, str] | None = None) -> Any:
         actor_options["runtime_env"] = {"env_vars": dict(env)}
     deployment = serve.deployment(ServedProbe).options(
         name="Probe",
-        max_ongoing_requests=2000,  # an open stream holds one
-        max_queued_requests=2000,
+        max_ongoing_requests=PROBE_CALLS,
+        max_queued_requests=PROBE_CALLS,
         ray_actor_options=actor_options,
         health_check_period_s=1,
+        health_check_timeout_s=HEALTH_TIMEOUT_S,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=2,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.gateway.probe import (
     Gateway,
     assert_fails,
     bearer,
+    failure,
     fold,
     gateway,
     stream,
@@ -128,8 +130,37 @@ def test_a_typed_error_arrives_whole(door: Gateway) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         unary(door.channel(), "Fail")(StringValue(value="typed"), metadata=bearer())
     error = assert_fails(refused, grpc.StatusCode.FAILED_PRECONDITION, "ERASED")
-    assert (error.field, error.message, dict(error.metadata)) == ("id", "The id was erased.", {"id": "7"})
+    assert (error.field, error.message, error.metadata["id"]) == ("id", "The id was erased.", "7")
     assert refused.value.details() == "id: The id was erased. Use another."
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "token", "reason"),
+    [
+        ("Echo", "x", None, None),
+        ("Fail", "typed", None, "ERASED"),
+        ("Fail", "defect", None, "INTERNAL"),
+        ("NoSuch", "x", None, "UNKNOWN_METHOD"),
+        ("Echo", "x", "no token", "UNAUTHENTICATED"),
+    ],
+)
+def test_every_answer_and_every_error_names_its_trace(
+    door: Gateway, method: str, value: str, token: str | None, reason: str | None
+) -> None:
+    seen = set()
+    for parent in ((), (("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"),), ()):
+        call = unary(door.channel(), method).future(StringValue(value=value), metadata=(*bearer(token), *parent))
+        error = call.exception()
+        trace_id = dict(call.trailing_metadata())["trace-id"]
+        assert re.fullmatch("[0-9a-f]{32}", trace_id)
+        assert trace_id == TRACE or not parent, "the caller's own, where it has one"
+        if reason is not None:
+            assert failure(error).metadata["trace_id"] == trace_id
+        seen.add(trace_id)
+    assert len(seen) == 3, "each call has its own"
 
 
 def test_no_traceback_reaches_a_caller(door: Gateway) -> None:

@@ -24,6 +24,7 @@ from services.gateway import app as gateway_app
 from tests.gateway import probe as in_memory
 from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, SERVICE, assert_fails, bearer, fold, stream, unary, until
 from tests.gateway.serve_probe import (
+    PROBE_CALLS,
     TABLE,
     channel,
     metrics_served,
@@ -85,7 +86,7 @@ def test_errors_cross_the_handles_whole_and_without_a_traceback(deployed: Deploy
     with pytest.raises(grpc.RpcError) as refused:
         fail(StringValue(value="typed"), metadata=bearer(), timeout=10)
     error = assert_fails(refused, grpc.StatusCode.FAILED_PRECONDITION, "ERASED")
-    assert (error.field, dict(error.metadata)) == ("id", {"id": "7"})
+    assert (error.field, error.metadata["id"]) == ("id", "7")
     calls = (
         lambda: fail(StringValue(value="defect"), metadata=bearer(), timeout=10),
         lambda: list(stream(deployed.channel, "Count")(Int64Value(value=13), metadata=bearer(), timeout=10)),
@@ -242,3 +243,34 @@ def _answers(deployed: Deployed) -> bool:
             return False
         raise
     return True
+
+
+def test_calls_to_a_frozen_replica_fail_soon_with_a_hint_and_it_is_replaced(deployed: Deployed) -> None:
+    pid = deployed.probe.pid.remote().result(timeout_s=10)
+    echo = unary(deployed.channel, "Echo")
+    in_flight = unary(deployed.channel, "Sleep").future(StringValue(value="60"), metadata=bearer(), timeout=90)
+    until(lambda: deployed.running() == 1)
+    os.kill(pid, signal.SIGSTOP)
+    frozen_at = time.monotonic()
+    until(lambda: _overall(deployed.channel) != SERVING, within_s=5)
+    asked_at = time.monotonic()
+    with pytest.raises(grpc.RpcError) as refused:
+        echo(StringValue(value="x"), metadata=bearer(), timeout=60)
+    error = assert_fails(refused, grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+    assert time.monotonic() - asked_at < 2
+    assert int(error.metadata["retry_after_ms"]) > 0
+    with pytest.raises(grpc.RpcError) as lost:
+        in_flight.result()
+    assert_fails(lost, grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+    assert time.monotonic() - asked_at < 2
+    until(lambda: _answers(deployed), within_s=20)
+    replaced_s = time.monotonic() - frozen_at
+    assert replaced_s < 15
+    assert deployed.probe.pid.remote().result(timeout_s=10) != pid
+
+
+def test_a_replica_whose_every_place_is_taken_is_busy_not_dead(deployed: Deployed) -> None:
+    """For longer than silence is allowed to last; the waiting calls hold their places and say nothing."""
+    sleep = unary(deployed.channel, "Sleep")
+    waiting = [sleep.future(StringValue(value="3.5"), metadata=bearer(), timeout=30) for _ in range(PROBE_CALLS)]
+    assert all(call.result().value == "slept" for call in waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from mneme.v1.ledger_pb2 import DeadLetter
 from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER
 from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
+from services.perception import held
 from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
 from services.perception.inbox import InboxConsumer
@@ -405,3 +407,102 @@ def test_two_processes_share_the_inbox_and_take_each_record_once(world: World, m
         first.step()
         second.step()
     assert sorted(accepted(world)) == sorted(world.id_mac(f"o{n}") for n in range(40))
+
+
+# --- a namespace that is created a moment later ------------------------------------------------------------------
+
+
+def waiting_inbox(world: World, wait_s: float = 60.0, **options: float) -> InboxConsumer:
+    return world.inbox(unknown_namespace_wait_s=wait_s, **options)
+
+
+def look_again(inbox: InboxConsumer) -> None:
+    """As if it had not looked for a while."""
+    inbox._held._looked_at = 0.0
+    drain(inbox)
+
+
+def all_in_one_partition(world: World, *made: Observation) -> None:
+    world.log.append([Message(topics.INBOX, b"", as_json(each), partition=0) for each in made])
+
+
+def test_a_record_waits_for_its_namespace_and_holds_nobody_else_up(world: World) -> None:
+    inbox = waiting_inbox(world)
+    late = [observation(n, namespace="acme/late") for n in (0, 2)]
+    all_in_one_partition(world, late[0], observation(1), late[1])
+    drain(inbox)
+    assert accepted(world) == [world.id_mac("o1")]
+    assert world.dead_letters() == []
+    world.create("acme/late")
+    all_in_one_partition(world, observation(3, namespace="acme/late"))  # not before those that wait
+    look_again(inbox)
+    entries = [e.observation_accepted.id_mac for e in world.entries("acme/late") if e.HasField("observation_accepted")]
+    assert entries == [world.id_mac(f"o{n}", "acme/late") for n in (0, 2, 3)]
+    assert world.dead_letters() == []
+    assert inbox._consumer is not None
+    assert inbox._consumer.lag() == 0
+
+
+def test_what_waited_long_enough_is_a_dead_letter_once(world: World, make_world: Callable[[], World]) -> None:
+    inbox = waiting_inbox(world, 0.01)
+    all_in_one_partition(world, observation(0, namespace="nowhere"), observation(1))
+    drain(inbox)
+    time.sleep(0.02)
+    look_again(inbox)
+    assert [letter.reason for letter in world.dead_letters()] == ["UNKNOWN_NAMESPACE"]
+    inbox.close()
+    drain(waiting_inbox(make_world(), 0.01))
+    assert len(world.dead_letters()) == 1
+    assert accepted(world) == [world.id_mac("o1")]
+
+
+def test_invariant_4_what_waits_when_the_process_dies_is_read_again_and_what_was_taken_is_known(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    inbox = waiting_inbox(world, trim_period_s=0.0)
+    all_in_one_partition(world, observation(0, namespace="acme/late"), observation(1), observation(2))
+    drain(inbox)
+    inbox.close()  # as the kernel does for who dies: what is held is in memory alone
+    world.create("acme/late")
+    after = make_world()
+    drain(waiting_inbox(after))
+    assert sorted(accepted(world)) == sorted([world.id_mac("o0", "acme/late"), world.id_mac("o1"), world.id_mac("o2")])
+    assert world.dead_letters() == []
+
+
+def test_no_more_wait_than_may(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "MAX_HELD", 2)
+    all_in_one_partition(world, *(observation(n, namespace=f"acme/n{n}") for n in range(3)))
+    drain(waiting_inbox(world))
+    assert [letter.position.offset for letter in world.dead_letters()] == [2]
+
+
+def test_a_record_that_the_ledger_does_not_take_leaves_those_that_wait_waiting(world: World) -> None:
+    world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
+    inbox = waiting_inbox(world)
+    all_in_one_partition(world, observation(0, namespace="acme/late"), observation(1, "x" * 3_000), observation(2))
+    drain(inbox)
+    world.create("acme/late")
+    look_again(inbox)
+    assert set(accepted(world)) == {world.id_mac("o0", "acme/late"), world.id_mac("o2")}
+    assert {letter.reason for letter in world.dead_letters()} == {"TEXT_SIZE"}
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (as_json(observation(0)).replace(b'"observedAt"', b'"observedOn"'), "observedOn"),
+        (as_json(observation(0)).replace(b'"1888-04-10T12:00:00Z"', b'"1888-04-10T12:00:00"'), "observed_at"),
+        (as_json(observation(0)).replace(b'"1888-04-10T12:00:00Z"', b"1769853600"), "observed_at"),
+        (as_json(observation(0)).replace(b'"1888-04-10T12:00:00Z"', b'"1888-04-31T12:00:00Z"'), "observed_at"),
+        (as_json(observation(0, "x" * 60_001)), "text"),
+    ],
+    ids=["unknown field", "no offset", "epoch number", "no such day", "too long"],
+)
+def test_a_dead_letter_names_the_field_and_the_remedy(world: World, value: bytes, field: str) -> None:
+    world.send(value)
+    drain(world.inbox())
+    [letter] = world.dead_letters()
+    assert letter.field == field
+    assert letter.remedy.startswith("Send ")
+    assert letter.message.startswith(f"{field}: ")

@@ -45,7 +45,7 @@ def texts_of(message: Message, descriptor: Descriptor | None = None) -> Iterator
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             copy = _copy(message)
             if field.message_type.fields_by_name["value"].message_type is not None:
-                getattr(copy, field.name)[HOSTILE].SetInParent()
+                getattr(copy, field.name)[HOSTILE].text = HOSTILE
             else:
                 getattr(copy, field.name)[HOSTILE] = 1
             yield field.name, copy

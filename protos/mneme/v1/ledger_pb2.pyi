@@ -315,17 +315,21 @@ class PerceptionCheckpoint(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., session_mac: _Optional[bytes] = ..., open_id_macs: _Optional[_Iterable[bytes]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., segmenter: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("topic", "position", "reason", "message", "payload", "at")
+    __slots__ = ("topic", "position", "reason", "message", "payload", "at", "field", "remedy")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     position: _common_pb2.Position
     reason: str
     message: str
     payload: Sealed
     at: _timestamp_pb2.Timestamp
-    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    field: str
+    remedy: str
+    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...

@@ -21,6 +21,10 @@ class WordingOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORDING_OUTCOME_NO_MODEL: _ClassVar[WordingOutcome]
     WORDING_OUTCOME_OVERLOADED: _ClassVar[WordingOutcome]
     WORDING_OUTCOME_FAILED: _ClassVar[WordingOutcome]
+    WORDING_OUTCOME_NOT_ASKED: _ClassVar[WordingOutcome]
+    WORDING_OUTCOME_OFF: _ClassVar[WordingOutcome]
+    WORDING_OUTCOME_NO_ROOM: _ClassVar[WordingOutcome]
+    WORDING_OUTCOME_WITHHELD: _ClassVar[WordingOutcome]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +40,10 @@ WORDING_OUTCOME_NOT_FOUND: WordingOutcome
 WORDING_OUTCOME_NO_MODEL: WordingOutcome
 WORDING_OUTCOME_OVERLOADED: WordingOutcome
 WORDING_OUTCOME_FAILED: WordingOutcome
+WORDING_OUTCOME_NOT_ASKED: WordingOutcome
+WORDING_OUTCOME_OFF: WordingOutcome
+WORDING_OUTCOME_NO_ROOM: WordingOutcome
+WORDING_OUTCOME_WITHHELD: WordingOutcome
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -88,10 +96,12 @@ class AskResponse(_message.Message):
     def __init__(self, evidence: _Optional[_Union[Evidence, _Mapping]] = ..., extractive: _Optional[_Union[ExtractiveAnswer, _Mapping]] = ..., done: _Optional[_Union[AskDone, _Mapping]] = ..., wording: _Optional[_Union[WordingPiece, _Mapping]] = ...) -> None: ...
 
 class WordingPiece(_message.Message):
-    __slots__ = ("text",)
+    __slots__ = ("text", "citations")
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    CITATIONS_FIELD_NUMBER: _ClassVar[int]
     text: str
-    def __init__(self, text: _Optional[str] = ...) -> None: ...
+    citations: _containers.RepeatedCompositeFieldContainer[Citation]
+    def __init__(self, text: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ...) -> None: ...
 
 class Evidence(_message.Message):
     __slots__ = ("items",)
@@ -143,16 +153,18 @@ class AskDone(_message.Message):
     def __init__(self, answer_id: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[_episodic_pb2.StageTime, _Mapping]]] = ..., model: _Optional[str] = ..., erasure_epochs: _Optional[_Mapping[str, int]] = ..., wording: _Optional[_Union[WordingEnd, _Mapping]] = ...) -> None: ...
 
 class WordingEnd(_message.Message):
-    __slots__ = ("outcome", "detail", "citations", "usage")
+    __slots__ = ("outcome", "detail", "citations", "usage", "withheld")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     CITATIONS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_FIELD_NUMBER: _ClassVar[int]
     outcome: WordingOutcome
     detail: str
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     usage: Usage
-    def __init__(self, outcome: _Optional[_Union[WordingOutcome, str]] = ..., detail: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    withheld: int
+    def __init__(self, outcome: _Optional[_Union[WordingOutcome, str]] = ..., detail: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., withheld: _Optional[int] = ...) -> None: ...
 
 class Citation(_message.Message):
     __slots__ = ("namespace", "engram_id", "support")

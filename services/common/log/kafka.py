@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import socket
 import threading
 import time
 import uuid
@@ -23,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.structs import OffsetAndMetadata
@@ -44,7 +43,10 @@ from services.common.log.base import (
     TopicSpec,
     Transaction,
 )
+from services.common.log.kafka_contact import admin_client, is_listening
+from services.common.log.security import KafkaSecurity
 
+PLAINTEXT = KafkaSecurity()
 _TOMBSTONE_RETENTION_MS = 86_400_000  # readers that were away for less learn of deletions
 _BATCH_OVERHEAD_BYTES = 32 * 1024  # what the broker counts beyond our limit: small messages travel together
 _REQUEST_MAX_BYTES = 64 * 1024 * 1024  # below the broker's socket.request.max.bytes
@@ -63,7 +65,8 @@ class KafkaLog:
     transaction_timeout_s: after it the broker aborts what a dead process left open, and readers go on. Longer than
         one transaction takes to send, which is milliseconds: it is open only while the block ends.
     connect_timeout_s: how long the constructor waits for an answer before it raises LogUnavailable.
-    client: further settings of kafka-python's clients, such as ``security_protocol``.
+    security: who we are to the cluster and whom we trust; every client speaks so. LogError where it refuses us.
+    client: further settings of kafka-python's clients.
     """
 
     def __init__(
@@ -73,12 +76,15 @@ class KafkaLog:
         replication_factor: int = -1,
         transaction_timeout_s: float = 5.0,
         connect_timeout_s: float = 10.0,
+        security: KafkaSecurity = PLAINTEXT,
         client: Mapping[str, Any] | None = None,
     ) -> None:
         self._servers = list(bootstrap_servers)
         self._replication_factor = replication_factor
         self._transaction_timeout_ms = int(transaction_timeout_s * 1000)
+        self._security = security
         self._client: dict[str, Any] = {
+            **security.client(),
             "bootstrap_servers": self._servers,
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
             "request_timeout_ms": 10_000,
@@ -96,7 +102,7 @@ class KafkaLog:
         self._connect_timeout_s = connect_timeout_s
         self._require_answer()
         with self.translating():
-            self._admin = KafkaAdminClient(**self._client)
+            self._admin = admin_client(self._servers, self._client)
 
     # Topics
 
@@ -441,14 +447,11 @@ class KafkaLog:
             _logger.warning("%s: segments stay open until the next append (%s)", topic, error)
 
     def _require_answer(self) -> None:
-        """LogUnavailable unless somebody listens. Consumers that find nobody leave a thread behind; this does not."""
+        """LogUnavailable unless somebody listens. LogError where they do not speak as we do."""
         if "proxy_url" in self._client:
             return
-        for server in self._servers:
-            host, _, port = server.rpartition(":")
-            with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), self._connect_timeout_s):
-                return
-        raise self._unavailable("nobody listens there")
+        if not any(is_listening(each, self._security, self._connect_timeout_s) for each in self._servers):
+            raise self._unavailable("nobody listens there")
 
     def _unavailable(self, why: object) -> LogUnavailable:
         return LogUnavailable(

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from services.common.log.base import Log, LogError
+from services.common.log.security import KafkaSecurity
 from services.common.log.sqlite import SqliteLog
 
 _SQLITE = "sqlite://"
 _KAFKA = "kafka://"
 
 
-def open_log(url: str) -> Log:
-    """The log at ``url``. LogError for any other address, LogUnavailable when nobody answers there."""
+def open_log(url: str, kafka: KafkaSecurity | None = None) -> Log:
+    """The log at ``url``. LogError for any other address, LogUnavailable when nobody answers there.
+
+    ``kafka``: how to speak to a cluster; none is plaintext, to anybody.
+    """
     if url.startswith(_SQLITE + "/"):
         return SqliteLog(url.removeprefix(_SQLITE))
     if url.startswith(_KAFKA):
         from services.common.log.kafka import KafkaLog  # its client takes a moment to import
 
-        return KafkaLog(_servers(url))
+        return KafkaLog(_servers(url), security=kafka or KafkaSecurity())
     raise _unknown(url)
 
 

@@ -79,7 +79,7 @@ class Spoken:
         proper = [(e, days) for e, days in found if days[0] < days[1]]
         return [
             Mention(self.text[at:end], _midnight(days[0], now), _midnight(days[1], now), at, yearless)
-            for at, end, days, yearless in _join_ranges(self.text, proper)
+            for at, end, days, yearless in _join_ranges(self.text, proper, now)
         ]
 
 
@@ -100,7 +100,9 @@ def _expressions(text: str) -> Iterator[_Expression]:
             future = tense.future(text, start, end, form) if form in meaning.OF_TENSE else None
             yield _Expression(form, alone, start, future)
             place, count = end, count + 1
-        else:  # a time may begin within: "12 hours, 3 May"
+        elif alone is not None and meaning.resolve(form, alone, _ANY_TIME, None) is None:
+            place = end  # "31 June 2024" is no day, nor is it June
+        else:  # a time may begin within: "7 and 9 April"
             first = _FIRST_WORD.match(text, start)
             place = max(start + 1, first.end() if first else 0)
 
@@ -122,7 +124,7 @@ _JOINS = re.compile(r"(?i)\s*(?:and|to|until|till|through|–|-)\s*(?:the\s+|in\
 _JOINS_IN = re.compile(r"(?i)(?:to|until|till)\b")  # a preposition that is taken with its time
 
 
-def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]]) -> Iterator[_Joined]:
+def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]], now: datetime) -> Iterator[_Joined]:
     """ "between 3 March and 5 March 2024" is one mention, and its year is that of both."""
     waiting = list(reversed(found))
     while waiting:
@@ -130,20 +132,31 @@ def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]]) -> Iterat
         at, end, yearless = one.at, one.end, meaning.is_yearless(one.form, one.match)
         if waiting:
             other, until = waiting[-1]
-            if _is_range(text, one, other):
-                start = _with_the_year_of(one, other, days, until)
-                if start[1] <= until[1]:
-                    waiting.pop()
-                    days, end = (start[0], until[1]), other.end
-                    yearless = yearless and meaning.is_yearless(other.form, other.match)
+            joined = _joined(one, other, days, until, now) if _is_range(text, one, other) else None
+            if joined is not None:
+                waiting.pop()
+                days, end = joined, other.end
+                yearless = yearless and meaning.is_yearless(other.form, other.match)
         yield at, end, days, yearless
 
 
+def _joined(one: _Expression, other: _Expression, days: Days, until: Days, now: datetime) -> Days | None:
+    """From the start of the one to the end of the other; None where that comes first."""
+    if one.form == other.form == "weekday":
+        return meaning.weekdays(days[0], other.match, now, one.future)
+    start = _with_the_year_of(one, other, days, until)
+    return (start[0], until[1]) if start[1] <= until[1] else None
+
+
 def _is_range(text: str, one: _Expression, other: _Expression) -> bool:
+    if doubt.MOVED.search(text[max(0, one.at - _LOOK) : one.at]):
+        return False  # "moved from Monday to Thursday"
     led = _LED.match(one.match.group()) or _LED_BEFORE.search(text[max(0, one.at - 16) : one.at])
     gap = text[one.end : other.at]
     joins = _JOINS.fullmatch(gap) or (not gap.strip() and _JOINS_IN.match(other.match.group()))
-    return bool(led and joins)
+    # "and" alone joins two times, where nothing led to it; so does "until" ("shut on Monday until Friday" is rare).
+    alike = one.form == other.form and one.form in ("weekday", "date") and "and" not in gap.lower()
+    return bool(joins and (led or alike))
 
 
 def _with_the_year_of(one: _Expression, other: _Expression, days: Days, until: Days) -> Days:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from services.common.times.words import AGAIN
+
 _Match = re.Match[str]
 
 
@@ -34,8 +36,8 @@ _FREE = re.compile(
 _IDENTIFIER = re.compile(
     r"(?i)(?:\b(?:number|no|nr|part|parts|model|serial|code|id|ids|ref|reference|ticket|order|invoice|item|sku|case"
     r"|file|version|release|build|phone|tel|fax|account|policy|licen[cs]e|plate|tracking|batch|lot|article|isbn"
-    r"|room|flight|gate|booking|docket|catalogue|catalog|form|section|extension|ext|pin|passcode|password|key|ip|page|pages"
-    r"|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
+    r"|room|flight|gate|booking|docket|catalogue|catalog|form|section|extension|ext|pin|passcode|password|key|ip"
+    r"|page|pages|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
     r"[.:#]?(?: (?:number|no|nr|code|id|ref)\b[.:#]?)?(?: (?:is|was|reads|of))?|#|№)[ :#]*$"
 )
 _CAPITAL_AFTER = re.compile(r" (?!I\b)[A-Z][\w’'-]*")
@@ -85,7 +87,8 @@ def _date(words: _Match, before: str, after: str) -> bool:
     if groups.get("year") is None and re.match(r"[-/.]\d", after):
         return False
     is_small = any(m in _WORDS for m in _month_words(words))
-    return not is_small or groups.get("year") is not None or _DATED.search(before) is not None
+    led = _DATED.search(before) or re.match(r"(?i)(?:on|since|until|till|by|before|after|from|to|for) ", words.group())
+    return not is_small or groups.get("year") is not None or led is not None
 
 
 def _months(words: _Match, before: str, after: str) -> bool:
@@ -105,7 +108,7 @@ def _month(words: _Match, before: str, after: str) -> bool:
     if name.lower().rstrip(".") not in _NAMES:
         return True
     if which in ("to", "for", "from", "on", "after", "before", "since", "until", "till", "by"):
-        is_surely_a_month = which in ("since", "until", "till", "before", "after", "by") or _MOVED.search(before)
+        is_surely_a_month = which in ("since", "until", "till", "before", "after", "by") or MOVED.search(before)
         return bool(is_surely_a_month) and not (
             _CAPITAL_AFTER.match(after)
             or re.match(r" (?:\w+ed|said|left|came|went|is|was|has|had)\b", after)
@@ -114,9 +117,8 @@ def _month(words: _Match, before: str, after: str) -> bool:
     return which in ("in", "during") or not _CAPITAL_AFTER.match(after)
 
 
-_MOVED = re.compile(
-    r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$"
-)
+_AGAIN = re.compile(AGAIN)
+MOVED = re.compile(r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$")
 # "painted by June", "a poem by April"
 _MADE = re.compile(
     r"(?i)\b(?:\w+(?:ed|en|wn)|made|sung|sent|told|bought|caught|led|met|run|poem|poems|song|songs|book|books|novel|play"
@@ -129,7 +131,7 @@ def _nth(words: _Match, before: str, after: str) -> bool:
     if not _FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or _CAPITAL_AFTER.match(after):
         # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
         return which in ("on", "since") and _FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
-    return which in ("on", "since", "until", "till", "by", "before", "after") or (not which and number >= 4)
+    return which in _POINTS or (not which and (number >= 4 or before.endswith("due ")))
 
 
 def _nths(words: _Match, before: str, after: str) -> bool:
@@ -139,7 +141,8 @@ def _nths(words: _Match, before: str, after: str) -> bool:
 # --- weekdays and holidays --------------------------------------------------------------------------------------
 
 _EVERY = re.compile(
-    r"(?i)\b(?:every|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash|bloody|palm|freaky) $"
+    r"(?i)\b(?:every(?: other| second| third)?|one|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash"
+    r"|bloody|palm|freaky) $"
 )
 _APPOSED = re.compile(r"(?:, (?:(?i:our|my|the|his|her|their|your|an?|who|whose|which)) |,? (?:the|who) )")
 _NAMED = re.compile(
@@ -154,6 +157,7 @@ _ACTS = re.compile(
 )
 
 
+_POINTS = ("on", "since", "until", "till", "by", "before", "after")
 _SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
 
 
@@ -161,15 +165,11 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
     if words["day"].lower() in _SHORT and words["day"][0].islower() and which in ("", "to", "for", "of", "from"):
         return False
+    if re.match(r" (?:week|before last|after next)\b", after) or _LENGTH_FROM.search(f"{before}{which}".rstrip()):
+        return False  # "Monday week", "a week from Monday"
     if _EVERY.search(before) or _NAMED.search(before) or re.match(r"-\w", after):
         return False
-    if which in ("on", "since", "until", "till", "by", "before", "after") or which[-4:] in (
-        "last",
-        "next",
-        "this",
-        "past",
-        "ming",
-    ):
+    if which in _POINTS or _AGAIN.fullmatch(which):
         return True
     if re.match(r"(?i) (?:schools?|papers?|roasts?|best)\b", after):
         return False
@@ -181,16 +181,18 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     capital = _CAPITAL_BEFORE.search(before)
     if follows or (capital and not _OPENS.search(before[: capital.start()])):
         return False
-    if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come)[a-z]+\b", after):
+    if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come|sound|look|feel)[a-z]+\b", after):
         return False
     if _OF_SOMEBODY.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
         return False
     return not (_OPENS.search(before) and _ACTS.match(after))
 
 
+_LENGTH_FROM = re.compile(r"(?i)\b(?:day|week|fortnight|month)s? from$")
 # "her Sunday dress", "a Monday thing", "I gave Friday a nut", "out with Friday"
 _OF_SOMEBODY = re.compile(
-    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like) $"
+    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like"
+    r"|cat|dog|parrot|horse|pony|rabbit|hamster|bird|kitten|puppy|goat|cow|pet|son|daughter|boy|girl|robot) $"
 )
 _DOES = re.compile(r"(?i)\b(?:did|does|has|can) $")  # "Did Friday bite the postman?"
 _IS_SOMEBODY = re.compile(
@@ -236,6 +238,8 @@ def _season(words: _Match, before: str, after: str) -> bool:
     which, name = (words["which"] or "").lower(), words["season"].lower()
     if not which or which == "the" or (name != words["season"] and _CAPITAL_AFTER.match(after)):
         return False
+    if which == "by" and _MADE.search(before):
+        return False  # "inspired by autumn"
     if _SPRINGS.match(after) or (_NOUN_OF_SEASON.match(after) and not which.endswith(("last", "next", "this"))):
         return False
     if name in ("spring", "fall") and which.endswith("the") and which != "in the":
@@ -250,6 +254,11 @@ def _weekend(words: _Match, before: str, after: str) -> bool:
 def _unit(words: _Match, before: str, after: str) -> bool:
     """Not "the last week of the tour", "last year's words"; "this year's" is this year."""
     return not (re.search(r"(?i)\bthe $", before) and re.match(r" of\b", after))
+
+
+def _spell(words: _Match, before: str, after: str) -> bool:
+    """Not "the last two weeks of the tour"."""
+    return re.match(r" of\b", after) is None
 
 
 # --- years ------------------------------------------------------------------------------------------------------
@@ -298,6 +307,11 @@ def _years(words: _Match, before: str, after: str) -> bool:
 # --- counts -----------------------------------------------------------------------------------------------------
 
 
+def _ago(words: _Match, before: str, after: str) -> bool:
+    """Not the end of "half a year ago"."""
+    return re.search(r"(?i)\b(?:half|and) $", before) is None
+
+
 def _ahead(words: _Match, before: str, after: str) -> bool:
     """Not "twice in a week", "in two weeks of rain", "in ten years' work", "it can be done in two days"."""
     if re.search(r"(?i)\b(?:once|twice|thrice|times?|first|only|record|day|best|worst|\d%) $", before):
@@ -317,8 +331,10 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "nth": _nth,
     "nths": _nths,
     "relative": _relative,
+    "ago": _ago,
     "ahead": _ahead,
     "unit": _unit,
+    "spell": _spell,
     "weekend": _weekend,
     "season": _season,
     "holiday": _holiday,

@@ -1,22 +1,23 @@
-"""What words of time mean on a given day: half-open days. One function for each form of ``words``."""
+"""What words of time mean on a given day: half-open days. One function for each form of ``words``; those that count
+from that day are in ``counting``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
 
-from services.common.times import calendar, words
+from services.common.times import calendar, counting, words
 from services.common.times.calendar import Days
 
 _Match = re.Match[str]
 
 # No year stands in these, and none is counted from the day they are said: other years are possible readings.
-YEARLESS = frozenset({"date", "days", "around", "months", "month", "season", "holiday"})
+YEARLESS = frozenset({"date", "dayofmonth", "days", "around", "months", "month", "season", "holiday"})
 # For these the tense decides between the one before and the one to come.
-OF_TENSE = YEARLESS | {"nth", "nths", "weekday", "weekend", "ahead", "unit"}
+OF_TENSE = YEARLESS | {"nth", "nths", "weekday", "weekend", "ahead"}
 
 
 def resolve(form: str, match: _Match, now: datetime, future: bool | None) -> Days | None:
@@ -40,43 +41,27 @@ def within(form: str, match: _Match, year: int) -> Days | None:
         return None
 
 
+def weekdays(start: date, last: _Match, now: datetime, future: bool | None) -> Days | None:
+    """From a weekday, ``start``, to another; None where the calendar ends before."""
+    try:
+        return counting.weekdays(start, words.weekday(last["day"]), now.date(), future)
+    except OverflowError:
+        return None
+
+
 def is_yearless(form: str, match: _Match) -> bool:
     return form in YEARLESS and re.search(words.YEAR, match.group()) is None and not _AGAIN.match(match.group())
 
 
-_AGAIN = re.compile(r"(?i)(?:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)\b")
-
-
-def _which(match: _Match, group: str = "which") -> str:
-    """ "last", "next" or "this", whatever word says so; the preposition, or "", where none does."""
-    word = (match[group] or "").lower()
-    last = word.rpartition(" ")[2]
-    return {"past": "last", "previous": "last", "coming": "next", "following": "next"}.get(last, word)
-
-
-def _group(match: _Match, *names: str) -> str:
-    """The first of these groups that took part; "" where none did."""
-    return next((match[name] for name in names if match.groupdict().get(name)), "")
+_AGAIN = re.compile(rf"{words.AGAIN}\b")
 
 
 # --- figures ----------------------------------------------------------------------------------------------------
 
 
 def _iso(match: _Match, now: datetime, future: bool | None) -> Days:
-    written = date(int(match["year"]), int(match["month"]), int(match["day"]))
-    zone = match["zone"]
-    if not zone:
-        return calendar.day(written)
-    # An instant: its day is the one on the clock of whoever speaks.
-    return calendar.day(_day_of(match, written, now.tzinfo))
-
-
-def _day_of(match: _Match, written: date, zone: tzinfo | None) -> date:
-    hours, minutes = (int(n) for n in re.findall(r"\d{2}", match.group()[match.group().index(":") - 2 :])[:2])
-    given = match["zone"]
-    east = 0 if given in "Zz" else int(given[0] + "1") * (60 * int(given[1:3]) + int(given[-2:]))
-    moment = datetime(written.year, written.month, written.day, hours, minutes, tzinfo=UTC) - timedelta(minutes=east)
-    return moment.astimezone(zone).date()
+    """The day as it is written: one on the clock that a time and an offset behind it were read from."""
+    return calendar.day(date(int(match["year"]), int(match["month"]), int(match["day"])))
 
 
 def _numeric(match: _Match, now: datetime, future: bool | None) -> Days:
@@ -89,24 +74,38 @@ def _numeric(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 def _month_and_day(match: _Match) -> tuple[int, int]:
-    return words.month(_group(match, "month", "month2")), words.day(_group(match, "day", "word", "day2"))
+    return words.month(words.group(match, "month", "month2")), words.day(words.group(match, "day", "word", "day2"))
 
 
 def _date(match: _Match, now: datetime, future: bool | None) -> Days:
     month, day = _month_and_day(match)
     if match["year"]:
         return calendar.day(date(int(match["year"]), month, day))
-    return calendar.near(lambda year: calendar.day(date(year, month, day)), now.date(), future is True)
+    return _of_some_year(lambda year: calendar.day(date(year, month, day)), now.date(), future)
+
+
+def _of_some_year(make: Callable[[int], Days], today: date, future: bool | None) -> Days:
+    """The latest; or the next, where the sentence looks ahead, or says nothing and only that one is near."""
+    if future:
+        return calendar.near(make, today, future=True)
+    latest = calendar.near(make, today, future=False)
+    if future is None and today - latest[1] > _FAR:
+        ahead = calendar.near(make, today, future=True)
+        return ahead if ahead[0] - today < _NEAR else latest
+    return latest
+
+
+_FAR, _NEAR = timedelta(300), timedelta(31)
 
 
 def _days(match: _Match, now: datetime, future: bool | None) -> Days:
-    month = words.month(_group(match, "month", "month2"))
-    first, last = words.day(_group(match, "first", "first2")), words.day(_group(match, "last", "last2"))
+    month = words.month(words.group(match, "month", "month2"))
+    first, last = words.day(words.group(match, "first", "first2")), words.day(words.group(match, "last", "last2"))
 
     def of(year: int) -> Days:
         return date(year, month, first), date(year, month, last) + timedelta(1)
 
-    return of(int(match["year"])) if match["year"] else calendar.near(of, now.date(), future is True)
+    return of(int(match["year"])) if match["year"] else _of_some_year(of, now.date(), future)
 
 
 def _around(match: _Match, now: datetime, future: bool | None) -> Days | None:
@@ -114,10 +113,24 @@ def _around(match: _Match, now: datetime, future: bool | None) -> Days | None:
     assert inner is not None
     start, end = _date(inner, now, future)
     unit, side = match["unit"].lower(), match["side"].lower()
+    if unit not in ("week", "day"):
+        first, many = (5, 2) if unit == "weekend" else (words.weekday(unit), 1)
+        return _days_around(start, end, side, first, timedelta(many))
     if side == "of":
         return calendar.week(start) if unit == "week" else (start, end)
     length = timedelta(7 if unit == "week" else 1)
     return (start - length, start) if side == "before" else (end, end + length)
+
+
+def _days_around(start: date, end: date, side: str, first: int, length: timedelta) -> Days | None:
+    """The weekday, or the weekend, nearest before or after [start, end), or of its week; a weekday is of no day."""
+    if side == "before":
+        begins = start - length - timedelta((start - length).weekday() - first) % timedelta(7)
+    elif side == "after":
+        begins = end + timedelta(first - end.weekday()) % timedelta(7)
+    else:
+        begins = calendar.week(start)[0] + timedelta(first)
+    return (begins, begins + length) if side != "of" or length > timedelta(1) else None
 
 
 def _nth(match: _Match, now: datetime, future: bool | None) -> Days:
@@ -140,6 +153,21 @@ def _of_month(first: int, last: int, today: date, future: bool | None) -> Days:
         if end > today if future else start <= today:
             return start, end
     raise ValueError("no month has these days")
+
+
+def _day_of_month(match: _Match, now: datetime, future: bool | None) -> Days:
+    """ "The third Thursday of November": by its month, where no year is named."""
+    month, number = words.month(match["month"]), words.weekday(match["day"])
+    nth = 0 if match["nth"].lower() == "last" else words.day(match["nth"])
+
+    def of(year: int) -> Days:
+        first, end = calendar.month(date(year, month, 1))
+        days = [first + timedelta(n) for n in range((end - first).days) if (first.weekday() + n) % 7 == number]
+        if nth > len(days):
+            raise ValueError("the month has fewer")
+        return calendar.day(days[nth - 1])
+
+    return of(int(match["year"])) if match["year"] else _of_some_year(of, now.date(), future)
 
 
 # --- months, seasons, years -------------------------------------------------------------------------------------
@@ -186,7 +214,7 @@ def _holiday(match: _Match, now: datetime, future: bool | None) -> Days:
 
 def _again(match: _Match, make: Callable[[int], Days], today: date, future: bool | None) -> Days:
     """The one of a thing that comes every year. "Last" and "next" leave out the one that holds today."""
-    which = _which(match)
+    which = words.which(match)
     latest = calendar.near(make, today, future=False)
     if which == "last":
         return latest if latest[1] <= today else calendar.near(make, latest[0] - timedelta(1), future=False)
@@ -209,86 +237,6 @@ def _years(match: _Match, now: datetime, future: bool | None) -> Days:
     return date(int(match["first"]), 1, 1), date(int(match["last"]) + 1, 1, 1)
 
 
-# --- counted from now -------------------------------------------------------------------------------------------
-
-
-def _relative(match: _Match, now: datetime, future: bool | None) -> Days:
-    plain = match.group().lower().replace("to-", "to").removeprefix("the ")
-    steps = {"day before yesterday": -2, "yesterday": -1, "last night": -1, "tomorrow": 1, "day after tomorrow": 2}
-    return calendar.day(now.date() + timedelta(steps.get(plain, 0)))
-
-
-def _unit_of(match: _Match) -> str:
-    return match["unit"].lower().removesuffix("s")
-
-
-def _ago(match: _Match, now: datetime, future: bool | None) -> Days:
-    least, most = words.count(match["count"])
-    unit = _unit_of(match)
-    if unit in ("hour", "minute"):
-        lengths = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
-        return (now - most * lengths[unit]).date(), (now - least * lengths[unit]).date() + timedelta(1)
-    return calendar.moved(now.date(), unit, -most)[0], calendar.moved(now.date(), unit, -least)[1]
-
-
-def _ahead(match: _Match, now: datetime, future: bool | None) -> Days | None:
-    """None where the sentence is past: "built in three years" is how long it took."""
-    return None if future is False else _from_now(match, now, future)
-
-
-def _from_now(match: _Match, now: datetime, future: bool | None) -> Days:
-    least, most = words.count(match["count"])
-    return calendar.moved(now.date(), _unit_of(match), least)[0], calendar.moved(now.date(), _unit_of(match), most)[1]
-
-
-def _spell(match: _Match, now: datetime, future: bool | None) -> Days:
-    """ "The last three weeks" end today, "the next three weeks" begin today; by the day."""
-    _, most = words.count(match["count"])
-    unit = _unit_of(match)
-    lengths = {"day": {"days": 1}, "week": {"weeks": 1}, "fortnight": {"weeks": 2}, "month": {"months": 1}}
-    length = relativedelta(
-        **{k: most * n for k, n in lengths.get(unit, {"years": 10 if unit == "decade" else 1}).items()}
-    )
-    today = now.date()
-    return (today - length, today + timedelta(1)) if _which(match) == "last" else (today, today + length + timedelta(1))
-
-
-def _unit(match: _Match, now: datetime, future: bool | None) -> Days:
-    unit, step = _unit_of(match), {"last": -1, "this": 0, "next": 1}[_which(match)]
-    if unit == "fortnight":
-        monday = calendar.week(now.date())[0]
-        return monday + timedelta({-1: -14, 0: 0, 1: 7}[step]), monday + timedelta({-1: 0, 0: 14, 1: 21}[step])
-    return calendar.moved(now.date(), unit, step)
-
-
-def _weekend(match: _Match, now: datetime, future: bool | None) -> Days:
-    """Said on a weekday, "the coming weekend" is this week's; "next", and anything said at a weekend, the one after."""
-    today = now.date()
-    saturday = calendar.week(today)[0] + timedelta(5)
-    which, word = _which(match), match["which"].lower()
-    if which == "next":
-        saturday += timedelta(7 if word == "next" or today >= saturday else 0)
-    elif which == "last" or (which != "this" and future is not True and today < saturday):
-        saturday -= timedelta(7)
-    return saturday, saturday + timedelta(2)
-
-
-def _weekday(match: _Match, now: datetime, future: bool | None) -> Days:
-    """Never today: that would be said "today". "This Friday" is the one to come, unless the sentence is past."""
-    which, number, today = _which(match), words.weekday(match["day"]), now.date()
-    if which == "this" and future is not False and today.weekday() == number:
-        return calendar.day(today)
-    ahead = which == "next" or (which == "this" and future is not False) or (which != "last" and future is True)
-    step = (number - today.weekday()) % 7 or 7
-    return calendar.day(today + timedelta(step if ahead else step - 7 if step < 7 else -7))
-
-
-def _day_of_week(match: _Match, now: datetime, future: bool | None) -> Days:
-    which = _group(match, "which", "which2").lower()
-    monday = calendar.moved(now.date(), "week", {"last": -1, "this": 0, "next": 1}[which])[0]
-    return calendar.day(monday + timedelta(words.weekday(_group(match, "day", "day2"))))
-
-
 _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = {
     "iso": _iso,
     "numeric": _numeric,
@@ -300,17 +248,19 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "month": _month,
     "nths": _nths,
     "nth": _nth,
-    "relative": _relative,
-    "ago": _ago,
-    "ahead": _ahead,
-    "fromnow": _from_now,
-    "spell": _spell,
-    "dayofweek": _day_of_week,
-    "unit": _unit,
-    "weekend": _weekend,
+    "relative": counting.relative,
+    "ago": counting.ago,
+    "beforelast": counting.before_last,
+    "ahead": counting.ahead,
+    "fromnow": counting.from_now,
+    "spell": counting.spell,
+    "dayofmonth": _day_of_month,
+    "dayofweek": counting.day_of_week,
+    "unit": counting.unit,
+    "weekend": counting.weekend,
     "season": _season,
     "holiday": _holiday,
-    "weekday": _weekday,
+    "weekday": counting.weekday,
     "decade": _decade,
     "years": _years,
     "year": _year,

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.common import tagger
+from services.common.sentences import ends
 from services.common.tagger import Token
+from services.common.times.doubt import MOVED
 
 _LOOK = 200  # characters to either side in which the sentence is looked for
-_SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bDr)(?<!\bMs)(?<!\bSt)(?<!\bMrs)(?<!\bvs)[.!?;]\s|\n")
 _VERBS = frozenset({"MD", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ"})
 _BE = frozenset("be am is are was were been being 's 'm 're ’s ’m ’re".split())
 _GET = frozenset({"get", "gets", "getting", "got"})
@@ -30,7 +31,7 @@ _PAST = frozenset(
 # Past of what looks ahead: "agreed to meet on Friday", "booked for Friday".
 _LOOKS_AHEAD = re.compile(
     r"(?i)(?:decid|agre|promis|plann|offer|ask|remind|arrang|book|schedul|reserv|hop|expect|mov|shift|postpon|push"
-    r"|reschedul|chang|delay|deferr|invit|intend|order|told|set|put|brought|slat|fix|extend|adjourn|vow|mean|meant)\w*"
+    r"|reschedul|chang|delay|deferr|invit|intend|order|told|said|says|advis|recommend|suggest|set|put|brought|slat|fix|extend|adjourn|vow|mean|meant)\w*"
 )
 _REMEMBERS = re.compile(r"(?i)(?:remember|recall|regret|admit|mention)\w*")
 _PLANS = re.compile(r"(?i)\b(?:due|deadline|reminder|appointment|upcoming|to-?do|plans?|agenda|ideas?|expires?|rsvp)\b")
@@ -54,6 +55,8 @@ def future(text: str, start: int, end: int, form: str) -> bool | None:
     looks_ahead = _LOOKS_AHEAD.search(before) is not None
     if first in ("to", "until", "till") and looks_ahead:
         return True
+    if first == "from" and MOVED.search(before):
+        return True  # "moved from Monday to Thursday"
     leads = re.search(r"(?i)\bfor(?: the| this)? $", before) is not None or first == "for"
     if leads and (looks_ahead or form not in _SPENT or told is None):
         return True
@@ -65,10 +68,17 @@ def future(text: str, start: int, end: int, form: str) -> bool | None:
 
 
 def _sentence(text: str, start: int, end: int) -> tuple[int, str]:
+    """The sentence around [start, end), as far as one looks, and where it begins."""
     low = max(0, start - _LOOK)
-    begin = max((m.end() for m in _SENTENCE_END.finditer(text, low, start)), default=low)
-    stop = _SENTENCE_END.search(text, end, end + _LOOK)
-    return begin, text[begin : stop.start() + 1 if stop else end + _LOOK]
+    around = text[low : end + _LOOK]
+    begin, stop = 0, len(around)
+    for place in ends(around):
+        if place <= start - low:
+            begin = place
+        elif place >= end - low:
+            stop = place
+            break
+    return low + begin, around[begin:stop]
 
 
 def _is_timetable(tokens: Sequence[Token], at: int) -> bool | None:

@@ -30,12 +30,13 @@ _NTH = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)"
 _NTH_WORD = rf"(?i:(?:twenty|thirty)[- ](?:{'|'.join(_ORDINALS[:9])})|{'|'.join(_ORDINAL)})"
 _DAY = rf"(?:{_NTH}|0?[1-9]|[12]\d|3[01])"
 COUNT = (
-    rf"(?i:\d{{1,3}}|(?:a |one )hundred|an?|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}"
+    rf"(?i:\d{{1,3}}|(?:a |one )hundred|(?:a|two|three|four) dozen|an?"
+    rf"|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}"
     rf"|{'|'.join(_ONES)}|(?:a )?couple(?: of)?|(?:a )?few)"
 )
 _UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
 # "this past Tuesday" is last Tuesday.
-_AGAIN = r"(?i:(?:this |the )?(?:past|coming)|(?:the )?(?:previous|following)|last|next|this)"
+AGAIN = r"(?i:(?:this |the )?(?:past|coming)|previous|last|next|this)"
 _TO = r"(?: ?[-–—] ?|(?i: (?:to|through|thru|until|till) ))"
 _HOLIDAY = (
     r"(?i:Christmas Eve|Christmas Day|Christmas|Xmas|Boxing Day|New Year[’']?s Eve|New Year[’']?s Day|New Year[’']?s"
@@ -45,7 +46,8 @@ _CLOCK = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?(?P<zone>[Zz]|[+-]\d{2}:?
 _OPEN = r"(?i:on|since|until|till|by|before|after|from|to|for|of)"
 
 _DATE = (
-    rf"(?:{WEEKDAY},? )?(?:(?:(?i:the) )?(?:(?P<day>{_DAY})\.? (?i:of )?|(?i:the )(?P<word>{_NTH_WORD}) (?i:of )?)"
+    rf"(?:(?:{_OPEN} )?{WEEKDAY},? )?"
+    rf"(?:(?:(?i:the) )?(?:(?P<day>{_DAY})\.? (?i:of )?|(?i:the )(?P<word>{_NTH_WORD}) (?i:of )?)"
     rf"(?P<month>{MONTH})|(?P<month2>{MONTH}) (?i:the )?(?P<day2>{_DAY})(?!\d|[:.]\d))(?:,? (?P<year>{YEAR})\b(?!:))?"
 )
 
@@ -59,7 +61,10 @@ def unnamed(pattern: str) -> str:
 PATTERNS = {
     "iso": rf"(?P<year>{YEAR})(?P<dash>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=dash)(?P<day>0?[1-9]|[12]\d|3[01]){_CLOCK}",
     "numeric": rf"(?P<a>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<b>0?[1-9]|[12]\d|3[01])(?P=dash)(?P<year>{YEAR})",
-    "around": rf"(?i:the )?(?P<unit>(?i:week|day)) (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})",
+    "around": (
+        rf"(?:(?i:(?:on |over |in |during )?the ))?(?P<unit>(?i:week|day|weekend)|{WEEKDAY})"
+        rf" (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})"
+    ),
     "days": (
         rf"(?:(?i:from|between) )?(?i:the )?(?:"
         rf"(?P<first>{_DAY})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_DAY}) (?i:of )?(?P<month>{MONTH})"
@@ -71,9 +76,9 @@ PATTERNS = {
         rf"(?:(?i:from|between|in|during) )?(?P<first>{MONTH})(?:,? (?P<year1>{YEAR}))?(?:{_TO}|(?i: and ))"
         rf"(?P<last>{MONTH})(?:,? (?P<year>{YEAR})\b)?(?! ?\d)"
     ),
-    "monthyear": rf"(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
+    "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
     "month": (
-        rf"(?P<which>(?i:{_AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
+        rf"(?P<which>(?i:{AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
         rf"(?P<month>{MONTH})(?! ?\d)"
     ),
     "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
@@ -82,23 +87,36 @@ PATTERNS = {
         r"(?i:(?:the )?day (?:before yesterday|after to-?morrow)|yesterday|to-?day|to-?morrow|to-?night|last night"
         r"|this (?:morning|afternoon|evening))"
     ),
-    "ago": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?)) (?i:ago|before now|back)",
+    "ago": (
+        rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?)) (?i:ago|before now|back)"
+        r"(?: (?P<on>(?i:to-?day|yesterday)))?"
+    ),
+    "beforelast": (
+        rf"(?i:the )(?:(?P<unit>(?i:night|week|weekend|fortnight|month|year))|(?P<day>{WEEKDAY}))"
+        r"(?: (?P<side>(?i:before)) (?i:last)| (?i:after next))"
+    ),
     "ahead": rf"(?i:in) (?P<count>{COUNT}) (?P<unit>{_UNIT})(?:[’'](?i:s)? (?i:time))?",
     "fromnow": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}) (?i:from (?:now|today)|hence)",
     "spell": rf"(?i:the )(?P<which>(?i:last|past|next|coming)) (?P<count>{COUNT}) (?P<unit>{_UNIT})",
+    "dayofmonth": (
+        rf"(?:(?i:on) )?(?i:the )(?P<nth>{_NTH_WORD}|{_NTH}|(?i:last)) (?P<day>{WEEKDAY}) (?i:of|in) (?P<month>{MONTH})"
+        rf"(?:,? (?P<year>{YEAR})\b)?"
+    ),
     "dayofweek": (
         rf"(?:(?P<day>{WEEKDAY})(?i: of)? (?P<which>(?i:last|this|next)) (?i:week)"
         rf"|(?P<which2>(?i:last|this|next)) (?i:week) (?i:on )?(?P<day2>{WEEKDAY}))"
     ),
-    "unit": rf"(?P<which>{_AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
-    "weekend": rf"(?P<which>{_AGAIN}|(?i:at|on|over|for|during|by) (?i:the)) (?i:weekend)",
+    "unit": rf"(?P<which>{AGAIN}) (?P<unit>(?i:week|fortnight|month|year))",
+    "weekend": rf"(?P<which>{AGAIN}|(?i:(?:(?:at|on|over|for|during|by) )?the)) (?i:weekend)",
     "season": (
-        rf"(?:(?P<which>{_AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
+        rf"(?:(?P<which>{AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
         rf"|(?i:the)) )?"
         rf"(?i:early |late |mid-?)?(?P<season>(?i:spring|summer|autumn|fall|winter))(?:(?i: of)? (?P<year>{YEAR})\b)?"
     ),
-    "holiday": rf"(?:(?P<which>{_AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
-    "weekday": rf"(?:(?P<which>{_AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})",
+    "holiday": rf"(?:(?P<which>{AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
+    "weekday": (
+        rf"(?:(?P<which>{AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})(?: (?P<then>(?i:last|next))(?=\s*(?:$|[.,;:!?])))?"
+    ),
     "decade": r"(?i:in|during|of|since) (?i:the )(?P<decade>(?:1\d{2}|20\d)0)[’']?s",
     "years": (
         rf"(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
@@ -149,5 +167,19 @@ def count(words: str) -> tuple[int, int]:
         return int(plain), int(plain)
     if "hundred" in plain:
         return 100, 100
+    if plain.endswith(" dozen"):
+        return (12 * _NUMBER[plain.split()[0]],) * 2
     number = sum(_NUMBER[word] for word in plain.split())
     return number, number
+
+
+def which(match: re.Match[str]) -> str:
+    """ "last", "next" or "this", whatever word says so; the preposition, or "", where none does."""
+    word = (match["which"] or "").lower()
+    last = word.rpartition(" ")[2]
+    return {"past": "last", "previous": "last", "coming": "next"}.get(last, word)
+
+
+def group(match: re.Match[str], *names: str) -> str:
+    """The first of these groups that took part; "" where none did."""
+    return next((match[name] for name in names if match.groupdict().get(name)), "")

@@ -13,9 +13,12 @@ from services.episodic.plugins.dense import Dense
 from services.episodic.plugins.episodes import Episodes
 from services.episodic.plugins.lexical import Lexical
 from services.episodic.plugins.naive import Naive
+from services.episodic.plugins.own_words import OwnWords
 from services.episodic.plugins.pack import Pack
+from services.episodic.plugins.repeats import Repeats
 from services.episodic.plugins.time_plan import TimePlan
 from services.episodic.plugins.turns import Turns
+from services.episodic.plugins.updates import Updates
 
 PLUGINS: tuple[type[Plugin], ...] = (
     Turns,
@@ -25,6 +28,9 @@ PLUGINS: tuple[type[Plugin], ...] = (
     Dense,
     Lexical,
     Between,
+    OwnWords,
+    Updates,
+    Repeats,
     Contiguity,
     Pack,
 )

@@ -2,7 +2,7 @@
 
 A plug-in is a set of pure functions that return operations; the host owns storage, order, identity and time.
 Hooks never write: what they return is applied by the host, once per operation key, so every plug-in is
-idempotent under redelivery. This spine runs five of the ten hooks (encode, link, plan, retrieve, compose) and
+idempotent under redelivery. This spine runs six of the ten hooks (encode, link, plan, retrieve, rerank, compose) and
 gives ``Context`` what they need; the others join when their first plug-in does.
 
 A plug-in subclasses ``Plugin`` and overrides the hooks it has. It is registered by its line in
@@ -180,6 +180,7 @@ class Query:
     token_budget: int | None
     asked_at: datetime
     filter: Filter = Filter()
+    known: datetime | None = None  # only what had been said by then; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,7 @@ class Ranked:
     score: float
     trace: tuple[tuple[str, int, float], ...]
     why: str = ""
+    repeats: tuple[str, ...] = ()  # ids of other records that say the same, which it stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +350,10 @@ class Plugin:
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
         """Hits by channel name, each best first. ``fuse.reciprocal_rank`` fuses the channels of all plug-ins."""
         return {}
+
+    def rerank(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Sequence[Ranked]:
+        """Order fused hits (best first) anew, by their texts. The same hits, none added and none left out."""
+        return items
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
         """Choose and order what is returned; never more tokens than the budget."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from services.episodic.plugins.base import Composition, Context, Link, Operation, Plan, Plugin, Ranked, Record
+from services.episodic.plugins.search import neighbours
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Contiguity(Plugin):
             return Composition(tuple(items))
         have = {i.record.id for i in items[:kept]}
         brought: list[Ranked] = []
-        for neighbour in _neighbours(items[:kept], ctx):
+        for neighbour in _neighbours(items[:kept], plan, ctx):
             if len(brought) == limit - kept:
                 break
             if neighbour.record.id not in have:
@@ -44,8 +45,8 @@ class Contiguity(Plugin):
         return Composition((*items[:kept], *brought, *rest))
 
 
-def _neighbours(hits: Sequence[Ranked], ctx: Context) -> Iterator[Ranked]:
+def _neighbours(hits: Sequence[Ranked], plan: Plan, ctx: Context) -> Iterator[Ranked]:
     for rank, hit in enumerate(hits, 1):
-        before, after = ctx.neighbours(hit.record, 1, 1)
+        before, after = neighbours(hit.record, plan, ctx)
         for record, side in [(r, "after") for r in after] + [(r, "before") for r in before]:
             yield Ranked(record, hit.score, (("contiguity", rank, hit.score),), f"stands {side} hit {rank}")

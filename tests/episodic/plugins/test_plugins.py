@@ -123,6 +123,14 @@ def test_fusion_is_weighted_reciprocal_rank_worked_by_hand() -> None:
     assert first.trace == (("x", 2, 0.5), ("y", 1, 0.5))
 
 
+def test_equal_scores_of_a_channel_share_the_better_rank() -> None:
+    """Or what came later would win just so."""
+    hits = [Candidate("a", "n", 2.0), Candidate("b", "n", 1.0), Candidate("c", "n", 1.0), Candidate("d", "n", 0.5)]
+    fused = reciprocal_rank([Channel("x", 1.0, hits)])
+    assert [(f.id, f.trace[0][1]) for f in fused] == [("a", 1), ("b", 2), ("c", 2), ("d", 4)]
+    assert fused[1].score == fused[2].score
+
+
 def test_no_channel_gates_another() -> None:
     """A hit of the lexical channel alone enters, and one of the dense channel alone."""
     host = world.host(build(["dense", "lexical"]))
@@ -136,8 +144,8 @@ def test_no_channel_gates_another() -> None:
 
 def test_every_item_says_where_each_stage_put_it() -> None:
     found = world.ask(world.host(build(world.SHIPPED)), world.query("Who tore a coat?"))
-    assert [stage for stage, _, _ in found.kept[0].trace][-1] == "fused"
-    assert [rank for i in found.kept for stage, rank, _ in i.trace if stage == "fused"] == [1, 2, 3, 4, 5]
+    assert [stage for stage, _, _ in found.kept[0].trace][-2:] == ["fused", "own_words"]
+    assert [rank for i in found.kept for stage, rank, _ in i.trace if stage == "own_words"] == [1, 2, 3, 4, 5]
 
 
 def test_other_namespaces_are_searched_only_where_they_are_asked_for() -> None:

@@ -12,7 +12,19 @@ from services.episodic.plugins.base import EpisodeClosed, Filter, Interval, Plan
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.pipeline import Recalled, recall
 
-SHIPPED = ["turns", "episodes", "time_plan", "dense", "lexical", "between", "contiguity", "pack"]
+SHIPPED = [
+    "turns",
+    "episodes",
+    "time_plan",
+    "dense",
+    "lexical",
+    "between",
+    "own_words",
+    "updates",
+    "repeats",
+    "contiguity",
+    "pack",
+]
 START = datetime(1901, 3, 4, 9, tzinfo=UTC)  # a Monday
 ASKED = datetime(2026, 1, 15, tzinfo=UTC)
 

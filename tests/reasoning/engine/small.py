@@ -110,6 +110,11 @@ class Driver:
                 return
         raise AssertionError(f"still busy after {steps} steps")
 
+    def run_until_paused(self) -> None:
+        """Steps until one finds nothing to compute or publish: every reader lags, or everybody waits."""
+        while self.core.step():
+            pass
+
     def events(self, request_id: str) -> list[Event]:
         """What has been written so far."""
         return list(self._streams[request_id]._take())

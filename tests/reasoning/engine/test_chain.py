@@ -7,9 +7,10 @@ from concurrent.futures import Future
 
 import pytest
 
-from services.reasoning.blocks import Span, unlisted
+from services.reasoning.blocks import Lineage, Scope, Span, chain_keys, unlisted
 from services.reasoning.engine import chain
 from services.reasoning.engine.chain import Put
+from services.reasoning.engine.core import identity_of
 from services.reasoning.engine.port import Dropped, Finished
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 from services.reasoning.models.load import LoadedModel
@@ -241,6 +242,67 @@ def test_invariant_18_drop_makes_chains_unaddressable_and_wipes_their_bytes(mode
     driver.generate(LONG, spans=NOTE)  # recalled before the erasure: finds nothing, leaves nothing
     assert driver.usage.cached_tokens == 0
     assert set(driver.core._pool._page_of) == keys
+
+
+@pytest.mark.parametrize("warm", [0, 1, 3, 5])
+def test_blocks_from_the_store_have_each_its_own_lineage(model: LoadedModel, warm: int) -> None:
+    """With nothing in the pool, and with the first blocks there: a drop reaches those that attended to the note."""
+    store = MemoryStore(100)
+    Driver(model, store.of(1)).generate(LONG, 1, spans=NOTE, epochs={"ns": 0})
+    driver = Driver(model, store.of(2))
+    if warm:
+        driver.generate(LONG[: 16 * warm + 1], 1, spans=NOTE, epochs={"ns": 0})
+    driver.generate(LONG, 1, spans=NOTE, epochs={"ns": 0})
+    assert (driver.usage.blocks_in_pool, driver.usage.blocks_loaded) == (warm, 6 - warm)
+    assert driver.core.drop({E}, {"ns": 1}).keys == 4  # blocks 2 to 5
+    assert store.drop({E}, {"ns": 1}) == 4
+
+
+class Listening:
+    """A store that keeps what it was given, and for whom."""
+
+    def __init__(self, inner: BlockStore) -> None:
+        self._inner = inner
+        self.given: list[tuple[str, dict[str, int], list[bytes], list[Lineage]]] = []
+
+    def lookup(self, keys: Sequence[bytes]) -> int:
+        return self._inner.lookup(keys)
+
+    def load(self, keys: Sequence[bytes], frames: Sequence[memoryview]) -> int:
+        return self._inner.load(keys, frames)
+
+    def put(self, blocks: Sequence[Block], namespace: str, epochs: Mapping[str, int]) -> int:
+        self.given.append((namespace, dict(epochs), [b.key for b in blocks], [b.lineage for b in blocks]))
+        return self._inner.put(blocks, namespace, epochs)
+
+    def used(self, keys: Sequence[bytes]) -> None:
+        self._inner.used(keys)
+
+    def begin(self, keys: Sequence[bytes]) -> bool:
+        return self._inner.begin(keys)
+
+    def end(self, keys: Sequence[bytes]) -> None:
+        self._inner.end(keys)
+
+
+def test_blocks_of_two_requests_are_put_each_under_its_own_namespace_and_epochs(model: LoadedModel) -> None:
+    """Both are on their way to the store at once, and one step publishes all of them."""
+    store = Listening(MemoryStore(100).of(1))
+    driver = Driver(model, store, step_tokens=256, chunk_tokens=128)
+    note = frozenset({("a", "e")})
+    driver.submit(LONG, 1, namespace="a", epochs={"a": 3}, spans=(Span(40, note),))
+    driver.submit(LONG, 1, namespace="b", epochs={"b": 5})
+    driver.core.step()
+    driver.run()
+    identity = identity_of(model, driver.settings).digest()
+    keys = {
+        name: chain_keys(LONG, identity, Scope.of(name, {name: epoch}).salt()) for name, epoch in (("a", 3), ("b", 5))
+    }
+    none: Lineage = frozenset()
+    assert store.given == [
+        ("a", {"a": 3}, keys["a"], [none, none, note, note, note, note]),
+        ("b", {"b": 5}, keys["b"], [none] * 6),
+    ]
 
 
 @pytest.mark.parametrize(("length", "answer"), [(96, 1), (100, 1), (100, 40)])

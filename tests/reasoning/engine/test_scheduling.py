@@ -75,6 +75,34 @@ def test_requests_wait_until_their_pages_are_there(model: LoadedModel) -> None:
     assert_nothing_is_held(driver)
 
 
+def test_who_does_not_fit_is_not_overtaken(model: LoadedModel) -> None:
+    """Three pages are free and the next one needs eight: what needs one of them waits behind, else long prompts
+    starve where short ones keep coming."""
+    driver = Driver(model, pool_pages=11)
+    first = driver.submit(prompt(100, 1), 20)
+    big = driver.submit(prompt(100, 2), 20)
+    small = driver.submit(prompt(10, 3), 2)
+    driver.core.step()
+    assert (driver.core.stats().running, driver.core.stats().waiting) == (1, 2)
+    while "length" not in reasons(driver, first):
+        driver.core.step()
+        assert not driver.events(small)
+    driver.run()
+    assert [len(driver.tokens(i)[0]) for i in (big, small)] == [20, 2]
+
+
+def test_a_request_of_several_samples_waits_until_each_has_a_place_and_is_not_overtaken(model: LoadedModel) -> None:
+    driver = Driver(model, max_running=4)
+    running = driver.submit(prompt(20, 1), 6, samples=2)
+    many = driver.submit(prompt(20, 2), 6, samples=3)
+    one = driver.submit(prompt(20, 3), 6)
+    driver.core.step()
+    assert (driver.core.stats().running, driver.core.stats().waiting) == (1, 2)
+    driver.run()
+    assert [len(driver.tokens(i)) for i in (running, many, one)] == [2, 3, 1]
+    assert_nothing_is_held(driver)
+
+
 def test_a_deadline_ends_what_runs_and_what_waits(model: LoadedModel) -> None:
     clock = Clock()
     driver = Driver(model, clock=clock, pool_pages=9)

@@ -1,0 +1,111 @@
+"""Whether an application answers, known before a call has to find out.
+
+The application keeps a stream open and writes to it every half second. A stream, because it has its place in the
+replica already: a ping would wait behind the calls of a busy replica, and busy is not dead. Whatever else the
+application answers counts as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+
+from services.common.errors import MnemeError
+from services.gateway.errors import unavailable
+
+_log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_AGAIN_S = 0.2
+_REOPEN_S = 10.0
+# Calls in flight are given up only when nothing was heard for longer: they may still end well.
+_GIVE_UP = 1.5
+
+
+class Pulse:
+    """Of one application. Of one event loop."""
+
+    def __init__(self, app: str, open: Callable[[], AsyncGenerator[object, None]], silence_s: float) -> None:
+        """``open`` opens the application's stream; ``silence_s``: nothing heard for so long is no answer."""
+        self._app = app
+        self._open = open
+        self._silence_s = silence_s
+        self._heard_at = time.monotonic()
+        self._was_heard = False
+        self._silent = False
+        self._in_flight: set[asyncio.Timeout] = set()
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+
+    def hear(self) -> None:
+        """The application has just answered something."""
+        now = time.monotonic()
+        if self._silent:
+            seconds = round(now - self._heard_at, 1)
+            _log.warning("an application answers again", extra={"application": self._app, "seconds": seconds})
+        self._heard_at, self._was_heard, self._silent = now, True, False
+
+    def require(self, *, heard: bool = False) -> None:
+        """SERVICE_UNAVAILABLE when the application does not answer, or, with ``heard``, has not done so yet."""
+        if self._silent or (heard and not self._was_heard):
+            raise unavailable(self._app)
+
+    @asynccontextmanager
+    async def in_flight(self) -> AsyncIterator[None]:
+        """End the block with SERVICE_UNAVAILABLE once the application has been silent for too long."""
+        try:
+            async with asyncio.timeout(None) as end:
+                self._in_flight.add(end)
+                try:
+                    yield
+                finally:
+                    self._in_flight.discard(end)
+        except TimeoutError:
+            if end.expired():
+                raise unavailable(self._app) from None
+            raise
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(_REOPEN_S) as patience, aclosing(self._open()) as beats:
+                    async for _ in beats:
+                        self.hear()
+                        patience.reschedule(loop.time() + _REOPEN_S)
+            except TimeoutError:
+                continue  # whatever became of the stream, another one may be heard
+            except MnemeError as error:
+                if error.reason == "OVERLOADED":  # it has no place for another stream: it is busy, not dead
+                    self.hear()
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            if now - before > 2 * _TICK_S:
+                continue  # we were late ourselves: what was said meanwhile is still to be read
+            silent_s = now - self._heard_at
+            if silent_s > self._silence_s and not self._silent:
+                self._silent = True
+                if self._was_heard:
+                    extra = {"application": self._app, "seconds": round(silent_s, 1), "count": len(self._in_flight)}
+                    _log.warning("an application does not answer; its calls are refused", extra=extra)
+            if silent_s > _GIVE_UP * self._silence_s:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for end in self._in_flight:
+            with suppress(RuntimeError):  # it is ending by itself just now
+                end.reschedule(now)
+        self._in_flight.clear()

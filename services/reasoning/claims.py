@@ -1,0 +1,179 @@
+"""What can be looked up of a sentence: its numbers, names, dates and quoted strings. Pure functions of texts.
+
+Numbers are compared by value ("4,471" is 4471, "fifteen" is 15), names word by word without case and accents, quoted
+strings as spelled but for case and spaces. Where a script has no capitals, a name looks like any other word, so every
+word of such a script is taken for one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from text_to_num import alpha2digit  # type: ignore[import-untyped]
+
+from services.common import lexical
+from services.common.naming.folding import folded
+from services.common.stems import stem
+from services.common.words import cut, normal
+
+_SPLIT = re.compile(r"[:/-]")
+_RUN = re.compile(r"\d+(?:[.,:/'’\s-]\d+)*")
+_GROUPED = re.compile(r"(\d{1,3}(?:([.,'’ ])\d{3})(?:\2\d{3})*)(?:[.,](\d+))?")
+_DECIMAL = re.compile(r"(\d+)[.,](\d+)")
+_CLITIC = re.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
+_I = frozenset(("i", "i'm", "i'd", "i'll", "i've"))
+_OPENS = re.compile(r"(?:^|[.!?:;]\s|[\"“”‘«»„(\[—–])[\s\W]*$")
+_PAIRS = re.compile(r"“([^”]*)”|„([^“”]*)[“”]|«([^»]*)»|「([^」]*)」|『([^』]*)』|(?<!\w)[‘']([^’'\n]+)[’'](?!\w)")
+_END_PUNCTUATION = " .,;:!?…。、，！？"
+
+# What an English sentence may open with, beside stop words: a capital there makes no name of it.
+_OPENERS = frozenset(
+    """
+according additionally although answer apparently based currently earlier every everyone everything finally first
+furthermore given hello hence however indeed instead later maybe moreover nobody none note notes nothing nowhere ok
+okay overall perhaps please previously probably question recently second several since someone something sorry still
+thank thanks therefore thus unfortunately unknown unless whether without yes yet
+""".split()
+)
+
+
+def runs(text: str) -> list[str]:
+    """Digits that stand together, "4,471" or "020 7946 0018", number words and every script's digits among them."""
+    plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in unicodedata.normalize("NFKC", text))
+    return _RUN.findall(in_digits(plain))
+
+
+def in_digits(text: str) -> str:
+    """``text`` with its English number words as digits."""
+    made: str = alpha2digit(text, "en")
+    return made
+
+
+def readings(run: str) -> list[set[str]]:
+    """For each number of a run, how it may be read: "4.471" is 4471, or 4 and a bit."""
+    found = []
+    for chunk in _SPLIT.split(run):
+        grouped = _GROUPED.fullmatch(" ".join(chunk.split()))
+        if grouped is not None and grouped[2] == " ":
+            found.append({_value(*grouped.group(1, 3))})
+        else:
+            found += [reading for piece in chunk.split() for reading in _numbers(piece)]
+    return found
+
+
+def values(text: str) -> set[str]:
+    """Every number of a text, in every reading; of digits with spaces between, also each alone."""
+    alone = {n for run in runs(text) for piece in _SPLIT.sub(" ", run).split() for r in _numbers(piece) for n in r}
+    return alone | {n for run in runs(text) for reading in readings(run) for n in reading}
+
+
+def joined(run: str) -> str:
+    """The digits of a run without what divides them, as of telephone numbers; "" where they may be decimals."""
+    return "" if re.search(r"[.,]", run) else re.sub(r"\D", "", run)
+
+
+def names(sentence: str, ordinary: frozenset[str]) -> list[str]:
+    """Words that a capital marks as names. ``ordinary``: stems that open a sentence without being one."""
+    text, found = normal(sentence), []
+    spoken = lexical.languages(sentence)
+    is_english = "en" in spoken or not spoken
+    for word in cut(text):
+        name = unowned(word.folded)
+        if word.written == word.written.lower() or name in _I:
+            continue
+        opens = _OPENS.search(text, max(0, word.start - 8), word.start) is not None
+        if not (opens and _is_ordinary(name, ordinary, is_english=is_english)):
+            found.append(name)
+    return found
+
+
+def uncapitalised(text: str) -> set[str]:
+    """Words of scripts without capitals, without those that join others rather than name."""
+    words = (word.folded for word in cut(normal(text)))
+    return {w for w in words if len(w) > 1 and _has_no_case(w) and not lexical.is_function_word(w)}
+
+
+def uncapital_stems(text: str) -> set[str]:
+    """The stems of words that stand there without a capital, so that they are no names."""
+    return {stem(unowned(word.folded)) for word in cut(normal(text)) if word.written == word.written.lower()}
+
+
+def quotes(sentence: str) -> list[str]:
+    """Quoted strings; one that begins or ends outside the sentence counts as far as it stands in it."""
+    found = [part for match in _PAIRS.finditer(sentence) for part in match.groups() if part]
+    parts = sentence.split('"')
+    if len(parts) % 2 == 0:  # one is left over: it opens after white space, and closes after a word
+        opens = not parts[-2] or parts[-2][-1:].isspace()
+        found.append(parts[-1] if opens else parts[0])
+        parts = parts[:-2] if opens else parts[1:]
+    found += parts[1::2]
+    return [quote for part in found if (quote := spelled(part).strip(_END_PUNCTUATION))]
+
+
+def spelled(text: str) -> str:
+    """What a quoted string is looked for in, and as."""
+    return " ".join(folded(text).split())
+
+
+def stands(part: str, text: str) -> bool:
+    """Whether ``spelled`` text holds the part, in whole words where a script has spaces."""
+    at = text.find(part)
+    while at >= 0:
+        end = at + len(part)
+        if not _joins(text[at - 1 : at + 1] if at else "") and not _joins(text[end - 1 : end + 1]):
+            return True
+        at = text.find(part, at + 1)
+    return False
+
+
+def words(text: str) -> set[str]:
+    """Every word as names are compared: folded, without possessive."""
+    return {unowned(word.folded) for word in cut(normal(text))}
+
+
+def unowned(word: str) -> str:
+    """A folded word without "'s" or "n't"."""
+    return _CLITIC.sub("", word)
+
+
+def _numbers(piece: str) -> list[set[str]]:
+    """The numbers of digits without white space: one with readings, or several."""
+    if grouped := _GROUPED.fullmatch(piece):
+        read = {_value(*grouped.group(1, 3))}
+        if decimal := _DECIMAL.fullmatch(piece):
+            read.add(_value(*decimal.groups()))
+        return [read]
+    if decimal := _DECIMAL.fullmatch(piece):
+        return [{_value(*decimal.groups())}]
+    return [{_value(part, None)} for part in re.split(r"[.,'’]", piece) if part]
+
+
+def _value(whole: str, fraction: str | None) -> str:
+    """Of dates and times "05" is 5; a longer number keeps its zeros, as telephone numbers have them."""
+    digits = re.sub(r"\D", "", whole)
+    digits = digits if len(digits) > 2 else str(int(digits))
+    rest = (fraction or "").rstrip("0")
+    return f"{digits}.{rest}" if rest else digits
+
+
+def _is_ordinary(word: str, ordinary: frozenset[str], *, is_english: bool) -> bool:
+    if word == "will":  # a function word that is a name just as often
+        return word in ordinary
+    # A function word of another language is none in English: "Ben" is Turkish for I.
+    joins = word in lexical.STOP_WORDS if is_english else lexical.is_function_word(word)
+    return joins or word in _OPENERS or stem(word) in ordinary
+
+
+def _has_no_case(term: str) -> bool:
+    letters = [c for c in term if c.isalpha()]
+    return bool(letters) and all(c.lower() == c.upper() for c in letters)
+
+
+def _joins(two: str) -> bool:
+    """Whether two characters belong to one word."""
+    return len(two) == 2 and two.isalnum() and not (_is_han(two[0]) or _is_han(two[1]))
+
+
+def _is_han(term: str) -> bool:
+    return any("\u3040" <= c <= "\u30ff" or "\u3400" <= c <= "\u9fff" for c in term)

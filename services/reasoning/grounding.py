@@ -1,0 +1,175 @@
+"""Whether what a model says stands in the notes that it was given. No model is asked: pure functions of texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from services.common import lexical, times
+from services.common.stems import stem
+from services.common.times import Mention, Spoken
+from services.reasoning import claims
+from services.reasoning.prompt import Note, one_line
+
+# A sentence of fewer words is not taken for a quotation of the note that holds it: "15" stands in many.
+_QUOTATION_WORDS = 3
+_WEEKDAY = re.compile(r"^\D*(?:mon|tues|wednes|thurs|fri|satur|sun)day$", re.I)
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Something of a sentence that can be looked up."""
+
+    stands_in: Callable[[_Held], bool]
+    terms: frozenset[str]
+
+
+class Grounding:
+    """The notes of one prompt, ready for any number of sentences."""
+
+    def __init__(self, question: str, notes: Sequence[Note]) -> None:
+        self._held = [_Held(note) for note in notes]
+        self._question = frozenset(lexical.terms(question))
+        self._asked = claims.words(question)
+        lines = "\n".join([question, *(held.line for held in self._held)])
+        self._ordinary = frozenset(claims.uncapital_stems(lines))
+
+    def cited(self, sentence: str) -> list[Note] | None:
+        """The notes that support ``sentence``, best first; None when it claims what stands in none of them.
+
+        A claim stands in a note that holds it and is about the same: it shares another word with the sentence, or,
+        where no note does, with the question. Without claims, every note that shares a word supports it.
+        """
+        terms = frozenset(lexical.terms(claims.in_digits(sentence)))
+        if said := [held for held in self._held if held.quotes(sentence)]:
+            return [held.note for held in said]
+        made = self._claims(sentence)
+        if not made:
+            return [held.note for held in self._held if held.terms & terms]
+        claimed = frozenset(term for claim in made for term in claim.terms)
+        about = [held for held in self._held if self._is_about(held, made, terms - claimed, claimed)]
+        if not all(any(claim.stands_in(held) for held in about) for claim in made):
+            return None
+        whole = [held.note for held in about if all(claim.stands_in(held) for claim in made)]
+        return whole or [held.note for held in about if any(claim.stands_in(held) for claim in made)]
+
+    def _is_about(self, held: _Held, made: Sequence[_Claim], rest: frozenset[str], claimed: frozenset[str]) -> bool:
+        """``rest``: what the sentence says beside its claims."""
+        if any(other.terms & rest for other in self._held):
+            return bool(held.terms & rest)
+        asked = self._question - claimed
+        if len(made) > 1 and sum(claim.stands_in(held) for claim in made) > 1:
+            return True
+        return not asked or bool(held.terms & asked)
+
+    def _claims(self, sentence: str) -> list[_Claim]:
+        made = []
+        rest = sentence
+        spoken = times.read(sentence)
+        for mention in spoken.at(_READ_AT):
+            made.append(_claim(_date(spoken, mention), mention.text))
+            rest = rest[: mention.at] + " " * len(mention.text) + rest[mention.at + len(mention.text) :]
+        made += [_claim(_number(run), run) for run in claims.runs(rest)]
+        made += [_claim(_name(name), name) for name in claims.names(claims.in_digits(rest), self._ordinary)]
+        made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
+        made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]
+        return made
+
+
+# Any time at all: which words are a date, and where they stand, does not depend on it.
+_READ_AT = datetime(2000, 1, 1, 12, tzinfo=UTC)
+
+
+class _Held:
+    """What one note holds, as the model was shown it."""
+
+    def __init__(self, note: Note) -> None:
+        self.note = note
+        self.line = one_line(note.line())
+        self.terms = frozenset(lexical.terms(self.line))
+        # Without the date before it, whose numbers count nothing.
+        self.said = one_line(f"{note.actor}: {note.text}")
+        self.read_at = _noon(note.when)
+
+    def quotes(self, sentence: str) -> bool:
+        said = claims.spelled(sentence)
+        return len(said.split()) >= _QUOTATION_WORDS and claims.stands(said, self.spelled)
+
+    @cached_property
+    def spelled(self) -> str:
+        return claims.spelled(self.line)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(claims.words(self.line))
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        return frozenset(map(stem, self.words))
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        return frozenset(claims.values(self.said))
+
+    @cached_property
+    def joined(self) -> frozenset[str]:
+        return frozenset(map(claims.joined, claims.runs(self.said)))
+
+    @cached_property
+    def spans(self) -> list[tuple[datetime, datetime]]:
+        """Times that it speaks of, read at its own; and its own day."""
+        day = self.read_at.replace(hour=0)
+        return [(day, day + _DAY), *((m.start, m.end) for m in times.find(self.note.text, self.read_at))]
+
+
+def _claim(stands_in: Callable[[_Held], bool], text: str) -> _Claim:
+    return _Claim(stands_in, frozenset(lexical.terms(text)))
+
+
+def _number(run: str) -> Callable[[_Held], bool]:
+    read, together = claims.readings(run), claims.joined(run)
+    return lambda held: all(number & held.numbers for number in read) or (together != "" and together in held.joined)
+
+
+def _name(name: str) -> Callable[[_Held], bool]:
+    return lambda held: name in held.words or stem(name) in held.stems
+
+
+def _quote(quote: str) -> Callable[[_Held], bool]:
+    return lambda held: claims.stands(quote, held.spelled)
+
+
+def _date(spoken: Spoken, mention: Mention) -> Callable[[_Held], bool]:
+    """In the same words, or as a time that holds one of the note's: "in April" is right where it says the 6th."""
+    words = claims.spelled(mention.text)
+
+    def stands_in(held: _Held) -> bool:
+        if claims.stands(words, held.spelled):
+            return True
+        here = next((m for m in spoken.at(held.read_at) if m.at == mention.at), None)
+        return here is not None and any(_agrees(here, start, end) for start, end in held.spans)
+
+    return stands_in
+
+
+def _agrees(claimed: Mention, start: datetime, end: datetime) -> bool:
+    if claimed.start <= start and end <= claimed.end:
+        return True
+    if claimed.yearless:  # of any year
+        first, last = _in_year(claimed.start, claimed.end, start.year)
+        return first <= start and end <= last
+    a_day = end - start == claimed.end - claimed.start == _DAY
+    return a_day and _WEEKDAY.search(claimed.text) is not None and claimed.start.weekday() == start.weekday()
+
+
+def _in_year(start: datetime, end: datetime, year: int) -> tuple[datetime, datetime]:
+    moved = start.replace(year=year, day=min(start.day, 28)) + timedelta(days=max(0, start.day - 28))
+    return moved, moved + (end - start)
+
+
+def _noon(when: str) -> datetime:
+    return datetime.fromisoformat(when).replace(hour=12, tzinfo=UTC)

@@ -1,0 +1,139 @@
+"""Whatever scans a text takes time in proportion to its length, however nasty the text: one tenant's text may not hold
+another's. A new scanner is one line of ``SCANNERS``."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mneme.v1.admin_pb2 import AliasGroup
+
+from services.common import lexical, times
+from services.common.extract import Aliases, Extractor, plain
+from services.common.naming.folding import folded
+from services.common.sentences import sentences
+from services.episodic import confidence
+from services.episodic.naming import Naming
+from services.episodic.plugins import build
+from services.episodic.plugins.exact import ExactHost
+from services.reasoning.extract import Source, extract
+from services.reasoning.models.guard import Guard
+from services.reasoning.prompt import Note, support
+from tests.episodic.plugins import world
+
+BASE = 8_192  # characters
+TIMES = (1, 2, 4, 8)
+ABOVE_LINEAR = 16.0  # of the longest text to the shortest; linear is 8, the square 64
+LEAST_S = 0.002  # below it a clock's grain is most of what is measured
+
+UNITS = [
+    "A. ", "We met. ", "Mr. ", "1.", "1. ", "7", "1,000 ", "the the ", "on on on ", "Aa ", "Aa-", "a-", "A.B.", "l'",
+    "語", "語。", "ก", "가", "\"", "[[[", "!?", "… ", ". . ", "\n", " ", "é\u0301", "@a_", "12 May ", "from 1 to ",
+]  # fmt: skip
+# For what takes a second for such a text: those that tell its parts apart.
+FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " "]
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+ALIASES = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann", "A.", "the on"])])
+NAMING = Naming(["Ann Smith", "A B", "语"])
+GUARD = Guard(["<|im_start|>", "<|im_end|>"], ["### User:"])
+
+
+@cache
+def extractor() -> Extractor:
+    made = Extractor()
+    made.load()
+    return made
+
+
+@cache
+def host() -> ExactHost:
+    return world.host(build(["turns", "episodes", "time_plan", "lexical", "between", "contiguity", "pack"]))
+
+
+def recall(text: str) -> object:
+    return world.ask(host(), world.query(text))
+
+
+def assess(text: str) -> object:
+    found = world.ask(host(), world.query("Who plays the harmonium?"))
+    long = [replace(item, record=replace(item.record, text=text)) for item in found.ranked]
+    return confidence.assess(found.plan, long, host().context(world.ASKED))
+
+
+def note(text: str) -> Note:
+    return Note("home", "e", text, "Ann", "2024-05-01", frozenset())
+
+
+# name -> what scans, and over which texts.
+SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
+    "terms": (lexical.terms, UNITS),
+    "sentences": (sentences, UNITS),
+    "the extractive answer": (lambda text: extract("Whom did Ann meet?", [Source("e", text, "Ann")], 3), FEW),
+    "a long question to the extractive answer": (lambda text: extract(text, [Source("e", "We met.", "Ann")], 3), FEW),
+    "people and places": (lambda text: extractor().find(text, aliases=ALIASES), ["A. ", *FEW[2:5]]),
+    "aliases": (lambda text: list(ALIASES.within(text)), UNITS),
+    "a name's plain form": (plain, UNITS),
+    "a text's folded form": (folded, UNITS),
+    "who is to be forgotten": (NAMING.within, UNITS),
+    "times": (lambda text: times.find(text, NOW), UNITS),
+    "recall": (recall, FEW),
+    "confidence": (assess, FEW),
+    "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),
+    "a text made safe for a template": (lambda text: GUARD.show(GUARD.hide(text)), UNITS),
+}
+CHEAP = ["terms", "sentences", "aliases", "who is to be forgotten", "a text made safe for a template"]
+
+
+@pytest.fixture(autouse=True)
+def no_collection() -> Iterator[None]:
+    """The collector's passes grow with all that the process holds, not with what is measured."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def took(scan: Callable[[str], object], unit: str, size: int) -> float:
+    """Seconds of this thread's processor."""
+    text = (unit * (size // len(unit) + 1))[:size]
+    started = time.thread_time()
+    scan(text)
+    return max(LEAST_S, time.thread_time() - started)
+
+
+def require_linear(scan: Callable[[str], object], unit: str) -> None:
+    """First the shortest and the longest; only what looks worse than linear is measured at every length, and again."""
+    if took(scan, unit, BASE * TIMES[-1]) <= ABOVE_LINEAR * took(scan, unit, BASE):
+        return
+    least = [min(took(scan, unit, BASE * n) for _ in range(3)) for n in TIMES]
+    assert least[-1] <= ABOVE_LINEAR * least[0], f"{unit!r}: {[round(s, 4) for s in least]} s at {TIMES} x {BASE}"
+
+
+@pytest.mark.parametrize("name", SCANNERS)
+def test_a_scanner_takes_time_in_proportion(name: str) -> None:
+    scan, units = SCANNERS[name]
+    scan(units[0])  # whatever is loaded at the first call
+    for unit in units:
+        require_linear(scan, unit)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+@settings(max_examples=8, derandomize=True, deadline=None)
+@given(unit=st.text(st.sampled_from("aA1.,'\"-_ \n([é\u0301語。กا가&|<#"), min_size=1, max_size=6))
+def test_a_scanner_takes_time_in_proportion_over_any_repetition(name: str, unit: str) -> None:
+    require_linear(SCANNERS[name][0], unit)
+
+
+def test_a_scanner_that_is_not_linear_is_noticed() -> None:
+    def square(text: str) -> object:
+        return [text[:at].count("a") for at in range(0, len(text), 8)]
+
+    with pytest.raises(AssertionError, match="x 8192"):
+        require_linear(square, "a")

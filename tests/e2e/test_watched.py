@@ -1,0 +1,94 @@
+"""Whoever runs it reads, in the logs and in the terminal, what ended, why, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import grpc
+import pytest
+from mneme.v1 import admin_pb2, episodic_pb2
+
+from services.cli.local import Local, is_serving
+from services.common.errors import from_rpc_error
+from tests.e2e import talk
+from tests.gateway.probe import until
+
+NAMESPACE = "e2e/watched"
+
+
+def said(local: Local, service: str, message: str) -> list[dict[str, Any]]:
+    lines = [
+        json.loads(line)
+        for path in local.settings.common.log_dir.glob(f"{service}-*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    return [line for line in lines if line["message"] == message]
+
+
+def test_every_service_says_when_it_started_and_how_long_that_took(local: Local) -> None:
+    starts = {"gateway": "listening", "perception": "perceiving", "episodic": "remembering", "reasoning": "answering"}
+    for service, message in {**starts, "kvstore": "keeping blocks"}.items():
+        assert all(line["seconds"] >= 0 for line in said(local, service, message))
+        assert said(local, service, message), service
+
+
+def test_a_killed_replica_leaves_a_line_for_its_death_and_one_for_its_successor(local: Local) -> None:
+    _ends_and_comes_back(local, signal.SIGKILL, "its process was killed, or crashed")
+
+
+def test_a_frozen_replica_is_said_to_be_silent_is_replaced_and_refuses_at_once_meanwhile(local: Local) -> None:
+    frozen_at = time.monotonic()
+    _ends_and_comes_back(local, signal.SIGSTOP, "Serve ended it: it did not answer, or said that it is not well")
+    assert time.monotonic() - frozen_at < 30
+    silent = said(local, "gateway", "an application does not answer; its calls are refused")[-1]
+    assert silent["application"] == "perception"
+    assert said(local, "gateway", "an application answers again")[-1]["application"] == "perception"
+
+
+def _ends_and_comes_back(local: Local, number: int, reason: str) -> None:
+    pid = talk.replica_pids(local)["perception"]
+    os.kill(pid, number)
+    until(lambda: not is_serving(local.address), within_s=10)
+    asked_at = time.monotonic()
+    with pytest.raises(grpc.RpcError) as refused:
+        talk.create(local.client, f"{NAMESPACE}-{number}")
+    error = from_rpc_error(refused.value)
+    assert (error.reason, error.metadata["app"]) == ("SERVICE_UNAVAILABLE", "perception")
+    assert time.monotonic() - asked_at < 2
+    until(lambda: is_serving(local.address), within_s=40)
+    until(lambda: any(line["pid"] == pid for line in said(local, "up", "a replica has ended")), within_s=10)
+    (died,) = (line for line in said(local, "up", "a replica has ended") if line["pid"] == pid)
+    assert (died["application"], died["reason"]) == ("perception", reason)
+    assert died["seconds"] > 0, "how long it had run"
+    until(lambda: bool(_again_since(local, died["at"])), within_s=10)
+    again = _again_since(local, died["at"])[0]
+    assert again["application"] == "perception"
+    assert again["seconds"] > 0, "how long it was away"
+
+
+def _again_since(local: Local, at: str) -> list[dict[str, Any]]:
+    return [line for line in said(local, "up", "the application serves again") if line["at"] > at]
+
+
+def test_an_erasure_and_a_rebuild_leave_lines_with_what_they_did_and_how_long_it_took(local: Local) -> None:
+    talk.create(local.client, NAMESPACE)
+    local.client.observe(talk.observations(NAMESPACE))
+    talk.await_idle(local.client, NAMESPACE, 6)
+    selector = episodic_pb2.ForgetSelector(session="talk")
+    request = episodic_pb2.ForgetRequest(namespace=NAMESPACE, selector=selector, id="watched")
+    receipt = local.client.episodic.Forget(request, metadata=local.client.metadata, timeout=60).receipt
+    (erased,) = (line for line in said(local, "episodic", "an erasure is done") if line["operation"] == receipt.id)
+    assert erased["count"] == 6
+    assert erased["seconds"] >= 0
+    rebuild = admin_pb2.RebuildRequest()
+    operation = local.client.admin.Rebuild(rebuild, metadata=local.client.metadata, timeout=60).operation
+    until(lambda: _lines_of(local, operation.id) == ["a rebuild begins", "a rebuild is done"], within_s=60)
+
+
+def _lines_of(local: Local, operation: str) -> list[str]:
+    begun, done = (said(local, "episodic", message) for message in ("a rebuild begins", "a rebuild is done"))
+    return [line["message"] for line in (*begun, *done) if line["operation"] == operation]

@@ -1,0 +1,52 @@
+"""The quick way to ask which terms a text says gives what cutting the whole text gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.common import lexical
+from services.episodic.plugins import build
+from services.episodic.plugins.spoken import Spoken, bare
+from tests.episodic.plugins import world
+
+TEXTS = (
+    *(turn.text for turn in world.turns()),
+    "He's dying of laughter; the skies were early, and the uglier babies cried happily.",
+    "It cost 99,000 crowns on the 2nd, or so IT says: C++ isn't C#, and d'Artagnan's hat was lying there.",
+    "Le café déjà vu de Zoë coûte 5 €. Résumé: Straße, naïve.",
+    "विद्युत की कीमत बहुत अधिक है, and the price of electricity is high.",
+    "会議は木曜日に移されました。",
+    "",
+)
+QUESTIONS = (
+    "Who tore the coat before dancing?",
+    "Does he die under the sky, ugly and happy?",
+    "Is 99000 the 2nd price in C++ or C#, d'Artagnan?",
+    "Où est le cafe de Zoe?",
+    "What is the price of electricity?",
+    "会議は木曜日ですか",
+    "the of and",
+)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_it_finds_the_same_terms(question: str) -> None:
+    ctx = world.host(build(["turns"])).context(world.ASKED)
+    terms = lexical.terms(question)
+    spoken = Spoken(terms, ctx)
+    for text in (*TEXTS, *TEXTS):
+        assert spoken.in_(text) == set(terms) & set(lexical.terms(text)), text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("The ferry is late!", " the  ferry is LATE", True),
+        ("PX-88", "px 88", True),
+        ("The ferry is late", "The ferry is later", False),
+        ("की", "का", False),
+        ("?", "!", False),
+    ],
+)
+def test_texts_are_the_same_by_their_words(one: str, other: str, same: bool) -> None:
+    assert (bare(one) == bare(other)) == same

@@ -1,0 +1,128 @@
+"""Silence is noticed, ends what waits, and is not what a busy application or a late gateway has."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import pytest
+
+from services.common.errors import MnemeError
+from services.gateway.errors import overloaded
+from services.gateway.pulse import Pulse
+
+SILENCE_S = 0.6
+
+
+class Heart:
+    """An application's stream: beats until told otherwise."""
+
+    def __init__(self) -> None:
+        self.beats = True
+        self.opened = 0
+        self.fails: MnemeError | None = None
+
+    async def open(self) -> AsyncGenerator[object, None]:
+        self.opened += 1
+        if self.fails is not None:
+            raise self.fails
+        for _ in range(20):
+            while not self.beats:
+                await asyncio.sleep(0.01)
+            yield b""
+            await asyncio.sleep(0.02)
+
+
+def run(test: Callable[[Heart, Pulse], Awaitable[None]]) -> None:
+    async def with_pulse() -> None:
+        heart = Heart()
+        pulse = Pulse("probe", heart.open, SILENCE_S)
+        try:
+            await test(heart, pulse)
+        finally:
+            await pulse.close()
+
+    asyncio.run(with_pulse())
+
+
+async def answers(pulse: Pulse) -> bool:
+    """After more time than silence is noticed in."""
+    await asyncio.sleep(SILENCE_S + 0.4)
+    try:
+        pulse.require(heard=True)
+    except MnemeError as error:
+        if error.reason != "SERVICE_UNAVAILABLE":
+            raise
+        return False
+    return True
+
+
+def test_a_stream_that_ends_as_it_should_is_opened_again_and_is_no_silence() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        assert await answers(pulse)
+        assert heart.opened > 1
+
+    run(test)
+
+
+def test_silence_refuses_calls_ends_those_in_flight_and_is_over_with_the_next_beat() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        assert await answers(pulse)
+        heart.beats = False
+        start = time.monotonic()
+        with pytest.raises(MnemeError) as lost:
+            async with pulse.in_flight():
+                await asyncio.sleep(60)
+        assert lost.value.reason == "SERVICE_UNAVAILABLE"
+        assert SILENCE_S < time.monotonic() - start < 3 * SILENCE_S
+        assert not await answers(pulse)
+        heart.beats = True
+        assert await answers(pulse)
+
+    run(test)
+
+
+def test_an_application_without_a_place_for_the_stream_is_busy_not_dead() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        heart.fails = overloaded("calls to probe")
+        assert await answers(pulse)
+
+    run(test)
+
+
+def test_what_it_answers_otherwise_counts_as_well() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        heart.beats = False
+        for _ in range(10):
+            await asyncio.sleep(0.15)
+            pulse.hear()
+            pulse.require()
+
+    run(test)
+
+
+def test_a_gateway_that_was_late_itself_blames_nobody() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        assert await answers(pulse)
+        async with pulse.in_flight():
+            time.sleep(3 * SILENCE_S)  # the event loop's, not the application's
+            await asyncio.sleep(0.5)
+        pulse.require()
+
+    run(test)
+
+
+def test_a_call_that_is_cancelled_in_flight_is_just_that() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        async def call() -> None:
+            async with pulse.in_flight():
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(test)
