@@ -190,9 +190,9 @@ def test_any_bytes_are_a_message_or_a_refusal(data: bytes) -> None:
 def test_reading_is_linear_in_the_length(piece: str) -> None:
     def seconds(size: int) -> float:
         data = (piece * (size // len(piece))).encode()
-        began = time.perf_counter()
+        began = time.thread_time()
         refusal(data)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     small = min(seconds(50_000) for _ in range(3))
     assert min(seconds(400_000) for _ in range(3)) < 8 * 4 * small + 0.05
