@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
-from services.cli import ingest, namespaces, render
+from services.cli import ingest, namespaces, render, tokens
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.terminal import interruptible
 from services.common import wire_json
@@ -435,55 +435,12 @@ namespaces.add_to(namespace)
 
 @main.group()
 def token() -> None:
-    """Issue and revoke tokens."""
+    """Issue, list and revoke tokens."""
 
 
-def _days(context: click.Context, parameter: click.Parameter, days: float) -> float:
-    from services.common.auth import MAX_TOKEN_TTL_S
-
-    most = MAX_TOKEN_TTL_S / 86_400
-    if not 0 < days <= most:  # false for NaN too, which click.FloatRange lets through
-        raise click.BadParameter(f"a token lives more than 0 and at most {most:.0f} days.")
-    return days
-
-
-@token.command("issue")
-@click.option("--principal", required=True, help="Who it speaks for.")
-@click.option("--prefix", "prefixes", multiple=True, required=True, help="Namespace prefix; may be repeated.")
-@click.option(
-    "--right", "rights", multiple=True, required=True, type=click.Choice(["read", "write", "forget", "admin"])
-)
-@click.option("--days", default=30.0, show_default=True, callback=_days, help="Until it expires.")
-@click.pass_obj
-def token_issue(
-    get_client: Callable[[], Client], principal: str, prefixes: tuple[str, ...], rights: tuple[str, ...], days: float
-) -> None:
-    """Print a new token, once. It is kept nowhere; its id (on stderr) revokes it."""
-    client = get_client()
-    response = client.admin.IssueToken(
-        admin_pb2.IssueTokenRequest(
-            principal=principal,
-            namespace_prefixes=prefixes,
-            rights=[f"RIGHT_{r.upper()}" for r in rights],
-            ttl_s=int(days * 86_400),
-        ),
-        metadata=client.metadata,
-        timeout=DEFAULT_TIMEOUT_S,
-    )
-    click.echo(response.token)
-    click.echo(f"id {response.token_id}, until {response.expires_at.ToJsonString()}", err=True)
-
-
-@token.command("revoke")
-@click.argument("token_id")
-@click.pass_obj
-def token_revoke(get_client: Callable[[], Client], token_id: str) -> None:
-    """Make a token worthless at once."""
-    client = get_client()
-    client.admin.RevokeToken(
-        admin_pb2.RevokeTokenRequest(token_id=token_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
-    )
-    click.echo(f"{token_id}: revoked.")
+token.command("issue")(tokens.issue)
+token.command("list")(tokens.list_tokens)
+token.command("revoke")(tokens.revoke)
 
 
 if __name__ == "__main__":

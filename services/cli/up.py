@@ -20,11 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.cli import ray_session
+from services.cli import operator_token, ray_session
 from services.common import topics
-from services.common.auth import Caller, Right, token_signer
+from services.common.auth import Caller
 from services.common.config import CommonConfig, Settings
-from services.common.files import private_part
 from services.common.log.base import Log, LogError, LogUnavailable
 from services.common.log.open import open_log
 from services.common.models import ModelError
@@ -40,11 +39,10 @@ APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
 LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
 PORT_WAIT_S = 6.0  # replicas of a `mneme up` that was killed hold its ports for some 3 s
-OPERATOR_TOKEN_TTL_S = 365 * 86_400.0
 
-# What Ray and Serve write about themselves. Each process has some files, in /tmp/ray/session_*/logs.
+# What Ray and Serve write about themselves, some lines for each call that is cancelled among it. Each process has some
+# files, in /tmp/ray/session_*/logs.
 RAY_LOGS = {
-    "RAY_BACKEND_LOG_LEVEL": "warning",  # else some lines for each call that is cancelled, or passes its deadline
     "RAY_ROTATION_MAX_BYTES": str(8 * 1024 * 1024),  # else 512 MiB a file
     "RAY_ROTATION_BACKUP_COUNT": "1",
 }
@@ -97,9 +95,24 @@ def prepare(settings: Settings) -> None:
     common = settings.common
     with _making_folders():
         common.data_dir.mkdir(parents=True, exist_ok=True)
-    master = _master_key(common.master_key_path)
+    with _writing_token():
+        operator_token.write(common.token_path, _master_key(common.master_key_path))
+
+
+def record_operator_token(settings: Settings) -> None:
+    """Once there are topics. StartError."""
+    common = settings.common
     try:
-        write_operator_token(common.token_path, master)
+        with _writing_token():
+            operator_token.record(common, _master_key(common.master_key_path))
+    except LogError as error:
+        raise StartError(f"common.log: {error}") from error
+
+
+@contextmanager
+def _writing_token() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StartError(
             f"common.data_dir: the token cannot be written ({error}). "
@@ -169,17 +182,10 @@ def _has_data(log: Log) -> bool:
     return any(log.end_offset(topic, partition) for topic in kept for partition in range(log.partitions(topic)))
 
 
-def write_operator_token(path: Path, master: MasterKey) -> None:
-    """Leave a token with every right over every namespace in a 0600 file, for this machine's operator."""
-    token, _ = token_signer(master).issue("operator", ("",), frozenset(Right), OPERATOR_TOKEN_TTL_S)
-    with private_part(path, token + "\n") as part:
-        part.replace(path)
-
-
 def operator(settings: Settings) -> Caller:
-    """What the token that the last start left says."""
+    """What the operator's token says."""
     common = settings.common
-    return token_signer(_master_key(common.master_key_path)).check(common.token_path.read_text().strip())
+    return operator_token.read(common.token_path, _master_key(common.master_key_path))
 
 
 def require_free(host: str, port: int, setting: str) -> None:
@@ -224,6 +230,11 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
 
     kvstore = settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
     gateway = settings.section("gateway", GatewayConfig)
+    if gateway.replicas > 1 and not gateway.reuse_port:
+        raise StartError(
+            f"gateway.replicas: {gateway.replicas} gateways on this machine would share one port. "
+            "Set gateway.reuse_port to true, or gateway.replicas to 1."
+        )
     claim(settings.common.data_dir)
     require_free(gateway.host, gateway.port, "gateway.port")
     require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
@@ -232,6 +243,7 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     progress("preparing the log and the keys")
     ensure_topics(settings, progress)
     prepare(settings)
+    record_operator_token(settings)
     os.environ.update(
         _ENVIRONMENT,
         RAY_AUTH_TOKEN=secrets.token_hex(32),  # of this start alone; Ray's own lies in the home, for others to read

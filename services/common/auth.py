@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import jwt
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.common import telemetry
 from services.common.errors import MnemeError
@@ -41,6 +43,15 @@ class Caller:
     token_id: str
     expires_at: float
     by_token_until: float | None = None  # of a grant: when the token expires that it was made from
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether they may administer everything."""
+        return "" in self.prefixes and Right.ADMIN in self.rights
+
+    def covers_all(self, prefixes: tuple[str, ...]) -> bool:
+        """Whether each of ``prefixes`` lies within one of the caller's own."""
+        return all(any(covers(own, prefix) for own in self.prefixes) for prefix in prefixes)
 
     @property
     def token_expires_at(self) -> float:
@@ -74,7 +85,7 @@ class Caller:
 
 
 def covers(prefix: str, namespace: str) -> bool:
-    """Whether a namespace prefix covers a namespace. "acme" covers "acme" and "acme/x", not "acmeco"."""
+    """Whether a prefix covers a namespace, or another prefix. "acme" covers "acme" and "acme/x", not "acmeco" or ""."""
     return prefix == "" or namespace == prefix or namespace.startswith(prefix.rstrip("/") + "/")
 
 
@@ -94,6 +105,10 @@ class Signer:
             raise ValueError(f"a token lives at most {MAX_TOKEN_TTL_S} seconds")
         caller = Caller(principal, prefixes, rights, secrets.token_hex(8), time.time() + ttl_s)
         return self.sign(caller), caller
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes for one purpose beside signing (HKDF-SHA256)."""
+        return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(self._key)
 
     def sign(self, caller: Caller) -> str:
         claims = {

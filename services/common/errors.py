@@ -12,6 +12,15 @@ import grpc
 from mneme.v1.errors_pb2 import Error, ErrorReason
 
 TRAILER = "mneme-error-bin"
+# What gRPC's own clients wait before they try again, where they are set up to (gRFC A6).
+PUSHBACK = "grpc-retry-pushback-ms"
+RETRY_AFTER = "retry_after_ms"
+
+_OVERSIZED = "message larger than max"  # gRPC's own words, on either side
+
+# A client takes 8 KiB of trailers; beyond that it reads RESOURCE_EXHAUSTED, whatever was wrong.
+_MAX_VALUE = 256  # bytes of one value of the metadata; it may repeat what was sent
+_MAX_TEXT = 800  # of message, field and remedy, each, and of the status; the wire triples those that are not ASCII
 
 _STATUS: dict[int, grpc.StatusCode] = {
     ErrorReason.ERROR_REASON_INVALID_FIELD: grpc.StatusCode.INVALID_ARGUMENT,
@@ -67,25 +76,44 @@ class MnemeError(Exception):
         return _rebuild, (self.reason, self.message, self.field, self.remedy, self.metadata)
 
     def to_proto(self) -> Error:
+        """For the wire: what is too long for a trailer is cut."""
         return Error(
             reason=f"ERROR_REASON_{self.reason}",
-            message=self.message,
-            field=self.field,
-            remedy=self.remedy,
-            metadata=self.metadata,
+            message=_cut(self.message, _MAX_TEXT),
+            field=_cut(self.field, _MAX_TEXT),
+            remedy=_cut(self.remedy, _MAX_TEXT),
+            metadata={key: _cut(value, _MAX_VALUE) for key, value in self.metadata.items()},
         )
+
+    @property
+    def details(self) -> str:
+        """For the status of the wire."""
+        return _cut(str(self), _MAX_TEXT)
 
     @property
     def status(self) -> grpc.StatusCode:
         return _STATUS[ErrorReason.Value(f"ERROR_REASON_{self.reason}")]
 
     @property
-    def trailers(self) -> tuple[tuple[str, bytes], ...]:
-        return ((TRAILER, self.to_proto().SerializeToString()),)
+    def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
+        error = (TRAILER, self.to_proto().SerializeToString())
+        after = self.metadata.get(RETRY_AFTER)
+        return (error, (PUSHBACK, after)) if after else (error,)
 
 
 def _rebuild(reason: str, message: str, field: str, remedy: str, metadata: dict[str, str]) -> MnemeError:
     return MnemeError(reason, message, field=field, remedy=remedy, metadata=metadata)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most ``most`` bytes of it."""
+    raw = text.encode()
+    return text if len(raw) <= most else raw[: most - 3].decode(errors="ignore") + "…"
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """Metadata of an error that goes away by itself: when to try again."""
+    return {RETRY_AFTER: str(max(1, round(seconds * 1000)))}
 
 
 def invalid(field: str, message: str, remedy: str) -> MnemeError:
@@ -105,6 +133,8 @@ def from_rpc_error(error: grpc.RpcError) -> MnemeError:
             sent = Error.FromString(value)
             reason = ErrorReason.Name(sent.reason).removeprefix("ERROR_REASON_")
             return MnemeError(reason, sent.message, field=sent.field, remedy=sent.remedy, metadata=dict(sent.metadata))
+    if _OVERSIZED in (error.details() or ""):
+        return invalid("", "The message is too large: gRPC itself refused it.", "Split what is sent.")
     by_status = {
         grpc.StatusCode.UNAVAILABLE: "SERVICE_UNAVAILABLE",
         grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE",

@@ -26,7 +26,14 @@ class Method:
     app: str  # "gateway" is answered at the door
     kind: Kind
     right: Right
+    max_bytes: int | None = None  # of one message; None: as many as gateway.max_message_bytes
 
+
+_KIB = 1024
+_IDS = 64 * _KIB  # ids, names, filters
+_TEXT = 256 * _KIB  # a text of 60,000 bytes, with metadata and filters
+_ALIASES = 2048 * _KIB  # names of 1 MiB, each with its length
+_MANY_IDS = 1024 * _KIB
 
 _P = "mneme.v1.PerceptionService/"
 _E = "mneme.v1.EpisodicService/"
@@ -34,27 +41,28 @@ _R = "mneme.v1.ReasoningService/"
 _A = "mneme.v1.AdminService/"
 
 METHODS: dict[str, Method] = {
-    _P + "Observe": Method("perception", Kind.FOLD, Right.WRITE),
-    _P + "EndSession": Method("perception", Kind.UNARY, Right.WRITE),
-    _E + "Remember": Method("episodic", Kind.UNARY, Right.WRITE),
-    _E + "Correct": Method("episodic", Kind.UNARY, Right.WRITE),
-    _E + "Recall": Method("episodic", Kind.UNARY, Right.READ),
-    _E + "Get": Method("episodic", Kind.UNARY, Right.READ),
-    _E + "List": Method("episodic", Kind.UNARY, Right.READ),
-    _E + "Timeline": Method("episodic", Kind.UNARY, Right.READ),
-    _E + "History": Method("episodic", Kind.UNARY, Right.READ),
-    _E + "Forget": Method("episodic", Kind.UNARY, Right.FORGET),
-    _E + "VerifyForgotten": Method("episodic", Kind.UNARY, Right.FORGET),
-    _E + "Watch": Method("episodic", Kind.PAGES, Right.READ),
-    _R + "Ask": Method("reasoning", Kind.STREAM, Right.READ),
+    _P + "Observe": Method("perception", Kind.FOLD, Right.WRITE, _TEXT),
+    _P + "EndSession": Method("perception", Kind.UNARY, Right.WRITE, _IDS),
+    _E + "Remember": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT),
+    _E + "Correct": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT),
+    _E + "Recall": Method("episodic", Kind.UNARY, Right.READ, _TEXT),
+    _E + "Get": Method("episodic", Kind.UNARY, Right.READ, _IDS),
+    _E + "List": Method("episodic", Kind.UNARY, Right.READ, _IDS),
+    _E + "Timeline": Method("episodic", Kind.UNARY, Right.READ, _IDS),
+    _E + "History": Method("episodic", Kind.UNARY, Right.READ, _IDS),
+    _E + "Forget": Method("episodic", Kind.UNARY, Right.FORGET, _MANY_IDS),
+    _E + "VerifyForgotten": Method("episodic", Kind.UNARY, Right.FORGET, _IDS),
+    _E + "Watch": Method("episodic", Kind.PAGES, Right.READ, _IDS),
+    _R + "Ask": Method("reasoning", Kind.STREAM, Right.READ, _TEXT),
     _R + "Generate": Method("reasoning", Kind.STREAM, Right.READ),
-    _R + "GetKvStats": Method("reasoning", Kind.UNARY, Right.ADMIN),
-    _A + "IssueToken": Method("gateway", Kind.UNARY, Right.ADMIN),
-    _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN),
-    _A + "CreateNamespace": Method("perception", Kind.UNARY, Right.ADMIN),
-    _A + "DeleteNamespace": Method("episodic", Kind.UNARY, Right.ADMIN),
-    _A + "ListNamespaces": Method("episodic", Kind.UNARY, Right.ADMIN),
-    _A + "GetOperation": Method("episodic", Kind.UNARY, Right.READ),
-    _A + "Rebuild": Method("episodic", Kind.UNARY, Right.ADMIN),
-    _A + "GetStats": Method("episodic", Kind.UNARY, Right.READ),
+    _R + "GetKvStats": Method("reasoning", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "IssueToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "ListTokens": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "CreateNamespace": Method("perception", Kind.UNARY, Right.ADMIN, _ALIASES),
+    _A + "DeleteNamespace": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "ListNamespaces": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "GetOperation": Method("episodic", Kind.UNARY, Right.READ, _IDS),
+    _A + "Rebuild": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "GetStats": Method("episodic", Kind.UNARY, Right.READ, _IDS),
 }

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ from google.protobuf.message import DecodeError, Message
 from services.common import telemetry
 from services.common.auth import Caller, Signer
 from services.common.config import CommonConfig
-from services.common.errors import MnemeError, internal
+from services.common.errors import MnemeError, internal, invalid
+from services.common.ids import MAX_NAMESPACE, is_namespace
 from services.common.methods import METHODS, Kind, Method
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,14 @@ PULSE_S, PULSES = 0.5, 40
 HEALTH_TIMEOUT_S = 3.0
 
 
+_PRINCIPAL: ContextVar[str] = ContextVar("principal", default="")
+
+
+def principal() -> str:
+    """For whom the call is made that this code runs in; "" outside of calls."""
+    return _PRINCIPAL.get()
+
+
 def actor_options(common: CommonConfig) -> dict[str, Any]:
     """What every deployment asks of Ray: no share of a core set aside, and the switches where they are wanted."""
     environment = {"runtime_env": {"env_vars": FAST_HANDLES}} if common.fast_handles else {}
@@ -56,18 +66,20 @@ def deployment_options(
     replicas: int,
     stop_s: float,
     calls: tuple[int, int] | None = None,
+    shares_port: bool = False,
 ) -> dict[str, Any]:
     """Options of a Serve deployment: what all of them share, and what differs.
 
     ``calls``: how many a replica works on and how many wait for it; None where callers come over a port of the
-    replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica.
+    replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica, unless they
+    share that port (``shares_port``).
     ``stop_s``: a replica that does not end on its own is killed after it.
     """
     ongoing, queued = calls or (16, 16)
     return {
         "name": name,
         "num_replicas": replicas,
-        "max_replicas_per_node": 1 if calls is None and replicas > 1 else None,
+        "max_replicas_per_node": 1 if calls is None and replicas > 1 and not shares_port else None,
         "max_ongoing_requests": ongoing,
         "max_queued_requests": queued,
         "ray_actor_options": actor_options(common),
@@ -85,6 +97,7 @@ class CallContext:
     grant: str
     timeout_s: float  # time left when the gateway sent it
     trace: Mapping[str, str]  # W3C carrier: traceparent, tracestate
+    patient: bool = True  # wait for what is not there yet; otherwise raise NotYet, or yield WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,19 @@ class Refused:
     error: MnemeError
 
 
+class NotYet(Exception):
+    """An impatient call would have to wait; nothing was done. It is made again, patiently, in nobody's way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A stream's message to the gateway: until the next message, it waits for something and does no work. As a value it
+    is what NotYet is as an exception."""
+
+
+WAITING = Waiting()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a servicer may know of a call."""
@@ -102,13 +128,21 @@ class Call:
     caller: Caller
     grant: str  # to act for the caller at another service
     deadline: float  # time.monotonic()
+    patient: bool = True  # see CallContext
 
     def time_left_s(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
     def require_namespace(self, namespace: str, field: str = "namespace") -> None:
+        """INVALID_FIELD unless it could be one, PERMISSION_DENIED unless the caller has a right over it."""
         if not namespace:
-            raise MnemeError("INVALID_FIELD", "No namespace is named.", field=field, remedy="Name the namespace.")
+            raise invalid(field, "No namespace is named.", "Name the namespace.")
+        if not is_namespace(namespace):
+            raise invalid(
+                field,
+                "This is not a namespace.",
+                f"Use 1 to {MAX_NAMESPACE} of a-z A-Z 0-9 . _ - with / between parts, as in tenant/user.",
+            )
         self.caller.require_namespace(namespace, field)
 
 
@@ -124,7 +158,8 @@ class Page:
 class Handler:
     """A servicer method and the type of its request.
 
-    By kind — UNARY: ``async (request, call) -> Message``; STREAM: an async generator ``(request, call)`` of messages;
+    By kind — UNARY: ``async (request, call) -> Message``; STREAM: an async generator ``(request, call)`` of messages,
+    with WAITING before those that an impatient call waits for;
     PAGES: ``async (request, cursor: bytes, call) -> Page`` (b"" first; may wait a little for something new);
     FOLD: ``async (state: bytes, requests, call) -> bytes``, where the state is the response so far, serialised.
     """
@@ -165,7 +200,7 @@ class Application:
             response: Message = await handler.function(_decode(handler, request), call)
             return response.SerializeToString()
 
-    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
+    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes | Waiting, None]:
         """An empty message at once, then the responses.
 
         The first message tells the gateway that a replica has the call: Serve may lose a cancel that comes sooner.
@@ -177,7 +212,7 @@ class Application:
             aclosing(handler.function(_decode(handler, request), call)) as responses,
         ):
             async for response in responses:
-                yield response.SerializeToString()
+                yield WAITING if isinstance(response, Waiting) else response.SerializeToString()
 
     async def page(self, method: str, request: bytes, cursor: bytes, context: CallContext) -> tuple[list[bytes], bytes]:
         async with self._around(method, Kind.PAGES, context) as (handler, call):
@@ -191,16 +226,18 @@ class Application:
             return new_state
 
     async def serve_call(self, entry: str, *args: Any) -> Any:
-        """What Serve calls: ``unary``, ``page`` or ``fold``, by name. Refused instead of a MnemeError."""
+        """What Serve calls: ``unary``, ``page`` or ``fold``. Refused for a MnemeError, WAITING for NotYet."""
         entries: dict[str, Callable[..., Any]] = {"unary": self.unary, "page": self.page, "fold": self.fold}
         try:
             return await entries[entry](*args)
+        except NotYet:
+            return WAITING
         except MnemeError as error:
             return Refused(error)
 
     async def serve_stream(
         self, method: str, request: bytes, context: CallContext
-    ) -> AsyncGenerator[bytes | Refused, None]:
+    ) -> AsyncGenerator[bytes | Waiting | Refused, None]:
         """What Serve calls: ``stream``, ended by a Refused where that raises a MnemeError."""
         try:
             async with aclosing(self.stream(method, request, context)) as responses:
@@ -220,9 +257,10 @@ class Application:
                 caller = self._grants.check(context.grant)
                 telemetry.mark(principal=telemetry.pseudonym(caller.principal))
                 caller.require_right(self._methods[method].right)
+                _PRINCIPAL.set(caller.principal)
                 async with asyncio.timeout(context.timeout_s):
-                    yield handler, Call(caller, context.grant, deadline)
-            except MnemeError:
+                    yield handler, Call(caller, context.grant, deadline, context.patient)
+            except (MnemeError, NotYet):
                 raise
             except TimeoutError as error:
                 raise MnemeError(
@@ -235,11 +273,14 @@ class Application:
 
 
 def _decode(handler: Handler, raw: bytes) -> Message:
+    """The request, without fields that this release does not know: they would be kept beside every limit."""
     try:
-        return handler.request_type.FromString(raw)
+        request = handler.request_type.FromString(raw)
     except DecodeError as error:
         raise MnemeError(
             "INVALID_FIELD",
             f"The request is not a {handler.request_type.DESCRIPTOR.full_name}.",
             remedy="Generate the client from protos/mneme/v1 of this release.",
         ) from error
+    request.DiscardUnknownFields()
+    return request

@@ -55,6 +55,12 @@ def check_id(id: str, field: str = "id") -> None:
         raise invalid(field, f"It has {len(id)} characters.", f"Send 1 to {MAX_ID}, chosen by you, never used before.")
 
 
+def check_given(id: str, field: str) -> None:
+    """INVALID_FIELD for what cannot be an id that a call returned."""
+    if len(id) > MAX_ID:
+        raise invalid(field, f"It has {len(id)} characters.", "Send an id as it was given.")
+
+
 def check_reference(value: str, field: str) -> None:
     if len(value) > MAX_REFERENCE:
         raise invalid(field, f"It has {len(value)} characters.", f"Send at most {MAX_REFERENCE}.")

@@ -4,43 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from mneme.v1 import admin_pb2, episodic_pb2
-from mneme.v1.common_pb2 import Freshness
+from mneme.v1.common_pb2 import Freshness, Position
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
 from services.common.auth import covers
 from services.common.errors import MnemeError, invalid
+from services.common.fair import FairThreads
 from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
-from services.common.serving import Call, Handler, Page
+from services.common.serving import Call, Handler, NotYet, Page, principal
 from services.episodic import converters
-from services.episodic.checks import check_id, check_text, not_found, time_range, unknown_namespace
+from services.episodic.checks import check_given, check_id, check_text, not_found, time_range, unknown_namespace
 from services.episodic.index import IndexUnavailable, unavailable
 from services.episodic.recall import not_fresh
 from services.episodic.records import to_engram
 from services.episodic.registry import NamespaceInfo
 from services.episodic.service import Episodic
+from services.episodic.waiting import Waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _E = "mneme.v1.EpisodicService/"
 _A = "mneme.v1.AdminService/"
-_LOOK_S = 0.004  # between two looks at how far the index is
 _MARGIN_S = 0.1  # kept of a deadline, to say NOT_FRESH before it passes
 _NEW_NAMESPACE_S = 5.0  # a namespace that was just created is waited for
 _RECEIPT_LOOK_S = 0.02  # between two looks at whether a receipt was finished
 _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
-_WATCH_LOOK_S = 0.05
 _MAX_SCOPES = 32
+_SHARES = 4  # calls of one principal have at most this part of the threads
 _MAX_UNFOLDED = 100
 _MAX_CURSOR = 19  # digits
 
@@ -50,7 +51,9 @@ class Servicer:
         self._episodic = episodic
         self._host = episodic.host
         self._log = episodic.host.parts.log
-        self._threads = ThreadPoolExecutor(episodic.config.call_threads, thread_name_prefix="call")
+        self._waiting = Waiting(episodic.host.progress)
+        threads = episodic.config.call_threads
+        self._threads = FairThreads(threads, max(1, threads // _SHARES), principal, "call")
         # Erasures are commanded one at a time; those that wait for their turn may not hold up reads.
         self._commanding = ThreadPoolExecutor(1, thread_name_prefix="forget")
 
@@ -87,6 +90,7 @@ class Servicer:
 
     async def correct(self, request: episodic_pb2.CorrectRequest, call: Call) -> episodic_pb2.CorrectResponse:
         await self._namespace(request.namespace, call)
+        check_given(request.engram_id, "engram_id")
         # A product may correct what it has just stated: wait until it is there.
         await self._fresh([request.namespace], Freshness(strong=True), call)
         correct = self._episodic.commands.correct
@@ -141,16 +145,19 @@ class Servicer:
             infos.append(await self._namespace(scope, call, f"scopes[{n}]"))
         infos = list({info.name: info for info in infos}.values())
         query = converters.to_query(request, infos, self._episodic.config.recall_limit)
+        wanted = await self._wanted(query.namespaces, request.freshness)
+        check_text(request.query, "query")  # last of all, and before anything is waited for
         started = time.perf_counter()
-        partitions = await self._fresh(query.namespaces, request.freshness, call)
+        await self._wait_for(wanted, call)
         waited = time.perf_counter() - started
         recalled = await self._run(self._episodic.recaller.recall, query)
-        response = converters.to_recall_response(recalled, partitions)
+        response = converters.to_recall_response(recalled, self._partitions(query.namespaces))
         response.stages.add(stage="freshness").duration.FromNanoseconds(int(waited * 1e9))
         return response
 
     async def get(self, request: episodic_pb2.GetRequest, call: Call) -> episodic_pb2.GetResponse:
         await self._namespace(request.namespace, call)
+        check_given(request.engram_id, "engram_id")
         await self._fresh([request.namespace], request.freshness, call)
         stored = await self._run(self._episodic.reads.get, request.namespace, request.engram_id)
         return episodic_pb2.GetResponse(engram=to_engram(stored))
@@ -176,6 +183,7 @@ class Servicer:
 
     async def history(self, request: episodic_pb2.HistoryRequest, call: Call) -> episodic_pb2.HistoryResponse:
         await self._namespace(request.namespace, call)
+        check_given(request.engram_id, "engram_id")
         await self._fresh([request.namespace], request.freshness, call)
         events = await self._run(self._episodic.reads.history, request.namespace, request.engram_id)
         return episodic_pb2.HistoryResponse(events=events)
@@ -184,6 +192,7 @@ class Servicer:
         self, request: episodic_pb2.VerifyForgottenRequest, call: Call
     ) -> episodic_pb2.VerifyForgottenResponse:
         await self._namespace(request.namespace, call)
+        check_given(request.receipt_id, "receipt_id")
         receipt = await self._run(self._host.state.receipt, request.namespace, request.receipt_id)
         if receipt is None:
             raise not_found("receipt_id", request.receipt_id, "receipt")
@@ -197,12 +206,15 @@ class Servicer:
         reads, namespace = self._episodic.reads, request.namespace
         start = await self._watch_from(request, cursor)
         until = time.monotonic() + min(_WATCH_WAIT_S, max(0.0, call.time_left_s() - _MARGIN_S))
+        [partition] = self._partitions([namespace])
         while True:
+            applied = self._host.progress.snapshot()[partition]
             changes, after = await self._run(reads.changes, namespace, start, _WATCH_PAGE)
             if changes or after > start or time.monotonic() >= until:
                 messages = [converters.to_watched(change, at) for change, at in changes]
                 return Page(messages, str(after).encode())
-            await asyncio.sleep(_WATCH_LOOK_S)
+            # No thread looks again before something was applied.
+            await self._waiting.reached({partition: applied + 1}, until - time.monotonic())
 
     async def _watch_from(self, request: episodic_pb2.WatchRequest, cursor: bytes) -> int:
         given = cursor.decode() if cursor else request.cursor
@@ -251,6 +263,7 @@ class Servicer:
         return admin_pb2.DeleteNamespaceResponse(engrams=engrams, receipt=receipt)
 
     async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
+        check_given(request.id, "id")
         operation = await self._run(self._host.state.operation, request.id)
         # Every operation there is is a rebuild, which is of every namespace.
         if operation is None or "" not in call.caller.prefixes:
@@ -311,9 +324,8 @@ class Servicer:
         registry = self._host.registry
         if registry.namespace(name) is None:
             wanted = await self._ends([name])
-            until = time.monotonic() + min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
-            while not (known := self._host.progress.reached(wanted)) and time.monotonic() < until:
-                await asyncio.sleep(_LOOK_S)
+            within_s = min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
+            known = await self._reached(wanted, call, within_s)
             if not known and registry.namespace(name) is None:
                 raise not_fresh(self._host.progress.snapshot(), wanted, field)  # its creation may be on its way
         info = registry.namespace(name)
@@ -321,30 +333,53 @@ class Servicer:
             raise unknown_namespace(name, field)
         return info
 
-    async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> list[int]:
-        """Wait until the index is as fresh as asked for; the namespaces' partitions. NOT_FRESH at the deadline."""
-        count = self._log.partitions(topics.LEDGER)
-        partitions = sorted({partition_of(name.encode(), count) for name in namespaces})
+    async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> None:
+        """Wait until the index is as fresh as asked for. NOT_FRESH at the deadline."""
+        await self._wait_for(await self._wanted(namespaces, freshness), call)
+
+    async def _wanted(self, namespaces: Sequence[str], freshness: Freshness) -> Mapping[int, int]:
+        """The offsets that a freshness asks for, by partition. INVALID_FIELD."""
         level = freshness.WhichOneof("level")
         if level == "at_least":
-            wanted: dict[int, int] = {}
-            for p in freshness.at_least.positions:
-                wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
-            if any(partition >= count for partition in wanted):
-                raise invalid("freshness.at_least", "There is no such partition.", "Send positions as they were given.")
-        elif level == "strong" and freshness.strong:
-            wanted = await self._ends(namespaces)
-        else:
-            return partitions
-        until = time.monotonic() + max(0.0, call.time_left_s() - _MARGIN_S)
-        while not self._host.progress.reached(wanted):
-            if time.monotonic() >= until:
-                raise not_fresh(self._host.progress.snapshot(), wanted)
-            await asyncio.sleep(_LOOK_S)
-        return partitions
+            return await self._positions(freshness.at_least.positions)
+        return await self._ends(namespaces) if level == "strong" and freshness.strong else {}
+
+    async def _wait_for(self, wanted: Mapping[int, int], call: Call) -> None:
+        if not await self._reached(wanted, call, max(0.0, call.time_left_s() - _MARGIN_S)):
+            raise not_fresh(self._host.progress.snapshot(), wanted)
+
+    async def _reached(self, wanted: Mapping[int, int], call: Call, within_s: float) -> bool:
+        """Whether everything before these offsets is visible, now or within the time. NotYet."""
+        if not call.patient and not self._host.progress.reached(wanted):
+            raise NotYet
+        return await self._waiting.reached(wanted, within_s)
+
+    async def _positions(self, positions: Iterable[Position]) -> dict[int, int]:
+        """The offsets behind positions of the ledger. INVALID_FIELD for one that it does not have: to wait for what
+        nobody has written is to hold a place for nothing."""
+        wanted: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        for n, p in enumerate(positions):
+            if p.partition >= self._log.partitions(topics.LEDGER):
+                raise _no_position(f"Position {n} names a partition that is not there.")
+            if not self._host.progress.reached({p.partition: p.offset + 1}):
+                if p.partition not in ends:
+                    ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)
+                if p.offset >= ends[p.partition]:
+                    raise _no_position(f"The ledger ends before position {n}.")
+            wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
+        return wanted
 
     async def _ends(self, namespaces: Sequence[str]) -> dict[int, int]:
         """Where the namespaces' partitions of the ledger end now."""
+        ends = self._log.end_offset
+        return {p: await self._run(ends, topics.LEDGER, p) for p in self._partitions(namespaces)}
+
+    def _partitions(self, namespaces: Sequence[str]) -> list[int]:
+        """The partitions of the ledger that hold the namespaces."""
         count = self._log.partitions(topics.LEDGER)
-        partitions = {partition_of(name.encode(), count) for name in namespaces}
-        return {p: await self._run(self._log.end_offset, topics.LEDGER, p) for p in partitions}
+        return sorted({partition_of(name.encode(), count) for name in namespaces})
+
+
+def _no_position(message: str) -> MnemeError:
+    return invalid("freshness.at_least", message, "Send positions as they were given.")

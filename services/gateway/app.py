@@ -83,5 +83,6 @@ def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
         "Gateway",
         replicas=config.replicas,
         stop_s=config.stop_grace_s + 5,
+        shares_port=config.reuse_port,
     )
     return serve.deployment(Gateway).options(**options).bind(settings, methods)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
-from services.common.serving import Application, CallContext
+from services.common.serving import Application, CallContext, Waiting
 
 
 class Backend(Protocol):
@@ -16,9 +16,13 @@ class Backend(Protocol):
     or closes a stream before its end, cancels the work in the application.
     """
 
-    async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes: ...
+    async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
+        """NotYet when the call is not patient and would have to wait."""
+        ...
 
-    def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]: ...
+    def stream(
+        self, app: str, method: str, request: bytes, context: CallContext
+    ) -> AsyncGenerator[bytes | Waiting, None]: ...
 
     async def page(
         self, app: str, method: str, request: bytes, cursor: bytes, context: CallContext
@@ -40,7 +44,9 @@ class LocalBackend:
     async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
         return await self._applications[app].unary(method, request, context)
 
-    async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, app: str, method: str, request: bytes, context: CallContext
+    ) -> AsyncGenerator[bytes | Waiting, None]:
         async with aclosing(self._applications[app].stream(method, request, context)) as responses:
             await anext(responses)  # "a replica has the call"
             async for response in responses:

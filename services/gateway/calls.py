@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
 from services.common.methods import Kind, Method
+from services.common.serving import NotYet, Waiting
 from services.gateway.backend import Backend
 from services.gateway.config import GatewayConfig
 from services.gateway.door import Admitted, Door
-from services.gateway.errors import stopping, too_large
+from services.gateway.errors import no_message, stopping
 from services.gateway.gather import Gatherer, PageLimits
+from services.gateway.shares import Share
+from services.gateway.sizes import require_size
 
 # Between two pages of which the first was empty: an application that does not wait must not make us spin.
 _EMPTY_PAGE_PAUSE_S = 0.02
@@ -51,36 +55,41 @@ class Calls:
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _unary(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(request: bytes, context: Any) -> bytes:
+        async def call(messages: AsyncIterator[bytes], context: Any) -> bytes:
             async def work(admitted: Admitted) -> bytes:
-                self._require_size(request)
-                return await backend.unary(spec.app, method, request, admitted.context())
+                request, share = await self._only(messages, admitted), admitted.share
+                with suppress(NotYet):
+                    async with share.running():
+                        return await backend.unary(spec.app, method, request, admitted.context(patient=False))
+                async with share.waiting():
+                    return await backend.unary(spec.app, method, request, admitted.context())
 
             return await self._door.run(method, spec, context, work)
 
-        return grpc.unary_unary_rpc_method_handler(call)
+        return grpc.stream_unary_rpc_method_handler(call)
 
     def _stream(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(request: bytes, context: Any) -> None:
+        async def call(messages: AsyncIterator[bytes], context: Any) -> None:
             async def work(admitted: Admitted) -> None:
-                self._require_size(request)
-                stream = backend.stream(spec.app, method, request, admitted.context())
-                async with aclosing(stream) as messages:
-                    async for message in messages:
-                        await _write(context, message)
+                request = await self._only(messages, admitted)
+                stream = backend.stream(spec.app, method, request, admitted.context(patient=False))
+                async with aclosing(_in_its_place(stream, admitted.share)) as responses:
+                    async for response in responses:
+                        await _write(context, response)
 
             await self._door.run(method, spec, context, work)
 
-        return grpc.unary_stream_rpc_method_handler(call)
+        return grpc.stream_stream_rpc_method_handler(call)
 
     def _pages(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(request: bytes, context: Any) -> None:
+        async def call(messages: AsyncIterator[bytes], context: Any) -> None:
             async def work(admitted: Admitted) -> None:
-                self._require_size(request)
+                request = await self._only(messages, admitted)
 
                 async def fetch(cursor: bytes) -> tuple[list[bytes], bytes]:
                     if self._stopping.is_set():
                         raise stopping()
+                    await admitted.share.pace()
                     page_context = admitted.context(self._config.page_timeout_s)
                     return await backend.page(spec.app, method, request, cursor, page_context)
 
@@ -88,23 +97,49 @@ class Calls:
 
             await self._door.run(method, spec, context, work)
 
-        return grpc.unary_stream_rpc_method_handler(call)
+        return grpc.stream_stream_rpc_method_handler(call)
 
     def _fold(self, method: str, spec: Method, backend: Backend) -> Any:
         async def call(messages: AsyncIterator[bytes], context: Any) -> bytes:
             async def work(admitted: Admitted) -> bytes:
-                def fold(state: bytes, page: list[bytes]) -> Awaitable[bytes]:
-                    return backend.fold(spec.app, method, state, page, admitted.context(self._config.max_timeout_s))
+                async def fold(state: bytes, page: list[bytes]) -> bytes:
+                    admitted.share.count_bytes(sum(map(len, page)))
+                    await admitted.share.pace()
+                    within = admitted.context(self._config.max_timeout_s)
+                    return await backend.fold(spec.app, method, state, page, within)
 
-                return await _fold_pages(Gatherer(messages, self._limits), fold)
+                limits = replace(self._limits, message_bytes=self._most_bytes(spec))
+                return await _fold_pages(Gatherer(messages, limits, method), fold)
 
             return await self._door.run(method, spec, context, work)
 
         return grpc.stream_unary_rpc_method_handler(call)
 
-    def _require_size(self, message: bytes) -> None:
-        if len(message) > self._config.max_message_bytes:
-            raise too_large(self._config.max_message_bytes, len(message))
+    async def _only(self, messages: AsyncIterator[bytes], admitted: Admitted) -> bytes:
+        """The one message of a call. It is read only now: what is refused before is never held."""
+        async for message in messages:
+            admitted.share.count_bytes(len(message))
+            require_size(message, self._most_bytes(admitted.spec), admitted.method)
+            return message
+        raise no_message()
+
+    def _most_bytes(self, spec: Method) -> int:
+        return min(spec.max_bytes or self._config.max_message_bytes, self._config.max_message_bytes)
+
+
+async def _in_its_place(stream: AsyncGenerator[bytes | Waiting, None], share: Share) -> AsyncGenerator[bytes, None]:
+    """The messages of a stream, which holds a place of those that work, or of those that wait while it says so."""
+    async with AsyncExitStack() as place:
+        await place.enter_async_context(share.running())
+        waits = False
+        async with aclosing(stream) as messages:
+            async for message in messages:
+                if waits != isinstance(message, Waiting):
+                    waits = not waits
+                    await place.aclose()
+                    await place.enter_async_context(share.waiting() if waits else share.running())
+                if not isinstance(message, Waiting):
+                    yield message
 
 
 async def _write_pages(fetch: Callable[[bytes], Any], context: Any) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2
 
 from services.common.auth import Caller, Right
 from services.common.errors import invalid
 
+_PAGE, _MAX_PAGE = 100, 1000
 _RIGHTS = {
     admin_pb2.RIGHT_READ: Right.READ,
     admin_pb2.RIGHT_WRITE: Right.WRITE,
@@ -25,6 +28,33 @@ def rights(request: admin_pb2.IssueTokenRequest) -> frozenset[Right]:
 
 
 def issued(token: str, caller: Caller) -> admin_pb2.IssueTokenResponse:
+    return admin_pb2.IssueTokenResponse(token=token, token_id=caller.token_id, expires_at=_expires_at(caller))
+
+
+def page_size(request: admin_pb2.ListTokensRequest) -> int:
+    """INVALID_FIELD when it is out of range."""
+    if request.page_size > _MAX_PAGE:
+        raise invalid("page_size", "That is too much for one page.", f"Ask for at most {_MAX_PAGE}.")
+    return request.page_size or _PAGE
+
+
+def listed(page: Iterable[tuple[Caller, bool]], next_page: str) -> admin_pb2.ListTokensResponse:
+    """``page``: what tokens say, each with whether it was revoked."""
+    tokens = [
+        admin_pb2.IssuedToken(
+            token_id=caller.token_id,
+            principal=caller.principal,
+            namespace_prefixes=caller.prefixes,
+            rights=[number for number, right in _RIGHTS.items() if right in caller.rights],
+            expires_at=_expires_at(caller),
+            revoked=revoked,
+        )
+        for caller, revoked in page
+    ]
+    return admin_pb2.ListTokensResponse(tokens=tokens, next_page_token=next_page)
+
+
+def _expires_at(caller: Caller) -> Timestamp:
     expires_at = Timestamp()
     expires_at.FromSeconds(int(caller.expires_at))
-    return admin_pb2.IssueTokenResponse(token=token, token_id=caller.token_id, expires_at=expires_at)
+    return expires_at

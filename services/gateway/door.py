@@ -19,7 +19,7 @@ from services.common.methods import Kind, Method
 from services.common.serving import CallContext
 from services.gateway.config import GatewayConfig
 from services.gateway.errors import deadline, unknown_method
-from services.gateway.limiter import Limiter
+from services.gateway.shares import Share, Shares
 from services.gateway.streams import Places, while_allowed
 from services.gateway.tokens import Credential, Credentials
 
@@ -53,15 +53,17 @@ class Admitted:
     spec: Method
     metadata: Metadata
     ends_at: float  # time.monotonic()
+    share: Share
     _credentials: Credentials
     _credential: Credential
 
-    def context(self, at_most_s: float = float("inf")) -> CallContext:
+    def context(self, at_most_s: float = float("inf"), *, patient: bool = True) -> CallContext:
         """What to tell the application now. Checks the credential again: it may have been revoked in between."""
         self._credentials.check(self.metadata)
         left = self.ends_at - time.monotonic()
         timeout_s = max(0.0, min(_less(left, _APP_RESERVE_S), at_most_s))
-        return CallContext(self._credentials.grant(self._credential, timeout_s), timeout_s, telemetry.carrier())
+        grant = self._credentials.grant(self._credential, timeout_s)
+        return CallContext(grant, timeout_s, telemetry.carrier(), patient)
 
 
 class Door:
@@ -70,7 +72,7 @@ class Door:
     def __init__(self, credentials: Credentials, config: GatewayConfig) -> None:
         self._credentials = credentials
         self._config = config
-        self._calls = Limiter("calls", config.max_running_calls, config.max_waiting_calls)
+        self._shares = Shares(config)
         self._streams = Places(config.max_streams, config.max_streams_per_token)
         self._overload = telemetry.Sampled(_log, "calls are refused for overload")
         self._tool_streams = Places(config.max_tool_streams, config.max_streams_per_token)
@@ -114,23 +116,33 @@ class Door:
         self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]
     ) -> T:
         metadata: Metadata = context.invocation_metadata()
-        credential = self._credentials.check(metadata)
+        credential = await self._checked(metadata)
+        share = self._shares.of(credential)
+        await share.enter()
         if spec is None:
             raise unknown_method()
         if spec is not ANY_TOKEN:
             _require_right(credential, method, spec)
         timeout_s = self._timeout_s(spec, context.time_remaining())
-        place = self._stream_place(spec, metadata, credential) if spec.kind in _LONG else self._calls.place()
+        place = self._stream_place(spec, metadata, credential) if spec.kind in _LONG else share.inside()
         ends_at = time.monotonic() + timeout_s
         principal = telemetry.pseudonym(credential.caller.principal)
         with telemetry.span(method, parent=_parent(metadata), service="gateway", principal=principal) as span:
             context.set_trailing_metadata(((TRACE_ID, telemetry.trace_id()),))
             try:
                 async with asyncio.timeout(timeout_s), place:
-                    return await work(Admitted(method, spec, metadata, ends_at, self._credentials, credential))
+                    return await work(Admitted(method, spec, metadata, ends_at, share, self._credentials, credential))
             except MnemeError as error:
                 _mark(span, error)
                 raise
+
+    async def _checked(self, metadata: Metadata) -> Credential:
+        """The credential. Those without one share what a principal has, so that guessing costs the others nothing."""
+        try:
+            return self._credentials.check(metadata)
+        except MnemeError:
+            await self._shares.nobody().enter()
+            raise
 
     @asynccontextmanager
     async def _stream_place(self, spec: Method, metadata: Metadata, credential: Credential) -> AsyncIterator[None]:
@@ -151,7 +163,7 @@ class Door:
 async def abort(context: Any, error: MnemeError) -> NoReturn:
     """End a call with a typed error: status, details and the trailers. Raises what gRPC asks for."""
     trace_id = error.metadata["trace_id"] = _trace_id(context)
-    await context.abort(error.status, str(error), (*error.trailers, (TRACE_ID, trace_id)))
+    await context.abort(error.status, error.details, (*error.trailers, (TRACE_ID, trace_id)))
     raise AssertionError("abort returned")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common.errors import MnemeError
+from services.common.errors import MnemeError, invalid, retry_after
 
 RETRY_AFTER_MS = 2000  # of what is being replaced: half of its usual time
 
@@ -21,8 +21,32 @@ def deadline() -> MnemeError:
     return MnemeError("DEADLINE", "The deadline passed.", remedy="Allow more time, or ask for less.")
 
 
+# Where nothing says when there will be a place.
+_RETRY_S = 0.5
+
+
 def overloaded(what: str) -> MnemeError:
-    return MnemeError("OVERLOADED", f"Too many {what} at once.", remedy="Try again, with back-off.")
+    return MnemeError(
+        "OVERLOADED", f"Too many {what} at once.", remedy="Try again, with back-off.", metadata=retry_after(_RETRY_S)
+    )
+
+
+def overloaded_principal(what: str) -> MnemeError:
+    return MnemeError(
+        "OVERLOADED",
+        f"The principal has as many {what} open as one may.",
+        remedy="Send fewer at once and try again, or have the operator raise it (gateway.max_*_per_principal).",
+        metadata=retry_after(_RETRY_S),
+    )
+
+
+def too_fast(what: str, seconds: float) -> MnemeError:
+    return MnemeError(
+        "OVERLOADED",
+        f"The principal has used its share of the {what} a second.",
+        remedy=f"Try again after the time in retry_after_ms, or have the operator raise gateway.{what}_per_s.",
+        metadata=retry_after(seconds),
+    )
 
 
 def overloaded_token(most: int) -> MnemeError:
@@ -30,6 +54,7 @@ def overloaded_token(most: int) -> MnemeError:
         "OVERLOADED",
         f"The token has {most} streams of this kind open, the most that one may.",
         remedy="Close one, share one among threads, or raise gateway.max_streams_per_token.",
+        metadata=retry_after(_RETRY_S),
     )
 
 
@@ -46,10 +71,16 @@ def stopping() -> MnemeError:
     return MnemeError("SERVICE_UNAVAILABLE", "The gateway stops.", remedy="Connect again.")
 
 
-def too_large(limit_bytes: int, size_bytes: int) -> MnemeError:
+def too_large(limit_bytes: int, size_bytes: int, field: str = "") -> MnemeError:
+    """``field``: what takes most of it."""
     return MnemeError(
         "INVALID_FIELD",
         "The message is too large.",
-        remedy=f"Send at most {limit_bytes} bytes (gateway.max_message_bytes).",
+        field=field,
+        remedy=f"Send at most {limit_bytes} bytes; split what is longer.",
         metadata={"limit_bytes": str(limit_bytes), "size_bytes": str(size_bytes)},
     )
+
+
+def no_message() -> MnemeError:
+    return invalid("", "The call ended before its message came.", "Send one message.")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.gateway.errors import too_large
+from services.gateway.sizes import require_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,10 @@ class PageLimits:
 class Gatherer:
     """Reads ``source`` up to one page ahead; then the client waits. Of one task that reads pages."""
 
-    def __init__(self, source: AsyncIterator[bytes], limits: PageLimits) -> None:
+    def __init__(self, source: AsyncIterator[bytes], limits: PageLimits, method: str = "") -> None:
+        """``method`` of the messages, to say which field makes one too large."""
         self._limits = limits
+        self._method = method
         self._page: list[bytes] = []
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -47,8 +49,7 @@ class Gatherer:
 
     async def _read(self, source: AsyncIterator[bytes]) -> None:
         async for message in source:
-            if len(message) > self._limits.message_bytes:
-                raise too_large(self._limits.message_bytes, len(message))
+            require_size(message, self._limits.message_bytes, self._method)
             await self._until(lambda: not self._full())
             self._page.append(message)
             self._bytes += len(message)

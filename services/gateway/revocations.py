@@ -21,7 +21,7 @@ class Revocations:
     """The revoked tokens as of the last ``refresh``. Blocking methods; thread-safe."""
 
     def __init__(self, log: Log) -> None:
-        self._log = log
+        self.log = self._log = log
         self._until: dict[str, float] = {}
         self._next = 0
         self._refreshing = threading.Lock()

@@ -22,7 +22,7 @@ from ray.serve.exceptions import (
 )
 
 from services.common.errors import MnemeError, internal
-from services.common.serving import CallContext, Refused
+from services.common.serving import CallContext, NotYet, Refused, Waiting
 from services.gateway.errors import overloaded, unavailable
 from services.gateway.pulse import Pulse
 
@@ -80,7 +80,9 @@ class ServeBackend:
         finally:
             response.cancel()
 
-    async def stream(self, app: str, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, app: str, method: str, request: bytes, context: CallContext
+    ) -> AsyncGenerator[bytes | Waiting, None]:
         pulse = self._pulse(app)
         pulse.require()
         response = (await self._entry(app, "serve_stream")).remote(method, request, context)
@@ -120,6 +122,8 @@ class ServeBackend:
         answer = await self._call(app, "serve_call", entry, *args)
         if isinstance(answer, Refused):
             raise answer.error
+        if isinstance(answer, Waiting):
+            raise NotYet
         return answer
 
     async def _call(self, app: str, entry: str, *args: object) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from services.gateway.errors import StartError
 from services.gateway.health import SERVICE as HEALTH
 from services.gateway.health import Health
 from services.gateway.reflection import Reflection
+from services.gateway.tls import server_credentials
 from services.gateway.tokens import Credentials
 
 _KEEPALIVE_MS = 60_000  # a client that vanished gives its streams back after this
@@ -99,7 +99,7 @@ class GatewayServer:
 
     def _bind(self) -> int:
         address = f"{self._config.host}:{self._config.port}"
-        credentials = _tls(self._config)
+        credentials = server_credentials(self._config)
         try:
             port: int = (
                 self._server.add_secure_port(address, credentials)
@@ -131,37 +131,12 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         # Above our own limit, which answers with a typed error; this one protects memory.
         ("grpc.max_receive_message_length", 2 * config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", _most_calls(config)),
+        ("grpc.max_concurrent_streams", config.max_calls_per_connection),
+        # gRPC would count calls that have ended and are not cleared away yet, and refuse those that come: UNAVAILABLE,
+        # to whoever shares the connection. What a client may have open, it keeps to.
+        ("grpc.http.overload_protection", 0),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENT_KEEPALIVE_MS),
         ("grpc.http2.max_ping_strikes", _PING_STRIKES),
     ]
-
-
-def _most_calls(config: GatewayConfig) -> int:
-    return config.max_running_calls + config.max_waiting_calls + config.max_streams + config.max_tool_streams
-
-
-def _tls(config: GatewayConfig) -> Any:
-    """Server credentials, or None for plaintext. StartError names the setting that cannot be used."""
-    if not config.tls_cert_file:
-        return None
-    contents = []
-    for setting in ("tls_key_file", "tls_cert_file"):
-        path = getattr(config, setting)
-        try:
-            with open(path, "rb") as file:
-                contents.append(file.read())
-        except OSError as error:
-            raise StartError(
-                f"gateway.{setting}: {path} cannot be read ({error.strerror}). Name a PEM file that this user can read."
-            ) from error
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_cert_file, config.tls_key_file)
-    except ssl.SSLError as error:
-        raise StartError(
-            f"gateway.tls_cert_file, gateway.tls_key_file: no usable certificate and key ({error.reason}). "
-            "Name PEM files that belong together; the key must not ask for a password."
-        ) from error
-    return grpc.ssl_server_credentials([(contents[0], contents[1])])

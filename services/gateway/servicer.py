@@ -1,4 +1,4 @@
-"""What the gateway answers itself: IssueToken and RevokeToken."""
+"""What the gateway answers itself: IssueToken, RevokeToken and ListTokens."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ class TokenServicer:
         self._office = office
 
     async def issue_token(self, request: admin_pb2.IssueTokenRequest, call: Call) -> admin_pb2.IssueTokenResponse:
-        token, caller = self._office.issue(
-            call.caller,
-            request.principal,
-            tuple(request.namespace_prefixes),
-            converters.rights(request),
-            request.ttl_s,
-        )
+        wanted = (request.principal, tuple(request.namespace_prefixes), converters.rights(request), request.ttl_s)
+        try:
+            token, caller = await asyncio.to_thread(self._office.issue, call.caller, *wanted)
+        except LogError as error:
+            raise unavailable(error, "The log takes no writes now; no token was made.", "Try again.") from error
         return converters.issued(token, caller)
 
     async def revoke_token(self, request: admin_pb2.RevokeTokenRequest, call: Call) -> admin_pb2.RevokeTokenResponse:
@@ -41,6 +39,14 @@ class TokenServicer:
             ) from error
         return admin_pb2.RevokeTokenResponse()
 
+    async def list_tokens(self, request: admin_pb2.ListTokensRequest, call: Call) -> admin_pb2.ListTokensResponse:
+        most = converters.page_size(request)
+        try:
+            page, next_page = await asyncio.to_thread(self._office.listed, call.caller, request.page_token, most)
+        except LogError as error:
+            raise unavailable(error, "The log does not answer.", "Try again.") from error
+        return converters.listed(page, next_page)
+
 
 def application(office: TokenOffice, grants: Signer) -> Application:
     """The application "gateway" of the method table."""
@@ -48,5 +54,6 @@ def application(office: TokenOffice, grants: Signer) -> Application:
     handlers = {
         _SERVICE + "IssueToken": Handler(admin_pb2.IssueTokenRequest, servicer.issue_token),
         _SERVICE + "RevokeToken": Handler(admin_pb2.RevokeTokenRequest, servicer.revoke_token),
+        _SERVICE + "ListTokens": Handler(admin_pb2.ListTokensRequest, servicer.list_tokens),
     }
     return Application("gateway", grants, handlers)

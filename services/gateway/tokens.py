@@ -8,9 +8,10 @@ import time
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from services.common.auth import GRANT_TTL_S, MAX_TOKEN_TTL_S, Caller, Right, Signer, covers, unauthenticated
+from services.common.auth import GRANT_TTL_S, MAX_TOKEN_TTL_S, Caller, Right, Signer, unauthenticated
 from services.common.errors import MnemeError, invalid
 from services.common.ids import is_namespace
+from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 
 _log = logging.getLogger(__name__)
@@ -79,21 +80,28 @@ def _bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 
 
 class TokenOffice:
-    """Issues and revokes tokens. Every act is logged, by ids; a token is shown once and kept nowhere."""
+    """Issues, lists and revokes tokens. Blocking methods.
+
+    Every act is logged, by ids. A token is shown once and kept nowhere; what it says is on record.
+    """
 
     def __init__(self, tokens: Signer, revocations: Revocations) -> None:
         self._tokens = tokens
         self._revocations = revocations
+        self._issued = Issued(revocations.log, tokens)
 
     def issue(
         self, by: Caller, principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float
     ) -> tuple[str, Caller]:
-        """A token with no more than ``by`` has, that does not outlive theirs. INVALID_FIELD, PERMISSION_DENIED."""
+        """A token with no more than ``by`` has, that does not outlive theirs.
+
+        INVALID_FIELD, PERMISSION_DENIED; LogError, and then no token was made.
+        """
         _check_request(principal, prefixes, rights, ttl_s)
         for right in sorted(rights):
             by.require_right(right)
         for i, prefix in enumerate(prefixes):
-            if not any(covers(own, prefix) for own in by.prefixes):
+            if not by.covers_all((prefix,)):
                 raise MnemeError(
                     "PERMISSION_DENIED",
                     "The caller's own token does not cover this prefix.",
@@ -101,15 +109,54 @@ class TokenOffice:
                     remedy="Name a prefix within one of your own.",
                 )
         token, issued = self._tokens.issue(principal, prefixes, rights, min(ttl_s, by.token_expires_at - time.time()))
+        self._issued.add(issued)
         _log.info("token issued", extra={"token_id": issued.token_id, "by_token_id": by.token_id})
         return token, issued
 
     def revoke(self, by: Caller, token_id: str) -> None:
-        """Refuse a token from now on; blocking. An administrator may revoke any: an id names no prefixes. LogError."""
+        """Refuse a token from now on, where all its prefixes lie within those of ``by``.
+
+        INVALID_FIELD, also for the last token that may administer everything; PERMISSION_DENIED; LogError.
+        """
         if not _TOKEN_ID.fullmatch(token_id):
             raise invalid("token_id", "A token id has 16 hexadecimal digits.", "Copy it from IssueToken's response.")
+        self._refresh()
+        issued = self._issued.get(token_id)
+        # One that is not on record may be anybody's.
+        if not (by.is_operator if issued is None else by.covers_all(issued.prefixes)):
+            raise MnemeError(
+                "PERMISSION_DENIED",
+                "The caller's own token does not cover every prefix of that token, or it is not on record.",
+                field="token_id",
+                remedy="Ask an administrator of those prefixes, or the operator.",
+            )
+        if token_id == by.token_id and by.is_operator and not self._another_operator(by):
+            raise invalid(
+                "token_id",
+                "It is the caller's own, and no other token on record may administer everything.",
+                "Issue another first, here or with `mneme token issue --master-key-file` on the service's machine.",
+            )
         self._revocations.revoke(token_id)
         _log.info("token revoked", extra={"token_id": token_id, "by_token_id": by.token_id})
+
+    def listed(self, by: Caller, after: str, most: int) -> tuple[list[tuple[Caller, bool]], str]:
+        """The first ``most`` tokens behind the id ``after`` that ``by`` may revoke, each with whether it was revoked.
+
+        And the last of their ids where there are more. LogError.
+        """
+        self._refresh()
+        mine = [each for each in self._issued.all() if each.token_id > after and by.covers_all(each.prefixes)]
+        page = [(each, each.token_id in self._revocations) for each in mine[:most]]
+        return page, mine[most - 1].token_id if len(mine) > most else ""
+
+    def _refresh(self) -> None:
+        """What others issued and revoked, until now."""
+        self._issued.refresh()
+        self._revocations.refresh()
+
+    def _another_operator(self, by: Caller) -> bool:
+        others = (each for each in self._issued.all() if each.is_operator and each.token_id != by.token_id)
+        return any(each.token_id not in self._revocations for each in others)
 
 
 def _check_request(principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float) -> None:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from mneme.v1.admin_pb2 import CreateNamespaceRequest, CreateNamespaceResponse
 from mneme.v1.perception_pb2 import EndSessionRequest, EndSessionResponse, ObserveRequest, ObserveResponse
 
 from services.common import telemetry
 from services.common.errors import MnemeError
-from services.common.serving import Call, Handler
+from services.common.fair import FairThreads
+from services.common.serving import Call, Handler, principal
 from services.perception import converters
 from services.perception.accept import Accepted, Intake
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A page of many observations takes seconds, most of them in Python, which computes in one thread at a time.
+_THREADS = 6
+_THREADS_A_PRINCIPAL = 2
 
 
 class Servicer:
@@ -20,6 +31,7 @@ class Servicer:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
+        self._threads = FairThreads(_THREADS, _THREADS_A_PRINCIPAL, principal, "call")
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -34,7 +46,7 @@ class Servicer:
         observations = [request.observation for request in requests]
         with telemetry.QUEUE.labels("perception", "observe").track_inprogress():
             try:
-                outcomes = await asyncio.to_thread(self._intake.observe, observations, call.caller)
+                outcomes = await self._run(self._intake.observe, observations, call.caller)
             except MnemeError as error:
                 # Nothing of this page is acknowledged; the pages before are.
                 raise converters.refused(error, response) from error
@@ -45,9 +57,14 @@ class Servicer:
         return response.SerializeToString()
 
     async def end_session(self, request: EndSessionRequest, call: Call) -> EndSessionResponse:
-        place = await asyncio.to_thread(self._intake.end_session, request.namespace, request.session, call.caller)
+        place = await self._run(self._intake.end_session, request.namespace, request.session, call.caller)
         return EndSessionResponse(position=converters.to_position(place))
 
     async def create_namespace(self, request: CreateNamespaceRequest, call: Call) -> CreateNamespaceResponse:
-        place = await asyncio.to_thread(self._intake.create_namespace, converters.to_settings(request), call.caller)
+        place = await self._run(self._intake.create_namespace, converters.to_settings(request), call.caller)
         return CreateNamespaceResponse(position=converters.to_position(place))
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a thread of the calls, within the current trace."""
+        work = partial(copy_context().run, function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -15,7 +15,7 @@ from services.common.auth import grant_signer
 from services.common.config import Settings
 from services.common.erasures import all_erasures
 from services.common.seal import MasterKey
-from services.common.serving import CallContext, Refused, deployment_options
+from services.common.serving import CallContext, Refused, Waiting, deployment_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
 
@@ -65,7 +65,7 @@ class ReasoningApp:
 
     async def serve_stream(
         self, method: str, request: bytes, context: CallContext
-    ) -> AsyncGenerator[bytes | Refused, None]:
+    ) -> AsyncGenerator[bytes | Waiting | Refused, None]:
         async with aclosing(self._application.serve_stream(method, request, context)) as messages:
             async for message in messages:
                 yield message

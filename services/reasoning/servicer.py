@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest
@@ -13,7 +14,7 @@ from services.common import telemetry
 from services.common.auth import Signer
 from services.common.errors import MnemeError, invalid
 from services.common.models import ModelError
-from services.common.serving import Application, Call, Handler
+from services.common.serving import WAITING, Application, Call, Handler, Waiting
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.extract import extract
@@ -124,7 +125,8 @@ class Reasoning:
         """Erasure epochs of the prompt's namespaces: the caller's own words, and what holds now where it has none."""
         epochs = dict(request.erasure_epochs)
         if request.namespace not in epochs:
-            now = await self._recaller.recall(RecallRequest(namespace=request.namespace, limit=1), call)
+            # Whatever is recalled: the epochs come with it.
+            now = await self._recaller.recall(RecallRequest(namespace=request.namespace, query="?", limit=1), call)
             epochs[request.namespace] = now.erasure_epochs[request.namespace]
         return epochs
 
@@ -140,10 +142,19 @@ def _encode(writer: Writer, request: pb.GenerateRequest) -> list[int]:
     return writer.tokenizer.encode_chat([{"role": m.role, "content": m.content} for m in request.messages])
 
 
+async def _ask(reasoning: Reasoning, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse | Waiting, None]:
+    """``ask``, which says of an impatient call that it waits, in recall, for what the index has not reached."""
+    if request.HasField("freshness") and not call.patient:
+        yield WAITING
+    async with aclosing(reasoning.ask(request, call)) as parts:
+        async for part in parts:
+            yield part
+
+
 def application(reasoning: Reasoning, grants: Signer) -> Application:
     service = "mneme.v1.ReasoningService/"
     handlers = {
-        f"{service}Ask": Handler(AskRequest, reasoning.ask),
+        f"{service}Ask": Handler(AskRequest, partial(_ask, reasoning)),
         f"{service}Generate": Handler(pb.GenerateRequest, reasoning.generate),
         f"{service}GetKvStats": Handler(pb.GetKvStatsRequest, reasoning.get_kv_stats),
     }

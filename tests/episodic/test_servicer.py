@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from services.common.auth import Caller, Right, grant_signer
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
 from services.common.seal import MasterKey
-from services.common.serving import Application, CallContext
+from services.common.serving import WAITING, Application, CallContext
 from services.episodic.servicer import Servicer
 from tests.episodic.world import NAMESPACE, World
 
@@ -156,12 +157,11 @@ def test_what_is_said_again_takes_one_place_with_its_count_and_ids(door: Door) -
     assert counts == {"The ferry is late.": (6, 6), "The ferry has a new captain.": (1, 1)}
 
 
-def test_an_empty_query_and_an_empty_namespace_give_nothing(door: Door) -> None:
+def test_an_empty_namespace_gives_nothing(door: Door) -> None:
     door.world.create("acme/empty")
     request = episodic_pb2.RecallRequest(namespace="acme/empty", query="kettle", freshness=strong())
     response = door.call(E + "Recall", request, episodic_pb2.RecallResponse)
     assert (len(response.items), response.found) == (0, False)
-    assert not door.recall("").found
 
 
 @pytest.mark.parametrize(
@@ -428,12 +428,33 @@ def test_rebuild_stats_and_namespaces(door: Door) -> None:
 
 
 NEVER = admin_pb2.GetOperationRequest(id="?")
+LONG = "x" * 20_000
+
 BAD = [
+    (E + "Get", episodic_pb2.GetRequest(namespace=NAMESPACE, engram_id=LONG), "INVALID_FIELD", "engram_id"),
+    (E + "Get", episodic_pb2.GetRequest(namespace=LONG, engram_id="x"), "INVALID_FIELD", "namespace"),
+    (E + "History", episodic_pb2.HistoryRequest(namespace=NAMESPACE, engram_id=LONG), "INVALID_FIELD", "engram_id"),
+    (
+        E + "Correct",
+        episodic_pb2.CorrectRequest(namespace=NAMESPACE, id="c", engram_id=LONG, text="x"),
+        "INVALID_FIELD",
+        "engram_id",
+    ),
+    (
+        E + "VerifyForgotten",
+        episodic_pb2.VerifyForgottenRequest(namespace=NAMESPACE, receipt_id=LONG),
+        "INVALID_FIELD",
+        "receipt_id",
+    ),
+    (A + "GetOperation", admin_pb2.GetOperationRequest(id=LONG), "INVALID_FIELD", "id"),
+    (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=[LONG]), "INVALID_FIELD", "scopes[0]"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(), "INVALID_FIELD", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace="rival/x"), "PERMISSION_DENIED", "namespace"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, limit=101), "INVALID_FIELD", "limit"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, query="x" * 60_001), "TEXT_SIZE", "query"),
+    (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE), "TEXT_SIZE", "query"),
+    (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, query=" \n"), "TEXT_SIZE", "query"),
     *(
         (
             E + "Recall",
@@ -550,6 +571,64 @@ def test_a_filter_on_undeclared_metadata_and_a_backward_range_are_refused(door: 
     backward.event_time.end.FromJsonString("2026-01-01T00:00:00Z")
     error = door.refused(E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, filter=backward))
     assert (error.reason, error.field) == ("TIME_RANGE", "filter.event_time")
+
+
+FRESH: dict[str, Callable[[Freshness], Message]] = {
+    "Recall": lambda fresh: episodic_pb2.RecallRequest(namespace=NAMESPACE, query="kettle", freshness=fresh),
+    "Get": lambda fresh: episodic_pb2.GetRequest(namespace=NAMESPACE, engram_id="none", freshness=fresh),
+    "List": lambda fresh: episodic_pb2.ListRequest(namespace=NAMESPACE, freshness=fresh),
+    "Timeline": lambda fresh: episodic_pb2.TimelineRequest(namespace=NAMESPACE, freshness=fresh),
+    "History": lambda fresh: episodic_pb2.HistoryRequest(namespace=NAMESPACE, engram_id="none", freshness=fresh),
+}
+
+
+@pytest.mark.parametrize("method", FRESH)
+def test_a_position_that_nobody_has_written_is_refused_at_once(door: Door, method: str) -> None:
+    [written] = door.recall("kettle", freshness=strong()).positions
+    beyond = Position(partition=written.partition, offset=written.offset + 1)
+    for positions in ([beyond], [written, beyond], [Position(partition=written.partition, offset=2**63 - 1)]):
+        fresh = Freshness(at_least=Positions(positions=positions))
+        started = time.monotonic()
+        error = door.refused(E + method, FRESH[method](fresh))
+        assert (error.reason, error.field) == ("INVALID_FIELD", "freshness.at_least")
+        assert f"position {len(positions) - 1}" in error.message
+        assert time.monotonic() - started < 5, "at once, not at the deadline of 20 s"
+    reached = door.recall("kettle", freshness=Freshness(at_least=Positions(positions=[written])))
+    assert reached.items
+
+
+def test_an_impatient_call_says_that_it_would_have_to_wait_and_has_done_nothing(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    go_on = threading.Event()
+
+    def hold(step: str) -> None:
+        assert go_on.wait(60)
+
+    go_on.set()
+    world = World(tmp_path, embedder).open(step=hold)
+    world.create()
+    world.settle()
+    go_on.clear()
+    world.observe("o1", "The lamp was lit at dusk.")
+    door = Door(world)
+    recall = episodic_pb2.RecallRequest(namespace=NAMESPACE, query="lamp", freshness=strong()).SerializeToString()
+    try:
+        impatient = replace(door.context(), patient=False)
+        assert asyncio.run(door.application.serve_call("unary", E + "Recall", recall, impatient)) == WAITING
+
+        async def wait_and_let_go() -> bytes:
+            patient = [asyncio.create_task(door.application.unary(E + "Recall", recall, door.context())) for _ in "123"]
+            assert not (await asyncio.wait(patient, timeout=0.3))[0]
+            go_on.set()
+            return (await asyncio.gather(*patient))[0]
+
+        found = episodic_pb2.RecallResponse.FromString(asyncio.run(wait_and_let_go()))
+        assert [item.engram.observation_id for item in found.items] == ["o1"]
+        assert asyncio.run(door.application.serve_call("unary", E + "Recall", recall, impatient)) != WAITING
+    finally:
+        go_on.set()
+        world.close()
 
 
 def test_a_namespace_that_is_acknowledged_and_not_applied_yet_is_not_fresh(door: Door) -> None:

@@ -22,7 +22,7 @@ from services.common.auth import Right, grant_signer, token_signer
 from services.common.errors import TRAILER, MnemeError
 from services.common.methods import Kind, Method
 from services.common.seal import MasterKey
-from services.common.serving import Application, Call, CallContext, Handler, Page
+from services.common.serving import WAITING, Application, Call, CallContext, Handler, NotYet, Page, Waiting
 from services.gateway.backend import LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.server import GatewayServer
@@ -37,6 +37,7 @@ METHODS = {
     SERVICE + "Remaining": Method("probe", Kind.UNARY, Right.READ),
     SERVICE + "Sleep": Method("probe", Kind.UNARY, Right.READ),
     SERVICE + "Fail": Method("probe", Kind.UNARY, Right.READ),
+    SERVICE + "Later": Method("probe", Kind.UNARY, Right.READ),
     SERVICE + "Running": Method("probe", Kind.UNARY, Right.READ),
     SERVICE + "Count": Method("probe", Kind.STREAM, Right.READ),
     SERVICE + "Tail": Method("probe", Kind.PAGES, Right.READ),
@@ -61,6 +62,7 @@ class Probe(Application):
             SERVICE + "Remaining": Handler(StringValue, self.remaining),
             SERVICE + "Sleep": Handler(StringValue, self.sleep),
             SERVICE + "Fail": Handler(StringValue, self.fail),
+            SERVICE + "Later": Handler(StringValue, self.later),
             SERVICE + "Running": Handler(StringValue, self.count_running),
             SERVICE + "Count": Handler(Int64Value, self.count),
             SERVICE + "Tail": Handler(StringValue, self.tail),
@@ -98,13 +100,25 @@ class Probe(Application):
             raise MnemeError("ERASED", "The id was erased.", field="id", remedy="Use another.", metadata={"id": "7"})
         raise RuntimeError(SECRET)
 
+    async def later(self, request: StringValue, call: Call) -> StringValue:
+        """Waits for so many seconds, as a read does for its freshness."""
+        if not call.patient:
+            raise NotYet
+        return await self.sleep(request, call)
+
     async def count_running(self, request: StringValue, call: Call) -> StringValue:
         return StringValue(value=str(self.running))
 
-    async def count(self, request: Int64Value, call: Call) -> AsyncIterator[Int64Value]:
+    async def count(self, request: Int64Value, call: Call) -> AsyncIterator[Int64Value | Waiting]:
+        """So many numbers; of a negative request two, and a wait of so many milliseconds before each."""
         self.calls["count"] += 1
         self.running += 1
         try:
+            if request.value < 0:
+                for i in range(2):
+                    yield WAITING
+                    await asyncio.sleep(-request.value / 1000)
+                    yield Int64Value(value=i)
             for i in range(request.value):
                 if i == 3 and request.value == 13:
                     raise RuntimeError(SECRET)

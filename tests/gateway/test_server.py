@@ -103,6 +103,21 @@ def test_reflection_lists_and_describes_what_is_served_to_whoever_has_a_token(do
     assert_fails(refused, grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
 
 
+@pytest.mark.parametrize(
+    "symbol",
+    ["mneme.v1.EpisodicService.Recall", "mneme.v1.EpisodicService/Recall", "mneme.v1.RecallRequest.query"],
+)
+def test_reflection_describes_methods_and_fields(door: Gateway, symbol: str) -> None:
+    described = reflect(door, REFLECTION[0], bearer(), file_containing_symbol=symbol)
+    files = described.file_descriptor_response.file_descriptor_proto  # type: ignore[attr-defined]
+    assert any(FileDescriptorProto.FromString(raw).name.startswith("mneme/v1/episodic") for raw in files)
+
+
+def test_reflection_knows_no_other_methods(door: Gateway) -> None:
+    described = reflect(door, REFLECTION[0], bearer(), file_containing_symbol="mneme.v1.EpisodicService.Nothing")
+    assert described.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]  # type: ignore[attr-defined]
+
+
 def test_reflection_speaks_the_generated_stub(door: Gateway) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(door.channel())
     request = reflection_pb2.ServerReflectionRequest(file_by_filename="mneme/v1/recall_that_is_not_there.proto")
@@ -144,6 +159,28 @@ def test_with_a_certificate_the_port_speaks_tls_and_nothing_else(certificate: tu
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
         served = ssl.get_server_certificate(("127.0.0.1", door.port))
         assert served.strip() == cert.read_text().strip()
+
+
+def test_a_certificate_that_is_renewed_is_served_to_those_who_connect_next(tmp_path: Path) -> None:
+    cert, key = self_signed(tmp_path)
+    first = cert.read_text()
+
+    def served(door: Gateway) -> str:
+        return ssl.get_server_certificate(("127.0.0.1", door.port)).strip()
+
+    with gateway(tls_cert_file=str(cert), tls_key_file=str(key)) as door:
+        trusting = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{door.port}", trusting) as channel:
+            echo = unary(channel, "Echo")
+            assert echo(StringValue(value="x"), metadata=bearer(), timeout=5).value == "ann:x"
+            cert.write_text("half of a new one")
+            assert served(door) == first.strip(), "what cannot be used is not"
+            self_signed(tmp_path)
+            assert served(door) == cert.read_text().strip() != first.strip()
+            assert echo(StringValue(value="x"), metadata=bearer(), timeout=5).value == "ann:x", "connected before"
+        renewed = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{door.port}", renewed) as channel:
+            assert unary(channel, "Echo")(StringValue(value="x"), metadata=bearer(), timeout=5).value == "ann:x"
 
 
 def test_a_certificate_that_cannot_be_used_stops_the_start_and_names_the_setting(

@@ -13,11 +13,12 @@ import pytest
 from mneme.v1 import admin_pb2
 
 from services.common import topics
-from services.common.auth import MAX_TOKEN_TTL_S, Caller, Right
+from services.common.auth import MAX_TOKEN_TTL_S, Caller, Right, Signer
 from services.common.errors import MnemeError
 from services.common.log.base import Log, LogUnavailable, Message
 from services.common.log.open import open_log
 from services.common.serving import CallContext
+from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 from services.gateway.servicer import application
 from services.gateway.tokens import Credentials, TokenOffice
@@ -36,6 +37,9 @@ def log(tmp_path: Path) -> Iterator[Log]:
 
 def admin(prefixes: tuple[str, ...] = ("acme",), rights: frozenset[Right] = READ_WRITE, ttl_s: float = 3600) -> Caller:
     return TOKENS.issue("root", prefixes, rights | {Right.ADMIN}, ttl_s)[1]
+
+
+OPERATOR = TOKENS.issue("operator", ("",), frozenset(Right), 3600)[1]
 
 
 def office(log: Log) -> TokenOffice:
@@ -109,7 +113,7 @@ def test_a_revoked_token_is_refused_here_at_once_and_by_others_after_they_looked
     credentials = [Credentials(TOKENS, GRANTS, revocations) for revocations in (here, there)]
     for each in credentials:
         assert each.check(bearer(token)).caller.principal == "bob"
-    TokenOffice(TOKENS, here).revoke(admin(), issued.token_id)
+    TokenOffice(TOKENS, here).revoke(OPERATOR, issued.token_id)
     with pytest.raises(MnemeError, match="no valid token"):
         credentials[0].check(bearer(token))
     assert credentials[1].check(bearer(token)), "another gateway has not looked yet"
@@ -165,6 +169,98 @@ def test_a_token_can_be_revoked_while_old_ones_are_dropped(log: Log) -> None:
     assert "fedcba9876543210" in revocations
 
 
+def refused(log: Log, by: Caller, token_id: str) -> tuple[str, str]:
+    with pytest.raises(MnemeError) as caught:
+        office(log).revoke(by, token_id)
+    assert caught.value.remedy
+    return caught.value.reason, caught.value.field
+
+
+def test_an_administrator_revokes_within_their_own_prefixes_only(log: Log) -> None:
+    def issued(*prefixes: str) -> str:
+        return office(log).issue(OPERATOR, "bob", prefixes, READ_WRITE, 600)[1].token_id
+
+    by = admin(("acme",))
+    for others in (issued(""), issued("rival"), issued("acme", "rival"), issued("acmeco"), OPERATOR.token_id):
+        assert refused(log, by, others) == ("PERMISSION_DENIED", "token_id")
+    for own in (issued("acme"), issued("acme/ann", "acme/bob")):
+        office(log).revoke(by, own)
+        revocations = Revocations(log)
+        revocations.refresh()
+        assert own in revocations
+
+
+def test_a_token_that_is_not_on_record_is_the_operator_s_to_revoke(log: Log) -> None:
+    old = TOKENS.issue("bob", ("acme",), READ_WRITE, 600)[1].token_id
+    assert refused(log, admin(("acme",)), old) == ("PERMISSION_DENIED", "token_id")
+    office(log).revoke(OPERATOR, old)
+
+
+def test_the_operator_s_own_last_token_is_not_revoked(log: Log) -> None:
+    everything = frozenset(Right)
+    mine = office(log).issue(OPERATOR, "operator", ("",), everything, 600)[1]
+    office(log).issue(OPERATOR, "reader", ("",), READ_WRITE, 600)
+    office(log).issue(OPERATOR, "tenant", ("acme",), everything, 600)
+    assert refused(log, mine, mine.token_id) == ("INVALID_FIELD", "token_id")
+    another = office(log).issue(mine, "operator", ("",), everything, 600)[1]
+    office(log).revoke(mine, mine.token_id)
+    assert refused(log, another, another.token_id) == ("INVALID_FIELD", "token_id"), "the first is revoked"
+    tenant = office(log).issue(another, "tenant", ("acme",), everything, 600)[1]
+    office(log).revoke(tenant, tenant.token_id)
+
+
+def listed(log: Log, by: Caller, **page: object) -> admin_pb2.ListTokensResponse:
+    app = application(office(log), GRANTS)
+    request = admin_pb2.ListTokensRequest(**page).SerializeToString()  # type: ignore[arg-type]
+    context = CallContext(GRANTS.grant(by), 10.0, {})
+    raw = asyncio.run(app.unary("mneme.v1.AdminService/ListTokens", request, context))
+    return admin_pb2.ListTokensResponse.FromString(raw)
+
+
+def test_tokens_are_listed_in_pages_to_whom_they_are_to_revoke(log: Log) -> None:
+    made = [office(log).issue(OPERATOR, f"p{n}", ("acme",), READ_WRITE, 600)[1] for n in range(5)]
+    office(log).issue(OPERATOR, "other", ("rival",), READ_WRITE, 600)
+    office(log).revoke(OPERATOR, made[2].token_id)
+    assert len(listed(log, OPERATOR).tokens) == 6
+    pages, token = list[admin_pb2.IssuedToken](), ""
+    for _ in range(3):
+        page = listed(log, admin(), page_size=2, page_token=token)
+        pages.extend(page.tokens)
+        token = page.next_page_token
+    assert token == ""
+    assert [each.token_id for each in pages] == sorted(each.token_id for each in made)
+    [revoked] = [each for each in pages if each.revoked]
+    assert (revoked.token_id, revoked.principal, list(revoked.namespace_prefixes)) == (made[2].token_id, "p2", ["acme"])
+    assert list(revoked.rights) == [admin_pb2.RIGHT_READ, admin_pb2.RIGHT_WRITE]
+    assert revoked.expires_at.seconds == int(made[2].expires_at)
+    with pytest.raises(MnemeError, match="page_size"):
+        listed(log, OPERATOR, page_size=1001)
+
+
+def test_the_record_of_a_token_goes_when_it_expires_and_names_nobody_in_clear(log: Log) -> None:
+    issued = Issued(log, TOKENS)
+    issued.add(Caller("secretive", ("hidden",), READ_WRITE, "0123456789abcdef", time.time() + 0.2))
+    [record] = log.read(topics.STATE, 0)
+    assert record.key == b"token/0123456789abcdef"
+    assert record.value is not None
+    assert not [word for word in (b"secretive", b"hidden", b"read") if word in record.value]
+    issued.refresh()
+    assert issued.get("0123456789abcdef") is not None
+    time.sleep(0.3)
+    issued.refresh()
+    assert issued.get("0123456789abcdef") is None
+    assert [each.value for each in log.read(topics.STATE, 0)][-1] is None
+
+
+def test_a_record_of_another_master_key_is_none(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    Issued(log, Signer(b"x" * 32, "mneme")).add(OPERATOR)
+    issued = Issued(log, TOKENS)
+    with caplog.at_level(logging.WARNING, "services.gateway"):
+        issued.refresh()
+    assert issued.get(OPERATOR.token_id) is None
+    assert "cannot be read" in caplog.text
+
+
 def test_a_token_id_that_is_none_is_refused(log: Log) -> None:
     for token_id in ("", "xyz", "0" * 15, "0" * 17, "../../etc", "0123456789ABCDEF"):
         with pytest.raises(MnemeError) as refused:
@@ -194,7 +290,7 @@ class FullDisk(Revocations):
 
 def call(app_log: Log, method: str, request: admin_pb2.IssueTokenRequest | admin_pb2.RevokeTokenRequest) -> bytes:
     app = application(TokenOffice(TOKENS, FullDisk(app_log)), GRANTS)
-    context = CallContext(GRANTS.grant(admin()), 10.0, {})
+    context = CallContext(GRANTS.grant(admin(("",))), 10.0, {})
     return asyncio.run(app.unary(f"mneme.v1.AdminService/{method}", request.SerializeToString(), context))
 
 
@@ -211,6 +307,22 @@ def test_the_wire_of_issuing(log: Log) -> None:
     with pytest.raises(MnemeError) as refused:
         call(log, "IssueToken", request)
     assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "rights[2]")
+
+
+class FullLog:
+    """A log whose disk is full."""
+
+    def append(self, messages: object) -> None:
+        raise LogUnavailable("no space left; free some")
+
+
+def test_a_token_that_cannot_be_put_on_record_is_not_made() -> None:
+    request = admin_pb2.IssueTokenRequest(
+        principal="bob", namespace_prefixes=["acme"], rights=[admin_pb2.RIGHT_READ], ttl_s=600
+    )
+    with pytest.raises(MnemeError) as refused:
+        call(FullLog(), "IssueToken", request)  # type: ignore[arg-type]
+    assert refused.value.reason == "LOG_UNAVAILABLE"
 
 
 def test_a_revocation_that_cannot_be_written_says_so(log: Log) -> None:

@@ -77,6 +77,38 @@ class RevokeTokenResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class IssuedToken(_message.Message):
+    __slots__ = ("token_id", "principal", "namespace_prefixes", "rights", "expires_at", "revoked")
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    token_id: str
+    principal: str
+    namespace_prefixes: _containers.RepeatedScalarFieldContainer[str]
+    rights: _containers.RepeatedScalarFieldContainer[Right]
+    expires_at: _timestamp_pb2.Timestamp
+    revoked: bool
+    def __init__(self, token_id: _Optional[str] = ..., principal: _Optional[str] = ..., namespace_prefixes: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[_Union[Right, str]]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoked: _Optional[bool] = ...) -> None: ...
+
+class ListTokensRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTokensResponse(_message.Message):
+    __slots__ = ("tokens", "next_page_token")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[IssuedToken]
+    next_page_token: str
+    def __init__(self, tokens: _Optional[_Iterable[_Union[IssuedToken, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class MetadataField(_message.Message):
     __slots__ = ("name", "type")
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -45,6 +45,11 @@ class AdminServiceStub:
                 request_serializer=mneme_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
                 _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/mneme.v1.AdminService/ListTokens',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
         self.CreateNamespace = channel.unary_unary(
                 '/mneme.v1.AdminService/CreateNamespace',
                 request_serializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.SerializeToString,
@@ -88,6 +93,12 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +154,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeToken,
                     request_deserializer=mneme_dot_v1_dot_admin__pb2.RevokeTokenRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_admin__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.ListTokensRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.ListTokensResponse.SerializeToString,
             ),
             'CreateNamespace': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateNamespace,
@@ -230,6 +246,33 @@ class AdminService:
             '/mneme.v1.AdminService/RevokeToken',
             mneme_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
             mneme_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/ListTokens',
+            mneme_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,13 +26,14 @@ from mneme.v1 import kvstore_pb2 as mneme_dot_v1_dot_kvstore__pb2
 from mneme.v1 import reasoning_pb2 as mneme_dot_v1_dot_reasoning__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amneme/v1/engine_node.proto\x12\x08mneme.v1\x1a\x16mneme/v1/kvstore.proto\x1a\x18mneme/v1/reasoning.proto\"7\n\x10\x44ropPagesRequest\x12#\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x11.mneme.v1.Erasure\"L\n\x11\x44ropPagesResponse\x12\x0c\n\x04keys\x18\x01 \x01(\x04\x12\x13\n\x0bpages_wiped\x18\x02 \x01(\x04\x12\x14\n\x0cpages_in_use\x18\x03 \x01(\x04\"\x17\n\x15GetEngineStatsRequest\">\n\x16GetEngineStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.mneme.v1.EngineStatsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amneme/v1/engine_node.proto\x12\x08mneme.v1\x1a\x16mneme/v1/kvstore.proto\x1a\x18mneme/v1/reasoning.proto\"7\n\x10\x44ropPagesRequest\x12#\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x11.mneme.v1.Erasure\"L\n\x11\x44ropPagesResponse\x12\x0c\n\x04keys\x18\x01 \x01(\x04\x12\x13\n\x0bpages_wiped\x18\x02 \x01(\x04\x12\x14\n\x0cpages_in_use\x18\x03 \x01(\x04\"\x17\n\x15GetEngineStatsRequest\">\n\x16GetEngineStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.mneme.v1.EngineStatsB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.engine_node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_DROPPAGESREQUEST']._serialized_start=90
   _globals['_DROPPAGESREQUEST']._serialized_end=145
   _globals['_DROPPAGESRESPONSE']._serialized_start=147

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import engine_node_pb2 as mneme_dot_v1_dot_engine__node__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"mneme/v1/engine_node_service.proto\x12\x08mneme.v1\x1a\x1amneme/v1/engine_node.proto2\xae\x01\n\x11\x45ngineNodeService\x12\x44\n\tDropPages\x12\x1a.mneme.v1.DropPagesRequest\x1a\x1b.mneme.v1.DropPagesResponse\x12S\n\x0eGetEngineStats\x12\x1f.mneme.v1.GetEngineStatsRequest\x1a .mneme.v1.GetEngineStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"mneme/v1/engine_node_service.proto\x12\x08mneme.v1\x1a\x1amneme/v1/engine_node.proto2\xae\x01\n\x11\x45ngineNodeService\x12\x44\n\tDropPages\x12\x1a.mneme.v1.DropPagesRequest\x1a\x1b.mneme.v1.DropPagesResponse\x12S\n\x0eGetEngineStats\x12\x1f.mneme.v1.GetEngineStatsRequest\x1a .mneme.v1.GetEngineStatsResponseB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.engine_node_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_ENGINENODESERVICE']._serialized_start=77
   _globals['_ENGINENODESERVICE']._serialized_end=251
 # @@protoc_insertion_point(module_scope)

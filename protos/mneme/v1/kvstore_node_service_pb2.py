@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import kvstore_pb2 as mneme_dot_v1_dot_kvstore__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mneme/v1/kvstore_node_service.proto\x12\x08mneme.v1\x1a\x16mneme/v1/kvstore.proto2\x89\x06\n\x12KvstoreNodeService\x12M\n\x0cLookupBlocks\x12\x1d.mneme.v1.LookupBlocksRequest\x1a\x1e.mneme.v1.LookupBlocksResponse\x12J\n\x0bLeaseBlocks\x12\x1c.mneme.v1.LeaseBlocksRequest\x1a\x1d.mneme.v1.LeaseBlocksResponse\x12S\n\x0eReserveStaging\x12\x1f.mneme.v1.ReserveStagingRequest\x1a .mneme.v1.ReserveStagingResponse\x12\x44\n\tPutBlocks\x12\x1a.mneme.v1.PutBlocksRequest\x1a\x1b.mneme.v1.PutBlocksResponse\x12J\n\x0b\x43laimBlocks\x12\x1c.mneme.v1.ClaimBlocksRequest\x1a\x1d.mneme.v1.ClaimBlocksResponse\x12G\n\nWaitBlocks\x12\x1b.mneme.v1.WaitBlocksRequest\x1a\x1c.mneme.v1.WaitBlocksResponse\x12P\n\rReleaseBlocks\x12\x1e.mneme.v1.ReleaseBlocksRequest\x1a\x1f.mneme.v1.ReleaseBlocksResponse\x12G\n\nDropBlocks\x12\x1b.mneme.v1.DropBlocksRequest\x1a\x1c.mneme.v1.DropBlocksResponse\x12\x44\n\tHeartbeat\x12\x1a.mneme.v1.HeartbeatRequest\x1a\x1b.mneme.v1.HeartbeatResponse\x12G\n\nStoreStats\x12\x1b.mneme.v1.StoreStatsRequest\x1a\x1c.mneme.v1.StoreStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mneme/v1/kvstore_node_service.proto\x12\x08mneme.v1\x1a\x16mneme/v1/kvstore.proto2\x89\x06\n\x12KvstoreNodeService\x12M\n\x0cLookupBlocks\x12\x1d.mneme.v1.LookupBlocksRequest\x1a\x1e.mneme.v1.LookupBlocksResponse\x12J\n\x0bLeaseBlocks\x12\x1c.mneme.v1.LeaseBlocksRequest\x1a\x1d.mneme.v1.LeaseBlocksResponse\x12S\n\x0eReserveStaging\x12\x1f.mneme.v1.ReserveStagingRequest\x1a .mneme.v1.ReserveStagingResponse\x12\x44\n\tPutBlocks\x12\x1a.mneme.v1.PutBlocksRequest\x1a\x1b.mneme.v1.PutBlocksResponse\x12J\n\x0b\x43laimBlocks\x12\x1c.mneme.v1.ClaimBlocksRequest\x1a\x1d.mneme.v1.ClaimBlocksResponse\x12G\n\nWaitBlocks\x12\x1b.mneme.v1.WaitBlocksRequest\x1a\x1c.mneme.v1.WaitBlocksResponse\x12P\n\rReleaseBlocks\x12\x1e.mneme.v1.ReleaseBlocksRequest\x1a\x1f.mneme.v1.ReleaseBlocksResponse\x12G\n\nDropBlocks\x12\x1b.mneme.v1.DropBlocksRequest\x1a\x1c.mneme.v1.DropBlocksResponse\x12\x44\n\tHeartbeat\x12\x1a.mneme.v1.HeartbeatRequest\x1a\x1b.mneme.v1.HeartbeatResponse\x12G\n\nStoreStats\x12\x1b.mneme.v1.StoreStatsRequest\x1a\x1c.mneme.v1.StoreStatsResponseB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.kvstore_node_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_KVSTORENODESERVICE']._serialized_start=74
   _globals['_KVSTORENODESERVICE']._serialized_end=851
 # @@protoc_insertion_point(module_scope)

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import common_pb2 as mneme_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mneme/v1/perception.proto\x12\x08mneme.v1\x1a\x15mneme/v1/common.proto\"<\n\x0eObserveRequest\x12*\n\x0bobservation\x18\x01 \x01(\x0b\x32\x15.mneme.v1.Observation\"^\n\x0fObserveResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\x12\x12\n\nduplicates\x18\x02 \x01(\x04\x12%\n\tpositions\x18\x03 \x03(\x0b\x32\x12.mneme.v1.Position\"7\n\x11\x45ndSessionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\":\n\x12\x45ndSessionResponse\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.Positionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mneme/v1/perception.proto\x12\x08mneme.v1\x1a\x15mneme/v1/common.proto\"<\n\x0eObserveRequest\x12*\n\x0bobservation\x18\x01 \x01(\x0b\x32\x15.mneme.v1.Observation\"^\n\x0fObserveResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\x12\x12\n\nduplicates\x18\x02 \x01(\x04\x12%\n\tpositions\x18\x03 \x03(\x0b\x32\x12.mneme.v1.Position\"7\n\x11\x45ndSessionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\":\n\x12\x45ndSessionResponse\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.PositionB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.perception_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_OBSERVEREQUEST']._serialized_start=62
   _globals['_OBSERVEREQUEST']._serialized_end=122
   _globals['_OBSERVERESPONSE']._serialized_start=124

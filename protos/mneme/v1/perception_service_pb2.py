@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import perception_pb2 as mneme_dot_v1_dot_perception__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mneme/v1/perception_service.proto\x12\x08mneme.v1\x1a\x19mneme/v1/perception.proto2\x9e\x01\n\x11PerceptionService\x12@\n\x07Observe\x12\x18.mneme.v1.ObserveRequest\x1a\x19.mneme.v1.ObserveResponse(\x01\x12G\n\nEndSession\x12\x1b.mneme.v1.EndSessionRequest\x1a\x1c.mneme.v1.EndSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mneme/v1/perception_service.proto\x12\x08mneme.v1\x1a\x19mneme/v1/perception.proto2\x9e\x01\n\x11PerceptionService\x12@\n\x07Observe\x12\x18.mneme.v1.ObserveRequest\x1a\x19.mneme.v1.ObserveResponse(\x01\x12G\n\nEndSession\x12\x1b.mneme.v1.EndSessionRequest\x1a\x1c.mneme.v1.EndSessionResponseB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.perception_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_PERCEPTIONSERVICE']._serialized_start=75
   _globals['_PERCEPTIONSERVICE']._serialized_end=233
 # @@protoc_insertion_point(module_scope)

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import reasoning_pb2 as mneme_dot_v1_dot_reasoning__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n mneme/v1/reasoning_service.proto\x12\x08mneme.v1\x1a\x18mneme/v1/reasoning.proto2\xd6\x01\n\x10ReasoningService\x12\x34\n\x03\x41sk\x12\x14.mneme.v1.AskRequest\x1a\x15.mneme.v1.AskResponse0\x01\x12\x43\n\x08Generate\x12\x19.mneme.v1.GenerateRequest\x1a\x1a.mneme.v1.GenerateResponse0\x01\x12G\n\nGetKvStats\x12\x1b.mneme.v1.GetKvStatsRequest\x1a\x1c.mneme.v1.GetKvStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n mneme/v1/reasoning_service.proto\x12\x08mneme.v1\x1a\x18mneme/v1/reasoning.proto2\xd6\x01\n\x10ReasoningService\x12\x34\n\x03\x41sk\x12\x14.mneme.v1.AskRequest\x1a\x15.mneme.v1.AskResponse0\x01\x12\x43\n\x08Generate\x12\x19.mneme.v1.GenerateRequest\x1a\x1a.mneme.v1.GenerateResponse0\x01\x12G\n\nGetKvStats\x12\x1b.mneme.v1.GetKvStatsRequest\x1a\x1c.mneme.v1.GetKvStatsResponseB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.reasoning_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_REASONINGSERVICE']._serialized_start=73
   _globals['_REASONINGSERVICE']._serialized_end=287
 # @@protoc_insertion_point(module_scope)

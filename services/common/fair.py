@@ -1,0 +1,115 @@
+"""Threads shared by callers: one who asks for much waits behind himself, not in front of the others."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ACTIVE_S = 1.0  # who has asked for something within it counts as one who calls now
+
+
+class FairThreads(Executor):
+    """``threads`` threads; work of one key has at most ``per_key`` of them, and while others call too, no more than its
+    share of the cores. Of the keys that wait, the one with the fewest threads is next, and of those the one that has
+    waited longest. What is submitted is not bounded here.
+
+    ``key`` says, where work is submitted, for whom it is done.
+    """
+
+    def __init__(self, threads: int, per_key: int, key: Callable[[], str], name: str, cores: int | None = None) -> None:
+        self._per_key = per_key
+        self._key = key
+        self._cores = cores or len(os.sched_getaffinity(0))
+        self._asked: dict[str, float] = {}  # when, the last ones behind
+        self._changed = threading.Condition()
+        self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
+        self._running: Counter[str] = Counter()
+        self._closed = False
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As ``Executor.submit``. RuntimeError after ``shutdown``."""
+        future: Future[T] = Future()
+        key = self._key()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the threads have ended")
+            self._asked.pop(key, None)
+            self._asked[key] = time.monotonic()
+            self._waiting.setdefault(key, deque()).append((future, lambda: function(*args, **kwargs)))
+            self._changed.notify()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As ``Executor.shutdown``."""
+        with self._changed:
+            self._closed = True
+            if cancel_futures:
+                for future, _ in (each for queue in self._waiting.values() for each in queue):
+                    future.cancel()
+                self._waiting.clear()
+            self._changed.notify_all()
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            key, future, function = taken
+            try:
+                if future.set_running_or_notify_cancel():
+                    _fulfil(future, function)
+            finally:
+                del future, function, taken  # nothing of a call is kept until the next one comes
+                with self._changed:
+                    self._running[key] -= 1
+                    self._running += Counter()  # forgets who has none
+                    self._changed.notify_all()  # one may be there to be done now, or the end
+
+    def _take(self) -> tuple[str, Future[Any], Callable[[], Any]] | None:
+        """The next piece of work; None once there is none and the threads are to end."""
+        with self._changed:
+            while (key := self._next()) is None:
+                if self._closed and not self._waiting:
+                    return None
+                self._changed.wait()
+            queue = self._waiting.pop(key)
+            future, function = queue.popleft()
+            if queue:
+                self._waiting[key] = queue  # behind those that have waited longer now
+            self._running[key] += 1
+            if self._waiting:
+                self._changed.notify()  # more may be allowed now than was when it came
+            return key, future, function
+
+    def _next(self) -> str | None:
+        most = self._most()
+        free = [key for key in self._waiting if self._running[key] < most]
+        return min(free, key=lambda key: self._running[key], default=None)
+
+    def _most(self) -> int:
+        """Threads of one key, now. What others have beyond the cores is waited for by whoever computes."""
+        recent = time.monotonic() - _ACTIVE_S
+        while self._asked and next(iter(self._asked.values())) < recent:
+            del self._asked[next(iter(self._asked))]
+        callers = len(self._asked.keys() | self._running.keys() | self._waiting.keys())
+        return self._per_key if callers < 2 else max(1, min(self._per_key, self._cores // callers))
+
+
+def _fulfil(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        result = function()
+    except BaseException as error:  # noqa: BLE001 - it is the caller's: the future raises it
+        future.set_exception(error)
+    else:
+        future.set_result(result)

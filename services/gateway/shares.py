@@ -1,0 +1,105 @@
+"""What a principal has of the door: places for its calls, and calls and bytes a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from services.gateway.budget import Budget, Pace
+from services.gateway.config import GatewayConfig
+from services.gateway.errors import too_fast
+from services.gateway.limiter import Limiter
+from services.gateway.tokens import Credential
+
+# A call that comes too soon waits for so long at most, else it is refused. Refusals are spaced out, so that who tries
+# again at once slows nobody but himself.
+_PATIENCE_S = 0.25
+_REFUSALS_PER_S = 20
+_REFUSED_WITHIN_S = 5.0
+_NOBODY = ""  # who has no good token; a principal has a name
+
+
+class Shares:
+    """The places and budgets of one door. Of one event loop."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        running, waiting, patient = config.max_running_calls, config.max_waiting_calls, config.max_patient_calls
+        own_running, own_waiting = config.max_running_calls_per_principal, config.max_waiting_calls_per_principal
+        own_patient = config.max_patient_calls_per_principal
+        own = own_running + own_waiting + own_patient
+        self.calls = Limiter("calls", running, waiting, own_running, own_waiting)
+        self.patient = Limiter("calls that wait", patient, 0, own_patient, 0)
+        # Those whose message has not come yet are bounded too.
+        self.inside = Limiter("open calls", running + waiting + patient, 0, own, 0)
+        self.rates = {
+            "calls": Budget(config.calls_per_s, config.burst_calls),
+            "bytes": Budget(config.bytes_per_s, config.burst_bytes),
+        }
+        self.refusals = Pace(_REFUSALS_PER_S, _REFUSED_WITHIN_S)
+
+    def of(self, credential: Credential) -> Share:
+        """The share of whoever calls. A service that works for a call that was let in has no need of one."""
+        return Share(self, None if credential.is_grant else credential.caller.principal)
+
+    def nobody(self) -> Share:
+        """The one share of all who have no good token."""
+        return Share(self, _NOBODY)
+
+
+class Share:
+    """A principal's share of a door."""
+
+    def __init__(self, shares: Shares, principal: str | None) -> None:
+        """``principal`` None: of a service that acts for a caller, whose call holds what there is to hold."""
+        self._shares = shares
+        self._principal = principal
+
+    async def enter(self) -> None:
+        """Count one call, and wait where it comes too soon. OVERLOADED."""
+        if self._principal is None:
+            return
+        what, wait_s = self._longest_wait()
+        if wait_s > _PATIENCE_S:
+            await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._principal)))
+            raise too_fast(what, wait_s)
+        self._shares.rates["calls"].use(self._principal, 1)
+        if wait_s:
+            await asyncio.sleep(wait_s)
+
+    def count_bytes(self, size: int) -> None:
+        """Count a message that came: the next call waits for it."""
+        if self._principal is not None:
+            self._shares.rates["bytes"].use(self._principal, size)
+
+    async def pace(self) -> None:
+        """Count a page of a long stream, and wait for as long as it takes: the sender waits, too."""
+        if self._principal is not None:
+            self._shares.rates["calls"].use(self._principal, 1)
+            while wait_s := self._longest_wait()[1]:
+                await asyncio.sleep(wait_s)
+
+    def inside(self) -> AbstractAsyncContextManager[None]:
+        """Around a call that is not a long stream. OVERLOADED."""
+        return self._place(self._shares.inside)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """A place to work in. OVERLOADED."""
+        return self._place(self._shares.calls)
+
+    def waiting(self) -> AbstractAsyncContextManager[None]:
+        """A place to wait in, for what the call reads. OVERLOADED."""
+        return self._place(self._shares.patient)
+
+    @asynccontextmanager
+    async def _place(self, limiter: Limiter) -> AsyncIterator[None]:
+        if self._principal is None:
+            yield
+        else:
+            async with limiter.place(self._principal):
+                yield
+
+    def _longest_wait(self) -> tuple[str, float]:
+        assert self._principal is not None
+        waits = ((what, budget.wait_s(self._principal)) for what, budget in self._shares.rates.items())
+        return max(waits, key=lambda wait: wait[1])

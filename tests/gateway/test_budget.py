@@ -1,0 +1,106 @@
+"""What a principal may use in a second while others call too."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.budget import Budget, Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def made(per_s: float = 40, burst: float = 20) -> tuple[Budget, Clock]:
+    """A budget that somebody else uses, too."""
+    clock = Clock()
+    budget = Budget(per_s, burst, clock)
+    calls(budget, clock, "other", 0)
+    return budget, clock
+
+
+def calls(budget: Budget, clock: Clock, key: str, seconds: float, per_s: float = 10) -> None:
+    """A key that calls steadily for so long, and at least once."""
+    end = clock.now + seconds
+    budget.use(key, 5)
+    while clock.now < end:
+        clock.now += 1 / per_s
+        budget.use(key, 1)
+
+
+def used_at_once(budget: Budget, key: str, most: int = 1000) -> int:
+    """How many units a key may use now, one after the other."""
+    for count in range(most):
+        if budget.wait_s(key):
+            return count
+        budget.use(key, 1)
+    return most
+
+
+def test_a_burst_then_a_rate() -> None:
+    budget, clock = made()
+    assert used_at_once(budget, "ann") == 21, "the one that overdraws is the last"
+    assert budget.wait_s("ann") == pytest.approx(1 / 20)
+    calls(budget, clock, "other", 0.5)
+    assert used_at_once(budget, "ann") == pytest.approx(10, abs=1)
+    calls(budget, clock, "other", 60)
+    assert used_at_once(budget, "ann") == 21, "a pause gives a burst, and no more"
+
+
+def test_a_large_thing_is_waited_for_by_what_comes_next() -> None:
+    budget, clock = made()
+    budget.use("ann", 60)
+    assert budget.wait_s("ann") == pytest.approx(2)
+    calls(budget, clock, "other", 1)
+    assert budget.wait_s("ann") == pytest.approx(1, abs=0.1)
+    calls(budget, clock, "other", 1)
+    assert budget.wait_s("ann") == 0
+
+
+def test_who_calls_alone_is_not_bounded() -> None:
+    budget = Budget(40, 20, Clock())
+    assert used_at_once(budget, "ann") == 1000
+
+
+def test_who_calls_now_and_then_takes_nothing_from_the_others() -> None:
+    clock = Clock()
+    budget = Budget(400, 20, clock)
+    for _ in range(5):
+        budget.use("operator", 1)
+        clock.now += 0.5
+        assert used_at_once(budget, "ann") == 1000
+
+
+def test_those_who_call_at_the_same_time_have_even_shares_until_they_stop() -> None:
+    budget, clock = made()
+    budget.use("ann", 60)
+    assert budget.wait_s("ann") == pytest.approx(2)
+    budget.use("bob", 10)
+    clock.now += 0.15
+    assert budget.wait_s("ann") == pytest.approx(37 / (40 / 3), abs=0.3), "a third of it is bob's"
+    assert budget.wait_s("bob") == 0, "nobody waits for another"
+    clock.now += 2.1
+    assert budget.wait_s("ann") == 0, "the others have stopped"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    budget, _ = made()
+    budget.use("first", 1000)
+    assert budget.wait_s("first") > 0
+    for n in range(4096):
+        budget.use(f"p{n}", 1000)
+    assert budget.wait_s("first") == 0, "the oldest of more than 4,096 is forgotten"
+    assert budget.wait_s("p1") > 0
+
+
+def test_a_pace_spaces_out_what_each_gets() -> None:
+    clock = Clock()
+    pace = Pace(10, 0.35, clock)
+    assert [pace.delay_s("eve") for _ in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.35, 0.35])
+    assert pace.delay_s("ann") == pytest.approx(0.1), "nobody waits for another"
+    clock.now += 10
+    assert pace.delay_s("eve") == pytest.approx(0.1)
