@@ -84,6 +84,46 @@ def test_a_grant_is_short_lived_and_no_token() -> None:
         token_signer(master).check(grant)
 
 
+class Clock:
+    """The time that tokens are checked at."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("services.common.auth.time", made)
+    return made
+
+
+def test_a_token_that_was_found_good_expires_all_the_same(clock: Clock) -> None:
+    token, _ = SIGNER.issue("ann", ("acme",), frozenset({Right.READ}), 60)
+    for ahead_s in (0.0, 59.0):
+        clock.ahead_s = ahead_s
+        assert SIGNER.check(token).principal == "ann"
+    clock.ahead_s = 61
+    for _ in range(2):
+        with pytest.raises(MnemeError, match="no valid token"):
+            SIGNER.check(token)
+
+
+def test_a_grant_ends_with_its_token_however_short_that_lives(clock: Clock) -> None:
+    grants = grant_signer(MasterKey(b"m" * 32))
+    caller = Caller("ann", ("acme",), frozenset({Right.READ}), "1", time.time() + 20)
+    grant = grants.grant(caller)
+    clock.ahead_s = 18
+    again = grants.grant(grants.check(grant))  # as a service passes it on
+    clock.ahead_s = 21
+    for each in (grant, again):
+        with pytest.raises(MnemeError, match="no valid token"):
+            grants.check(each)
+
+
 def test_missing_rights_and_namespaces_are_named() -> None:
     caller = Caller("ann", ("acme/ann",), frozenset({Right.READ}), "1", time.time() + 60)
     caller.require_right(Right.READ)

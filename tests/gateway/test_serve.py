@@ -133,7 +133,7 @@ def test_invariant_33_a_refusal_writes_nothing_into_rays_logs(deployed: Deployed
 def test_ray_s_own_logs_start_over_when_they_are_full(deployed: Deployed) -> None:
     """Ray writes some lines for each call that is cancelled."""
     sleep = unary(deployed.channel, "Sleep")
-    while not list(ray_logs().rglob("python-core-worker-*.1.log")):
+    while not list(ray_logs().rglob("python-core-worker-*.log.1")):
         calls = [sleep.future(StringValue(value="20"), metadata=bearer(), timeout=60) for _ in range(50)]
         until(lambda: deployed.running() > 0)
         for call in calls:
