@@ -70,13 +70,14 @@ def test_nothing_but_the_doubtful_is_nothing_to_forget(world: World) -> None:
     assert "doubtful" in refused.value.remedy
 
 
-def test_a_word_that_perception_took_for_the_person_is_the_person(world: World) -> None:
-    world.observe("o0", "Will came late.", people=["Will"])
+def test_what_perception_took_for_the_person_counts_where_its_text_raises_no_doubt(world: World) -> None:
+    world.observe("o0", "He came late.", people=["Will"])
+    world.observe("o3", "Will power matters.", people=["Will"])
     world.observe("o1", "Will it rain?")
     world.observe("o2", "so late", actor="will")
     world.settle()
     world.forget(person("Will"))
-    assert texts(world) == {"Will it rain?"}
+    assert texts(world) == {"Will it rain?", "Will power matters."}
 
 
 def is_another_spelling(name: str) -> bool:
