@@ -42,7 +42,7 @@ class Pulse:
     def hear(self) -> None:
         """The application has just answered something."""
         now = time.monotonic()
-        if self._silent:
+        if self._silent and self._was_heard:
             seconds = round(now - self._heard_at, 1)
             _log.warning("an application answers again", extra={"application": self._app, "seconds": seconds})
         self._heard_at, self._was_heard, self._silent = now, True, False
