@@ -47,21 +47,6 @@ class Broker:
     def url(self) -> str:
         return f"kafka://{self.address}"
 
-    def spoken_to(self) -> dict[str, str]:
-        """Settings of a service that speaks to it with a password over TLS; in clear where it runs in a container."""
-        if not (self.folder / "broker.pid").exists():
-            return {"common__log": self.url}
-        password = self.folder / "password"
-        password.write_text(PASSWORD)
-        return {
-            "common__log": f"kafka://{self.secure_address}",
-            "common__kafka__security_protocol": "SASL_SSL",
-            "common__kafka__sasl_mechanism": "PLAIN",
-            "common__kafka__sasl_username": USER,
-            "common__kafka__sasl_password_file": str(password),
-            "common__kafka__ssl_cafile": str(self.certificate),
-        }
-
     def start(self) -> None:
         """Start it, on what it wrote before. Skips the test where the machine cannot run a broker.
 

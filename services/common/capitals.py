@@ -27,7 +27,7 @@ _WORD = (
 _INITIAL = rf"(?:{_CAPITAL}\. ?)"
 _PARTICLE = (
     r"(?:(?:of|de(?: las?| los)?|del|della|di|da|dos|du|des|von(?: de[rmn])?|van(?: de[rn]?)?|ter|zu|af|av|bin|ibn|bint"
-    r"|wa) )"
+    r"|wa|Ó) |d['’]|[ae]l-)"
 )
 RUN = regex.compile(
     rf"(?<![\w\p{{M}}.'’]){_INITIAL}{{0,3}}{_WORD}(?: (?:{_INITIAL}|{_PARTICLE}(?={_WORD}))?{_WORD}){{0,3}}"
@@ -96,7 +96,8 @@ FUNCTION_WORDS = frozenset(
 )
 # What a sentence may open with right before a name, and the model takes into it ("Left Farmerson at the door").
 _VERBS = frozenset(
-    "Left Sent Found Told Met Saw Asked Heard Got Gave Took Wrote Went Came Had Made Poor Dear Old".split()
+    """Left Sent Found Told Met Saw Asked Heard Got Gave Took Wrote Went Came Had Made Poor Dear Old
+    Tell Ask Call Give Send Meet Let Bring Remind Thank Show Help Invite Visit""".split()
 )
 
 

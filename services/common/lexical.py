@@ -133,9 +133,9 @@ def _bare(word: Word) -> str:
 
 def _listed_as(word: Word) -> str:
     """A word as a list of function words may hold it: with its marks where it has any ("mã" is not "mà")."""
-    return (
-        _bare(word) if "'" in word.folded else word.written.casefold() if _MARKED.search(word.written) else _bare(word)
-    )
+    if word.written.isascii() or "'" in word.folded or not _MARKED.search(word.written):
+        return _bare(word)
+    return word.written.casefold()
 
 
 _MARKED = regex.compile(r"(?V1)[\p{Latin}--[\x00-\x7f]]")

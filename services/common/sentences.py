@@ -19,7 +19,7 @@ _CANDIDATE = regex.compile(
     rf"(?P<line>[\n\u0085\u2028\u2029]++)|(?:(?<stops>{_STOPS}++)|(?<=\p{{Greek}});)(?P<close>[\p{{Pe}}\p{{Pf}}{_QUOTES}\u2018]*+)"
 )
 _NEXT = regex.compile(r"\s++[\p{Ps}\p{Pi}\"'\u00bf\u00a1\u2014\u2013-]*+(?P<word>[\p{L}\p{M}]{0,24})(?P<dot>\.?)")
-_WORD_BEFORE = regex.compile(r"[\p{L}\p{M}\p{N}.]+$")
+_WORD_BEFORE = regex.compile(r"(?V1)[[\p{L}\p{M}\p{N}.'\u2019]--[\p{Han}\p{Hiragana}\p{Katakana}]]+$")
 
 # Nobody's name follows the end of a sentence so often as these are followed by one.
 _TITLES = frozenset(
@@ -78,8 +78,7 @@ def _ends_here(text: str, match: regex.Match[str], last: int) -> bool:
     stops, close = match["stops"] or ";", match["close"]
     following = _NEXT.match(text, match.end())
     if following is None:
-        # Where no space follows, ASCII's stops are part of a word or number, and a quotation goes on.
-        return match.end() == len(text) or (not stops.isascii() and not close and stops.strip(".\u2026\u2025") != "")
+        return match.end() == len(text) or _ends_without_space(stops, close, text[match.end()])
     word = following["word"]
     if not word and following["dot"]:
         return False  # ". . ."
@@ -89,6 +88,13 @@ def _ends_here(text: str, match: regex.Match[str], last: int) -> bool:
         is_quoted = any(character in _QUOTES for character in close)
         return not is_quoted and (stops == "." or stops.strip(".\u2026\u2025") != "")
     return True
+
+
+def _ends_without_space(stops: str, close: str, beside: str) -> bool:
+    """A full stop of ASCII is then part of a word or number, and a quotation goes on."""
+    if stops.isascii():
+        return stops[-1] in "!?" and beside.isupper()
+    return not close and stops.strip(".\u2026\u2025") != ""
 
 
 def _abbreviates(text: str, stop: int, following: regex.Match[str], last: int) -> bool:

@@ -90,7 +90,7 @@ def fold(word: str) -> str:
 def _folded(word: str) -> str:
     out: list[str] = []
     base = ""
-    for character in unicodedata.normalize("NFD", word.casefold().translate(_LETTERS)):
+    for character in unicodedata.normalize("NFD", word.casefold().translate(_LETTERS).replace(_HALF_N, "ं")):
         if not unicodedata.combining(character):
             base = character
         elif _is_left_out(character, base):
@@ -109,6 +109,7 @@ _LETTERS = str.maketrans(
         "ँ": "ं", "־": "",
     }
 )  # fmt: skip
+_HALF_N = "न्"  # before another letter, the sign for a nasal is written as well
 _NUKTA = "\u093c"
 
 

@@ -20,7 +20,7 @@ from services.common.extract import plain
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
 from services.common.log.base import Message, MessageTooLarge
 from services.episodic import delete
-from services.episodic.checks import time_range, unknown_namespace
+from services.episodic.checks import check_reference, time_range, unknown_namespace
 from services.episodic.directory import Slot, slot_of
 from services.episodic.host import Host
 from services.episodic.mentions import mentions_key, name_hashes, short_id
@@ -32,6 +32,7 @@ from services.episodic.records import Stored, from_us, stamp, to_us
 
 _BATCH = 256
 MAX_IDS = 10_000  # of a selector
+MAX_ALIASES = 256  # of a person
 # Of a text and a person: names of theirs that it came with, a doubt, or None where it is not about them.
 Verdict: TypeAlias = tuple[str, ...] | Doubt | None
 
@@ -71,6 +72,7 @@ class Forgetting:
 
     def resolve(self, namespace: str, selector: ForgetSelector) -> Targets:
         """Base engrams that the selector names, the corrections of each with it, and what derives from those."""
+        _require_bounded(selector)
         by = selector.WhichOneof("by")
         if by is None:
             raise invalid(
@@ -139,10 +141,6 @@ class Forgetting:
 
     def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Sequence[str]) -> list[Slot]:
         """Engram ids, observation ids; a derived engram's id stands for its sources."""
-        if len(ids) > MAX_IDS:
-            raise invalid(
-                "selector.ids.ids", f"There are {len(ids)}.", f"Name at most {MAX_IDS} at once; forget by parts."
-            )
         directory, keyring = self._host.live.store.directory, self._host.parts.keyring
         wanted, macs = set(ids), {keyring.mac(namespace, MAC_OBSERVATION, id) for id in ids}
         for id in ids:
@@ -209,6 +207,7 @@ class Forgetting:
         another selector. NOT_FOUND when the selector names nothing, no alias group either; INVALID_FIELD when more than
         one entry takes (some 26,000 engrams). The entry holds ids and keyed hashes, never the selector.
         """
+        _require_bounded(selector)
         keyring = self._host.parts.keyring
         receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
         selector_mac = keyring.mac(namespace, MAC_SELECTOR, _canonical(selector))
@@ -323,6 +322,18 @@ def _judge(naming: Naming, record: Record) -> Verdict:
 def _naming(person: Person, groups: Sequence[AliasGroup]) -> Naming:
     _named("selector.person.name", plain(person.name))
     return Naming([person.name, *person.aliases], groups)
+
+
+def _require_bounded(selector: ForgetSelector) -> None:
+    """INVALID_FIELD for more than a call looks at, before anything is done with it."""
+    if len(selector.ids.ids) > MAX_IDS:
+        remedy = f"Name at most {MAX_IDS} at once; forget by parts."
+        raise invalid("selector.ids.ids", f"There are {len(selector.ids.ids)}.", remedy)
+    if len(selector.person.aliases) > MAX_ALIASES:
+        what = f"There are {len(selector.person.aliases)}."
+        raise invalid("selector.person.aliases", what, f"Name at most {MAX_ALIASES}; forget by parts.")
+    for n, name in enumerate((selector.person.name, *selector.person.aliases)):
+        check_reference(name, "selector.person.name" if n == 0 else f"selector.person.aliases[{n - 1}]")
 
 
 def _named(field: str, value: str) -> str:

@@ -11,6 +11,7 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from mneme.v1.ledger_pb2 import NameHash
@@ -25,6 +26,7 @@ _LEAST_LETTERS = 2  # of a name in an alphabet: single letters stand everywhere
 # Scripts of which a name's neighbours within a word say nothing, and those that write endings onto names.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
 _BARE = ("LATIN", "GREEK")
+_HEADED = ("LATIN", "GREEK", "CYRILLIC")
 _MOST_ADDED = {"CYRILLIC": 2, "HANGUL": 9}  # letters beside the name in one word; Hangul counts its parts
 _ADDED = 3
 
@@ -57,18 +59,25 @@ class Mentions:
     key: bytes
 
     def within(self, text: str) -> int:
-        """LIKELY, POSSIBLE (letters of a name inside a longer word) or NONE. About 1 µs a letter and length of name."""
+        """LIKELY, POSSIBLE (letters of a name inside a longer word) or NONE. About 1 µs a letter."""
         pairs = list(_letters(text))
         letters, words = "".join(c for c, _ in pairs), array("I", (word for _, word in pairs))
         wanted = {(name.letters, name.mac) for name in self.hashes}
         best = NONE
         for count in sorted({name.letters for name in self.hashes}):
-            for start in range(len(letters) - count + 1):
+            for start in _starts(letters, words, count):
                 if (count, _mac(letters[start : start + count], self.key)) in wanted:
                     best = max(best, _judged(letters, words, start, start + count))
                     if best == LIKELY:
                         return best
         return best
+
+
+def _starts(letters: str, words: Sequence[int], count: int) -> Iterable[int]:
+    """Where a name of so many letters may begin: in scripts that write nothing before it at heads of words alone."""
+    for start in range(len(letters) - count + 1):
+        if start == 0 or words[start - 1] != words[start] or _script(letters[start]) not in _HEADED:
+            yield start
 
 
 def _judged(letters: str, words: Sequence[int], start: int, end: int) -> int:
@@ -98,6 +107,7 @@ def _letters(text: str) -> Iterable[tuple[str, int]]:
             inside = ""
 
 
+@lru_cache(maxsize=65_536)
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "-").split(" ")[0]
 

@@ -71,7 +71,10 @@ class Naming:
 
     def meant_by(self, record: Record) -> bool:
         """Whether its text, people, speaker, session, source or a text of its metadata surely hold one of the names."""
-        return any(map(self._names, _names_in(record))) or any(map(self.within, _texts_in(record)))
+        if self._names(record.actor) or any(map(self.within, _texts_in(record))):
+            return True
+        # Perception takes many a word at the head of a sentence for a person.
+        return any(map(self._names, record.people)) and not self.doubts(record.text)
 
     def doubted_of(self, record: Record) -> list[Doubt]:
         """What makes it doubtful whether a record that ``meant_by`` does not take is meant; empty where it is not."""

@@ -19,27 +19,30 @@ def excerpt(question: str, text: str, fits: Callable[[str], bool]) -> str:
     """
     for size in _SIZES:
         parts = list(_parts(text, size))
-        sources = [Source(str(n), part) for n, part in enumerate(parts)]
+        sources = [Source(str(n), text[start:end]) for n, (start, end) in enumerate(parts)]
         chosen: list[int] = []
         for n in _in_turn([int(s.engram_id) for s in extract(question, sources, len(sources))], len(parts)):
-            if not fits(_joined(parts, sorted([*chosen, n]))):
+            if not fits(_joined(text, parts, sorted([*chosen, n]))):
                 break
             chosen.append(n)
         if chosen:
-            return _joined(parts, sorted(chosen))
+            return _joined(text, parts, sorted(chosen))
     return ""
 
 
-def _parts(text: str, size: int) -> Iterator[str]:
-    """Sentences, the long ones cut at the last white space that ``size`` characters hold, or else there."""
+def _parts(text: str, size: int) -> Iterator[tuple[int, int]]:
+    """Where sentences stand, the long ones cut at the last white space that ``size`` characters hold, or else there."""
+    at = 0
     for sentence in sentences(text):
-        at = 0
-        while len(sentence) - at > size:
-            space = sentence.rfind(" ", at + 1, at + size)
+        at = text.index(sentence, at)
+        last = at + len(sentence)
+        while last - at > size:
+            space = text.rfind(" ", at + 1, at + size)
             end = space if space > 0 else at + size
-            yield sentence[at:end].strip()
+            yield at, end
             at = end
-        yield sentence[at:].strip()
+        yield at, last
+        at = last
 
 
 def _in_turn(ranked: Sequence[int], count: int) -> Iterator[int]:
@@ -52,8 +55,11 @@ def _in_turn(ranked: Sequence[int], count: int) -> Iterator[int]:
                 yield n
 
 
-def _joined(parts: Sequence[str], chosen: Sequence[int]) -> str:
-    text = ""
+def _joined(text: str, parts: Sequence[tuple[int, int]], chosen: Sequence[int]) -> str:
+    """As the text has it, with a mark where something is left out."""
+    shown, ended = "", 0
     for before, n in zip([-1, *chosen], chosen, strict=False):
-        text += (" " if before == n - 1 else _GAP) + parts[n]
-    return text.strip()
+        start, end = parts[n]
+        shown += text[ended:end] if before == n - 1 else _GAP + text[start:end]
+        ended = end
+    return shown.strip()

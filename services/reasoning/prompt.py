@@ -70,7 +70,7 @@ def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], r
     room -= len(tokenizer.encode_chat(_messages(question, ())))
     kept: list[Note] = []
     for note in notes:
-        shown = _shown(tokenizer, question, note, min(room, _LONG))
+        shown = _shown(tokenizer, question, note, min(room, _LONG)) if room > _NOTE_MARGIN else None
         if shown is None:
             break
         kept.append(shown)

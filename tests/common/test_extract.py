@@ -61,6 +61,7 @@ def test_names_are_found_by_model_and_rules(
         ("Zoë and José met Renée O'Connor and Jean-Luc.", ["Zoë", "José", "Renée O'Connor", "Jean-Luc"]),
         ("Then Čeněk asked for Łukasz's key.", ["Čeněk", "Łukasz"]),
         ("We wrote to Ludwig van der Rohe and Đặng Thị Hoa.", ["Ludwig van der Rohe", "Đặng Thị Hoa"]),
+        ("Tell Žofie that Harun al-Rashid met Jeanne d'Arc.", ["Žofie", "Harun al-Rashid", "Jeanne d'Arc"]),
         # In other languages, inside a sentence and by titles.
         ("Ho visto Giulia ieri con Marco.", ["Giulia", "Marco"]),
         ("Luego Óscar llamó desde la estación.", ["Óscar"]),

@@ -43,6 +43,9 @@ from services.common.sentences import sentences
         "Am 3. Mai kam er z. B. mit Dr. Weiß.| Er ging bald.",
         "А. С. Пушкин и т. д. и т. п.| Она ушла.",
         "M. Dupont est là.| Mme. Dupont aussi.",
+        "It was Ann's.| Bob left.| Das war’s.| Ende.",
+        "那是Mr. Wang的书。|他走了。",
+        "Hello!|How are you?| Is it a yahoo!group?",
         # Ellipses and quotations.
         "He went on... and on.| Then stopped",
         "well… maybe.| Who knows",

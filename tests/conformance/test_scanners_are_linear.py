@@ -20,11 +20,14 @@ from services.common.extract import Aliases, Extractor, plain
 from services.common.naming.folding import folded
 from services.common.sentences import sentences
 from services.episodic import confidence
+from services.episodic.mentions import Mentions, name_hashes
 from services.episodic.naming import Naming
 from services.episodic.plugins import build
 from services.episodic.plugins.exact import ExactHost
 from services.reasoning.extract import Source, extract
+from services.reasoning.grounding import Grounding
 from services.reasoning.models.guard import Guard
+from services.reasoning.passages import excerpt
 from services.reasoning.prompt import Note, support
 from tests.episodic.plugins import world
 
@@ -39,10 +42,13 @@ UNITS = [
 ]  # fmt: skip
 # For what takes a second for such a text: those that tell its parts apart.
 FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " "]
+FEWEST = ["A. ", "7", "語。"]
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 ALIASES = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann", "A.", "the on"])])
 NAMING = Naming(["Ann Smith", "A B", "语"])
+KEY = bytes(16)
+HASHES = name_hashes(["Ann Smith", "语"], KEY)
 GUARD = Guard(["<|im_start|>", "<|im_end|>"], ["### User:"])
 
 
@@ -78,13 +84,16 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "sentences": (sentences, UNITS),
     "the extractive answer": (lambda text: extract("Whom did Ann meet?", [Source("e", text, "Ann")], 3), FEW),
     "a long question to the extractive answer": (lambda text: extract(text, [Source("e", "We met.", "Ann")], 3), FEW),
-    "people and places": (lambda text: extractor().find(text, aliases=ALIASES), ["A. ", *FEW[2:5]]),
+    "people and places": (lambda text: extractor().find(text, aliases=ALIASES), ["A. ", "[[["]),
     "aliases": (lambda text: list(ALIASES.within(text)), UNITS),
     "a name's plain form": (plain, UNITS),
     "a text's folded form": (folded, UNITS),
     "who is to be forgotten": (NAMING.within, UNITS),
-    "times": (lambda text: times.find(text, NOW), UNITS),
-    "recall": (recall, FEW),
+    "times": (lambda text: times.find(text, NOW), [*FEW, "12 May ", "from 1 to ", "1,000 "]),
+    "recall": (recall, FEWEST),
+    "a long note's passages": (lambda text: excerpt("Whom did Ann meet?", text, lambda part: len(part) < 500), FEWEST),
+    "what a wording may cite": (lambda text: Grounding("Whom?", [note(text)]).cited("Ann met 15 mayors."), FEWEST),
+    "what may still hold a name": (Mentions(HASHES, KEY).within, FEW),
     "confidence": (assess, FEW),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),
     "a text made safe for a template": (lambda text: GUARD.show(GUARD.hide(text)), UNITS),
@@ -133,7 +142,7 @@ def test_a_scanner_takes_time_in_proportion_over_any_repetition(name: str, unit:
 
 def test_a_scanner_that_is_not_linear_is_noticed() -> None:
     def square(text: str) -> object:
-        return [text[:at].count("a") for at in range(0, len(text), 8)]
+        return [text[:at].count("a") for at in range(0, len(text), 32)]
 
     with pytest.raises(AssertionError, match="x 8192"):
         require_linear(square, "a")

@@ -79,8 +79,12 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert NAMESPACE in mneme(local, "namespace", "list").split()
 
 
+def _line(id: str, text: str) -> str:
+    return json.dumps({"id": id, "session": "s", "text": text, "observed_at": "2026-03-02T18:00:00Z"})
+
+
 def test_what_is_doubtful_of_a_person_is_shown_and_left(local: Local) -> None:
-    lines = [json.dumps({"id": f"w{n}", "session": "s", "text": t}) for n, t in enumerate(["I saw Mark.", "Mark it."])]
+    lines = [_line(f"w{n}", text) for n, text in enumerate(["I saw Mark.", "Mark it."])]
     mneme(local, "ingest", "-n", "e2e/doubt", "-", stdin="\n".join(lines))
     listed = mneme(local, "forget", "-n", "e2e/doubt", "--person", "Mark", "--dry-run")
     assert listed.index("would go: 1 told") < listed.index("doubtful") < listed.index("Mark it.")
@@ -94,7 +98,7 @@ def test_what_is_doubtful_of_a_person_is_shown_and_left(local: Local) -> None:
 def test_a_namespace_is_shown_deleted_and_made_anew(local: Local) -> None:
     name = "e2e/gone"
     mneme(local, "namespace", "create", name, "--text", "room", "--alias", "Ann Lee=Annie")
-    line = json.dumps({"id": "g0", "session": "s", "text": "The attic is full of hats."})
+    line = _line("g0", "The attic is full of hats.")
     mneme(local, "ingest", "-n", name, "-", stdin=line)
     mneme(local, "recall", "-n", name, "--fresh", "hats")
     shown = mneme(local, "namespace", "show", name)

@@ -31,9 +31,9 @@ def test_no_field_of_observe_remember_or_correct_forges_a_turn(local: Local) -> 
     assert sum("Obey." in note.text for note in notes) >= 3  # one of each call
     tokenizer = tokenizer_of(local.settings.section("reasoning", ReasoningConfig))
     assert _structure(tokenizer, notes) == _structure(tokenizer, [])
-    text = tokenizer.decode(ask_prompt(tokenizer, "Who?", notes, 4000).ids)
-    empty = tokenizer.decode(ask_prompt(tokenizer, "Who?", [], 4000).ids)
-    assert len(lines(text)) == len(lines(empty)) + len(notes)
+    prompt, empty = (ask_prompt(tokenizer, "Who?", given, 4000) for given in (notes, []))
+    assert len(prompt.notes) == len(notes)
+    assert len(lines(tokenizer.decode(prompt.ids))) == len(lines(tokenizer.decode(empty.ids))) + len(notes)
 
 
 def _structure(tokenizer: ChatTokenizer, notes: list[Note]) -> list[int]:

@@ -54,13 +54,12 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory, output: Path) -> Iterator[Local]:  # noqa: F811
     """A service that was started while its broker was away."""
     folder = tmp_path_factory.mktemp("kafka")
-    spoken_to = kafka_broker.spoken_to()
     kafka_broker.stop()
     coming = threading.Timer(LATE_S, kafka_broker.start)
     coming.start()
     with (
         output.open("w") as file,
-        serving(environment(folder, **spoken_to, **talk.QUOTES_ONLY), stderr=file) as running,
+        serving(environment(folder, common__log=kafka_broker.url, **talk.QUOTES_ONLY), stderr=file) as running,
     ):
         coming.join()
         yield running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
@@ -12,8 +13,8 @@ from services.common import topics
 from services.common.errors import MnemeError
 from services.common.naming import scripts
 from services.common.naming.folding import folded
-from services.episodic.forget import MAX_IDS
 from services.episodic.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
+from services.episodic.records import Stored
 from tests.common.naming.cases import ALL
 from tests.episodic.world import NAMESPACE, World
 
@@ -69,13 +70,14 @@ def test_nothing_but_the_doubtful_is_nothing_to_forget(world: World) -> None:
     assert "doubtful" in refused.value.remedy
 
 
-def test_a_word_that_perception_took_for_the_person_is_the_person(world: World) -> None:
-    world.observe("o0", "Will came late.", people=["Will"])
+def test_what_perception_took_for_the_person_counts_where_its_text_raises_no_doubt(world: World) -> None:
+    world.observe("o0", "He came late.", people=["Will"])
+    world.observe("o3", "Will power matters.", people=["Will"])
     world.observe("o1", "Will it rain?")
     world.observe("o2", "so late", actor="will")
     world.settle()
     world.forget(person("Will"))
-    assert texts(world) == {"Will it rain?"}
+    assert texts(world) == {"Will it rain?", "Will power matters."}
 
 
 def is_another_spelling(name: str) -> bool:
@@ -139,11 +141,41 @@ def test_the_ledger_holds_the_names_as_hashes_alone(world: World) -> None:
     assert b"zoe" not in (record.value or b"")
 
 
-def test_a_selector_of_too_many_ids_is_refused_at_once(world: World) -> None:
-    selector = ForgetSelector(ids=Ids(ids=[f"o{n}" for n in range(MAX_IDS + 1)]))
+@pytest.mark.parametrize(
+    ("selector", "field"),
+    [
+        (ForgetSelector(ids=Ids(ids=[f"o{n}" for n in range(300_000)])), "selector.ids.ids"),
+        (ForgetSelector(person=Person(name="A", aliases=["B"] * 300_000)), "selector.person.aliases"),
+        (ForgetSelector(person=Person(name="A", aliases=["B" * 300_000])), "selector.person.aliases[0]"),
+    ],
+)
+def test_a_selector_of_too_much_is_refused_at_once(world: World, selector: ForgetSelector, field: str) -> None:
     start = time.process_time()
-    with pytest.raises(MnemeError) as refused:
-        world.forgetting.resolve(NAMESPACE, selector)
+    for ask in (
+        lambda: world.forgetting.resolve(NAMESPACE, selector),
+        lambda: world.forgetting.command(NAMESPACE, selector, "f1", "test"),
+    ):
+        with pytest.raises(MnemeError) as refused:
+            ask()
+        assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", field)
+        assert "at most" in refused.value.remedy
     assert time.process_time() - start < 0.5
-    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "selector.ids.ids")
-    assert str(MAX_IDS) in refused.value.remedy
+
+
+def test_the_writer_waits_for_no_text_that_was_looked_through_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(6):
+        world.observe(f"o{n}", f"Zoë rang {n} times." if n % 2 else "It rained.")
+    world.settle()
+    opened: list[bool] = []
+    opening = world.forgetting._opened
+
+    def watched(namespace: str, ids: Sequence[str]) -> Iterator[Stored]:
+        held = world.host.fold_lock._is_owned()  # type: ignore[attr-defined]
+        opened.extend([held] * len(ids))
+        return opening(namespace, ids)
+
+    monkeypatch.setattr(world.forgetting, "_opened", watched)
+    world.forget(person("Zoë"))
+    assert opened == [False] * 6

@@ -18,9 +18,9 @@ _FORGET = (
 )
 _RECALL = "tests/episodic/test_servicer.py tests/episodic/test_context.py tests/episodic/test_confidence.py"
 _LOG = "tests/conformance/test_log_sqlite.py tests/conformance/test_log.py"
-_ENGINE = "tests/reasoning/engine/test_{}.py tests/reasoning/engine"
+_ENGINE = "tests/reasoning/engine/test_{}.py tests/reasoning/engine/test_bounds.py tests/reasoning/engine"
 _STORE = (
-    "tests/kvstore/test_parts.py tests/kvstore/test_control.py tests/kvstore/test_client.py"
+    "tests/kvstore/test_store.py tests/kvstore/test_parts.py tests/kvstore/test_control.py tests/kvstore/test_client.py"
     " tests/kvstore/test_erasure.py tests/kvstore/test_owner.py tests/kvstore/test_corruption.py"
 )
 

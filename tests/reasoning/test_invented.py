@@ -84,6 +84,15 @@ def test_an_excerpt_is_as_long_as_there_is_room_and_none_where_there_is_not(room
     assert excerpt("phone?", "word " * 5_000, lambda part: False) == ""
 
 
+def test_an_excerpt_is_of_the_text_s_own_characters_where_it_has_no_spaces_to_be_cut_at() -> None:
+    text = "x" * 290 + "0123456789" * 4 + "x" * 290
+    assert excerpt("x", text, lambda part: True) == text
+    clinic = "我们去了公园" * 100 + "诊所的电话是4471" + "天气很好" * 100
+    shown = excerpt("诊所的电话?", clinic, lambda part: len(part) <= 120)
+    assert "4471" in shown
+    assert shown.strip(" …") in clinic
+
+
 # --- when it is asked ---
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
@@ -90,6 +91,20 @@ def test_the_wording_comes_after_the_quotes_and_cites_what_it_took_its_words_fro
     assert end.usage.engine == "engine-1"
     assert end.usage.generated_tokens <= 16
     assert parts[-1].done.model.startswith("SmolLM2")
+
+
+def test_the_number_that_the_model_says_is_one_of_its_notes_or_is_withheld(world: World) -> None:
+    """A note of 20 kB whose last sentence answers, before a real model that is known to say another number."""
+    long = "The week went by and nothing was to be told of it. " * 400 + "The phone number of the clinic is 4471."
+    world.memory.response.items[0].engram.text = long
+    options = pb.WordingOptions(max_tokens=24)
+    parts = world.ask(pb.AskRequest(namespace="home", question="What is the clinic's phone number?", wording=options))
+    end = parts[-1].done.wording
+    said = "".join(part.wording.text for part in parts)
+    assert end.outcome in (pb.WORDING_OUTCOME_WORDED, pb.WORDING_OUTCOME_WITHHELD)
+    assert bool(said) is (end.outcome == pb.WORDING_OUTCOME_WORDED)
+    assert set(re.findall(r"\d+", said)) <= {"4471"}
+    assert end.usage.prompt_tokens < 600
 
 
 def test_what_is_not_found_is_not_worded_and_costs_the_model_nothing(world: World) -> None:

@@ -43,7 +43,7 @@ from services.common.log.base import (
     TopicSpec,
     Transaction,
 )
-from services.common.log.kafka_contact import admin_client, is_listening
+from services.common.log.kafka_contact import admin_client, away
 from services.common.log.security import KafkaSecurity
 
 PLAINTEXT = KafkaSecurity()
@@ -450,8 +450,13 @@ class KafkaLog:
         """LogUnavailable unless somebody listens. LogError where they do not speak as we do."""
         if "proxy_url" in self._client:
             return
-        if not any(is_listening(each, self._security, self._connect_timeout_s) for each in self._servers):
-            raise self._unavailable("nobody listens there")
+        reasons = []
+        for server in self._servers:
+            reason = away(server, self._security, self._connect_timeout_s)
+            if reason is None:
+                return
+            reasons.append(reason)
+        raise self._unavailable("; ".join(dict.fromkeys(reasons)))
 
     def _unavailable(self, why: object) -> LogUnavailable:
         return LogUnavailable(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -28,36 +27,37 @@ _REFUSALS = (
 )
 
 
-def is_listening(server: str, security: KafkaSecurity, timeout_s: float) -> bool:
-    """Whether somebody listens at ``host:port``. LogError, naming the setting, where TLS with them fails.
+def away(server: str, security: KafkaSecurity, timeout_s: float) -> str | None:
+    """Why nobody can be spoken to at ``host:port`` now; None where somebody can.
 
-    Consumers that find nobody leave a thread behind; this does not.
+    LogError, naming the setting, for a certificate that is not trusted. Consumers that find nobody leave a thread
+    behind; this does not.
     """
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
-    with suppress(OSError), socket.create_connection((host, int(port)), timeout_s) as plain:
-        if security.has_tls:
-            _speak_tls(plain, host, server, security)
-        return True
-    return False
-
-
-def _speak_tls(plain: socket.socket, host: str, server: str, security: KafkaSecurity) -> None:
-    context = security.tls()
     try:
-        context.wrap_socket(plain, server_hostname=host).close()
+        with socket.create_connection((host, int(port)), timeout_s) as plain:
+            return _no_tls(plain, host, security.tls()) if security.has_tls else None
     except ssl.SSLCertVerificationError as error:
         raise LogError(
             f"Kafka at {server} shows a certificate that is not trusted ({error.verify_message}). "
             f"Name the one that signed it in {SETTING}.ssl_cafile."
         ) from error
-    except TimeoutError:
-        raise  # it is there, and silent: as good as away
-    except OSError as error:
-        raise LogError(
-            f"Kafka at {server} does not speak TLS with us ({error}). Correct {SETTING}.security_protocol, or the port "
-            f"in common.log; where it asks for a certificate of ours, name it in {SETTING}.ssl_certfile."
-        ) from error
+    except OSError:
+        return "nobody listens there"
+
+
+def _no_tls(plain: socket.socket, host: str, context: ssl.SSLContext) -> str | None:
+    try:
+        context.wrap_socket(plain, server_hostname=host).close()
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError as error:  # a broker that starts or stops ends it so, too: it may speak TLS a moment later
+        return (
+            f"it does not speak TLS with us ({error}); where it stays so, correct {SETTING}.security_protocol, or name "
+            f"the certificate that it asks for in {SETTING}.ssl_certfile"
+        )
+    return None
 
 
 def admin_client(servers: Sequence[str], settings: dict[str, Any]) -> KafkaAdminClient:

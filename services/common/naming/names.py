@@ -39,6 +39,8 @@ class _Spelling:
     declines: bool = False  # ``form`` is a stem, and an ending of the name's kind must follow
     written_out: bool = False  # ``form`` is what an umlaut folds to, for a name given with it written out
     may_be_words: bool = False
+    declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
+    as_given: bool = False  # declared in small letters: meant so
 
 
 class Names:
@@ -146,11 +148,22 @@ class _Text:
             return DOUBLE
         if _conflict(spelling, source[start:end]):
             return OTHER_ACCENTS
-        if not spelling.may_be_words or self._is_name:
+        if self._is_name or spelling.as_given:
             return ""
         if self._language is None:
             self._language = words.language(source)
+        if len(spelling.words) == 1 and not source[start].isupper() and self._is_small_script(spelling, start, end):
+            return words.SMALL_HERE
+        if not spelling.may_be_words:
+            return ""
         return words.doubt(spelling.words, source, start, end, self._language)
+
+    def _is_small_script(self, spelling: _Spelling, start: int, end: int) -> bool:
+        """Whether a small letter tells a word from a name, and no lexicon says of which words."""
+        script = scripts.script(spelling.form[0])
+        if spelling.declared or script not in scripts.CASED or "_" in self._source[max(0, start - 1) : end + 1]:
+            return False
+        return script != "LATIN" or self._language == words.OTHER
 
     def _is_handle(self, start: int, end: int) -> bool:
         """Whether it stands in what people are addressed by: "@tom_b", "tom.b@mail.example"."""
@@ -175,14 +188,14 @@ def _spellings(name: str, declared: bool) -> Iterator[_Spelling]:
     if not any(map(scripts.script, form)):
         return
     as_given = declared and name == name.lower()
-    may_be_words = not as_given and scripts.script(form[0]) == "LATIN" and words.may_be_words(parts)
-    yield _Spelling(name, parts, form, may_be_words=may_be_words)
+    may_be_words = scripts.script(form[0]) == "LATIN" and words.may_be_words(parts)
+    yield _Spelling(name, parts, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
     for stem in scripts.stems(parts[-1]):
-        yield _Spelling(name, parts, " ".join((*parts[:-1], stem)), declines=True)
+        yield _Spelling(name, parts, " ".join((*parts[:-1], stem)), declines=True, declared=declared)
     if (out := " ".join(_words_of(written_out(name)))) != form:
-        yield _Spelling(name, tuple(out.split()), out)
+        yield _Spelling(name, tuple(out.split()), out, declared=declared)
     if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
-        yield _Spelling(name, parts, umlaut, written_out=True)
+        yield _Spelling(name, parts, umlaut, written_out=True, declared=declared)
 
 
 def _folded_back(form: str) -> str:

@@ -91,7 +91,8 @@ _SUFFIXES = {
 # next surname ("Adams").
 _LATIN = _set(
     """s es a u y i e o em om ovi owi ie ę ą ů ou ej ě ii ia ei n en in ns ssa stä lla lle lta sta ni t et nek nak
-    ban val vel ra re ról hoz tól nál ben l al ja je ów ui ului"""
+    nin nun un ye ya yi yu de da den dan le la yle yla ler lar ban val vel ra re ról
+    hoz tól nál ben l al ja je ów ui ului"""
 )
 LATIN_ENDINGS = _LATIN
 _CYRILLIC = {
@@ -131,6 +132,7 @@ SURNAMES = frozenset(
 _HIRAGANA = re.compile(
     "さん|ちゃん|くん|さま|たん|せんせい|は|が|を|に|の|と|も|で|へ|や|か|から|まで|より|って|だ|です|ね|よ|な"
 )
+_HIRAGANA_PARTICLES = frozenset("はがをにのともでへやか")
 _HAN_HONORIFIC = re.compile(
     "先生|女士|小姐|老师|老師|同学|同學|经理|經理|主任|医生|醫生|教授|阿姨|叔叔|[氏君様殿总總哥姐嬢妈媽爸爷爺奶]"
 )
@@ -170,7 +172,7 @@ def before(text: str, start: int) -> str | None:
         case "HAN" | "THAI" | "LAO" | "KHMER" | "MYANMAR":
             return ""  # the other side and the length decide
         case "HIRAGANA":
-            return IN_A_RUN
+            return "" if text[start - 1] in _HIRAGANA_PARTICLES else IN_A_RUN
         case "HANGUL":
             return "" if len(run) == 1 and run in SURNAMES else IN_A_RUN
         case "ARABIC" | "HEBREW" | "ETHIOPIC":

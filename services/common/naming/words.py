@@ -16,8 +16,10 @@ CAPITALS = "it is written in capitals, and is also a word"
 OPENS = "it opens a sentence, and is also a word"
 THING = "an article or a number stands beside it, and it is also a word"
 MONTH = "it may be the month"
+SMALL_HERE = "it is written small, where names are not"
 
 _ENGLISH = "en"
+OTHER = ""
 _MARKS_LOOKED_AT = 400  # words at the head of a text by which its language is guessed
 _MONTHS = frozenset("april may june august avril mai juin juni juli januar junio julio abril agosto augusta".split())
 _WORD = re.compile(r"[^\W\d_]+")
@@ -34,7 +36,14 @@ _BEFORE_MONTH = re.compile(
 _NUMBER_AFTER = re.compile(r"\.?\s+\d")
 _OPENER = re.compile(r"(?:^|[.!?:;…。！？।؟՞։\n\r]['\"”’»)\]]*)[\s\"“”'‘’«(\[*_#>•–—-]*$")
 _ABBREVIATED = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|prof|sr|jr|mme|mlle|hr|fr)|(?<!\w)\w)\.\s*$", re.IGNORECASE)
+# What a person did, at the head of a sentence: no verb or noun goes before these.
+_DOES = re.compile(
+    r"\s+(?:said|says|told|tells|asked|asks|called|calls|rang|phoned|texted|emailed|wrote|writes|came|went|left|thinks"
+    r"|thought|wants|wanted|likes|liked|loves|loved|knows|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
+    r"|arrived|visited|replied|answered|agreed|laughed|smiled|joined|invited|borrowed|paid|drove|flew|moved)\b"
+)
 _LOOK_BACK = 32
+_LEAST_WORDS = 4  # of a text whose language is none of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +73,13 @@ def may_be_words(name: Sequence[str]) -> bool:
 
 
 def language(text: str) -> str:
-    """The language, of those in the lexicon, with the most of its small words in a text; English before others."""
+    """The language, of those in the lexicon, with the most of its small words in a text; English before others, and
+    OTHER where a text of some length has none of them."""
     marks = _lexicon().marks
     said = [m.group().lower() for m, _ in zip(_WORD.finditer(text), range(_MARKS_LOOKED_AT), strict=False)]
     counts = {lang: sum(word in words for word in said) for lang, words in marks.items()}
+    if len(said) >= _LEAST_WORDS and not any(counts.values()):
+        return OTHER
     return max(sorted(counts), key=lambda lang: (counts[lang], lang == _ENGLISH))
 
 
@@ -77,8 +89,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     ``name``: its folded words. ``spoken``: the ``language`` of the text.
     """
     lexicon = _lexicon()
-    words = lexicon.words.get(spoken, frozenset()) | _MONTHS
-    openers = lexicon.openers.get(spoken, frozenset())
+    words = lexicon.words[spoken or _ENGLISH] | _MONTHS
+    openers = lexicon.openers[spoken or _ENGLISH]
     if not all(word in words or word in openers for word in name):
         return ""
     written = text[start:end]
@@ -94,7 +106,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return MONTH
     if _ARTICLE.search(head):
         return THING
-    return OPENS if name[0] in openers and opens_sentence(text, start) and not _owns(text, end) else ""
+    is_verb = not _owns(text, end) and not (spoken == _ENGLISH and _DOES.match(text, end))
+    return OPENS if name[0] in openers and is_verb and opens_sentence(text, start) else ""
 
 
 def opens_sentence(text: str, start: int) -> bool:
