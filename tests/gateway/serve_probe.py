@@ -25,8 +25,9 @@ from tests.gateway.probe import METHODS, Probe
 # The probe's methods and the gateway's own.
 TABLE: dict[str, Method] = {**METHODS, **{m: s for m, s in REAL_METHODS.items() if s.app == "gateway"}}
 
+ROTATE_BYTES = 100_000
 QUIET = {
-    **up.RAY_LOGS,
+    **{setting: "1" if "COUNT" in setting else str(ROTATE_BYTES) for setting in up.RAY_LOGS},
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,11 +23,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 
 from services.cli import up
+from services.common.config import Settings
 from services.gateway import app as gateway_app
 from tests.gateway import probe as in_memory
 from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, SERVICE, assert_fails, bearer, fold, stream, unary, until
 from tests.gateway.serve_probe import (
     PROBE_CALLS,
+    ROTATE_BYTES,
     TABLE,
     channel,
     metrics_served,
@@ -123,6 +128,18 @@ def test_invariant_33_a_refusal_writes_nothing_into_rays_logs(deployed: Deployed
         list(pool.map(refuse, [*raw] * calls))
     time.sleep(1)  # for what is written behind
     assert (_bytes_in(ray_logs()) - before) / (len(raw) * calls) < 20, "bytes a refusal"
+
+
+def test_ray_s_own_logs_start_over_when_they_are_full(deployed: Deployed) -> None:
+    """Ray writes some lines for each call that is cancelled."""
+    sleep = unary(deployed.channel, "Sleep")
+    while not list(ray_logs().rglob("python-core-worker-*.log.1")):
+        calls = [sleep.future(StringValue(value="20"), metadata=bearer(), timeout=60) for _ in range(50)]
+        until(lambda: deployed.running() > 0)
+        for call in calls:
+            call.cancel()
+    sizes = {path.name: path.stat().st_size for path in ray_logs().rglob("*") if path.is_file()}
+    assert max(sizes.values()) < 1.2 * ROTATE_BYTES, sizes
 
 
 def _bytes_in(folder: Path) -> int:
@@ -234,6 +251,53 @@ def _answers(deployed: Deployed) -> bool:
             return False
         raise
     return True
+
+
+def test_two_gateways_share_a_port_and_are_replaced_one_by_one_without_a_failed_call(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    from ray import serve
+
+    _same_keys_as_the_probe(tmp_path)
+    first = settings(tmp_path, replicas=2, reuse_port=True, stop_grace_s=2)
+    up.run_applications({"pair": gateway_app.build(first, TABLE)}, print)
+    port = int(first.layers["gateway"]["port"])
+    [pair] = serve.status().applications["pair"].deployments.values()
+    assert pair.replica_states == {"RUNNING": 2}
+    renewed = Settings(first.common, {"gateway": {**first.layers["gateway"], "default_timeout_s": 20}})
+    done, calls, failed = threading.Event(), Counter[str](), list[grpc.RpcError]()
+
+    def call() -> None:
+        policy = {"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2}
+        retry = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
+        options = [
+            ("grpc.service_config", json.dumps({"methodConfig": [retry]})),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as own:
+            while not done.is_set():
+                try:
+                    left = unary(own, "Remaining")(StringValue(), metadata=bearer())
+                except grpc.RpcError as error:
+                    failed.append(error)
+                else:
+                    calls["new" if float(left.value) < 20.5 else "old"] += 1
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: calls["old"] > 50)
+        up.run_applications({"pair": gateway_app.build(renewed, TABLE)}, print)
+        old = calls["old"]
+        until(lambda: calls["new"] > 50, within_s=30)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        serve.delete("pair")
+    assert not failed, (failed[0], len(failed), calls)
+    assert old > 50
 
 
 def test_calls_to_a_frozen_replica_fail_soon_with_a_hint_and_it_is_replaced(deployed: Deployed) -> None:
