@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -85,13 +86,19 @@ def observe_until_accepted(client: Client, namespace: str, tag: str, timeout_s: 
             time.sleep(0.5)
 
 
+def living(local: Local) -> set[int]:
+    """The processes that write logs, of every replica."""
+    return {pid for _, pid in _logging(local)}
+
+
 def replica_pids(local: Local) -> dict[str, int]:
     """The process of each service, by the log file that it writes; the newest of each."""
-    newest: dict[str, int] = {}
+    return {service: pid for service, pid in _logging(local) if service != "up"}  # `mneme up` itself
+
+
+def _logging(local: Local) -> Iterator[tuple[str, int]]:
     for path in sorted((local.settings.common.log_dir).glob("*.jsonl"), key=lambda p: p.stat().st_mtime):
         service, _, pid = path.stem.rpartition("-")
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), 0)
-            if service != "up":  # `mneme up` itself
-                newest[service] = int(pid)
-    return newest
+            yield service, int(pid)

@@ -6,11 +6,12 @@ import json
 import os
 import random
 import signal
+import statistics
 import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ class Deployed:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     data_dir = tmp_path_factory.mktemp("gateway")
     _same_keys_as_the_probe(data_dir)
-    chosen = settings(data_dir, max_running_calls=1500, default_timeout_s=30)
+    many = {"max_running_calls": 1500, "max_running_calls_per_principal": 1500}
+    chosen = settings(data_dir, **many, default_timeout_s=30)
     with metrics_served(chosen), serve_instance() as serve:
         up.run_applications({"probe": probe_application(), "gateway": gateway_app.build(chosen, TABLE)}, print)
         port, metrics_port = (int(chosen.layers["gateway"][p]) for p in ("port", "metrics_port"))
@@ -105,7 +107,7 @@ def test_errors_cross_the_handles_whole_and_without_a_traceback(deployed: Deploy
 
 
 def test_invariant_33_a_refusal_writes_nothing_into_rays_logs(deployed: Deployed) -> None:
-    """Of every kind of call."""
+    """Of every kind of call. What a refusal writes, it writes in each round; what Ray writes by the clock is in few."""
     channel = deployed.channel
     raw = {
         "Fail": channel.unary_unary(f"/{SERVICE}Fail"),
@@ -123,11 +125,14 @@ def test_invariant_33_a_refusal_writes_nothing_into_rays_logs(deployed: Deployed
 
     for method in raw:  # whatever is written once, is
         refuse(method)
-    before, calls = _bytes_in(ray_logs()), 50
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(refuse, [*raw] * calls))
-    time.sleep(1)  # for what is written behind
-    assert (_bytes_in(ray_logs()) - before) / (len(raw) * calls) < 20, "bytes a refusal"
+    calls, written = [*raw] * 10, []
+    for _ in range(5):
+        before = _sizes_in(ray_logs())
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(refuse, calls))
+        time.sleep(0.5)  # for what is written behind
+        written.append(_grown(before, _sizes_in(ray_logs())) / len(calls))
+    assert statistics.median(written) < 20, f"bytes a refusal: {written}"
 
 
 def test_ray_s_own_logs_start_over_when_they_are_full(deployed: Deployed) -> None:
@@ -142,8 +147,15 @@ def test_ray_s_own_logs_start_over_when_they_are_full(deployed: Deployed) -> Non
     assert max(sizes.values()) < 1.2 * ROTATE_BYTES, sizes
 
 
-def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _sizes_in(folder: Path) -> dict[int, int]:
+    """Of every file, by inode: a log that starts over keeps its old part under another name, or drops it."""
+    found = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return {each.st_ino: each.st_size for each in found}
+
+
+def _grown(before: Mapping[int, int], now: Mapping[int, int]) -> int:
+    """Bytes written, at least. An inode that has less than before is another file's now."""
+    return sum(size - before.get(inode, 0) if size >= before.get(inode, 0) else size for inode, size in now.items())
 
 
 def test_the_deadline_reaches_the_replica(deployed: Deployed) -> None:
