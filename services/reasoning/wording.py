@@ -115,7 +115,8 @@ class Worder:
             if not prompt.notes:  # a model that is given no note invents one
                 self._refuse(prompt, order, end)
                 return
-            grounding = await self._run(call, lambda: Grounding(request.question, prompt.notes))
+            asked_on = converters.asked_on(request)
+            grounding = await self._run(call, lambda: Grounding(request.question, prompt.notes, asked_on))
             said = _Said(grounding)
             async with aclosing(self._checked(self._writer, order, call, end, said)) as pieces:
                 async for piece in pieces:

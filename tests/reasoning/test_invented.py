@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 
@@ -170,6 +171,17 @@ def test_where_every_sentence_is_withheld_the_outcome_says_so(engine: ScriptedEn
     assert (end.outcome, end.withheld) == (pb.WORDING_OUTCOME_WITHHELD, 1)
     assert not end.citations
     assert end.usage.generated_tokens
+
+
+@pytest.mark.parametrize(("asked_at_s", "borne_out"), [(86_400, True), (172_800, False), (None, False)])
+def test_yesterday_is_the_day_before_the_question_was_asked(
+    engine: ScriptedEngine, asked_at_s: int | None, borne_out: bool
+) -> None:
+    """The note is of 1 January 1970."""
+    asked_at = None if asked_at_s is None else Timestamp(seconds=asked_at_s)
+    request = pb.AskRequest(namespace="home", question="Who came?", wording=pb.WordingOptions(), asked_at=asked_at)
+    parts = ask(engine, "Ben came yesterday.", "Ben came.", request=request)
+    assert worded(parts) == ("Ben came yesterday." if borne_out else "")
 
 
 def test_a_sentence_is_sent_once_it_is_whole_and_checked_with_what_it_cites(engine: ScriptedEngine) -> None:
