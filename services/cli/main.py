@@ -423,6 +423,7 @@ def end_session(get_client: Callable[[], Client], namespace: str, session: str) 
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
     )
+    click.echo(f"{session}: ended.")
 
 
 @main.group()

@@ -10,6 +10,7 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 
 from services.common.config import load
+from services.common.errors import MnemeError
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.models.settings import PACKAGED, ModelSettings
 from services.reasoning.passages import excerpt
@@ -150,6 +151,27 @@ def test_the_settings_of_wording_are_read_as_yaml_has_them() -> None:
     assert [read(value).wording for value in ("on", "off", "auto")] == ["on", "off", "auto"]
     assert [read(value).words_unasked for value in ("on", "off", "auto")] == [True, False, False]
     assert CONFIG.model.package == PACKAGED
+
+
+@pytest.mark.parametrize(
+    ("sampling", "field"),
+    [
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 7}, "top_p"),
+        ({"top_p": float("nan")}, "top_p"),
+    ],
+)
+def test_a_sampling_that_no_engine_takes_is_refused_before_anything_is_recalled(
+    engine: ScriptedEngine, sampling: dict[str, float], field: str
+) -> None:
+    wording = pb.WordingOptions(sampling=pb.Sampling(**sampling))  # type: ignore[arg-type]
+    asked = pb.AskRequest(namespace="home", question="What rings?", wording=wording)
+    memory = Memory(RecallResponse(found=False))
+    with pytest.raises(MnemeError) as refused:
+        asyncio.run(everything(scripted(CONFIG, memory, engine).ask(asked, call())))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", f"wording.sampling.{field}")
+    assert not memory.asked
 
 
 # --- what is sent of it ---
