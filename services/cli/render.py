@@ -134,7 +134,7 @@ def recall(response: episodic_pb2.RecallResponse) -> str:
     head = "" if response.found else near
     body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
     sure, bar = _apart(response.confidence, response.threshold)
-    return f"{head}{body}\n  [confidence {sure} of {bar}; {stages(response.stages)}]"
+    return f"{head}{body}\n  [confidence {sure}, needed {bar}; {stages(response.stages)}]"
 
 
 def _apart(value: float, bar: float) -> tuple[str, str]:

@@ -361,12 +361,12 @@ class Servicer:
         ends: dict[int, int] = {}
         for n, p in enumerate(positions):
             if p.partition >= self._log.partitions(topics.LEDGER):
-                raise _no_position(f"Position {n} names a partition that is not there.")
+                raise _no_position(f"positions[{n}] names a partition that is not there.")
             if not self._host.progress.reached({p.partition: p.offset + 1}):
                 if p.partition not in ends:
                     ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)
                 if p.offset >= ends[p.partition]:
-                    raise _no_position(f"The ledger ends before position {n}.")
+                    raise _no_position(f"The ledger ends before positions[{n}].")
             wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
         return wanted
 

@@ -16,7 +16,8 @@ from services.common.errors import MnemeError
 from services.common.fair import FairThreads
 from services.common.serving import Call, Handler, principal
 from services.perception import converters
-from services.perception.accept import Accepted, Intake
+from services.perception.accept import Intake
+from services.perception.decision import Accepted
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -49,7 +49,7 @@ def _lines() -> str:
 def test_a_memory_from_end_to_end(local: Local) -> None:
     assert "6 accepted, 0 known" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=_lines())
     assert "0 accepted, 6 known" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=_lines())
-    mneme(local, "end-session", "-n", NAMESPACE, "talk")
+    assert "talk: ended" in mneme(local, "end-session", "-n", NAMESPACE, "talk")
     recalled = mneme(local, "recall", "-n", NAMESPACE, "--fresh", "the umbrella")
     assert "2026-03-02 c2" in recalled
     assert "score" in recalled
@@ -209,6 +209,15 @@ def test_a_line_that_is_refused_is_named(local: Local) -> None:
     said = mneme(local, "ingest", "-n", "e2e/refused", "-", stdin=f"{good}\n\n{{}}\n{good}\n", code=1)
     assert "INVALID_FIELD" in said
     assert "line 3: " in said
+    assert "What came before it is kept" in said
+    assert "1 accepted" in said
+
+
+def test_a_line_that_no_call_takes_is_named(local: Local) -> None:
+    good, *_ = _lines().splitlines()
+    endless = json.dumps({"id": "long", "session": "s", "text": "x" * 300_000})
+    said = mneme(local, "ingest", "-n", "e2e/too-large", "-", stdin=f"{good}\n{endless}\n", code=1)
+    assert "INVALID_FIELD (observation.text): line 2: The message is too large" in said
     assert "What came before it is kept" in said
 
 

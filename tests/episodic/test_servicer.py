@@ -560,6 +560,12 @@ def test_bad_requests_name_the_field(door: Door, method: str, request_: Message,
     assert (error.reason, error.field) == (reason, field)
 
 
+def test_a_blank_query_and_one_that_is_too_long_are_told_the_same_bounds(door: Door) -> None:
+    asked = [episodic_pb2.RecallRequest(namespace=NAMESPACE, query=query) for query in (" ", "x" * 60_001)]
+    blank, long = (door.refused(E + "Recall", each).remedy for each in asked)
+    assert blank == long
+
+
 def test_a_filter_on_undeclared_metadata_and_a_backward_range_are_refused(door: Door) -> None:
     wanted = episodic_pb2.RecallFilter(
         metadata=[episodic_pb2.MetadataFilter(field="floor", equals=MetadataValue(text="1"))]
@@ -591,7 +597,7 @@ def test_a_position_that_nobody_has_written_is_refused_at_once(door: Door, metho
         started = time.monotonic()
         error = door.refused(E + method, FRESH[method](fresh))
         assert (error.reason, error.field) == ("INVALID_FIELD", "freshness.at_least")
-        assert f"position {len(positions) - 1}" in error.message
+        assert f"positions[{len(positions) - 1}]" in error.message
         assert time.monotonic() - started < 5, "at once, not at the deadline of 20 s"
     reached = door.recall("kettle", freshness=Freshness(at_least=Positions(positions=[written])))
     assert reached.items

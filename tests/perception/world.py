@@ -20,8 +20,9 @@ from services.common.extract import Extractor
 from services.common.log.base import Appended, Log, Message, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.seal import Keyring, MasterKey, destroying
-from services.perception.accept import Accepted, Intake
+from services.perception.accept import Intake
 from services.perception.dead_letters import DeadLetters
+from services.perception.decision import Accepted
 from services.perception.inbox import InboxConsumer
 from services.perception.known import Known
 from services.perception.segment import Embed, Limits, Segmenter
