@@ -334,6 +334,10 @@ def _require_bounded(selector: ForgetSelector) -> None:
         raise invalid("selector.person.aliases", what, f"Name at most {MAX_ALIASES}; forget by parts.")
     for n, name in enumerate((selector.person.name, *selector.person.aliases)):
         check_reference(name, "selector.person.name" if n == 0 else f"selector.person.aliases[{n - 1}]")
+    check_reference(selector.session, "selector.session")
+    check_reference(selector.source, "selector.source")
+    for n, id in enumerate(selector.ids.ids):
+        check_reference(id, f"selector.ids.ids[{n}]")
 
 
 def _named(field: str, value: str) -> str:

@@ -12,13 +12,13 @@ from mneme.v1.episodic_pb2 import RecallResponse
 from mneme.v1.reasoning_pb2 import AskRequest
 
 from services.common.errors import MnemeError, invalid
+from services.common.fair import FairThreads
 from services.common.models import ModelError
 from services.common.serving import Call
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.port import Finished, Refused, check_sampling
 from services.reasoning.extract import sentences
-from services.reasoning.fair import FairThreads
 from services.reasoning.grounding import Grounding
 from services.reasoning.prompt import Note, Prompt, ask_prompt, support
 from services.reasoning.writer import Order, Writer

@@ -446,6 +446,23 @@ BAD = [
         "INVALID_FIELD",
         "receipt_id",
     ),
+    *(
+        (
+            E + "Forget",
+            episodic_pb2.ForgetRequest(namespace=NAMESPACE, id="f", selector=selector),
+            "INVALID_FIELD",
+            field,
+        )
+        for field, selector in {
+            "selector.session": episodic_pb2.ForgetSelector(session=LONG),
+            "selector.source": episodic_pb2.ForgetSelector(source=LONG),
+            "selector.person.name": episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=LONG)),
+            "selector.person.aliases[0]": episodic_pb2.ForgetSelector(
+                person=episodic_pb2.Person(name="Anna", aliases=[LONG])
+            ),
+            "selector.ids.ids[1]": episodic_pb2.ForgetSelector(ids=episodic_pb2.Ids(ids=["e", LONG])),
+        }.items()
+    ),
     (A + "GetOperation", admin_pb2.GetOperationRequest(id=LONG), "INVALID_FIELD", "id"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=[LONG]), "INVALID_FIELD", "scopes[0]"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
