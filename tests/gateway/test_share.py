@@ -73,7 +73,7 @@ async def _took(call: Share) -> float:
     start = time.monotonic()
     with pytest.raises(MnemeError) as caught:
         await call.enter()
-    assert int(caught.value.metadata["retry_after_ms"]) == pytest.approx(2_000, abs=900)
+    assert int(caught.value.metadata["retry_after_ms"]) == pytest.approx(2_000, abs=1_000)
     return time.monotonic() - start
 
 
@@ -98,6 +98,27 @@ def test_a_page_of_a_stream_costs_one_and_waits_for_its_turn() -> None:
         assert time.monotonic() - start >= 0.25, "three more than the burst, ten a second"
 
     asyncio.run(scenario())
+
+
+def test_a_large_message_delays_the_next_call_of_its_principal_alone() -> None:
+    async def scenario() -> None:
+        shares = Shares(config(bytes_per_s=1_000, burst_bytes=1_000))
+        for name in ("ann", "eve"):
+            share(shares, name).count_bytes(200)
+        await asyncio.sleep(0.12)
+        share(shares, "eve").count_bytes(1_800)
+        await asyncio.wait_for(share(shares, "ann").enter(), 0.2)
+        await _took(share(shares, "eve"))
+
+    asyncio.run(scenario())
+
+
+def test_refusals_of_a_principal_come_twenty_a_second_and_none_later_than_five_seconds() -> None:
+    pace = Shares(config()).refusals
+    waits = [pace.delay_s("eve") for _ in range(200)]
+    assert waits[:3] == pytest.approx([0.05, 0.1, 0.15], abs=0.01)
+    assert waits[98] == pytest.approx(4.95, abs=0.1)
+    assert waits[-1] == pytest.approx(5.0)
 
 
 def test_what_has_no_share_is_not_counted() -> None:

@@ -22,11 +22,13 @@ _FORGET = f"-k 'not ({_LONG})' " + _in(
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
-_ACCEPT = _in("perception", "accept", "inbox", "known", "segment", "deleted", "validate", "servicer")
+_ACCEPT = _in("perception", "known", "deleted", "accept", "inbox")
+_SEGMENT = _in("perception", "deleted", "segment")
+_HELD = _in("perception", "held", "inbox")
 _TOKENS = _in("common", "auth") + " " + _in("gateway", "tokens", "door") + " " + _in("cli", "tokens")
 _PLACES = _in("gateway", "limiter", "budget", "share", "shares", "door")
-_ENGINE = "tests/reasoning/engine"
-_STORE = _in("kvstore", "store", "parts", "control", "client", "erasure", "owner", "corruption")
+_ENGINE = _in("reasoning/engine", "scheduling", "bounds", "chain", "generation", "identity")
+_STORE = _in("kvstore", "store", "erasure", "client", "control")
 
 _BY_TESTS: dict[str, tuple[str, ...]] = {
     _FOLD: ("episodic/fold", "episodic/said", "episodic/generation"),
@@ -40,7 +42,9 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _in("common", "seal") + " " + _in("episodic", "commands"): ("common/seal",),
     _TOKENS: ("common/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
-    _ACCEPT: ("perception/accept", "perception/known", "perception/segment", "perception/sessions", "perception/held"),
+    _ACCEPT: ("perception/accept", "perception/known"),
+    _SEGMENT: ("perception/segment", "perception/sessions"),
+    _HELD: ("perception/held",),
     _STORE: ("kvstore/store",),
     _ENGINE: ("reasoning/engine/chain", "reasoning/engine/scheduler", "reasoning/engine/core"),
 }

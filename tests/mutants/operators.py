@@ -22,6 +22,7 @@ _NEED_ARGUMENTS = ("core/VariableReplacer", "core/VariableInserter")
 _UNSEEN = ("_log.", "telemetry.")
 # What a dataclass has for memory's sake, and against a program that sets what it should not: mypy sees that none does.
 _MANNERS = ("slots", "frozen")
+_CACHES = ("lru_cache", "cache")  # of pure functions: time alone
 
 
 class DropStatement(Operator):  # type: ignore[misc]  # cosmic-ray has no types
@@ -163,6 +164,7 @@ class _Running(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
+        node.decorator_list = [d for d in node.decorator_list if not ast.unparse(d).startswith(_CACHES)]
         return self.generic_visit(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
