@@ -85,6 +85,20 @@ def test_who_gives_up_waiting_leaves_no_trace() -> None:
     run(scenario)
 
 
+def test_who_gave_up_no_longer_counts_among_those_of_its_key() -> None:
+    async def scenario() -> None:
+        limiter = Limiter("calls", 1, 5, 1, 1)
+        await limiter.take("ann")
+        for _ in range(3):
+            waiting = Caller(limiter, "ann")
+            await settled()
+            await refused(limiter, "ann")
+            waiting.task.cancel()
+            await asyncio.gather(waiting.task, return_exceptions=True)
+
+    run(scenario)
+
+
 def test_a_place_that_comes_in_the_moment_of_giving_up_is_not_lost() -> None:
     async def scenario() -> None:
         limiter = Limiter("calls", 1, 5)
