@@ -324,7 +324,7 @@ def end_session(get_client: Callable[[], Client], namespace: str, session: str) 
 
 @main.group()
 def namespace() -> None:
-    """Create, list, show and delete namespaces."""
+    """Create, list, show, change and delete namespaces."""
 
 
 namespaces.add_to(namespace)

@@ -453,8 +453,9 @@ class Host:
 
         No later erasure would name it.
         """
-        info, left = self.registry.namespace(entry.namespace), entry.body.erased.aliases.key_id
-        return {left} if left and (info is None or info.aliases_key != left) else set()
+        erased = entry.body.erased
+        left = {sealed.key_id for sealed in (erased.aliases, *erased.aliases_before.values())} - {""}
+        return left - self.registry.alias_keys(entry.namespace)
 
     def _open_receipts(self) -> list[StoredReceipt]:
         """Of erasures that were committed and not finished."""

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from mneme.v1.admin_pb2 import Namespace
+from mneme.v1.admin_pb2 import Namespace, UpdateNamespaceRequest
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind, TimeRange
 from mneme.v1.ledger_pb2 import (
     LedgerEntry,
+    NamespaceChanged,
     NamespaceCreated,
     ObservationAccepted,
     PerceivedObservation,
@@ -35,6 +36,7 @@ from services.common.seal import Keyring
 from services.perception.decision import Accepted, Decision, Examined, outcome_name
 from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
 from services.perception.validate import (
+    check_change,
     check_declared,
     check_id,
     check_namespace,
@@ -167,12 +169,39 @@ class Intake:
             # Compared after the append too: another process may have been first, with other settings.
             if _same_settings(there.settings, settings):
                 return there.place
-        remedy = "Use it as it is (ListNamespaces shows it), or choose another name."
+        remedy = "Use it as it is (ListNamespaces shows it), change it (UpdateNamespace), or choose another name."
         if there.names_erased:
             remedy += " Names of forgotten persons are gone from its aliases: leave them out."
         raise MnemeError(
             "NAMESPACE_EXISTS", "The namespace exists with other settings.", field="namespace", remedy=remedy
         )
+
+    def change_namespace(self, request: UpdateNamespaceRequest, caller: Caller) -> Place:
+        """The entry that changed it; the one that is there when one with its id asked for the same."""
+        name = request.namespace
+        check_namespace(name)
+        check_id("id", request.id, "Give every change an id of its own.")
+        caller.require_namespace(name)
+        id_mac = self._keyring.mac(name, ledger.MAC_CHANGE, request.id)
+        content_mac = self._keyring.mac(name, ledger.MAC_CONTENT, request.SerializeToString(deterministic=True))
+        with _log_errors(), self.known.exclusive([name]):
+            there = self._require_namespace(name)
+            if id_mac not in there.changes:
+                check_change(request, there.fields, self.known.alias_bytes_needed(name))
+                self._change(request, id_mac, content_mac, caller.principal)
+                self.known.catch_up([self.known.partition(name)])
+                there = self._require_namespace(name)
+            # Looked up after the append too: another process may have been first, with other settings.
+            first = there.changes[id_mac]
+        if first.content_mac != content_mac:
+            raise MnemeError(
+                "ID_REUSED",
+                "The id belongs to a change with other settings.",
+                field="id",
+                remedy="Give this one an id of its own.",
+                metadata={"id": request.id},
+            )
+        return first.place
 
     def _examine_all(
         self, observations: Sequence[Observation], caller: Caller
@@ -261,6 +290,17 @@ class Intake:
         entry = self._entry(settings.name, principal)
         entry.namespace_created.CopyFrom(NamespaceCreated(metadata_fields=settings.metadata_fields, aliases=sealed))
         self._append_messages([key.message, ledger.message(entry)])
+
+    def _change(self, request: UpdateNamespaceRequest, id_mac: bytes, content_mac: bytes, principal: str) -> None:
+        name, keys = request.namespace, list[Message]()
+        changed = NamespaceChanged(id_mac=id_mac, content_mac=content_mac, metadata_fields=request.metadata_fields)
+        if request.HasField("aliases"):
+            key = self._keyring.new_key(name)
+            keys.append(key.message)
+            changed.aliases.CopyFrom(ledger.seal_aliases(self._keyring, key.key_id, name, request.aliases.groups))
+        entry = self._entry(name, principal)
+        entry.namespace_changed.CopyFrom(changed)
+        self._append_messages([*keys, ledger.message(entry)])
 
     def _entry(self, namespace: str, principal: str) -> LedgerEntry:
         return LedgerEntry(namespace=namespace, ingested_at=_timestamp(self._clock()), principal=principal)

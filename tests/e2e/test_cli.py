@@ -117,6 +117,31 @@ def test_a_namespace_is_shown_deleted_and_made_anew(local: Local) -> None:
     assert "1 accepted, 0 known" in mneme(local, "ingest", "-n", name, "-", stdin=line)
 
 
+def test_a_namespace_is_changed_and_says_before_what_would_change(local: Local) -> None:
+    name = "e2e/changed"
+    mneme(local, "namespace", "create", name, "--alias", "Ann Lee=Annie")
+    mneme(local, "ingest", "-n", name, "-", stdin=_line("g0", "Annie hung the hats in the attic."))
+    change = ("namespace", "change", name, "--alias", "Ann Smith=Annie", "--field", "room:text")
+    shown = mneme(local, *change, "--dry-run")
+    assert shown.index("+ metadata     room (text)") < shown.index("- alias group  Ann Lee: Annie")
+    assert "+ alias group  Ann Smith: Annie" in shown
+    assert json.loads(mneme(local, "namespace", "show", name, "--json"))["aliases"][0]["name"] == "Ann Lee"
+    mneme(local, *change, stdin="n\n", code=1)
+    key = mneme(local, *change, stdin="y\n").split("key ")[1].split()[0]
+    assert "hung the hats" in mneme(local, "recall", "-n", name, "--fresh", "hats")
+    listed = mneme(local, "namespace", "list", "--json").splitlines()
+    [now] = [each for each in map(json.loads, listed) if each["name"] == name]
+    assert now["aliases"] == [{"name": "Ann Smith", "aliases": ["Annie"]}]
+    assert now["metadata_fields"] == [{"name": "room", "type": "METADATA_TYPE_TEXT"}]
+    assert "nothing would change" in mneme(local, *change, "--key", key, "--yes")
+    retyped = mneme(local, "namespace", "change", name, "--field", "room:number", "--yes", code=1)
+    assert "INVALID_FIELD (metadata_fields[0].type)" in retyped
+    assert "NAME:text" in mneme(local, "namespace", "change", "--help")
+    before = _state_hash(mneme(local, "stats", "-n", name))
+    assert "rebuild done" in mneme(local, "rebuild")
+    assert _state_hash(mneme(local, "stats", "-n", name)) == before
+
+
 def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
     mneme(local, "ingest", "-n", "e2e/cli-ask", "-", stdin=_lines())
     mneme(local, "recall", "-n", "e2e/cli-ask", "--fresh", "the boiler")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -690,3 +690,26 @@ def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
     assert door.refused(A + "DeleteNamespace", request).reason == "UNKNOWN_NAMESPACE"
     spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
     assert namespace not in [space.name for space in spaces.namespaces]
+
+
+def test_a_filter_on_a_field_that_was_declared_just_now_waits_as_it_was_told_to(door: Door) -> None:
+    world, name = door.world, "acme/declared"
+    world.create(name)
+    world.observe("o0", "The lamp stands in the hall.", namespace=name, metadata={"room": "hall"})
+    world.settle()
+    with world.host.fold_lock:
+        at = world.change("n1", fields=FIELDS, namespace=name)
+        room = episodic_pb2.MetadataFilter(field="room", equals=MetadataValue(text="hall"))
+        wanted = episodic_pb2.RecallFilter(metadata=[room])
+        asked: dict[str, Any] = {"namespace": name, "filter": wanted}
+        assert door.refused(E + "List", episodic_pb2.ListRequest(**asked)).reason == "UNDECLARED_METADATA"
+        asked["freshness"] = Freshness(at_least=Positions(positions=[at]))
+        late = door.refused(E + "List", episodic_pb2.ListRequest(**asked), timeout_s=0.3)
+        assert late.reason == "NOT_FRESH"
+    listed = door.call(E + "List", episodic_pb2.ListRequest(**asked), episodic_pb2.ListResponse)
+    timeline = door.call(E + "Timeline", episodic_pb2.TimelineRequest(**asked), episodic_pb2.TimelineResponse)
+    recalled = door.call(
+        E + "Recall", episodic_pb2.RecallRequest(query="the lamp", **asked), episodic_pb2.RecallResponse
+    )
+    texts = [each.text for each in (*listed.engrams, *timeline.engrams, *(item.engram for item in recalled.items))]
+    assert texts == ["The lamp stands in the hall."] * 3

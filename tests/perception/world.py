@@ -104,9 +104,9 @@ class World:
 
     def erase_names(self, left: Sequence[AliasGroup], namespace: str) -> None:
         """What Forget by person does to the log about alias groups: ``left`` are those that stay."""
-        [created] = [e.namespace_created for e in self.entries(namespace) if e.HasField("namespace_created")]
+        [*_, now] = [sealed for entry in self.entries(namespace) for sealed in ledger.aliases_in(entry)]
         entry = LedgerEntry(namespace=namespace, ingested_at=self._timestamp(), principal="tester")
-        entry.erased.CopyFrom(Erased(receipt_id="n", key_ids=[created.aliases.key_id], erasure_epoch=1))
+        entry.erased.CopyFrom(Erased(receipt_id="n", key_ids=[now.key_id], erasure_epoch=1))
         key = self.keyring.new_key(namespace)
         entry.erased.aliases.CopyFrom(ledger.seal_aliases(self.keyring, key.key_id, namespace, left))
         gone = destroying(namespace, entry.erased.key_ids)
