@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
@@ -34,7 +36,47 @@ def test_a_token_says_who_and_what() -> None:
     token, issued = SIGNER.issue("ann", ("acme/ann",), frozenset({Right.READ}), 60)
     caller = SIGNER.check(token)
     assert (caller.principal, caller.prefixes, caller.rights) == ("ann", ("acme/ann",), frozenset({Right.READ}))
-    assert caller.token_id == issued.token_id
+    assert re.fullmatch("[0-9a-f]{16}", issued.token_id)
+    assert issued.expires_at == pytest.approx(time.time() + 60, abs=5)
+    assert caller == replace(issued, expires_at=int(issued.expires_at))
+
+
+def test_no_token_lives_longer_than_a_revocation() -> None:
+    _, longest = SIGNER.issue("ann", ("",), frozenset({Right.READ}), 31_536_000)
+    assert longest.expires_at == pytest.approx(time.time() + 31_536_000, abs=5)
+    with pytest.raises(ValueError, match="31536000"):
+        SIGNER.issue("ann", ("",), frozenset({Right.READ}), 31_536_001)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "rights", "is_operator"),
+    [
+        (("",), {Right.ADMIN}, True),
+        (("acme", ""), {Right.READ, Right.ADMIN}, True),
+        (("acme",), {Right.ADMIN}, False),
+        (("",), {Right.READ, Right.WRITE, Right.FORGET}, False),
+    ],
+)
+def test_an_operator_may_administer_everything(
+    prefixes: tuple[str, ...], rights: set[Right], is_operator: bool
+) -> None:
+    assert Caller("ann", prefixes, frozenset(rights), "1", 0.0).is_operator is is_operator
+
+
+def test_prefixes_are_covered_each_by_any_of_ones_own() -> None:
+    caller = Caller("ann", ("acme", "beta/x"), frozenset({Right.ADMIN}), "1", 0.0)
+    assert caller.covers_all(("acme/ann", "beta/x/y", "acme"))
+    assert caller.covers_all(())
+    assert not caller.covers_all(("acme", "beta"))
+    assert not caller.covers_all(("",))
+
+
+def test_what_is_derived_is_of_its_purpose_and_key() -> None:
+    derived = [Signer(key, "mneme").derive(purpose) for key in (b"k" * 32, b"l" * 32) for purpose in ("a", "b")]
+    assert len({*derived}) == 4
+    assert {len(each) for each in derived} == {32}
+    assert derived[0] == Signer(b"k" * 32, "service").derive("a")
+    assert token_signer(MasterKey(b"m" * 32)).derive("a") != grant_signer(MasterKey(b"m" * 32)).derive("a")
 
 
 def _claims(**changes: object) -> dict[str, object]:
@@ -51,10 +93,27 @@ def _claims(**changes: object) -> dict[str, object]:
         jwt.encode(_claims(), b"x" * 32, algorithm="HS256"),
         jwt.encode(_claims(aud="service"), b"k" * 32, algorithm="HS256"),
         jwt.encode(_claims(exp=None), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(jti=None), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(sub=None), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(ns=None), b"k" * 32, algorithm="HS256"),
+        jwt.encode(_claims(ns=5), b"k" * 32, algorithm="HS256"),
         jwt.encode(_claims(rights=["everything"]), b"k" * 32, algorithm="HS256"),
         jwt.encode(_claims(), None, algorithm="none"),  # type: ignore[arg-type]
     ],
-    ids=["empty", "nonsense", "expired", "other key", "other audience", "no expiry", "unknown right", "unsigned"],
+    ids=[
+        "empty",
+        "nonsense",
+        "expired",
+        "other key",
+        "other audience",
+        "no expiry",
+        "no id",
+        "no principal",
+        "no prefixes",
+        "prefixes of a number",
+        "unknown right",
+        "unsigned",
+    ],
 )
 def test_a_token_that_is_not_ours_is_refused(token: str) -> None:
     with pytest.raises(MnemeError) as caught:
@@ -77,7 +136,8 @@ def test_a_grant_is_short_lived_and_no_token() -> None:
     caller = Caller("ann", ("acme",), frozenset({Right.READ}), "1", time.time() + 1_000_000)
     grant = grant_signer(master).grant(caller)
     said = grant_signer(master).check(grant)
-    assert said.expires_at <= time.time() + 301
+    assert said.expires_at == pytest.approx(time.time() + 300, abs=5)
+    assert said == replace(caller, expires_at=said.expires_at, by_token_until=int(caller.expires_at))
     assert said.token_expires_at == int(caller.expires_at), "what the caller issues may live as long as the token"
     assert grant_signer(master).check(grant_signer(master).grant(said)).token_expires_at == said.token_expires_at
     with pytest.raises(MnemeError):
@@ -134,3 +194,7 @@ def test_missing_rights_and_namespaces_are_named() -> None:
     with pytest.raises(MnemeError) as namespace:
         caller.require_namespace("acme/bob", "scopes[1]")
     assert (namespace.value.reason, namespace.value.field) == ("PERMISSION_DENIED", "scopes[1]")
+    assert namespace.value.metadata == {"namespace": "acme/bob"}
+    with pytest.raises(MnemeError) as default:
+        caller.require_namespace("acme/bob")
+    assert default.value.field == "namespace"

@@ -1,16 +1,19 @@
 """Sealed text can be read with its key, by nobody without it, and never again once the key is destroyed."""
 
+import os
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mneme.v1.ledger_pb2 import DataKey, Sealed
 
 from services.common import topics
-from services.common.log.base import Log
+from services.common.log.base import Log, Message
 from services.common.log.open import open_log
 from services.common.seal import ExposedKey, KeyDestroyed, Keyring, MalformedKey, MasterKey, Tampered
 
@@ -217,3 +220,77 @@ def test_a_key_that_comes_late_is_waited_for_so_long_and_no_longer(log: Log) -> 
         opened = pool.submit(reader.open, sealed, namespace="acme/ann", purpose="p", within_s=20.0)
         log.append([key.message])
         assert opened.result(20) == b"text"
+
+
+# Made once, of a key that nobody uses: what lies in a log from before must stay readable, and be known again.
+OLD_KEY = bytes.fromhex(
+    "0a18353365386133343832303530663239356630343064656631120861636d652f616e6e1a3c57d466779335764cbb213ae067de2dcc"
+    "b1da76cd87d3d62bdac8217ebee1d4d1fd84a84a905696e834192a588943134a24069604fe0f37a024776eae"
+)
+OLD_TEXT = bytes.fromhex(
+    "0a18353365386133343832303530663239356630343064656631120c36f98b14515eac62394182781a140dc0658501c6160bafc3faa270"
+    "a427c3381e180e"
+)
+
+
+def test_what_was_sealed_before_opens_still_and_is_known_by_its_hash(log: Log) -> None:
+    old = Sealed.FromString(OLD_TEXT)
+    log.append([Message(topics.KEYS, old.key_id.encode(), OLD_KEY, partition_key=b"acme/ann")])
+    ring = Keyring(log, MASTER)
+    assert ring.open(old, namespace="acme/ann", purpose="p") == b"text"
+    assert ring.mac("acme/ann", "id", "1").hex() == "a729dca02c4a4756cf690b19972610ba"
+
+
+def test_every_text_and_key_has_a_nonce_of_its_own_as_long_as_gcm_wants(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    keys = [ring.new_key("acme/ann") for _ in range(3)]
+    sealed = [ring.seal(keys[0].key_id, b"text", namespace="acme/ann", purpose="p") for _ in range(3)]
+    assert {len(each.nonce) for each in sealed} == {12}
+    assert len({each.nonce for each in sealed}) == len({each.ciphertext for each in sealed}) == 3
+    wrapped = [DataKey.FromString(key.message.value or b"").wrapped for key in keys]
+    assert {len(each) for each in wrapped} == {12 + 32 + 16}
+    assert len({each[:12] for each in wrapped}) == 3
+    assert all(len(key.key_id) == 24 and key.message.key == key.key_id.encode() for key in keys)
+
+
+def test_a_key_that_is_gone_is_not_waited_for_unless_asked(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    key = ring.new_key("acme/ann")
+    sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
+    log.append(ring.destroy("acme/ann", [key.key_id]))
+    started = time.monotonic()
+    with pytest.raises(KeyDestroyed, match=key.key_id):
+        ring.open(sealed, namespace="acme/ann", purpose="p")
+    assert time.monotonic() - started < 0.9
+
+
+def test_keys_are_listed_by_namespace_and_destroyed_in_its_partition(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    ann, bob = [ring.new_key("acme/ann") for _ in range(3)], ring.new_key("acme/bob")
+    log.append([key.message for key in (*ann, bob)])
+    assert Keyring(log, MASTER).keys_of("acme/ann") == sorted(key.key_id for key in ann)
+    messages = ring.destroy("acme/ann", (key.key_id for key in ann[:2]))
+    assert [(m.topic, m.key, m.value, m.partition_key) for m in messages] == [
+        (topics.KEYS, key.key_id.encode(), None, b"acme/ann") for key in ann[:2]
+    ]
+    log.append(messages)
+    assert ring.keys_of("acme/ann") == [ann[2].key_id]
+    assert Keyring(log, MASTER).keys_of("acme/bob") == [bob.key_id]
+    assert all(key.message.partition_key == b"acme/ann" for key in ann)
+
+
+def test_making_a_key_leaves_no_file_open_and_none_beside_it(tmp_path: Path) -> None:
+    MasterKey.load_or_create(tmp_path / "warm" / "master.key")
+    before = len(os.listdir("/proc/self/fd"))
+    for n in range(5):
+        MasterKey.load_or_create(tmp_path / f"{n}" / "master.key")
+        assert os.listdir(tmp_path / f"{n}") == ["master.key"]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len((tmp_path / "0" / "master.key").read_text().strip()) == 64
+
+
+def test_a_master_key_has_32_bytes() -> None:
+    for size in (0, 31, 33, 64):
+        with pytest.raises(ValueError, match="32 bytes"):
+            MasterKey(b"m" * size)
+    assert len(MASTER.derive("x")) == 32

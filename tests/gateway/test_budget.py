@@ -87,14 +87,37 @@ def test_those_who_call_at_the_same_time_have_even_shares_until_they_stop() -> N
     assert budget.wait_s("ann") == 0, "the others have stopped"
 
 
+def test_who_was_busy_in_the_second_before_counts_and_one_later_no_more() -> None:
+    budget, clock = made()
+    budget.use("ann", 60)
+    clock.now += 1.5
+    assert budget.wait_s("ann") == pytest.approx(0.5)
+    clock.now += 0.3
+    assert budget.wait_s("ann") == pytest.approx(0.2)
+    clock.now += 0.7
+    budget.use("ann", 60)
+    assert budget.wait_s("ann") == 0, "alone for a second"
+
+
+def test_a_fortieth_of_all_is_in_nobody_s_way_and_more_is() -> None:
+    for used, bounded in ((10, False), (11, True)):
+        clock = Clock()
+        budget = Budget(400, 20, clock)
+        budget.use("operator", used)
+        clock.now += 0.1
+        assert (used_at_once(budget, "ann") < 1000) == bounded
+
+
 def test_what_is_remembered_is_bounded() -> None:
-    budget, _ = made()
+    budget, _ = made()  # by the other it remembers one
     budget.use("first", 1000)
-    assert budget.wait_s("first") > 0
-    for n in range(4096):
+    for n in range(4094):
         budget.use(f"p{n}", 1000)
-    assert budget.wait_s("first") == 0, "the oldest of more than 4,096 is forgotten"
-    assert budget.wait_s("p1") > 0
+    assert budget.wait_s("first") > 0
+    budget.use("other", 1000)
+    budget.use("second", 1000)
+    assert budget.wait_s("first") == 0, "of more than 4,096, the one that has used nothing for longest is forgotten"
+    assert min(budget.wait_s(key) for key in ("other", "p0", "p4093", "second")) > 0
 
 
 def test_a_pace_spaces_out_what_each_gets() -> None:
@@ -104,3 +127,14 @@ def test_a_pace_spaces_out_what_each_gets() -> None:
     assert pace.delay_s("ann") == pytest.approx(0.1), "nobody waits for another"
     clock.now += 10
     assert pace.delay_s("eve") == pytest.approx(0.1)
+
+
+def test_of_4096_that_are_paced_the_oldest_is_forgotten() -> None:
+    pace = Pace(10, 5, Clock())
+    for n in range(4096):
+        pace.delay_s(f"p{n}")
+    assert pace.delay_s("p0") == pytest.approx(0.2)
+    assert pace.delay_s("p1") == pytest.approx(0.2)
+    pace.delay_s("more")
+    assert pace.delay_s("p2") == pytest.approx(0.1), "it was the one that had not been asked for longest"
+    assert pace.delay_s("p0") == pytest.approx(0.3)

@@ -85,6 +85,20 @@ def test_who_gives_up_waiting_leaves_no_trace() -> None:
     run(scenario)
 
 
+def test_who_gave_up_no_longer_counts_among_those_of_its_key() -> None:
+    async def scenario() -> None:
+        limiter = Limiter("calls", 1, 5, 1, 1)
+        await limiter.take("ann")
+        for _ in range(3):
+            waiting = Caller(limiter, "ann")
+            await settled()
+            await refused(limiter, "ann")
+            waiting.task.cancel()
+            await asyncio.gather(waiting.task, return_exceptions=True)
+
+    run(scenario)
+
+
 def test_a_place_that_comes_in_the_moment_of_giving_up_is_not_lost() -> None:
     async def scenario() -> None:
         limiter = Limiter("calls", 1, 5)
@@ -151,5 +165,25 @@ def test_who_holds_least_is_next_and_then_who_has_waited_longest() -> None:
         for each in (waiting[0], waiting[3], waiting[1]):
             await each.go()
         assert order[5:] == ["eve"]
+
+    run(scenario)
+
+
+def test_while_others_call_a_key_has_an_even_share_of_the_contended_places_and_one_at_least() -> None:
+    async def scenario() -> None:
+        limiter = Limiter("reads", 10, 10, running_per_key=4, contended=2)
+        alone = [Caller(limiter, "eve") for _ in range(5)]
+        await settled()
+        assert [caller.inside.is_set() for caller in alone] == [True] * 4 + [False]
+        ann = Caller(limiter, "ann")
+        await asyncio.wait_for(ann.inside.wait(), 1)
+        for caller in alone[:3]:
+            await caller.go()
+            await settled()
+            assert not alone[4].inside.is_set(), "she has one still"
+        await alone[3].go()
+        await asyncio.wait_for(alone[4].inside.wait(), 1)
+        await alone[4].go()
+        await ann.go()
 
     run(scenario)

@@ -1,10 +1,11 @@
 """`make mutants`: draw places in the core at random, plant one defect at each in turn, and see whether tests fail.
 
-    python -m tests.mutants [--mutants 200] [--seed N] [--budget-s 3600] [--file services/common/seal.py ...]
+    python -m tests.mutants [--mutants 200] [--seed N] [--budget-s 3600] [--workers 2] [--file F ...]
 
 Prints the share killed of each file and of all, and each survivor as a diff. Exits 1 below ``--bar``. A place is drawn
 first, then one of the defects that may stand there, so that what has many variants does not fill the sample. What
-cannot change any behaviour is listed with its reason in equivalent.yaml and not counted.
+cannot change any behaviour is listed with its reason in equivalent.yaml and not counted. The tests run once unchanged,
+which shows the ones that reach each line; these are then run first, and the others of the file's after them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ import yaml
 
 from tests.mutants.files import ROOT, TESTS
 from tests.mutants.operators import Site, plant, sites
-from tests.mutants.running import ALIVE, run, warm
+from tests.mutants.running import ALIVE, Reach, Trial, reach, run, temporary, warm
 
 _LIMIT = 3.0  # times the unchanged run, and at least:
 _LIMIT_S = 20.0
@@ -81,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="of the draw; a new one each time otherwise")
     parser.add_argument("--budget-s", type=float, default=5400.0, help="no run is begun after it")
     parser.add_argument("--bar", type=float, default=0.85, help="the least share killed")
+    parser.add_argument("--workers", type=int, default=1, help="mutants tried at once; one for each idle core")
     parser.add_argument("--file", action="append", choices=sorted(TESTS), help="only this file; again for more")
     return parser.parse_args()
 
@@ -93,32 +97,66 @@ def main() -> int:
         print(f"tests/mutants/files.py names what is not there: {', '.join(missing)}. Mend the table.", file=sys.stderr)
         return 2
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
+    ends = time.monotonic() + asked.budget_s
     drawn = draw(files, asked.mutants, seed)
     print(f"{len(drawn)} mutants of {len(files)} files, seed {seed}, within {asked.budget_s:.0f} s", flush=True)
     warm()
-    ends, limits = time.monotonic() + asked.budget_s, dict[str, float]()
+    unchanged = _unchanged({m.file for m in drawn}, asked.workers)
+    if unchanged is None:
+        return 2
     tried, killed, alive = Counter[str](), Counter[str](), list[Mutant]()
-    for n, mutant in enumerate(sorted(drawn, key=lambda m: m.file), 1):
-        if time.monotonic() > ends:
-            print(f"the budget ends after {n - 1} of {len(drawn)}")
-            break
-        if mutant.file not in limits:
-            # Through the same replacement, so that what it breaks by itself is not taken for a killed mutant.
-            unchanged = (ROOT / mutant.file).read_text()
-            became, seconds = run(mutant.file, unchanged, TESTS[mutant.file], 600.0)
-            if became != ALIVE:
-                print(
-                    f"{mutant.file}: its tests do not pass as it is ({became}): {TESTS[mutant.file]}", file=sys.stderr
-                )
-                return 2
-            limits[mutant.file] = max(_LIMIT * seconds, _LIMIT_S)
-        became, seconds = run(mutant.file, mutant.source, TESTS[mutant.file], limits[mutant.file])
+    trials = _trials(drawn, unchanged)
+    for trial, became in run(_until(ends, trials), asked.workers):
+        mutant = trials[trial]
         tried[mutant.file] += 1
-        killed[mutant.file] += became != ALIVE
-        if became == ALIVE:
+        killed[mutant.file] += became.what != ALIVE
+        if became.what == ALIVE:
             alive.append(mutant)
-        print(f"{n:4} {became:8} {seconds:6.1f} s  {mutant.file}:{mutant.site.line} {mutant.site.kind}", flush=True)
+        where = f"{mutant.file}:{mutant.site.line} {mutant.site.kind}"
+        print(f"{tried.total():4} {became.what:8} {became.seconds:6.1f} s  {where}", flush=True)
+    if tried.total() < len(drawn):
+        print(f"the budget ends after {tried.total()} of {len(drawn)}")
     return _report(tried, killed, alive, asked.bar)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unchanged:
+    reach: Reach
+    seconds: float
+
+
+def _unchanged(files: set[str], workers: int) -> dict[str, _Unchanged] | None:
+    """By tests: their run over all files that they are for, as these are; None where it does not pass.
+
+    Through the same replacement, so that what it breaks by itself is not taken for a killed mutant.
+    """
+    found: dict[str, _Unchanged] = {}
+    with temporary() as folder:
+        trials = [
+            Trial({f: (ROOT / f).read_text() for f in sorted(files) if TESTS[f] == tests}, tests, 900.0, (), path)
+            for tests, path in ((t, f"{folder}/{n}.json") for n, t in enumerate(sorted({TESTS[f] for f in files})))
+        ]
+        for trial, became in run(trials, workers):
+            print(f"unchanged {became.what:8} {became.seconds:6.1f} s  {trial.tests}", flush=True)
+            if became.what != ALIVE:
+                print("these tests do not pass as the files are", file=sys.stderr)
+                return None
+            found[trial.tests] = _Unchanged(reach(trial.measured), became.seconds)
+    return found
+
+
+def _trials(drawn: list[Mutant], unchanged: dict[str, _Unchanged]) -> dict[Trial, Mutant]:
+    trials = {}
+    for mutant in sorted(drawn, key=lambda m: m.file):
+        tests = TESTS[mutant.file]
+        first = unchanged[tests].reach.first(mutant.file, mutant.site.line)
+        limit_s = max(_LIMIT * unchanged[tests].seconds, _LIMIT_S)
+        trials[Trial({mutant.file: mutant.source}, tests, limit_s, first)] = mutant
+    return trials
+
+
+def _until(ends: float, trials: Iterable[Trial]) -> Iterator[Trial]:
+    return takewhile(lambda _: time.monotonic() < ends, trials)
 
 
 def _report(tried: Counter[str], killed: Counter[str], alive: list[Mutant], bar: float) -> int:

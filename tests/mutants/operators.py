@@ -20,6 +20,9 @@ from parso.python.tree import PythonNode
 _NEED_ARGUMENTS = ("core/VariableReplacer", "core/VariableInserter")
 # What a log line says, or a metric counts, is no behaviour of the core.
 _UNSEEN = ("_log.", "telemetry.")
+# What a dataclass has for memory's sake, and against a program that sets what it should not: mypy sees that none does.
+_MANNERS = ("slots", "frozen")
+_CACHES = ("lru_cache", "cache")  # of pure functions: time alone
 
 
 class DropStatement(Operator):  # type: ignore[misc]  # cosmic-ray has no types
@@ -43,7 +46,7 @@ class SwapArguments(Operator):  # type: ignore[misc]  # cosmic-ray has no types
     """The first two positional arguments of a call change places."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        if node.type == "arglist" and len(_positional(node)) >= 2:
+        if node.type == "arglist" and len(_positional(node)) >= 2 and not _any_order(node):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
@@ -58,7 +61,13 @@ class SwapArguments(Operator):  # type: ignore[misc]  # cosmic-ray has no types
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        return (Example("f(a, b)", "f(b, a)"), Example("f(a, k=b)", "f(a, k=b)"))
+        return (Example("f(a, b)", "f(b, a)"), Example("f(a, k=b)", "f(a, k=b)"), Example("max(a, b)", "max(a, b)"))
+
+
+def _any_order(arguments: Any) -> bool:
+    """Whether the call means the same in any order of its arguments."""
+    before = arguments.parent.get_previous_leaf()
+    return before is not None and before.value in ("min", "max")
 
 
 def _droppable(statement: Any) -> bool:
@@ -133,12 +142,18 @@ def plant(source: str, site: Site, random_: random.Random) -> str | None:
 
 
 def _running_part(source: str) -> str:
-    """The program without what never runs: annotations, and statements that only log or count."""
+    """The program without what never runs (annotations, statements that only log or count) or only saves memory."""
     tree = _Running().visit(copy.deepcopy(ast.parse(source)))
     return ast.dump(tree)
 
 
 class _Running(ast.NodeTransformer):
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "dataclass":
+                decorator.keywords = [k for k in decorator.keywords if k.arg not in _MANNERS]
+        return self.generic_visit(node)
+
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
         return node
@@ -149,6 +164,7 @@ class _Running(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
+        node.decorator_list = [d for d in node.decorator_list if not ast.unparse(d).startswith(_CACHES)]
         return self.generic_visit(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:

@@ -1,0 +1,75 @@
+"""What of a forgotten name can be seen in letters alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.common.log.sqlite import SqliteLog
+from services.common.seal import Keyring, MasterKey
+from services.episodic.mentions import LIKELY, NONE, POSSIBLE, Mentions, mentions_key, name_hashes, short_id
+
+KEY = b"k" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seen"),
+    [
+        ("Ann", "hello ann.", LIKELY),
+        ("Ann Lee", "ANN-LEE", LIKELY),
+        ("Jo", "J. O", LIKELY),
+        ("Jo", "Joab is Jo", LIKELY),  # the best of what it finds
+        ("Zoë", "zoe", LIKELY),
+        ("Ann", "Annas", POSSIBLE),  # Latin and Greek put hardly anything onto names
+        ("Ann", "Hannah", NONE),  # nor before them
+        ("Ann", "Bob", NONE),
+        ("Ann", "An", NONE),
+        ("Ann", "", NONE),
+        ("A", "A", NONE),
+        ("Νίκος", "ΝΙΚΟΣ", LIKELY),
+        ("Νίκο", "Νίκος", POSSIBLE),
+        ("Анн", "Анна", LIKELY),
+        ("Анн", "Аннам", LIKELY),
+        ("Анн", "Аннами", POSSIBLE),
+        ("Анн", "Сюзанна", NONE),
+        ("דן", "בדן", LIKELY),  # a word before it without a space
+        ("דן", "ושבדן", LIKELY),
+        ("דן", "ושמבדן", POSSIBLE),
+        ("דן", "דןכהנים", POSSIBLE),
+        ("김", "김에게", LIKELY),
+        ("서연", "서연이에게는요", POSSIBLE),
+        ("金", "黄金色", LIKELY),  # written without spaces
+        ("ナ", "カナダ", LIKELY),
+        ("สมชาย", "พบสมชายวันนี้", LIKELY),
+        ("Li", "李Li說", LIKELY),  # another script is another word
+    ],
+)
+def test_what_letters_say_of_a_name(name: str, text: str, seen: int) -> None:
+    assert Mentions(name_hashes([name], KEY), KEY).within(text) == seen
+
+
+def test_every_name_is_looked_for_however_long() -> None:
+    mentions = Mentions(name_hashes(["Ann", "Jo", "Zebedee"], KEY), KEY)
+    assert [mentions.within(text) for text in ("ann", "JO", "zebedee", "joan zebedees", "x")] == [
+        *(LIKELY, LIKELY, LIKELY, POSSIBLE, NONE)
+    ]
+    assert Mentions([], KEY).within("Ann") == NONE
+    assert Mentions(name_hashes(["Ann"], KEY), b"l" * 32).within("Ann") == NONE
+
+
+def test_names_of_the_same_letters_are_one_hash_and_what_has_too_few_is_none() -> None:
+    hashes = name_hashes(["Ann", "ANN", "a-n-n", "A", "12", "", "李", "Jo"], KEY)
+    assert sorted(each.letters for each in hashes) == [1, 2, 3]
+    assert {len(each.mac) for each in hashes} == {16}
+    assert [each.mac for each in hashes] == sorted(each.mac for each in hashes)
+    assert name_hashes(["Ann"], KEY)[0].mac.hex() == "cd3b8f4e7bf953cdd2e57a5874a11213", "as old entries hold it"
+
+
+def test_a_namespace_has_a_key_of_its_own(ledger: SqliteLog) -> None:
+    keyring = Keyring(ledger, MasterKey(b"m" * 32))
+    keys = {mentions_key(keyring, namespace) for namespace in ("acme/ann", "acme/bob")}
+    assert len(keys) == 2
+    assert {len(key) for key in keys} == {16}
+
+
+def test_a_doubtful_engram_is_kept_by_the_head_of_its_id() -> None:
+    assert short_id("00112233445566") == b"\x00\x11\x22\x33"

@@ -1,0 +1,68 @@
+"""What recall makes of what its pipeline found, and of an index that does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from services.common.embed import Embedder
+from services.common.errors import MnemeError
+from services.episodic.index import IndexUnavailable
+from services.episodic.plugins.base import Candidate, Context, Interval, Plan, Plugin, Ranked, Record
+from services.episodic.recall import Recalled, not_fresh
+from tests.episodic.world import NAMESPACE, PLUGINS, START, World
+
+ITEM = Ranked(Record("e", NAMESPACE, "turn", "x", Interval(START, START)), 1.0, ())
+
+
+@pytest.mark.parametrize(
+    ("items", "confidence", "found"),
+    [((ITEM,), 0.5, True), ((ITEM,), 0.49, False), ((), 0.9, False), ((), 0.0, False)],
+)
+def test_found_is_something_that_is_good_enough(items: tuple[Ranked, ...], confidence: float, found: bool) -> None:
+    assert Recalled(items, {}, confidence, 0.5, None, {}, (), {}, ()).found is found
+
+
+@dataclass(frozen=True)
+class Failing(Plugin):
+    """The index does not answer, as often as there is a failure left."""
+
+    name: ClassVar[str] = "failing"
+    left: list[str] = field(default_factory=list)
+
+    def retrieve(self, plan: Plan, ctx: Context) -> Mapping[str, Sequence[Candidate]]:
+        if self.left:
+            raise IndexUnavailable(self.left.pop())
+        return {}
+
+
+def test_a_generation_that_is_dropped_under_a_recall_is_no_outage_and_a_second_failure_is(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    failing = Failing()
+    world = World(tmp_path, embedder, [*PLUGINS, failing]).open()
+    world.create()
+    world.observe("o", "Ruth hid the emerald.", actor="Ann")
+    world.settle()
+    failing.left.append("once")
+    recalled = world.recall("Who hid the emerald?")
+    assert world.texts(recalled) == ["Ruth hid the emerald."]
+    assert recalled.stored.keys() == {world.base("o")}
+    assert failing.left == []
+    failing.left.extend(["once", "twice"])
+    with pytest.raises(MnemeError) as caught:
+        world.recall("Who hid the emerald?")
+    assert caught.value.reason == "SERVICE_UNAVAILABLE"
+    assert failing.left == []
+    world.close()
+
+
+def test_what_is_not_fresh_says_how_far_it_is_and_how_far_it_should_be() -> None:
+    error = not_fresh([5, 7, 9], {2: 12, 0: 6})
+    assert (error.reason, error.field) == ("NOT_FRESH", "freshness")
+    assert error.metadata == {"applied": "2:9,0:5", "wanted": "2:12,0:6"}
+    assert not_fresh([1], {0: 2}, "at_least").field == "at_least"

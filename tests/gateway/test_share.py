@@ -1,0 +1,134 @@
+"""A principal's share of a door, without the door."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+import pytest
+
+from services.common.auth import Caller, Right
+from services.common.errors import MnemeError
+from services.gateway.shares import Share, Shares
+from services.gateway.tokens import Credential
+from tests.gateway.probe import config
+
+PLACES = {
+    "max_running_calls": 3,
+    "max_waiting_calls": 2,
+    "max_patient_calls": 4,
+    "max_running_calls_per_principal": 2,
+    "max_waiting_calls_per_principal": 1,
+    "max_patient_calls_per_principal": 3,
+}
+
+
+def share(shares: Shares, principal: str, is_grant: bool = False) -> Share:
+    return shares.of(Credential(Caller(principal, ("",), frozenset({Right.READ}), "0" * 16, 0.0), is_grant))
+
+
+async def refused(place: AbstractAsyncContextManager[None]) -> str:
+    async with asyncio.timeout(5):
+        with pytest.raises(MnemeError) as caught:
+            async with place:
+                pass
+    assert caught.value.reason == "OVERLOADED"
+    return caught.value.message
+
+
+async def _places(kind: str, own: int, all_: int) -> None:
+    """No more than its own for one principal, no more than all for all, and none for a service that has a grant."""
+    shares = Shares(config(**PLACES))
+    eve, ann = share(shares, "eve"), share(shares, "ann")
+    async with AsyncExitStack() as stack:
+        for _ in range(own):
+            await stack.enter_async_context(getattr(eve, kind)())
+        assert "The principal" in await refused(getattr(eve, kind)())
+        for _ in range(all_ - own):
+            await stack.enter_async_context(getattr(ann, kind)())
+        await refused(getattr(ann, kind)())
+        for _ in range(2):
+            await stack.enter_async_context(getattr(share(shares, "eve", is_grant=True), kind)())
+    async with getattr(eve, kind)(), getattr(ann, kind)():
+        pass  # all came back
+
+
+@pytest.mark.parametrize(("kind", "own", "all_"), [("inside", 6, 9), ("waiting", 3, 4)])
+def test_a_principal_has_its_own_number_of_places_and_all_have_theirs(kind: str, own: int, all_: int) -> None:
+    asyncio.run(_places(kind, own, all_))
+
+
+async def _beside_another(calls_per_s: float) -> Share:
+    """Eve's share of a burst of 5 while Ann calls, too."""
+    shares = Shares(config(calls_per_s=calls_per_s, burst_calls=5))
+    ann = share(shares, "ann")
+    for _ in range(3):
+        await ann.enter()
+    await asyncio.sleep(0.12)  # until it is looked at who calls
+    return share(shares, "eve")
+
+
+async def _took(call: Share) -> float:
+    start = time.monotonic()
+    with pytest.raises(MnemeError) as caught:
+        await call.enter()
+    assert int(caught.value.metadata["retry_after_ms"]) == pytest.approx(2_000, abs=1_000)
+    return time.monotonic() - start
+
+
+def test_a_call_costs_one_and_refusals_come_one_after_the_other() -> None:
+    async def scenario() -> None:
+        eve = await _beside_another(1)
+        for _ in range(6):
+            await eve.enter()  # the one that overdraws is the last
+        took = sorted(await asyncio.gather(*(_took(eve) for _ in range(8))))
+        assert took[0] >= 0.25
+        assert took[-1] >= 0.4, "twenty a second"
+
+    asyncio.run(scenario())
+
+
+def test_a_page_of_a_stream_costs_one_and_waits_for_its_turn() -> None:
+    async def scenario() -> None:
+        eve = await _beside_another(20)
+        start = time.monotonic()
+        for _ in range(8):
+            await eve.pace()
+        assert time.monotonic() - start >= 0.25, "three more than the burst, ten a second"
+
+    asyncio.run(scenario())
+
+
+def test_a_large_message_delays_the_next_call_of_its_principal_alone() -> None:
+    async def scenario() -> None:
+        shares = Shares(config(bytes_per_s=1_000, burst_bytes=1_000))
+        for name in ("ann", "eve"):
+            share(shares, name).count_bytes(200)
+        await asyncio.sleep(0.12)
+        share(shares, "eve").count_bytes(1_800)
+        await asyncio.wait_for(share(shares, "ann").enter(), 0.2)
+        await _took(share(shares, "eve"))
+
+    asyncio.run(scenario())
+
+
+def test_refusals_of_a_principal_come_twenty_a_second_and_none_later_than_five_seconds() -> None:
+    pace = Shares(config()).refusals
+    waits = [pace.delay_s("eve") for _ in range(200)]
+    assert waits[:3] == pytest.approx([0.05, 0.1, 0.15], abs=0.01)
+    assert waits[98] == pytest.approx(4.95, abs=0.1)
+    assert waits[-1] == pytest.approx(5.0)
+
+
+def test_what_has_no_share_is_not_counted() -> None:
+    async def scenario() -> None:
+        eve = await _beside_another(1)
+        service = share(eve._shares, "eve", is_grant=True)
+        for _ in range(50):
+            await service.enter()
+            await service.pace()
+            service.count_bytes(10**9)
+        await asyncio.wait_for(eve.enter(), 0.2)
+
+    asyncio.run(scenario())
