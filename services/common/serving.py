@@ -38,7 +38,8 @@ FAST_HANDLES = {
 }
 
 
-PULSE_S, PULSES = 0.5, 40
+# Who listens leaves after a third of them: a stream that ends while its reader is frozen holds up the replica.
+PULSE_S, PULSES = 0.5, 120
 
 # Serve replaces a replica after three checks in a row that did not come back in this time: one that is frozen within
 # some ten seconds. Each check runs in the replica's event loop, which does no work of its own: a busy replica answers.

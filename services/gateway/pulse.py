@@ -28,11 +28,18 @@ _GIVE_UP = 1.5
 class Pulse:
     """Of one application. Of one event loop."""
 
-    def __init__(self, app: str, open: Callable[[], AsyncGenerator[object, None]], silence_s: float) -> None:
-        """``open`` opens the application's stream; ``silence_s``: nothing heard for so long is no answer."""
+    def __init__(
+        self, app: str, open: Callable[[], AsyncGenerator[object, None]], silence_s: float, stream_s: float = 20.0
+    ) -> None:
+        """``open`` opens the application's stream; ``silence_s``: nothing heard for so long is no answer.
+
+        ``stream_s``: after it we end the stream and open another, long before the application would end it. One that
+        ends while we are frozen would hold the application up.
+        """
         self._app = app
         self._open = open
         self._silence_s = silence_s
+        self._stream_s = stream_s
         self._heard_at = time.monotonic()
         self._was_heard = False
         self._silent = False
@@ -76,9 +83,12 @@ class Pulse:
         loop = asyncio.get_running_loop()
         while True:
             try:
+                over = loop.time() + self._stream_s
                 async with asyncio.timeout(_REOPEN_S) as patience, aclosing(self._open()) as beats:
                     async for _ in beats:
                         self.hear()
+                        if loop.time() > over:
+                            break
                         patience.reschedule(loop.time() + _REOPEN_S)
             except TimeoutError:
                 continue  # whatever became of the stream, another one may be heard

@@ -21,6 +21,7 @@ class Heart:
     def __init__(self) -> None:
         self.beats = True
         self.opened = 0
+        self.ended = 0
         self.fails: MnemeError | None = None
 
     async def open(self) -> AsyncGenerator[object, None]:
@@ -32,6 +33,7 @@ class Heart:
                 await asyncio.sleep(0.01)
             yield b""
             await asyncio.sleep(0.02)
+        self.ended += 1
 
 
 def run(test: Callable[[Heart, Pulse], Awaitable[None]]) -> None:
@@ -64,6 +66,18 @@ def test_a_stream_that_ends_as_it_should_is_opened_again_and_is_no_silence() -> 
         assert heart.opened > 1
 
     run(test)
+
+
+def test_we_leave_a_stream_before_it_ends_and_open_another() -> None:
+    async def test() -> None:
+        heart = Heart()
+        pulse = Pulse("probe", heart.open, SILENCE_S, stream_s=0.1)
+        assert await answers(pulse)
+        assert heart.opened > 3
+        assert heart.ended == 0
+        await pulse.close()
+
+    asyncio.run(test())
 
 
 def test_silence_refuses_calls_ends_those_in_flight_and_is_over_with_the_next_beat() -> None:
