@@ -212,7 +212,10 @@ def test_a_later_field_filters_what_was_told_before(tmp_path: Path, embedder: Em
     attic, high = Filter(metadata_equals={"room": "attic"}), Filter(metadata_range={"floor": (10.5, None)})
     for again in (lambda: None, world.rebuild, world.restart):
         again()
-        found = [set(world.texts(world.recall("hat on a shelf", limit=3, wanted=f))) for f in (attic, high)]
+        recalled = [world.recall("hat on a shelf", limit=3, wanted=f) for f in (attic, high)]
+        found = [set(world.texts(each)) for each in recalled]
         assert found == [{"Hat 3 lies on a shelf.", "The last hat lies on a shelf."}, {"Hat 11 lies on a shelf."}]
+        stages = [{stage for stage, *_ in item.trace} for each in recalled for item in each.items]
+        assert all("dense" in each for each in stages)  # by its vector too, not by its words alone
     assert world.hash() != state
     world.close()
