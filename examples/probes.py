@@ -100,7 +100,7 @@ def _ledger(log: Log, keys: Keyring) -> Iterator[str]:
                 perceived = PerceivedObservation.FromString(opened)
                 yield " ".join([perceived.observation.text, perceived.observation.actor, *perceived.people])
 
-        for aliases in (entry.namespace_created.aliases, entry.erased.aliases):
+        for aliases in ledger.aliases_in(entry):
             opened = _opened(keys, aliases, entry.namespace, ledger.SEAL_NAMESPACE)
             if opened is not None:
                 yield from _groups(admin_pb2.Namespace.FromString(opened))

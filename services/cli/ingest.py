@@ -99,7 +99,7 @@ def _errors() -> Iterator[None]:
 def _send(client: Client, lines: Lines) -> tuple[Counter[str], dict[int, int]]:
     """Send what is left of the file; a line that was erased ends a stream, and the next one begins behind it.
 
-    Returns counts, and the newest position by partition.
+    Returns counts, and the newest position by partition. A line that was refused is the error of ``lines``.
     """
     taken: Counter[str] = Counter()
     reached: dict[int, int] = {}
@@ -109,10 +109,13 @@ def _send(client: Client, lines: Lines) -> tuple[Counter[str], dict[int, int]]:
                 response = client.observe(lines.observations(count))
             except grpc.RpcError as error:
                 refused = lines.located(from_rpc_error(error))
-                if refused.reason != "ERASED" or not lines.go_on_behind(refused):
+                if "accepted" not in refused.metadata:  # nobody says how many were
                     raise refused from error
-                said = refused.metadata
-                taken.update(accepted=int(said["accepted"]), duplicates=int(said["duplicates"]), erased=1)
+                taken.update({each: int(refused.metadata[each]) for each in ("accepted", "duplicates")})
+                if refused.reason != "ERASED" or not lines.go_on_behind(refused):
+                    lines.error = refused
+                    break
+                taken["erased"] += 1
             else:
                 taken.update(accepted=response.accepted, duplicates=response.duplicates)
                 for position in response.positions:

@@ -1,13 +1,15 @@
-"""`mneme namespace`: create, list, show and delete."""
+"""`mneme namespace`: create, list, show, change and delete."""
 
 from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 import click
 import grpc
+from google.protobuf.json_format import MessageToJson
 from mneme.v1 import admin_pb2
 
 from services.cli import render
@@ -15,14 +17,23 @@ from services.cli.client import DEFAULT_TIMEOUT_S, Client
 from services.common.errors import MnemeError, from_rpc_error
 
 DELETION_S = 300.0
+_TYPES = {"text": admin_pb2.METADATA_TYPE_TEXT, "number": admin_pb2.METADATA_TYPE_NUMBER}
 IN_DOUBT = ("DEADLINE", "SERVICE_UNAVAILABLE", "LOG_UNAVAILABLE", "INTERNAL")
 
 
-def repeatable(error: MnemeError, key: str) -> MnemeError:
-    """The same error, with the key where the erasure may have been commanded all the same."""
+def _declared(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[admin_pb2.MetadataField]:
+    """Of "channel:text"."""
+    fields = [(name, kind) for name, _, kind in (each.rpartition(":") for each in given)]
+    if any(not name or kind not in _TYPES for name, kind in fields):
+        raise click.BadParameter("say a name and text or number, as in channel:text.", context, option)
+    return [admin_pb2.MetadataField(name=name, type=_TYPES[kind]) for name, kind in fields]
+
+
+def repeatable(error: MnemeError, key: str, what: str = "the receipt") -> MnemeError:
+    """The same error, with the key where what was commanded may have been all the same."""
     if error.reason not in IN_DOUBT:
         return error
-    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for the receipt."
+    remedy = f"It may go on all the same: repeat the command with --key {shlex.quote(key)} for {what}."
     return MnemeError(error.reason, error.message, field=error.field, remedy=remedy, metadata=error.metadata)
 
 
@@ -32,6 +43,7 @@ def add_to(group: click.Group) -> None:
         ("create", namespace_create),
         ("list", namespace_list),
         ("show", namespace_show),
+        ("change", namespace_change),
         ("delete", namespace_delete),
     ):
         group.command(name)(function)
@@ -51,13 +63,9 @@ def namespace_create(
 ) -> None:
     """Create a namespace. Doing it again with the same settings changes nothing."""
     client = get_client()
-    groups = [a.partition("=") for a in alias]
-    fields = [(t, admin_pb2.METADATA_TYPE_TEXT) for t in texts] + [(n, admin_pb2.METADATA_TYPE_NUMBER) for n in numbers]
     client.admin.CreateNamespace(
         admin_pb2.CreateNamespaceRequest(
-            namespace=name,
-            metadata_fields=[admin_pb2.MetadataField(name=n, type=t) for n, t in fields],
-            aliases=[admin_pb2.AliasGroup(name=g[0], aliases=g[2].split(",")) for g in groups],
+            namespace=name, metadata_fields=_fields(texts, numbers), aliases=map(_group, alias)
         ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
@@ -65,22 +73,92 @@ def namespace_create(
     click.echo(f"{name}: ready.")
 
 
+def _fields(texts: Sequence[str], numbers: Sequence[str]) -> list[admin_pb2.MetadataField]:
+    fields = [(t, admin_pb2.METADATA_TYPE_TEXT) for t in texts] + [(n, admin_pb2.METADATA_TYPE_NUMBER) for n in numbers]
+    return [admin_pb2.MetadataField(name=n, type=t) for n, t in fields]
+
+
+def _group(line: str) -> admin_pb2.AliasGroup:
+    """Of "Ann Lee=Annie,Ms. Lee"."""
+    name, _, aliases = line.partition("=")
+    return admin_pb2.AliasGroup(name=name.strip(), aliases=[a.strip() for a in aliases.split(",") if a.strip()])
+
+
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all that `show` shows.")
 @click.pass_obj
-def namespace_list(get_client: Callable[[], Client]) -> None:
+def namespace_list(get_client: Callable[[], Client], as_json: bool) -> None:
     """List the namespaces that the token covers."""
     for each in _all(get_client()):
-        click.echo(each.name)
+        click.echo(_json(each) if as_json else each.name)
 
 
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.pass_obj
-def namespace_show(get_client: Callable[[], Client], name: str) -> None:
+def namespace_show(get_client: Callable[[], Client], name: str, as_json: bool) -> None:
     """Show a namespace: its metadata fields, its alias groups, its erasure epoch."""
-    found = next((each for each in _all(get_client()) if each.name == name), None)
+    found = _found(get_client(), name)
+    click.echo(_json(found) if as_json else render.namespace(found))
+
+
+def _json(given: admin_pb2.Namespace) -> str:
+    return MessageToJson(given, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
+
+
+def _found(client: Client, name: str) -> admin_pb2.Namespace:
+    """UNKNOWN_NAMESPACE."""
+    found = next((each for each in _all(client) if each.name == name), None)
     if found is None:
         remedy = "`mneme namespace list` shows those that the token covers."
         raise MnemeError("UNKNOWN_NAMESPACE", f'There is no namespace "{name}".', field="NAME", remedy=remedy)
-    click.echo(render.namespace(found))
+    return found
+
+
+@click.argument("name")
+@click.option("--alias", "aliases", multiple=True, help='A group to have from now on: "Ann Lee=Annie,Ms. Lee".')
+@click.option("--aliases-file", type=click.File(encoding="utf-8"), help="Groups, one a line, as for --alias.")
+@click.option("--no-aliases", is_flag=True, help="Have no alias group from now on.")
+@click.option(
+    "--field", "fields", multiple=True, callback=_declared, help="Declare a further field: NAME:text, NAME:number."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
+@click.option("--key", help="Idempotency key: repeat a change that was cut off.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def namespace_change(
+    get_client: Callable[[], Client],
+    name: str,
+    aliases: tuple[str, ...],
+    aliases_file: TextIO | None,
+    no_aliases: bool,
+    fields: list[admin_pb2.MetadataField],
+    dry_run: bool,
+    key: str | None,
+    yes: bool,
+) -> None:
+    """Give a namespace other alias groups, in place of all it has, or further metadata fields.
+
+    Needs the right admin over it. What was told before stays as it was read. Fields stay as they are declared.
+    """
+    client = get_client()
+    request = admin_pb2.UpdateNamespaceRequest(namespace=name, metadata_fields=fields)
+    lines = [*aliases, *(line for line in aliases_file or () if line.strip())]
+    if no_aliases and lines:
+        raise click.UsageError("--no-aliases leaves none: give it, or groups.")
+    if lines or no_aliases:
+        request.aliases.CopyFrom(admin_pb2.AliasGroups(groups=map(_group, lines)))
+    click.echo(render.namespace_change(_found(client, name), request))
+    if dry_run:
+        return
+    if not yes:
+        click.confirm("Change it?", abort=True)
+    request.id = key or f"cli-{secrets.token_hex(8)}"
+    click.echo(f"key {request.id}")
+    try:
+        client.admin.UpdateNamespace(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    except grpc.RpcError as error:
+        raise repeatable(from_rpc_error(error), request.id, "what became of it") from error
+    click.echo(f"{name}: changed.")
 
 
 def _all(client: Client) -> Iterator[admin_pb2.Namespace]:

@@ -134,7 +134,7 @@ def recall(response: episodic_pb2.RecallResponse) -> str:
     head = "" if response.found else near
     body = "\n".join(item(i, number) for number, i in enumerate(response.items, 1))
     sure, bar = _apart(response.confidence, response.threshold)
-    return f"{head}{body}\n  [confidence {sure} of {bar}; {stages(response.stages)}]"
+    return f"{head}{body}\n  [confidence {sure}, needed {bar}; {stages(response.stages)}]"
 
 
 def _apart(value: float, bar: float) -> tuple[str, str]:
@@ -203,11 +203,30 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
 
 
 def namespace(given: admin_pb2.Namespace) -> str:
-    kinds = {admin_pb2.METADATA_TYPE_TEXT: "text", admin_pb2.METADATA_TYPE_NUMBER: "number"}
-    fields = ", ".join(f"{f.name} ({kinds.get(f.type, 'unknown')})" for f in given.metadata_fields)
+    fields = ", ".join(map(_field, given.metadata_fields))
     lines = [f"namespace      {given.name}", f"metadata       {fields or 'no declared field'}"]
-    lines += [f"alias group    {group.name}: {', '.join(group.aliases)}" for group in given.aliases]
+    lines += [f"alias group    {_group(group)}" for group in given.aliases]
     return "\n".join([*lines, f"erasure epoch  {given.erasure_epoch}"])
+
+
+def namespace_change(there: admin_pb2.Namespace, request: admin_pb2.UpdateNamespaceRequest) -> str:
+    """What a change adds (+) and takes away (-)."""
+    declared = {field.name for field in there.metadata_fields}
+    lines = [f"+ metadata     {_field(field)}" for field in request.metadata_fields if field.name not in declared]
+    if request.HasField("aliases"):
+        old, new = list(map(_group, there.aliases)), list(map(_group, request.aliases.groups))
+        lines += [f"- alias group  {group}" for group in old if group not in new]
+        lines += [f"+ alias group  {group}" for group in new if group not in old]
+    return "\n".join([f"namespace      {there.name}", *(lines or ["nothing would change"])])
+
+
+def _field(given: admin_pb2.MetadataField) -> str:
+    kinds = {admin_pb2.METADATA_TYPE_TEXT: "text", admin_pb2.METADATA_TYPE_NUMBER: "number"}
+    return f"{given.name} ({kinds.get(given.type, 'unknown')})"
+
+
+def _group(given: admin_pb2.AliasGroup) -> str:
+    return f"{given.name}: {', '.join(given.aliases)}"
 
 
 def probes(response: episodic_pb2.VerifyForgottenResponse) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.cli import operator_token, ray_session
-from services.common import topics
+from services.common import ports, topics
 from services.common.auth import Caller
 from services.common.config import CommonConfig, Settings
 from services.common.log.base import Log, LogError, LogUnavailable
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
 LOG_WAIT_S, LOG_RETRY_S = 300.0, 2.0
-PORT_WAIT_S = 6.0  # replicas of a `mneme up` that was killed hold its ports for some 3 s
 
 # What Ray and Serve write about themselves, some lines for each call that is cancelled among it. Each process has some
 # files, in /tmp/ray/session_*/logs.
@@ -56,6 +55,9 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave CUDA_VISIBLE_DEVICES as it is
     # A replica that fails its checks is frozen, or broken: to ask it to end, and to wait for that, helps nobody.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+    # One that does not end itself at Ray's word is killed after so long, else 5000: until then it holds its port, and
+    # whoever streams to it waits.
+    "RAY_kill_worker_timeout_milliseconds": "1000",
     "RAY_worker_niceness": "0",  # 15 otherwise: replicas answer calls, what gives way is threads of theirs
     "HF_HUB_OFFLINE": "1",  # models come from packages
     "TRANSFORMERS_OFFLINE": "1",
@@ -190,9 +192,7 @@ def operator(settings: Settings) -> Caller:
 
 def require_free(host: str, port: int, setting: str) -> None:
     """StartError when something goes on listening on the port, or ``host``, of the gateway, is not this machine."""
-    deadline = time.monotonic() + PORT_WAIT_S
-    while (error := _refusal(host, port)) and error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
-        time.sleep(0.2)
+    error = ports.refusal(host, port)
     if isinstance(error, socket.gaierror) or (error and error.errno == errno.EADDRNOTAVAIL):
         raise StartError(
             f"gateway.host: {host} cannot be listened on ({error.strerror}). "
@@ -207,17 +207,6 @@ def _taken(host: str, port: int, setting: str, error: OSError) -> str:
         f"{setting}: {host}:{port} cannot be listened on ({error.strerror}). "
         f"Stop what uses it (another `mneme up`?), or set {setting} to a free port."
     )
-
-
-def _refusal(host: str, port: int) -> OSError | None:
-    """Why nobody can listen there now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error
-    return None
 
 
 def start(settings: Settings, progress: Callable[[str], None], say: Callable[[str], None] | None = None) -> None:

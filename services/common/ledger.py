@@ -28,6 +28,7 @@ MAC_REMEMBER = "remember-id"
 MAC_CORRECT = "correct-id"
 MAC_FORGET = "forget-id"
 MAC_DELETE = "delete-namespace-id"
+MAC_CHANGE = "change-namespace-id"
 MAC_SELECTOR = "forget-selector"
 MAC_SESSION = "session"
 MAC_CONTENT = "content"
@@ -68,6 +69,12 @@ def open_aliases(keyring: Keyring, namespace: str, sealed: Sealed) -> list[Alias
     return list(Namespace.FromString(opened).aliases)
 
 
+def aliases_in(entry: LedgerEntry) -> list[Sealed]:
+    """Every sealed set of alias groups that an entry holds."""
+    single = (entry.namespace_created.aliases, entry.namespace_changed.aliases, entry.erased.aliases)
+    return [sealed for sealed in (*single, *entry.erased.aliases_before.values()) if sealed.key_id]
+
+
 def aliases_after(sealed: Sealed, erased: Erased) -> Sealed:
     """A namespace's alias groups once an erasure is in the ledger: what it left of them, if it names their key.
 
@@ -75,8 +82,9 @@ def aliases_after(sealed: Sealed, erased: Erased) -> Sealed:
     """
     if sealed.key_id not in erased.key_ids:
         return sealed
-    left = Sealed()
-    left.CopyFrom(erased.aliases)  # a part of a message keeps all of it in memory
+    before = sealed.key_id in erased.aliases_before  # of a change since, and still needed for what was told till then
+    left = Sealed()  # a part of a message keeps all of it in memory
+    left.CopyFrom(erased.aliases_before[sealed.key_id] if before else erased.aliases)
     return left
 
 

@@ -60,6 +60,7 @@ METHODS: dict[str, Method] = {
     _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "ListTokens": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "CreateNamespace": Method("perception", Kind.UNARY, Right.ADMIN, _ALIASES),
+    _A + "UpdateNamespace": Method("perception", Kind.UNARY, Right.ADMIN, _ALIASES),
     _A + "DeleteNamespace": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "ListNamespaces": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "GetOperation": Method("episodic", Kind.UNARY, Right.READ, _IDS),

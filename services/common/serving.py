@@ -67,6 +67,7 @@ def deployment_options(
     stop_s: float,
     calls: tuple[int, int] | None = None,
     shares_port: bool = False,
+    health_timeout_s: float = HEALTH_TIMEOUT_S,
 ) -> dict[str, Any]:
     """Options of a Serve deployment: what all of them share, and what differs.
 
@@ -74,6 +75,7 @@ def deployment_options(
     replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica, unless they
     share that port (``shares_port``).
     ``stop_s``: a replica that does not end on its own is killed after it.
+    ``health_timeout_s``: see HEALTH_TIMEOUT_S.
     """
     ongoing, queued = calls or (16, 16)
     return {
@@ -84,7 +86,7 @@ def deployment_options(
         "max_queued_requests": queued,
         "ray_actor_options": actor_options(common),
         "health_check_period_s": 1,
-        "health_check_timeout_s": HEALTH_TIMEOUT_S,
+        "health_check_timeout_s": health_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.1,
         "graceful_shutdown_timeout_s": stop_s,
     }

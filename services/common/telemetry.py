@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -296,7 +297,12 @@ def trace_id(parent: Mapping[str, str] | None = None) -> str:
 
 def pseudonym(name: str) -> str:
     """What stands in spans for a principal or a namespace: the same for the same name, and tells nothing of it."""
-    return hmac.digest(_pseudonym_key, name.encode(), "sha256")[:8].hex()
+    return _pseudonym(_pseudonym_key, name)
+
+
+@lru_cache(4096)  # not for its few microseconds: the digest gives up Python's lock, and waits behind whoever computes
+def _pseudonym(key: bytes, name: str) -> str:
+    return hmac.digest(key, name.encode(), "sha256")[:8].hex()
 
 
 def mark(**attributes: str) -> None:

@@ -33,7 +33,7 @@ def unknown_namespace(name: str, field: str = "namespace") -> MnemeError:
         "UNKNOWN_NAMESPACE",
         f'There is no namespace "{name}".',
         field=field,
-        remedy="Create it first.",
+        remedy="Create it first, or correct the name.",
         metadata={"namespace": name},
     )
 
@@ -45,7 +45,7 @@ def check_text(text: str, field: str = "text", least: int = 1) -> None:
             "TEXT_SIZE",
             f"The text has {size} bytes." if text.strip() else "The text is blank.",
             field=field,
-            remedy=f"Send {least} to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
+            remedy=f"Send 1 to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
             metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},
         )
 

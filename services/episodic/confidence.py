@@ -6,9 +6,13 @@ names spoken of there, and how much of it is said in one place? A share alone de
 as a share. What the question asks of a time that was resolved ("the week after the ball") was found already and is not
 asked of the items again.
 
+The number means the same in a memory of one engram and of a hundred thousand. A word weighs 1 where no engram holds
+it, and less the more do, on a scale that does not shrink below ``GROWN`` engrams: in a memory of two, a word that one
+of them holds is not a common word. That a memory has never seen a word says little while it is small.
+
 ``WEIGHTS``, ``BIAS`` and the threshold below which Mneme says "not found" (``confidence_threshold`` of the episodic
-defaults) are fitted on LoCoMo's development set and EpBench's development questions, and only there, by
-``python -m benchmarks.fit_confidence``.
+defaults) are fitted on LoCoMo's development set and EpBench's development questions, at several sizes of memory, and
+only there, by ``python -m benchmarks.fit_confidence``.
 """
 
 from __future__ import annotations
@@ -21,11 +25,14 @@ import regex
 
 from services.common import lexical
 from services.episodic.plugins.base import Context, Plan, Ranked
-from services.episodic.plugins.turns import day_words, said
+from services.episodic.plugins.search import neighbours
+from services.episodic.plugins.turns import day_words
+from services.episodic.plugins.turns import said as with_speaker
 
 LOOKED_AT = 5  # best items
 SPAN, STEP = 30, 10  # terms
-IDF_UNIT = 10.0  # of ``Signals.said``
+SAID_UNIT = 3.0  # rare words, of ``Signals.said``
+GROWN = 500  # engrams, from which on a memory's own counts say alone how common a word is
 
 # What a question says about its own form ("what kind of", "how many times"), and words that only join others. Evidence
 # seldom repeats them, and that it does not says nothing.
@@ -47,9 +54,9 @@ class Signals:
     """What confidence rests on."""
 
     cosine: float  # best cosine of a best item, 0 to 1
-    unseen: float  # share of the question's words that the namespace has never seen
+    unseen: float  # share of the question's words that the namespace has never seen; less where it is small
     names: float  # share of the names in the question that a best item or its neighbours speak; 1 without names
-    said: float  # idf of the question's words that one stretch of a best item says, in IDF_UNIT
+    said: float  # weight of the question's words that one stretch of a best item says, in SAID_UNIT
 
 
 def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
@@ -71,39 +78,44 @@ def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None
     """None without items, or for a question without words."""
     best = items[:LOOKED_AT]
     text = plan.text if lexical.terms(plan.text) else plan.query.text
-    weights = _weights(text, plan.query.namespaces, ctx)
+    weights = rarity(text, plan.query.namespaces, ctx)
     if not best or not weights:
         return None
-    names, never = [t for t in _names(text) if t in weights], _unseen(plan, ctx)
-    passages = [_passage(item, ctx) for item in best]
+    names = [t for t in _names(text) if t in weights]
+    passages = [_passage(item, plan, ctx) for item in best]
+    said = max(sum(w for t, w in weights.items() if t in stretch) for p in passages for stretch in p.stretches())
+    grown = min(1.0, _never(plan.query.namespaces, ctx) / _OF_GROWN)
     return Signals(
         cosine=max(0.0, min(1.0, max(_cosine(item) for item in best))),
-        unseen=sum(weight >= never for weight in weights.values()) / len(weights),
+        unseen=grown * sum(weight == 1.0 for weight in weights.values()) / len(weights),
         names=max(sum(t in p.everything for t in names) for p in passages) / len(names) if names else 1.0,
-        said=max(sum(w for t, w in weights.items() if t in stretch) for p in passages for stretch in p.stretches())
-        / IDF_UNIT,
+        said=said / SAID_UNIT,
     )
 
 
-def _weights(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, float]:
-    """idf of the question's words, those of its form left out unless nothing else is there.
+def rarity(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, float]:
+    """0 to 1: how rare each word of a question is; those of its form left out unless nothing else is there.
 
-    Over several namespaces, of the one that knows a word best.
+    idf(n of N) is ln((N + 1) / (n + 1/2)), so that of a word never seen, less a word's own, is ln(2n + 1): a count that
+    the size is not in. Over several namespaces, of the one that knows a word best.
     """
     merged: dict[str, float] = {}
     for namespace in namespaces:
-        for term, weight in ctx.idf(text, namespace).items():
-            merged[term] = min(weight, merged.get(term, weight))
+        never = _never((namespace,), ctx)
+        for term, idf in ctx.idf(text, namespace).items():
+            rare = 1.0 - (never - idf) / max(never, _OF_GROWN)
+            merged[term] = min(rare, merged.get(term, rare))
     told = {term: weight for term, weight in merged.items() if term not in _FRAME}
     return told or merged
 
 
-def _unseen(plan: Plan, ctx: Context) -> float:
-    """idf of a word that was never seen: in none of the namespaces, so the least of theirs."""
-    return min(ctx.idf(_NEVER, namespace)[_NEVER] for namespace in plan.query.namespaces)
+def _never(namespaces: Sequence[str], ctx: Context) -> float:
+    """idf of a word that no engram holds: grows with the namespace; over several, of the largest."""
+    return max(ctx.idf(_NEVER, namespace)[_NEVER] for namespace in namespaces)
 
 
 _NEVER = "zzqxvjw"
+_OF_GROWN = lexical.idf(GROWN, 0)
 
 # A word with a capital that does not begin a sentence ("Mr. Abernethy" does not; "¿Dónde" does), titles left out.
 _NAME = regex.compile(
@@ -145,11 +157,11 @@ class _Passage:
         yield self.always
 
 
-def _passage(item: Ranked, ctx: Context) -> _Passage:
-    before, after = ctx.neighbours(item.record, 1, 1)
+def _passage(item: Ranked, plan: Plan, ctx: Context) -> _Passage:
+    before, after = neighbours(item.record, plan, ctx)
     own = _spoken(item.record.text, ctx)
-    head = _spoken("\n".join(said(r) for r in before), ctx)[-SPAN:]
-    tail = _spoken("\n".join(said(r) for r in after), ctx)[:SPAN]
+    head = _spoken("\n".join(with_speaker(r) for r in before), ctx)[-SPAN:]
+    tail = _spoken("\n".join(with_speaker(r) for r in after), ctx)[:SPAN]
     always = frozenset(ctx.terms(f"{item.record.actor} {day_words(item.record.event.start)}"))
     return _Passage((*head, *own, *tail), len(head), len(head) + len(own), always)
 
@@ -158,6 +170,9 @@ def _cosine(item: Ranked) -> float:
     return next((score for stage, _, score in item.trace if stage == "dense"), 0.0)
 
 
+# Signals where there are none.
+NOTHING = astuple(Signals(cosine=0.0, unseen=0.0, names=1.0, said=0.0))
+
 # Fitted: see above.
-BIAS = -7.34
-WEIGHTS = (2.03, -8.31, 5.38, 1.88)
+BIAS = -7.52
+WEIGHTS = (6.89, -9.45, 3.22, 3.41)

@@ -90,6 +90,17 @@ class _Searching(_Common):
         hits = self._searched.directory.nearest(namespace, vector, k, filter)
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
+    def _scanned(
+        self, rows: Iterable[tuple[str, float, Vector]], vector: Vector, k: int, namespace: str, filter: Filter
+    ) -> list[Candidate]:
+        """The nearest of these rows that are searched and match; exact."""
+        slots = {s.id: s for s in self._searched.directory.slots(namespace) if matches(s, filter)}
+        scored: dict[str, float] = {}
+        for id, weight, row in rows:
+            score = weight * float(np.dot(row, vector))
+            scored[id] = max(score, scored.get(id, score))
+        return best(scored, slots, k)
+
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         hits = self._searched.directory.between(namespace, *shown(time), k, filter)
         return [Candidate(slot.id, namespace, round(-away / 1e6, 6)) for slot, away in hits]
@@ -161,12 +172,7 @@ class WriteContext(_Searching):
         self._require("knn", namespace, None)
         if not isinstance(self._searched, Store) or self._searched.directory.holds_vectors:
             return self._nearest(vector, k, namespace, filter)
-        slots = {s.id: s for s in self._searched.directory.slots(namespace) if matches(s, filter)}
-        scored: dict[str, float] = {}
-        for id, weight, row in self._searched.vectors(namespace):
-            score = weight * float(np.dot(row, vector))
-            scored[id] = max(score, scored.get(id, score))
-        return best(scored, slots, k)
+        return self._scanned(self._searched.vectors(namespace), vector, k, namespace, filter)
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("bm25", namespace, None)
@@ -243,6 +249,10 @@ class ReadContext(_Searching):
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         if self._store.directory.holds_vectors:
             return self._nearest(vector, k, namespace, filter)
+        info = self._registry.namespace(namespace)
+        if info is not None and not info.late.isdisjoint((*filter.metadata_equals, *filter.metadata_range)):
+            # Rows from before it was declared have no column of it, so the server cannot choose by it.
+            return self._scanned(self._store.vectors(namespace), vector, k, namespace, filter)
         where = self._where(namespace, filter)
         scored: dict[str, float] = {}
         slots: dict[str, Slot] = {}

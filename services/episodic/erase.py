@@ -68,6 +68,10 @@ def _touched(generation: Generation, entry: Entry, ids: Collection[str], log: Lo
     derived = {i for id in ids for i in directory.derived_from(namespace, id)}
     slots = [slot for id in {*ids, *derived} if (slot := directory.get(namespace, id)) is not None]
     sessions = {slot.session for slot in slots}
+    if entry.body.erased.alias_groups:
+        # Read with the alias groups as they were; what is left of them may read a doubtful name that stays otherwise.
+        stated = (slot for slot in directory.slots(namespace) if not slot.session or slot.superseded_by)
+        sessions |= {slot.session for slot in stated}
     if any(directory.get(namespace, id) is None for id in ids):
         sessions |= _sessions_in_ledger(generation, entry, log)
     return sessions

@@ -111,9 +111,13 @@ class Folder:
         if body == "namespace_created":
             self._registry.fold(entry.body, entry.offset)
             return Outcome("applied", [], [])
+        if body == "namespace_changed":
+            self._registry.fold(entry.body, entry.offset)
+            return Outcome("applied", [], self._needless(entry))
         if body not in _FOLD:
             return Outcome("ignored", [], [])
-        info = self._registry.namespace(entry.namespace)
+        self._registry.need(entry.namespace, entry.offset)
+        info = self._registry.namespace_at(entry.namespace, entry.offset)
         if info is None and self._registry.is_gone(entry.namespace):
             return Outcome("erased", [], _keys_of(entry.body))  # who wrote it did not know yet: it goes with the rest
         if info is None:
@@ -129,6 +133,13 @@ class Folder:
             raise Poison("INVALID_FIELD", "The entry cannot be opened (Tampered).") from error
         except (DecodeError, KeyError, ValueError, OverflowError) as error:
             raise Poison("INVALID_FIELD", f"The entry cannot be read ({type(error).__name__}).") from error
+
+    def _needless(self, entry: Entry) -> list[str]:
+        """Keys of alias groups that nothing is folded with, or that came too late to count."""
+        needless = self._registry.needless(entry.namespace)
+        if self._registry.is_gone(entry.namespace):
+            needless = [entry.body.namespace_changed.aliases.key_id]
+        return [key_id for key_id in needless if key_id and self._keyring.has(key_id)]
 
     def context(self, run: _Run, plugin: Plugin, session: str, now: datetime, trigger: str) -> WriteContext:
         return WriteContext(run.view, self._toolkit, plugin, run.info, session, now, trigger)
@@ -360,6 +371,7 @@ class _Run:
         return []
 
 
+# As ``registry.FOLDED``.
 _FOLD: dict[str | None, Callable[[_Run], Outcome]] = {
     "observation_accepted": _Run.observation,
     "remembered": _Run.remembered,

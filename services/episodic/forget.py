@@ -14,11 +14,11 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 
-from services.common import ledger
+from services.common import ledger, topics
 from services.common.errors import MnemeError, invalid
 from services.common.extract import plain
 from services.common.ledger import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
-from services.common.log.base import Message, MessageTooLarge
+from services.common.log.base import Message, MessageTooLarge, partition_of
 from services.episodic import delete
 from services.episodic.checks import check_reference, time_range, unknown_namespace
 from services.episodic.directory import Slot, slot_of
@@ -28,6 +28,7 @@ from services.episodic.naming import Doubt, Naming
 from services.episodic.parked import Parked
 from services.episodic.plugins.base import Record
 from services.episodic.probe import Probing
+from services.episodic.recall import not_fresh
 from services.episodic.records import Stored, from_us, stamp, to_us
 
 _BATCH = 256
@@ -54,6 +55,7 @@ class Targets:
     names: Sequence[str]
     alias_groups: int = 0  # of the namespace, that hold one of the names
     aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
+    left_before: Mapping[str, Sequence[AliasGroup]] = field(default_factory=dict)  # the same of earlier ones, by key
     doubtful: Sequence[Doubtful] = ()  # base engrams that may name the person, and are left
     sought: Sequence[str] = ()  # the person's names as they are looked for
     unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
@@ -121,7 +123,21 @@ class Forgetting:
         going = {slot.id for slot in found.base}
         left = [each for each in doubtful if each.slot.id not in going]
         held, others = naming.without(groups)
-        return replace(found, names=names, alias_groups=held, aliases_left=others, doubtful=left, sought=naming.sought)
+        before: dict[str, Sequence[AliasGroup]] = {}
+        for earlier in info.earlier if info else ():
+            named, rest = naming.without(earlier.groups)
+            if named:
+                before[earlier.key_id] = rest
+                held += naming.without([group for group in earlier.groups if group not in groups])[0]
+        return replace(
+            found,
+            names=names,
+            alias_groups=held,
+            aliases_left=others,
+            left_before=before,
+            doubtful=left,
+            sought=naming.sought,
+        )
 
     def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
         if by == "session":
@@ -221,9 +237,19 @@ class Forgetting:
                 return receipt_id, Targets((), (), ())
             # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
             with self._looked_through(namespace, selector), self._host.fold_lock:
+                self._require_settled(namespace)
                 targets = self.resolve(namespace, selector)
                 self._append(namespace, targets, erased, principal)
         return receipt_id, targets
+
+    def _require_settled(self, namespace: str) -> None:
+        """NOT_FRESH while a change of the settings waits to be applied: its alias groups may name the person."""
+        log, reached = self._host.parts.log, self._host.progress.snapshot()
+        partition = partition_of(namespace.encode(), len(reached))
+        for record in log.read(topics.LEDGER, partition, reached[partition]):
+            entry = ledger.entry_of(record)
+            if entry is not None and entry.namespace == namespace and entry.HasField("namespace_changed"):
+                raise not_fresh(reached, {partition: record.offset + 1})
 
     @contextmanager
     def _looked_through(self, namespace: str, selector: ForgetSelector) -> Iterator[None]:
@@ -269,17 +295,26 @@ class Forgetting:
     def _erase_aliases(self, namespace: str, targets: Targets, erased: pb.Erased) -> list[Message]:
         """Name the key of the namespace's alias groups, and seal what is left of them under a new one.
 
-        Returns the new key's message, to be appended before the entry; none where nothing is left.
+        So with those from before a change that held a name, which are still needed. Returns the new keys' messages, to
+        be appended before the entry; none where nothing is left.
         """
-        info, keyring = self._host.registry.namespace(namespace), self._host.parts.keyring
+        info, keys = self._host.registry.namespace(namespace), list[Message]()
         assert info is not None
-        erased.key_ids.append(info.aliases_key)
         erased.alias_groups = targets.alias_groups
-        if not targets.aliases_left:
-            return []
+        erased.key_ids.append(info.aliases_key)
+        if targets.aliases_left:
+            erased.aliases.CopyFrom(self._seal_left(namespace, targets.aliases_left, keys))
+        for key_id, groups in targets.left_before.items():
+            erased.key_ids.append(key_id)
+            left = self._seal_left(namespace, groups, keys) if groups else pb.Sealed()
+            erased.aliases_before[key_id].CopyFrom(left)
+        return keys
+
+    def _seal_left(self, namespace: str, groups: Sequence[AliasGroup], keys: list[Message]) -> pb.Sealed:
+        keyring = self._host.parts.keyring
         key = keyring.new_key(namespace)
-        erased.aliases.CopyFrom(ledger.seal_aliases(keyring, key.key_id, namespace, targets.aliases_left))
-        return [key.message]
+        keys.append(key.message)
+        return ledger.seal_aliases(keyring, key.key_id, namespace, groups)
 
     def _known(self, namespace: str, receipt_id: str, selector_mac: bytes) -> bool:
         """Whether this very command was given before, applied or not. ID_REUSED."""
@@ -334,6 +369,10 @@ def _require_bounded(selector: ForgetSelector) -> None:
         raise invalid("selector.person.aliases", what, f"Name at most {MAX_ALIASES}; forget by parts.")
     for n, name in enumerate((selector.person.name, *selector.person.aliases)):
         check_reference(name, "selector.person.name" if n == 0 else f"selector.person.aliases[{n - 1}]")
+    check_reference(selector.session, "selector.session")
+    check_reference(selector.source, "selector.source")
+    for n, id in enumerate(selector.ids.ids):
+        check_reference(id, f"selector.ids.ids[{n}]")
 
 
 def _named(field: str, value: str) -> str:

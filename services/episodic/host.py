@@ -56,6 +56,7 @@ _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
 _STORES_AGAIN_S = 1.0
 _INDEX = "index"
+_NAME = "the namespace's name"
 _IDS_A_CALL = 50_000  # to a keeper of KV blocks; a message takes twice as many
 _AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
 
@@ -452,8 +453,9 @@ class Host:
 
         No later erasure would name it.
         """
-        info, left = self.registry.namespace(entry.namespace), entry.body.erased.aliases.key_id
-        return {left} if left and (info is None or info.aliases_key != left) else set()
+        erased = entry.body.erased
+        left = {sealed.key_id for sealed in (erased.aliases, *erased.aliases_before.values())} - {""}
+        return left - self.registry.alias_keys(entry.namespace)
 
     def _open_receipts(self) -> list[StoredReceipt]:
         """Of erasures that were committed and not finished."""
@@ -632,11 +634,18 @@ def _receipt(entry: Entry, result: erase.Erasure, parked: int) -> StoredReceipt:
     )
 
 
-def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
+def _ledger(by_namespace: bool, log_done: bool, at: Timestamp) -> StoreErasure:
+    name = f"; {_NAME} stays, in clear, as the key of its entries" if by_namespace else ""
+    return StoreErasure(store="ledger", done=log_done, detail=f"sealed under destroyed keys{name}", by=at)
+
+
+def _index(searches_vectors: bool, by_namespace: bool, at: Timestamp) -> StoreErasure:
+    name = f" and {_NAME}" if by_namespace else ""
     if searches_vectors:
-        detail = "rows deleted; texts were sealed; Milvus keeps their vectors until it compacts their segments"
+        detail = f"rows deleted; texts were sealed; Milvus keeps their vectors{name} until it compacts their segments"
         return StoreErasure(store=_INDEX, done=False, detail=detail)
-    detail = "rows deleted; texts and vectors were sealed; their words' keyed hashes go when the files are merged"
+    left = f"their words' keyed hashes{name}"
+    detail = f"rows deleted; texts and vectors were sealed; {left} go when its files are merged or rebuilt"
     return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
 
 
@@ -663,13 +672,14 @@ def _stores(
     letters = stamp(from_us(now_us + parts.dead_letter_retention_s * 1_000_000))
     count = receipt.receipt.keys_destroyed
     log_done = bound_s == 0.0
+    by_namespace = receipt.receipt.selected_by == BY_NAMESPACE
     return [
         StoreErasure(
             store="keys", done=log_done, detail=f"{count} data keys destroyed and compacted away", by=scrubbed
         ),
-        StoreErasure(store="ledger", done=log_done, detail="sealed under destroyed keys", by=scrubbed),
+        _ledger(by_namespace, log_done, scrubbed),
         StoreErasure(store="feed", done=log_done, detail="replaced by stubs and compacted away", by=scrubbed),
-        _index(parts.index.searches_vectors, at),
+        _index(parts.index.searches_vectors, by_namespace, at),
         _inbox(inbox_is_empty, log_done, at, inbox),
         StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
     ]

@@ -26,7 +26,6 @@ from services.common.errors import MnemeError
 from services.episodic.plugins.base import Vector
 
 SLOTS = 4  # filterable metadata fields of each type in a namespace
-SEALED_BYTES = 98_000  # what two VARCHAR fields take, as base64
 _VARCHAR = 65_535
 _SEALED_DENSE = 2_400  # 4 bytes a dimension and 80 of the seal, as base64
 _NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it

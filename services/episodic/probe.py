@@ -162,7 +162,7 @@ def _sealed_of(entry: Entry, macs: set[bytes], key_ids: set[str]) -> tuple[pb.Se
         return body.remembered.sealed, ledger.SEAL_REMEMBER
     if body.corrected.id_mac in macs:
         return body.corrected.sealed, ledger.SEAL_CORRECT
-    for aliases in (body.namespace_created.aliases, body.erased.aliases):
+    for aliases in ledger.aliases_in(body):
         if aliases.key_id in key_ids:
             return aliases, ledger.SEAL_NAMESPACE
     return None

@@ -10,39 +10,18 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
-from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceCreated, NamespaceDeleted, Sealed
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceChanged, NamespaceCreated, NamespaceDeleted
 
 from services.common import topics
-from services.common.ledger import aliases_after, entry_of, open_aliases
+from services.common.ledger import entry_of, open_aliases
 from services.common.log.base import Log
 from services.common.seal import Keyring
-from services.episodic.index import SLOTS
+from services.episodic.settings import NamespaceInfo, Settings
 
+__all__ = ["FOLDED", "NamespaceInfo", "Registry"]
 
-@dataclass(frozen=True, slots=True)
-class NamespaceInfo:
-    name: str
-    fields: tuple[MetadataField, ...]
-    aliases: tuple[AliasGroup, ...]
-    aliases_key: str = ""  # the data key that they are sealed under
-
-    def slot(self, name: str) -> tuple[str, int] | None:
-        """Where a declared metadata field lies in the index: ("text" or "number", 0 to 3)."""
-        counts = {"text": 0, "number": 0}
-        for declared in self.fields:
-            sort = "number" if declared.type == MetadataType.METADATA_TYPE_NUMBER else "text"
-            if declared.name == name:
-                return (sort, counts[sort]) if counts[sort] < SLOTS else None
-            counts[sort] += 1
-        return None
-
-
-@dataclass(slots=True)
-class _Created:
-    fields: tuple[MetadataField, ...]
-    aliases: Sealed  # as the ledger says now: those of the creation, or what erasures left of them
-    opened: str | None = None  # key of those that the namespace's info holds
+# Entries that are folded into engrams, with the alias groups of their time.
+FOLDED = frozenset({"observation_accepted", "remembered", "corrected", "episode_closed"})
 
 
 @dataclass(slots=True)
@@ -60,8 +39,7 @@ class Registry:
     def __init__(self, log: Log, keyring: Keyring) -> None:
         self._log = log
         self._keyring = keyring
-        self._created: dict[str, _Created] = {}
-        self._namespaces: dict[str, NamespaceInfo] = {}
+        self._settings: dict[str, Settings] = {}
         self._erased: dict[str, _Erasures] = {}
         self._deleted: dict[str, tuple[int, str]] = {}  # last deletion of each: its ledger offset, its receipt's id
         self._going: set[str] = set()  # deleted, and not all of it is gone yet
@@ -77,7 +55,7 @@ class Registry:
                 self._learn(entry, record.offset)
                 if record.offset < committed[partition]:
                     self._learn_applied(entry)
-        for name in sorted(self._created):  # now, for aliases that an erasure replaced cannot be opened any more
+        for name in sorted(self._settings):  # now, for aliases that an erasure replaced cannot be opened any more
             self._open(name)
 
     def fold(self, entry: LedgerEntry, offset: int) -> None:
@@ -92,8 +70,12 @@ class Registry:
     def _learn(self, entry: LedgerEntry, offset: int) -> None:
         if self.is_deleted_since(entry.namespace, offset):
             return  # of one that went; what is made anew begins after it
-        if entry.HasField("namespace_created"):
-            self._learn_created(entry.namespace, entry.namespace_created)
+        if entry.WhichOneof("body") in FOLDED:
+            self.need(entry.namespace, offset)
+        elif entry.HasField("namespace_created"):
+            self._learn_created(entry.namespace, entry.namespace_created, offset)
+        elif entry.HasField("namespace_changed"):
+            self._learn_changed(entry.namespace, entry.namespace_changed, offset)
         elif entry.HasField("erased"):
             self._learn_erased(entry.namespace, entry.erased)
         elif entry.HasField("namespace_deleted"):
@@ -112,8 +94,7 @@ class Registry:
                 return
             self._deleted[name] = (offset, deleted.receipt_id)
             self._going.add(name)
-            self._created.pop(name, None)
-            self._namespaces.pop(name, None)
+            self._settings.pop(name, None)
             before = self._erased.get(name, _Erasures())
             self._erased[name] = _Erasures(commanded=deleted.erasure_epoch, applied=before.applied)
 
@@ -144,11 +125,34 @@ class Registry:
     def is_gone(self, name: str) -> bool:
         """Whether the namespace was deleted, and not made anew as far as the ledger is known."""
         with self._lock:
-            return name in self._deleted and name not in self._created
+            return name in self._deleted and name not in self._settings
 
-    def _learn_created(self, name: str, created: NamespaceCreated) -> None:
+    def _learn_created(self, name: str, created: NamespaceCreated, offset: int) -> None:
         with self._lock:
-            self._created.setdefault(name, _Created(tuple(created.metadata_fields), created.aliases))
+            self._settings.setdefault(name, Settings.of(created, offset))
+
+    def _learn_changed(self, name: str, changed: NamespaceChanged, offset: int) -> None:
+        with self._lock:
+            if (settings := self._settings.get(name)) is not None:
+                settings.change(changed, offset)
+
+    def need(self, name: str, offset: int) -> None:
+        """Know that an entry at this offset is folded with the settings of its time. Call before a change after it."""
+        with self._lock:
+            if (settings := self._settings.get(name)) is not None:
+                settings.need(offset)
+
+    def needless(self, name: str) -> list[str]:
+        """Keys of alias groups that were replaced before anything was told."""
+        with self._lock:
+            settings = self._settings.get(name)
+            return sorted(settings.needless) if settings is not None else []
+
+    def alias_keys(self, name: str) -> set[str]:
+        """Keys of alias groups that something is folded with, or will be."""
+        with self._lock:
+            settings = self._settings.get(name)
+            return {period.sealed.key_id for period in settings.periods} if settings is not None else set()
 
     def _learn_erased(self, namespace: str, erased: Erased) -> None:
         with self._lock:
@@ -157,8 +161,8 @@ class Registry:
             known.ids.update(erased.engram_ids)
             known.selectors.setdefault(erased.receipt_id, erased.selector_mac)
             known.commanded = max(known.commanded, erased.erasure_epoch)
-            if (created := self._created.get(namespace)) is not None:
-                created.aliases = aliases_after(created.aliases, erased)
+            if (settings := self._settings.get(namespace)) is not None:
+                settings.erase(erased)
 
     def applied(self, namespace: str, epoch: int) -> None:
         """Raise the namespace's erasure epoch: call once nothing of the erased can be recalled."""
@@ -169,23 +173,32 @@ class Registry:
     def _open(self, name: str) -> None:
         """Bring the namespace's info up to the alias groups that are known. Outside the lock: a key is waited for."""
         with self._lock:
-            created = self._created.get(name)
-            if created is None or created.opened == created.aliases.key_id:
-                return
-            sealed = created.aliases
-        groups = open_aliases(self._keyring, name, sealed)
+            settings = self._settings.get(name)
+            wanted = [(period, period.sealed) for period in settings.unopened()] if settings is not None else []
+        opened = [(period, sealed, open_aliases(self._keyring, name, sealed)) for period, sealed in wanted]
         with self._lock:
-            if created.aliases.key_id == sealed.key_id:  # else whoever learned of newer ones opens those
-                created.opened = sealed.key_id
-                self._namespaces[name] = NamespaceInfo(name, created.fields, tuple(groups), sealed.key_id)
+            for period, sealed, groups in opened:
+                if period.sealed.key_id == sealed.key_id:  # else whoever learned of newer ones opens those
+                    period.opened, period.groups = sealed.key_id, tuple(groups)
+            if settings is not None and not any(settings.unopened()):
+                settings.describe(name)
 
     def namespace(self, name: str) -> NamespaceInfo | None:
+        """As it is now."""
         with self._lock:
-            return None if name in self._going else self._namespaces.get(name)
+            settings = self._settings.get(name)
+            return None if settings is None or name in self._going else settings.info
+
+    def namespace_at(self, name: str, offset: int) -> NamespaceInfo | None:
+        """As it was for an entry at this offset."""
+        with self._lock:
+            settings = self._settings.get(name)
+            return None if settings is None or name in self._going else settings.info_at(offset)
 
     def names(self) -> list[str]:
         with self._lock:
-            return sorted(self._namespaces.keys() - self._going)
+            there = (name for name, settings in self._settings.items() if settings.info is not None)
+            return sorted(set(there) - self._going)
 
     def is_erased_mac(self, namespace: str, mac: bytes) -> bool:
         with self._lock:

@@ -144,6 +144,7 @@ class Servicer:
         for n, scope in enumerate(request.scopes):
             infos.append(await self._namespace(scope, call, f"scopes[{n}]"))
         infos = list({info.name: info for info in infos}.values())
+        infos = await self._declaring(request.filter, infos, request.freshness, call)
         query = converters.to_query(request, infos, self._episodic.config.recall_limit)
         wanted = await self._wanted(query.namespaces, request.freshness)
         check_text(request.query, "query")  # last of all, and before anything is waited for
@@ -163,8 +164,9 @@ class Servicer:
         return episodic_pb2.GetResponse(engram=to_engram(stored))
 
     async def list_engrams(self, request: episodic_pb2.ListRequest, call: Call) -> episodic_pb2.ListResponse:
-        info = await self._namespace(request.namespace, call)
-        wanted = converters.to_filter(request.filter, [info])
+        infos = [await self._namespace(request.namespace, call)]
+        infos = await self._declaring(request.filter, infos, request.freshness, call)
+        wanted = converters.to_filter(request.filter, infos)
         size = converters.page_size(request.page_size)
         await self._fresh([request.namespace], request.freshness, call)
         page = self._episodic.reads.page
@@ -172,9 +174,10 @@ class Servicer:
         return episodic_pb2.ListResponse(engrams=map(to_engram, found), next_page_token=token)
 
     async def timeline(self, request: episodic_pb2.TimelineRequest, call: Call) -> episodic_pb2.TimelineResponse:
-        info = await self._namespace(request.namespace, call)
+        infos = [await self._namespace(request.namespace, call)]
+        infos = await self._declaring(request.filter, infos, request.freshness, call)
         start, end = time_range(request.event_time, "event_time")
-        wanted = converters.narrowed(converters.to_filter(request.filter, [info]), start, end)
+        wanted = converters.narrowed(converters.to_filter(request.filter, infos), start, end)
         size = converters.page_size(request.page_size)
         await self._fresh([request.namespace], request.freshness, call)
         page = self._episodic.reads.page
@@ -333,6 +336,16 @@ class Servicer:
             raise unknown_namespace(name, field)
         return info
 
+    async def _declaring(
+        self, given: episodic_pb2.RecallFilter, infos: list[NamespaceInfo], freshness: Freshness, call: Call
+    ) -> list[NamespaceInfo]:
+        """The namespaces. One that lacks a field of the filter may declare it further on: as fresh as is asked for."""
+        fields = {condition.field for condition in given.metadata}
+        if all(fields <= {declared.name for declared in info.fields} for info in infos):
+            return infos
+        await self._fresh([info.name for info in infos], freshness, call)
+        return [self._host.registry.namespace(info.name) or info for info in infos]
+
     async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> None:
         """Wait until the index is as fresh as asked for. NOT_FRESH at the deadline."""
         await self._wait_for(await self._wanted(namespaces, freshness), call)
@@ -361,12 +374,12 @@ class Servicer:
         ends: dict[int, int] = {}
         for n, p in enumerate(positions):
             if p.partition >= self._log.partitions(topics.LEDGER):
-                raise _no_position(f"Position {n} names a partition that is not there.")
+                raise _no_position(f"positions[{n}] names a partition that is not there.")
             if not self._host.progress.reached({p.partition: p.offset + 1}):
                 if p.partition not in ends:
                     ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)
                 if p.offset >= ends[p.partition]:
-                    raise _no_position(f"The ledger ends before position {n}.")
+                    raise _no_position(f"The ledger ends before positions[{n}].")
             wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
         return wanted
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import serve
 
-from services.common import telemetry
+from services.common import ports, telemetry
 from services.common.auth import grant_signer, token_signer
 from services.common.config import Settings
 from services.common.log.base import LogError
@@ -26,6 +26,9 @@ from services.gateway.servicer import application
 from services.gateway.tokens import Credentials, TokenOffice
 
 _log = logging.getLogger(__name__)
+
+# As HEALTH_TIMEOUT_S, which the others have; shorter, since no call is answered while the gateway is frozen.
+_HEALTH_TIMEOUT_S = 2.0
 
 
 class Gateway:
@@ -48,6 +51,9 @@ class Gateway:
         }
         self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends, methods)
         self._following = asyncio.create_task(self._follow_revocations())
+        if not config.reuse_port:
+            # The gateway before this one may still hold it. Whether it is free, the server finds out for itself.
+            await asyncio.to_thread(ports.refusal, config.host, config.port)
         await self._server.start()
         _log.info("listening", extra={"port": self._server.port, "seconds": telemetry.since_start_s()})
 
@@ -84,5 +90,6 @@ def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
         replicas=config.replicas,
         stop_s=config.stop_grace_s + 5,
         shares_port=config.reuse_port,
+        health_timeout_s=_HEALTH_TIMEOUT_S,
     )
     return serve.deployment(Gateway).options(**options).bind(settings, methods)

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from services.common.auth import Right
 from services.common.methods import Kind, Method
 from services.common.serving import NotYet, Waiting
 from services.gateway.backend import Backend
@@ -59,7 +60,8 @@ class Calls:
             async def work(admitted: Admitted) -> bytes:
                 request, share = await self._only(messages, admitted), admitted.share
                 with suppress(NotYet):
-                    async with share.running():
+                    # What writes or forgets waits for the log, not for a core.
+                    async with share.reading() if spec.right is Right.READ else share.running():
                         return await backend.unary(spec.app, method, request, admitted.context(patient=False))
                 async with share.waiting():
                     return await backend.unary(spec.app, method, request, admitted.context())

@@ -117,12 +117,23 @@ class Door:
     ) -> T:
         metadata: Metadata = context.invocation_metadata()
         credential = await self._checked(metadata)
-        share = self._shares.of(credential)
-        await share.enter()
-        if spec is None:
-            raise unknown_method()
-        if spec is not ANY_TOKEN:
-            _require_right(credential, method, spec)
+        async with self._shares.of(credential).entered() as share:
+            if spec is None:
+                raise unknown_method()
+            if spec is not ANY_TOKEN:
+                _require_right(credential, method, spec)
+            return await self._inside(method, spec, context, work, credential, share)
+
+    async def _inside(
+        self,
+        method: str,
+        spec: Method,
+        context: Any,
+        work: Callable[[Admitted], Awaitable[T]],
+        credential: Credential,
+        share: Share,
+    ) -> T:
+        metadata: Metadata = context.invocation_metadata()
         timeout_s = self._timeout_s(spec, context.time_remaining())
         place = self._stream_place(spec, metadata, credential) if spec.kind in _LONG else share.inside()
         ends_at = time.monotonic() + timeout_s
@@ -141,8 +152,8 @@ class Door:
         try:
             return self._credentials.check(metadata)
         except MnemeError:
-            await self._shares.nobody().enter()
-            raise
+            async with self._shares.nobody().entered():
+                raise
 
     @asynccontextmanager
     async def _stream_place(self, spec: Method, metadata: Metadata, credential: Credential) -> AsyncIterator[None]:

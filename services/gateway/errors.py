@@ -71,14 +71,15 @@ def stopping() -> MnemeError:
     return MnemeError("SERVICE_UNAVAILABLE", "The gateway stops.", remedy="Connect again.")
 
 
-def too_large(limit_bytes: int, size_bytes: int, field: str = "") -> MnemeError:
-    """``field``: what takes most of it."""
+def too_large(limit_bytes: int, size_bytes: int, field: str = "", index: int | None = None) -> MnemeError:
+    """``field``: what takes most of it. ``index``: its place in a stream."""
+    place = {} if index is None else {"index": str(index)}
     return MnemeError(
         "INVALID_FIELD",
         "The message is too large.",
         field=field,
         remedy=f"Send at most {limit_bytes} bytes; split what is longer.",
-        metadata={"limit_bytes": str(limit_bytes), "size_bytes": str(size_bytes)},
+        metadata={"limit_bytes": str(limit_bytes), "size_bytes": str(size_bytes), **place},
     )
 
 

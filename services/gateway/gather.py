@@ -32,7 +32,8 @@ class Gatherer:
         self._reader.add_done_callback(lambda _: self._changed.set())
 
     async def next(self) -> list[bytes]:
-        """The next page; [] at the end of the stream. INVALID_FIELD for a message that is too large."""
+        """The next page; [] at the end of the stream. INVALID_FIELD, with its ``index``, for a message that is too
+        large; what came before it is in the pages before."""
         await self._until(lambda: bool(self._page) or self._reader.done())
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.window_s):
@@ -48,8 +49,10 @@ class Gatherer:
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def _read(self, source: AsyncIterator[bytes]) -> None:
+        index = 0
         async for message in source:
-            require_size(message, self._limits.message_bytes, self._method)
+            require_size(message, self._limits.message_bytes, self._method, index)
+            index += 1
             await self._until(lambda: not self._full())
             self._page.append(message)
             self._bytes += len(message)

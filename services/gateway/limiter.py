@@ -9,26 +9,36 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.common import telemetry
+from services.common.fair import Lately
 from services.gateway.errors import overloaded, overloaded_principal
 
 _ALL = sys.maxsize
 
 
 class Limiter:
-    """At most ``running`` inside ``place`` and ``waiting`` before it, of which one key has at most its share.
+    """At most ``running`` inside ``place`` and ``waiting`` before it, of which one key has at most its share; while
+    others call too, an even one of ``contended`` places, and one at least.
 
     Of the keys that wait, the one that holds least is next, and of those the one that has waited longest. Of one event
     loop.
     """
 
     def __init__(
-        self, what: str, running: int, waiting: int, running_per_key: int = _ALL, waiting_per_key: int = _ALL
+        self,
+        what: str,
+        running: int,
+        waiting: int,
+        running_per_key: int = _ALL,
+        waiting_per_key: int = _ALL,
+        contended: int = _ALL,
     ) -> None:
         self._what = what
         self._free = running
         self._free_to_wait = waiting
         self._running_per_key = running_per_key
         self._waiting_per_key = waiting_per_key
+        self._contended = contended
+        self._lately = Lately()
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._gauge = telemetry.QUEUE.labels("gateway", what)
@@ -44,7 +54,8 @@ class Limiter:
 
     async def take(self, key: str = "") -> None:
         """As ``place``, until ``give_back``."""
-        if self._free and self._held[key] < self._running_per_key:
+        self._lately.note(key)
+        if self._free and self._held[key] < self._most():
             self._free -= 1
             self._held[key] += 1
         else:
@@ -91,8 +102,16 @@ class Limiter:
                 turn.set_result(None)
 
     def _next(self) -> str | None:
-        free = [key for key in self._waiting if self._held[key] < self._running_per_key]
+        most = self._most()
+        free = [key for key in self._waiting if self._held[key] < most]
         return min(free, key=lambda key: self._held[key], default=None)
+
+    def _most(self) -> int:
+        """Places of one key, now."""
+        callers = self._lately.keys() | self._held.keys() | self._waiting.keys()
+        if len(callers) < 2:
+            return self._running_per_key
+        return min(self._running_per_key, max(1, self._contended // len(callers)))
 
     def _leave(self, key: str, turn: asyncio.Future[None]) -> None:
         queue = self._waiting.get(key, deque())

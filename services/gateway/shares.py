@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from services.common.errors import MnemeError
 from services.gateway.budget import Budget, Pace
 from services.gateway.config import GatewayConfig
 from services.gateway.errors import too_fast
 from services.gateway.limiter import Limiter
 from services.gateway.tokens import Credential
 
-# A call that comes too soon waits for so long at most, else it is refused. Refusals are spaced out, so that who tries
-# again at once slows nobody but himself.
+# A call that comes too soon waits for so long at most, else it is refused. Refusals for overload of whatever kind are
+# spaced out, so that who tries again at once slows nobody but himself.
 _PATIENCE_S = 0.25
 _REFUSALS_PER_S = 20
 _REFUSED_WITHIN_S = 5.0
+_CORES = len(os.sched_getaffinity(0))
 _NOBODY = ""  # who has no good token; a principal has a name
 
 
@@ -29,6 +32,8 @@ class Shares:
         own_patient = config.max_patient_calls_per_principal
         own = own_running + own_waiting + own_patient
         self.calls = Limiter("calls", running, waiting, own_running, own_waiting)
+        # No queue in an application is fair: what would only wait there waits here.
+        self.reads = Limiter("reads", running, running, own_running, contended=config.contended_reads or _CORES)
         self.patient = Limiter("calls that wait", patient, 0, own_patient, 0)
         # Those whose message has not come yet are bounded too.
         self.inside = Limiter("open calls", running + waiting + patient, 0, own, 0)
@@ -55,15 +60,23 @@ class Share:
         self._shares = shares
         self._principal = principal
 
-    async def enter(self) -> None:
-        """Count one call, and wait where it comes too soon. OVERLOADED."""
-        if self._principal is None:
-            return
+    @asynccontextmanager
+    async def entered(self) -> AsyncIterator[Share]:
+        """Around a call: counts it, and waits where it comes too soon. OVERLOADED, here or within, is raised late."""
+        try:
+            if self._principal is not None:
+                await self._enter(self._principal)
+            yield self
+        except MnemeError as error:
+            if self._principal is not None and error.reason == "OVERLOADED":
+                await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._principal)))
+            raise
+
+    async def _enter(self, principal: str) -> None:
         what, wait_s = self._longest_wait()
         if wait_s > _PATIENCE_S:
-            await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._principal)))
             raise too_fast(what, wait_s)
-        self._shares.rates["calls"].use(self._principal, 1)
+        self._shares.rates["calls"].use(principal, 1)
         if wait_s:
             await asyncio.sleep(wait_s)
 
@@ -87,8 +100,16 @@ class Share:
         """A place to work in. OVERLOADED."""
         return self._place(self._shares.calls)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """As ``running``, for a short call; while others call, few of one principal are under way. OVERLOADED."""
+        async with self.running(), self._place(self._shares.reads):
+            yield
+
     def waiting(self) -> AbstractAsyncContextManager[None]:
-        """A place to wait in, for what the call reads. OVERLOADED."""
+        """A place to wait in, for what the call reads; it is a call more for the application. OVERLOADED."""
+        if self._principal is not None:
+            self._shares.rates["calls"].use(self._principal, 1)
         return self._place(self._shares.patient)
 
     @asynccontextmanager

@@ -14,10 +14,10 @@ _BYTES = 2  # the wire type of texts, bytes and messages
 _MOST_FIELDS = 100_000  # more are many small ones: none is to blame
 
 
-def require_size(message: bytes, most: int, method: str) -> None:
-    """INVALID_FIELD when a request of ``method`` has more than ``most`` bytes."""
+def require_size(message: bytes, most: int, method: str, index: int | None = None) -> None:
+    """INVALID_FIELD when a request of ``method`` has more than ``most`` bytes. ``index``: its place in a stream."""
     if len(message) > most:
-        raise too_large(most, len(message), largest_field(method, message))
+        raise too_large(most, len(message), largest_field(method, message), index)
 
 
 def largest_field(method: str, raw: bytes) -> str:

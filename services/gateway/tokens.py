@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.common.auth import GRANT_TTL_S, MAX_TOKEN_TTL_S, Caller, Right, Signer, unauthenticated
 from services.common.errors import MnemeError, invalid
-from services.common.ids import is_namespace
+from services.common.ids import is_namespace, is_one_line
 from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 
@@ -160,8 +160,9 @@ class TokenOffice:
 
 
 def _check_request(principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float) -> None:
-    if not 1 <= len(principal) <= MAX_PRINCIPAL:
-        raise invalid("principal", f"A principal has 1 to {MAX_PRINCIPAL} characters.", "Name who the token is for.")
+    if not principal.strip() or len(principal) > MAX_PRINCIPAL or not is_one_line(principal):
+        message = f"A principal has 1 to {MAX_PRINCIPAL} characters, on one line."
+        raise invalid("principal", message, "Name who the token is for.")
     if not 1 <= len(prefixes) <= MAX_PREFIXES:
         raise invalid("namespace_prefixes", f"A token has 1 to {MAX_PREFIXES} prefixes.", 'Use "" for every namespace.')
     for i, prefix in enumerate(prefixes):

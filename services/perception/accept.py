@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from mneme.v1.admin_pb2 import Namespace
+from mneme.v1.admin_pb2 import Namespace, UpdateNamespaceRequest
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind, TimeRange
 from mneme.v1.ledger_pb2 import (
     LedgerEntry,
+    NamespaceChanged,
     NamespaceCreated,
     ObservationAccepted,
     PerceivedObservation,
@@ -33,8 +33,10 @@ from services.common.log.away import too_large, unavailable
 from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message, MessageTooLarge
 from services.common.room import ENGRAM_BYTES, HOST_BYTES, names_that_fit
 from services.common.seal import Keyring
+from services.perception.decision import Accepted, Decision, Examined, outcome_name
 from services.perception.known import FirstSeen, Known, NamespaceSettings, Place
 from services.perception.validate import (
+    check_change,
     check_declared,
     check_id,
     check_namespace,
@@ -42,75 +44,6 @@ from services.perception.validate import (
     check_observation,
     latest_allowed,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Where an observation is in the ledger, and whether it was there already."""
-
-    place: Place
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A valid observation and what it speaks of; not compared with the ledger yet."""
-
-    observation: Observation
-    id_mac: bytes
-    content_mac: bytes
-    content_macs: frozenset[bytes]  # of what counts as the same content: with the offset of its time, and without
-    perceived: PerceivedObservation
-    principal: str
-    trace: Mapping[str, str]  # the span it was examined in: its ledger entry continues it
-
-
-@dataclass(slots=True)
-class Decision:
-    """Messages to append in one transaction, and what became of each observation once they are."""
-
-    messages: list[Message] = field(default_factory=list)
-    key_ids: list[tuple[str, str]] = field(default_factory=list)  # (namespace, key id) of the new keys
-    # Per observation: a refusal, a place found, or the index of its ledger message (new or duplicate of a new one).
-    _fates: list[MnemeError | Place | tuple[int, bool]] = field(default_factory=list)
-
-    def refuse(self, error: MnemeError) -> None:
-        self._fates.append(error)
-
-    def found(self, place: Place) -> None:
-        self._fates.append(place)
-
-    def repeated(self, message: int) -> None:
-        """It repeats an observation that this decision accepts."""
-        self._fates.append((message, True))
-
-    def accept(self, key: Message, entry: Message) -> int:
-        """The key first: whoever sees the entry finds its key. Returns the entry's index."""
-        self.messages += [key, entry]
-        self._fates.append((len(self.messages) - 1, False))
-        return len(self.messages) - 1
-
-    def whose(self, message: int) -> int:
-        """Which of the observations the entry at this index is of."""
-        return self._fates.index((message, False))
-
-    @property
-    def refusals(self) -> list[MnemeError | None]:
-        return [fate if isinstance(fate, MnemeError) else None for fate in self._fates]
-
-    def outcomes(self, appended: Sequence[Appended]) -> list[Accepted | MnemeError]:
-        """What became of each, given where ``messages`` went."""
-        out: list[Accepted | MnemeError] = []
-        for fate in self._fates:
-            if isinstance(fate, MnemeError):
-                out.append(fate)
-            elif isinstance(fate, Place):
-                out.append(Accepted(fate, duplicate=True))
-            else:
-                message, duplicate = fate
-                at = appended[message]
-                out.append(Accepted(Place(at.partition, at.offset), duplicate))
-        return out
 
 
 class Intake:
@@ -236,12 +169,39 @@ class Intake:
             # Compared after the append too: another process may have been first, with other settings.
             if _same_settings(there.settings, settings):
                 return there.place
-        remedy = "Use it as it is (ListNamespaces shows it), or choose another name."
+        remedy = "Use it as it is (ListNamespaces shows it), change it (UpdateNamespace), or choose another name."
         if there.names_erased:
             remedy += " Names of forgotten persons are gone from its aliases: leave them out."
         raise MnemeError(
             "NAMESPACE_EXISTS", "The namespace exists with other settings.", field="namespace", remedy=remedy
         )
+
+    def change_namespace(self, request: UpdateNamespaceRequest, caller: Caller) -> Place:
+        """The entry that changed it; the one that is there when one with its id asked for the same."""
+        name = request.namespace
+        check_namespace(name)
+        check_id("id", request.id, "Give every change an id of its own.")
+        caller.require_namespace(name)
+        id_mac = self._keyring.mac(name, ledger.MAC_CHANGE, request.id)
+        content_mac = self._keyring.mac(name, ledger.MAC_CONTENT, request.SerializeToString(deterministic=True))
+        with _log_errors(), self.known.exclusive([name]):
+            there = self._require_namespace(name)
+            if id_mac not in there.changes:
+                check_change(request, there.fields, self.known.alias_bytes_needed(name))
+                self._change(request, id_mac, content_mac, caller.principal)
+                self.known.catch_up([self.known.partition(name)])
+                there = self._require_namespace(name)
+            # Looked up after the append too: another process may have been first, with other settings.
+            first = there.changes[id_mac]
+        if first.content_mac != content_mac:
+            raise MnemeError(
+                "ID_REUSED",
+                "The id belongs to a change with other settings.",
+                field="id",
+                remedy="Give this one an id of its own.",
+                metadata={"id": request.id},
+            )
+        return first.place
 
     def _examine_all(
         self, observations: Sequence[Observation], caller: Caller
@@ -331,6 +291,17 @@ class Intake:
         entry.namespace_created.CopyFrom(NamespaceCreated(metadata_fields=settings.metadata_fields, aliases=sealed))
         self._append_messages([key.message, ledger.message(entry)])
 
+    def _change(self, request: UpdateNamespaceRequest, id_mac: bytes, content_mac: bytes, principal: str) -> None:
+        name, keys = request.namespace, list[Message]()
+        changed = NamespaceChanged(id_mac=id_mac, content_mac=content_mac, metadata_fields=request.metadata_fields)
+        if request.HasField("aliases"):
+            key = self._keyring.new_key(name)
+            keys.append(key.message)
+            changed.aliases.CopyFrom(ledger.seal_aliases(self._keyring, key.key_id, name, request.aliases.groups))
+        entry = self._entry(name, principal)
+        entry.namespace_changed.CopyFrom(changed)
+        self._append_messages([*keys, ledger.message(entry)])
+
     def _entry(self, namespace: str, principal: str) -> LedgerEntry:
         return LedgerEntry(namespace=namespace, ingested_at=_timestamp(self._clock()), principal=principal)
 
@@ -356,13 +327,6 @@ class Intake:
             return []
         with telemetry.Stages("perception")("append"):
             return self._log.append(messages)
-
-
-def outcome_name(outcome: Accepted | MnemeError) -> str:
-    """For the metric of records."""
-    if isinstance(outcome, MnemeError):
-        return "refused"
-    return "duplicate" if outcome.duplicate else "accepted"
 
 
 @contextmanager

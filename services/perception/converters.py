@@ -9,7 +9,7 @@ from mneme.v1.common_pb2 import Position
 from mneme.v1.perception_pb2 import ObserveResponse
 
 from services.common.errors import MnemeError
-from services.perception.accept import Accepted
+from services.perception.decision import Accepted
 from services.perception.known import Place
 
 

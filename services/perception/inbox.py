@@ -31,8 +31,9 @@ from services.common.log.base import (
     Record,
     TopicPartition,
 )
-from services.perception.accept import Examined, Intake, outcome_name
+from services.perception.accept import Intake
 from services.perception.dead_letters import DeadLetters
+from services.perception.decision import Examined, outcome_name
 from services.perception.held import Held
 
 GROUP = "perception-inbox"

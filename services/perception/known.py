@@ -10,16 +10,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mneme.v1.admin_pb2 import MetadataType, Namespace
-from mneme.v1.ledger_pb2 import NamespaceCreated, Sealed
+from mneme.v1.admin_pb2 import MetadataField, MetadataType, Namespace
+from mneme.v1.ledger_pb2 import NamespaceChanged, Sealed
 
 from services.common import topics
 from services.common.extract import Aliases
 from services.common.ledger import aliases_after, entry_of, open_aliases
 from services.common.log.base import Log, Record, partition_of
 from services.common.seal import Keyring
+
+# Entries that are folded into memories, with the alias groups of their time.
+_TOLD = ("observation_accepted", "remembered", "corrected", "episode_closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +51,31 @@ class SessionSeen:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceSettings:
-    """What a namespace was created with, less the names that were erased."""
+    """What a namespace was created with and changed to since, less the names that were erased."""
 
     settings: Namespace
     fields: Mapping[str, MetadataType]
     aliases: Aliases
-    place: Place
+    place: Place  # of its creation
     names_erased: bool
+    changes: Mapping[bytes, FirstSeen]  # by the keyed hash of the change's id; grows
 
 
 @dataclass(slots=True)
 class _Created:
-    body: NamespaceCreated
+    """As the ledger says now."""
+
+    fields: dict[str, MetadataField]
     place: Place
-    aliases: Sealed  # as the ledger says now: those of the body, or what erasures left of them
+    aliases: Sealed  # those of its creation or last change, or what erasures left of them
+    names_erased: bool = False
+    changes: dict[bytes, FirstSeen] = field(default_factory=dict)
+    told: bool = False  # something, since the aliases were set
+    earlier_bytes: int = 0  # of alias groups from before, that something was told with
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.earlier_bytes + (len(self.aliases.ciphertext) if self.told else 0)
 
 
 class Known:
@@ -129,6 +143,11 @@ class Known:
                 self.catch_up([self.partition(name)])
             return self._namespaces.get(name)
 
+    def alias_bytes_needed(self, name: str) -> int:
+        """Of the alias groups that something was told with: these stay needed when others take their place."""
+        with self._lock:
+            return self._created[name].bytes_needed if name in self._created else 0
+
     @property
     def erasures(self) -> int:
         """Erasures folded so far."""
@@ -144,6 +163,8 @@ class Known:
         entry = entry_of(record)
         if entry is None:
             return
+        if entry.WhichOneof("body") in _TOLD and (created := self._created.get(entry.namespace)) is not None:
+            created.told = True
         place = Place(record.partition, record.offset)
         match entry.WhichOneof("body"):
             case "observation_accepted":
@@ -158,18 +179,33 @@ class Known:
                     self._erased.setdefault(id_mac, place)
                 created = self._created.get(entry.namespace)
                 if created is not None and created.aliases.key_id in entry.erased.key_ids:
-                    created.aliases = aliases_after(created.aliases, entry.erased)
+                    created.aliases, created.names_erased = aliases_after(created.aliases, entry.erased), True
                     self._unopened.add(entry.namespace)
             case "namespace_created":
                 if entry.namespace not in self._created:
                     first = entry.namespace_created
-                    self._created[entry.namespace] = _Created(first, place, first.aliases)
+                    fields = {declared.name: declared for declared in first.metadata_fields}
+                    self._created[entry.namespace] = _Created(fields, place, first.aliases)
                     self._unopened.add(entry.namespace)
+            case "namespace_changed":
+                self._change(entry.namespace, entry.namespace_changed, place)
             case "namespace_deleted":
                 self._erasures += 1
                 self._delete(entry.namespace, place)
             case _:
                 pass  # what others wrote about engrams says nothing about observations
+
+    def _change(self, name: str, changed: NamespaceChanged, place: Place) -> None:
+        created = self._created.get(name)
+        if created is None or changed.id_mac in created.changes:
+            return
+        created.changes[changed.id_mac] = FirstSeen(changed.content_mac, place)
+        for declared in changed.metadata_fields:
+            created.fields.setdefault(declared.name, declared)
+        if changed.HasField("aliases"):
+            created.earlier_bytes = created.bytes_needed
+            created.aliases, created.names_erased, created.told = changed.aliases, False, False
+        self._unopened.add(name)
 
     def _delete(self, name: str, place: Place) -> None:
         """Forget what the ledger says of a namespace so far: made anew, its ids are free.
@@ -192,9 +228,6 @@ class Known:
 
     def _settings(self, name: str, created: _Created) -> NamespaceSettings:
         groups = open_aliases(self._keyring, name, created.aliases)
-        declared = created.body.metadata_fields
-        settings = Namespace(name=name, metadata_fields=declared, aliases=groups)
-        names_erased = created.aliases.key_id != created.body.aliases.key_id
-        return NamespaceSettings(
-            settings, {f.name: f.type for f in declared}, Aliases(groups), created.place, names_erased
-        )
+        settings = Namespace(name=name, metadata_fields=created.fields.values(), aliases=groups)
+        types = {declared.name: declared.type for declared in created.fields.values()}
+        return NamespaceSettings(settings, types, Aliases(groups), created.place, created.names_erased, created.changes)

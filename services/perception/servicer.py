@@ -8,7 +8,12 @@ from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from mneme.v1.admin_pb2 import CreateNamespaceRequest, CreateNamespaceResponse
+from mneme.v1.admin_pb2 import (
+    CreateNamespaceRequest,
+    CreateNamespaceResponse,
+    UpdateNamespaceRequest,
+    UpdateNamespaceResponse,
+)
 from mneme.v1.perception_pb2 import EndSessionRequest, EndSessionResponse, ObserveRequest, ObserveResponse
 
 from services.common import telemetry
@@ -16,7 +21,8 @@ from services.common.errors import MnemeError
 from services.common.fair import FairThreads
 from services.common.serving import Call, Handler, principal
 from services.perception import converters
-from services.perception.accept import Accepted, Intake
+from services.perception.accept import Intake
+from services.perception.decision import Accepted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +44,7 @@ class Servicer:
             "mneme.v1.PerceptionService/Observe": Handler(ObserveRequest, self.observe),
             "mneme.v1.PerceptionService/EndSession": Handler(EndSessionRequest, self.end_session),
             "mneme.v1.AdminService/CreateNamespace": Handler(CreateNamespaceRequest, self.create_namespace),
+            "mneme.v1.AdminService/UpdateNamespace": Handler(UpdateNamespaceRequest, self.update_namespace),
         }
 
     async def observe(self, state: bytes, requests: Sequence[ObserveRequest], call: Call) -> bytes:
@@ -63,6 +70,11 @@ class Servicer:
     async def create_namespace(self, request: CreateNamespaceRequest, call: Call) -> CreateNamespaceResponse:
         place = await self._run(self._intake.create_namespace, converters.to_settings(request), call.caller)
         return CreateNamespaceResponse(position=converters.to_position(place))
+
+    async def update_namespace(self, request: UpdateNamespaceRequest, call: Call) -> UpdateNamespaceResponse:
+        request.DiscardUnknownFields()  # they are bounded by nothing that is checked, and part of what it asks for
+        place = await self._run(self._intake.change_namespace, request, call.caller)
+        return UpdateNamespaceResponse(position=converters.to_position(place))
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a thread of the calls, within the current trace."""

@@ -1,4 +1,7 @@
-"""What an observation, a session end and a new namespace must be. Each refusal names the field and the remedy."""
+"""What an observation, a session end, a new namespace and its change must be.
+
+Each refusal names the field and the remedy.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
-from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace, UpdateNamespaceRequest
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common import clocks
@@ -99,9 +103,25 @@ def check_new_namespace(settings: Namespace) -> None:
     _check_aliases(settings.aliases)
 
 
-def _check_fields(fields: Iterable[MetadataField]) -> None:
+def check_change(request: UpdateNamespaceRequest, declared: Mapping[str, MetadataType], needed_bytes: int) -> None:
+    """INVALID_FIELD unless a namespace that declares these fields may be changed so.
+
+    ``needed_bytes``: of alias groups that stay needed beside the new ones. An erasure writes all of them at once.
+    """
+    _check_fields(request.metadata_fields, declared)
+    _check_aliases(request.aliases.groups, "aliases.groups")
+    if request.aliases.groups and needed_bytes and needed_bytes + request.aliases.ByteSize() > MAX_ALIASES_BYTES:
+        what = f"With {needed_bytes} bytes that are needed for what was told before, they have too many."
+        remedy = f"Give fewer names: {MAX_ALIASES_BYTES} bytes in all, those of before counted in."
+        raise invalid("aliases.groups", what, remedy)
+    if not request.metadata_fields and not request.HasField("aliases"):
+        raise invalid("aliases", "Nothing is to be changed.", "Give alias groups, or metadata fields to declare.")
+
+
+def _check_fields(fields: Iterable[MetadataField], declared: Mapping[str, MetadataType] = MappingProxyType({})) -> None:
+    """``declared``: what is declared already."""
     names: set[str] = set()
-    count = {MetadataType.METADATA_TYPE_TEXT: 0, MetadataType.METADATA_TYPE_NUMBER: 0}
+    types = dict(declared)
     for n, field in enumerate(fields):
         path = f"metadata_fields[{n}]"
         if not _FIELD_NAME.fullmatch(field.name):
@@ -110,11 +130,13 @@ def _check_fields(fields: Iterable[MetadataField]) -> None:
             )
         if field.name in names:
             raise invalid(f"{path}.name", "The field is declared twice.", "Declare each field once.")
-        if field.type not in count:
+        if field.type not in (MetadataType.METADATA_TYPE_TEXT, MetadataType.METADATA_TYPE_NUMBER):
             raise invalid(f"{path}.type", "The field has no type.", "Say text or number.")
         names.add(field.name)
-        count[field.type] += 1
-        if count[field.type] > MAX_FIELDS_OF_A_TYPE:
+        if types.setdefault(field.name, field.type) != field.type:
+            what = f'"{field.name}" is declared with the other type.'
+            raise invalid(f"{path}.type", what, "A declared field keeps its type: declare one of another name.")
+        if sum(each == field.type for each in types.values()) > MAX_FIELDS_OF_A_TYPE:
             raise invalid(
                 path,
                 f"More than {MAX_FIELDS_OF_A_TYPE} fields of one type are declared.",
@@ -122,23 +144,23 @@ def _check_fields(fields: Iterable[MetadataField]) -> None:
             )
 
 
-def _check_aliases(groups: Iterable[AliasGroup]) -> None:
+def _check_aliases(groups: Iterable[AliasGroup], field: str = "aliases") -> None:
     groups = list(groups)
     if len(groups) > MAX_ALIAS_GROUPS:
-        raise invalid("aliases", f"More than {MAX_ALIAS_GROUPS} groups are given.", "Give those that matter most.")
+        raise invalid(field, f"More than {MAX_ALIAS_GROUPS} groups are given.", "Give those that matter most.")
     size = sum(len(name.encode()) for group in groups for name in (group.name, *group.aliases))
     if size > MAX_ALIASES_BYTES:
         raise invalid(
-            "aliases",
+            field,
             f"All names together have {size} bytes, more than {MAX_ALIASES_BYTES}.",
             "Give those that matter most.",
         )
     owner: dict[str, int] = {}
     for n, group in enumerate(groups):
         if len(group.aliases) > MAX_ALIASES:
-            raise invalid(f"aliases[{n}].aliases", f"More than {MAX_ALIASES} are given.", "Give fewer.")
-        for path, name in [(f"aliases[{n}].name", group.name)] + [
-            (f"aliases[{n}].aliases[{m}]", alias) for m, alias in enumerate(group.aliases)
+            raise invalid(f"{field}[{n}].aliases", f"More than {MAX_ALIASES} are given.", "Give fewer.")
+        for path, name in [(f"{field}[{n}].name", group.name)] + [
+            (f"{field}[{n}].aliases[{m}]", alias) for m, alias in enumerate(group.aliases)
         ]:
             check_id(path, name.strip(), "Give a name, or leave the entry out.")
             if not plain(name):

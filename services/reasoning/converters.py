@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate
 
 from google.protobuf.duration_pb2 import Duration
@@ -151,6 +152,14 @@ def to_notes(response: RecallResponse) -> list[Note]:
         )
         for e in (item.engram for item in response.items)
     ]
+
+
+def asked_on(request: AskRequest) -> str:
+    """The day on the clock of whoever asks, as of ``Note.when``; today in UTC where the request does not say."""
+    offset = request.asked_utc_offset_minutes
+    if request.HasField("asked_at"):
+        return f"{clocks.moment(request.asked_at, offset):%Y-%m-%d}"
+    return f"{datetime.now(clocks.zone(offset)):%Y-%m-%d}"
 
 
 def to_sampling(sampling: pb.Sampling) -> Sampling:

@@ -18,6 +18,7 @@ from services.reasoning.prompt import Note, one_line
 _QUOTATION_WORDS = 3
 _WEEKDAY = re.compile(r"^\D*(?:mon|tues|wednes|thurs|fri|satur|sun)day$", re.I)
 _DAY = timedelta(days=1)
+_LONG_AFTER = timedelta(days=4_000)  # what counts from now means another time by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,10 @@ class _Claim:
 class Grounding:
     """The notes of one prompt, ready for any number of sentences."""
 
-    def __init__(self, question: str, notes: Sequence[Note]) -> None:
+    def __init__(self, question: str, notes: Sequence[Note], asked_on: str = "") -> None:
+        """``asked_on``: the day from which a sentence's "yesterday" counts, as of ``Note.when``; "" where none does."""
         self._held = [_Held(note) for note in notes]
+        self._asked_at = _noon(asked_on) if asked_on else None
         self._question = frozenset(lexical.terms(question))
         self._asked = claims.words(question)
         lines = "\n".join([question, *(held.line for held in self._held)])
@@ -71,7 +74,7 @@ class Grounding:
         rest = sentence
         spoken = times.read(sentence)
         for mention in spoken.at(_READ_AT):
-            made.append(_claim(_date(spoken, mention), mention.text))
+            made.append(_claim(_date(spoken, mention, self._asked_at), mention.text))
             rest = rest[: mention.at] + " " * len(mention.text) + rest[mention.at + len(mention.text) :]
         made += [_claim(_number(run), run) for run in claims.runs(rest)]
         made += [_claim(_name(name), name) for name in claims.names(claims.in_digits(rest), self._ordinary)]
@@ -121,9 +124,14 @@ class _Held:
 
     @cached_property
     def spans(self) -> list[tuple[datetime, datetime]]:
-        """Times that it speaks of, read at its own; and its own day."""
+        """Times that it speaks of, and its own day."""
         day = self.read_at.replace(hour=0)
-        return [(day, day + _DAY), *((m.start, m.end) for m in times.find(self.note.text, self.read_at))]
+        return [(day, day + _DAY), *self.spoken_of]
+
+    @cached_property
+    def spoken_of(self) -> list[tuple[datetime, datetime]]:
+        """Read at its own time."""
+        return [(m.start, m.end) for m in times.find(self.note.text, self.read_at)]
 
 
 def _claim(stands_in: Callable[[_Held], bool], text: str) -> _Claim:
@@ -143,17 +151,38 @@ def _quote(quote: str) -> Callable[[_Held], bool]:
     return lambda held: claims.stands(quote, held.spelled)
 
 
-def _date(spoken: Spoken, mention: Mention) -> Callable[[_Held], bool]:
-    """In the same words, or as a time that holds one of the note's: "in April" is right where it says the 6th."""
+def _date(spoken: Spoken, mention: Mention, asked_at: datetime | None) -> Callable[[_Held], bool]:
+    """In the same words, or as a time that holds one of the note's: "in April" is right where it says the 6th.
+
+    What counts from now ("yesterday", "last week") may mean the note's now or that of whoever asks; the note's own day
+    is seen from the latter alone, for on it everything that the note says is "today".
+    """
     words = claims.spelled(mention.text)
+    counts = _counts_from_now(spoken, mention)
 
     def stands_in(held: _Held) -> bool:
         if claims.stands(words, held.spelled):
             return True
-        here = next((m for m in spoken.at(held.read_at) if m.at == mention.at), None)
-        return here is not None and any(_agrees(here, start, end) for start, end in held.spans)
+        if _any_agrees(_read(spoken, mention, held.read_at), held.spoken_of if counts else held.spans):
+            return True
+        return counts and asked_at is not None and _any_agrees(_read(spoken, mention, asked_at), held.spans)
 
     return stands_in
+
+
+def _read(spoken: Spoken, mention: Mention, now: datetime) -> Mention | None:
+    return next((m for m in spoken.at(now) if m.at == mention.at), None)
+
+
+def _counts_from_now(spoken: Spoken, mention: Mention) -> bool:
+    """Not so a weekday, which is one of any week."""
+    later = _read(spoken, mention, _READ_AT + _LONG_AFTER)
+    same = later is not None and later.start == mention.start
+    return not (same or mention.yearless or _WEEKDAY.search(mention.text))
+
+
+def _any_agrees(claimed: Mention | None, spans: Sequence[tuple[datetime, datetime]]) -> bool:
+    return claimed is not None and any(_agrees(claimed, start, end) for start, end in spans)
 
 
 def _agrees(claimed: Mention, start: datetime, end: datetime) -> bool:

@@ -13,17 +13,18 @@ from mneme.v1.reasoning_pb2 import AskRequest, AskResponse
 from services.common import telemetry
 from services.common.auth import Signer
 from services.common.errors import MnemeError, invalid
+from services.common.fair import FairThreads
 from services.common.models import ModelError
-from services.common.serving import WAITING, Application, Call, Handler, Waiting
+from services.common.serving import WAITING, Application, Call, Handler, Waiting, principal
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.extract import extract
-from services.reasoning.fair import FairThreads
 from services.reasoning.recaller import Recaller
 from services.reasoning.wording import MARGIN_S, Worder
 from services.reasoning.writer import Order, Piece, Writer
 
-# Threads that cut, score and check texts: Python computes in one at a time, so more would bring nothing.
+# Threads that cut, score and check texts: Python computes in one at a time, so more would bring nothing. A principal
+# has one of them, so that another waits for one piece of work of each.
 _THREADS = 2
 
 KvStats = Callable[[], Awaitable[pb.GetKvStatsResponse]]
@@ -41,7 +42,7 @@ class Reasoning:
         self._config = config
         self._recaller = recaller
         self._writer = writer
-        self._threads = FairThreads(_THREADS, "ask")
+        self._threads = FairThreads(_THREADS, 1, principal, "ask")
         self._worder = Worder(config, writer, self._threads)
         self._kv_stats = kv_stats
 

@@ -12,13 +12,13 @@ from mneme.v1.episodic_pb2 import RecallResponse
 from mneme.v1.reasoning_pb2 import AskRequest
 
 from services.common.errors import MnemeError, invalid
+from services.common.fair import FairThreads
 from services.common.models import ModelError
 from services.common.serving import Call
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
-from services.reasoning.engine.port import Finished
+from services.reasoning.engine.port import Finished, Refused, check_sampling
 from services.reasoning.extract import sentences
-from services.reasoning.fair import FairThreads
 from services.reasoning.grounding import Grounding
 from services.reasoning.prompt import Note, Prompt, ask_prompt, support
 from services.reasoning.writer import Order, Writer
@@ -81,13 +81,19 @@ class Worder:
         return self._writer.model if self._writer is not None else converters.NO_MODEL
 
     def check(self, request: AskRequest) -> None:
-        """INVALID_FIELD when an answer of as many tokens as asked for leaves none for a prompt."""
+        """INVALID_FIELD when an answer of as many tokens as asked for leaves none for a prompt, or is drawn as none can
+        be."""
         if self._writer is not None and request.wording.max_tokens >= self._writer.context:
             raise invalid(
                 "wording.max_tokens",
                 f"Prompt and answer share the {self._writer.context} tokens of the model's context.",
                 "Ask for fewer tokens, or 0 for the service's default.",
             )
+        try:
+            check_sampling(converters.to_sampling(request.wording.sampling))
+        except Refused as refused:
+            remedy = "Change it as it says, or leave it out."
+            raise invalid(f"wording.{refused.field}", refused.reason, remedy) from refused
 
     def begin(self, request: AskRequest, found: bool) -> pb.WordingEnd | None:
         """How the wording ends that is not to be; without an outcome where the model is to be asked.
@@ -115,7 +121,8 @@ class Worder:
             if not prompt.notes:  # a model that is given no note invents one
                 self._refuse(prompt, order, end)
                 return
-            grounding = await self._run(call, lambda: Grounding(request.question, prompt.notes))
+            asked_on = converters.asked_on(request)
+            grounding = await self._run(call, lambda: Grounding(request.question, prompt.notes, asked_on))
             said = _Said(grounding)
             async with aclosing(self._checked(self._writer, order, call, end, said)) as pieces:
                 async for piece in pieces:

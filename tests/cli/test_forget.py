@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from mneme.v1 import episodic_pb2
 from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceServicer, add_EpisodicServiceServicer_to_server
 
-from services.cli import main as cli
+from services.cli import forget
+from services.cli.main import main
 from services.common.errors import MnemeError
 
 LATE = MnemeError("DEADLINE", "It was not done in time.", remedy="Ask again with the same id: it gives the receipt.")
@@ -49,7 +50,7 @@ class Door(EpisodicServiceServicer):
 
     def forget(self, *arguments: str) -> Result:
         command = ["--address", self.address, "forget", "-n", "acme/ann", "--person", "Ruth", *arguments]
-        return CliRunner(env={"MNEME_TOKEN": "t"}).invoke(cli.main, command)
+        return CliRunner(env={"MNEME_TOKEN": "t"}).invoke(main, command)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_the_key_is_said_and_gives_the_receipt_after_a_deadline(door: Door) -> N
 
 
 def test_a_door_that_never_answers_leaves_the_key_and_no_traceback(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_ERASURE_S", 0.5)
+    monkeypatch.setattr(forget, "_ERASURE_S", 0.5)
     door.listed, door.outcomes = ["e1"], [None]
     late = door.forget("--yes", "--key", "my key")
     assert late.exit_code == 1
@@ -103,6 +104,7 @@ def test_a_refusal_is_told_as_it_is(door: Door) -> None:
 def test_nothing_is_asked_for_without_a_key_where_nothing_is_listed(door: Door) -> None:
     said = door.forget("--yes")
     assert (said.exit_code, door.asked) == (0, [])
+    assert "nothing to erase" in said.output
     assert door.forget("--dry-run", "--key", "k").exit_code == 0
     assert door.asked == []
 

@@ -276,8 +276,8 @@ def test_a_recall_of_nothing_announces_nothing() -> None:
 
 def test_a_confidence_is_shown_apart_from_the_bar_that_it_misses() -> None:
     response = episodic_pb2.RecallResponse(confidence=0.28978, threshold=0.293)
-    assert "confidence 0.290 of 0.293" in render.recall(response)
-    assert "confidence 0.50 of 0.29" in render.recall(episodic_pb2.RecallResponse(confidence=0.5, threshold=0.29))
+    assert "confidence 0.290, needed 0.293" in render.recall(response)
+    assert "confidence 0.50, needed 0.29" in render.recall(episodic_pb2.RecallResponse(confidence=0.5, threshold=0.29))
 
 
 def test_the_version_and_the_environment_are_in_the_help() -> None:

@@ -58,6 +58,7 @@ def test_names_are_found_by_model_and_rules(
     [
         ("Åsa and Ömer met Øystein.", ["Åsa", "Ömer", "Øystein"]),
         ("L'Angelo spoke with Maria de la Cruz.", ["L'Angelo", "Maria de la Cruz"]),
+        ("O'Connor and D'Angelo argued.", ["O'Connor", "D'Angelo"]),
         ("Zoë and José met Renée O'Connor and Jean-Luc.", ["Zoë", "José", "Renée O'Connor", "Jean-Luc"]),
         ("Then Čeněk asked for Łukasz's key.", ["Čeněk", "Łukasz"]),
         ("We wrote to Ludwig van der Rohe and Đặng Thị Hoa.", ["Ludwig van der Rohe", "Đặng Thị Hoa"]),

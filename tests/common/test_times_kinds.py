@@ -116,6 +116,19 @@ Friday is my parrot.
 Chapter 12 April was long
 It costs 20 euros a day.
 a one year old child
+Robinson and Friday built a raft.
+Henry the 8th had six wives.
+Sunday is the name of her boat.
+It costs 1900-2000 euros.
+a crowd of 2000–2500 people
+The price is 1950-2000.
+The temperature was in the 90s.
+module 2018-06 is obsolete
+order 20240301 arrived
+The range 2010-12 was unclear.
+the third half of 2022
+bought 20-01-26
+the score 12/12/12
 """.strip().splitlines()
 
 # text, first day, day after the last
@@ -175,6 +188,11 @@ TO_COME = [
     ("Are you free the weekend after next?", "2026-05-23", "2026-05-25"),
     ("Reminder: dentist on Thursday", "2026-05-07", "2026-05-08"),
     ("What are we doing at the weekend?", "2026-05-09", "2026-05-11"),
+    ("Dinner with Ann on Friday.", "2026-05-08", "2026-05-09"),
+    ("Dentist on Monday at nine.", "2026-05-11", "2026-05-12"),
+    ("Party at Leo's on Saturday night!", "2026-05-09", "2026-05-10"),
+    ("Car service on the 20th.", "2026-05-20", "2026-05-21"),
+    ("flight to lisbon on friday", "2026-05-08", "2026-05-09"),
 ]
 
 PAST = [
@@ -216,6 +234,11 @@ PAST = [
     ("We met on Tuesday last.", "2026-05-05", "2026-05-06"),
     ("last Friday", "2026-05-01", "2026-05-02"),
     ("this past Friday", "2026-05-01", "2026-05-02"),
+    ("Lovely dinner with Ann on Friday.", "2026-05-01", "2026-05-02"),
+    ("We quit on Friday.", "2026-05-01", "2026-05-02"),
+    ("I read it on Thursday.", "2026-04-30", "2026-05-01"),
+    ("Ran 10k on Sunday!", "2026-05-03", "2026-05-04"),
+    ("Bill, who will be forty soon, called on Friday.", "2026-05-01", "2026-05-02"),
 ]
 
 RANGES_AND_FORMS = [
@@ -316,6 +339,30 @@ RANGES_AND_FORMS = [
     ("In June Carter was born.", "2025-06-01", "2025-07-01"),
     ("Tuesday was awful.", "2026-05-05", "2026-05-06"),
     ("yesterday's storm", "2026-05-05", "2026-05-06"),
+    ("they lived there 2010–2014", "2010-01-01", "2015-01-01"),
+    ("He was mayor (2010-2014).", "2010-01-01", "2015-01-01"),
+    ("In Q3 2023 we sold the van.", "2023-07-01", "2023-10-01"),
+    ("2023-Q2 was quiet", "2023-04-01", "2023-07-01"),
+    ("in the third quarter of 2023", "2023-07-01", "2023-10-01"),
+    ("the first half of 2022", "2022-01-01", "2022-07-01"),
+    ("H2 2022", "2022-07-01", "2023-01-01"),
+    ("in the 90s we lived in Rome", "1990-01-01", "2000-01-01"),
+    ("the '80s", "1980-01-01", "1990-01-01"),
+    ("the nineties were loud", "1990-01-01", "2000-01-01"),
+    ("in the late 1990s", "1990-01-01", "2000-01-01"),
+    ("in the 1800s", "1800-01-01", "1900-01-01"),
+    ("2024-03-01/2024-03-10", "2024-03-01", "2024-03-11"),
+    ("2024-03-01T10:00Z/2024-03-03T10:00Z", "2024-03-01", "2024-03-04"),
+    ("2024-03-01 to 2024-03-10", "2024-03-01", "2024-03-11"),
+    ("01.03.2024 - 10.03.2024", "2024-03-01", "2024-03-11"),
+    ("01.03.2024-10.03.2024", "2024-03-01", "2024-03-11"),
+    ("2024-03 to 2024-05", "2024-03-01", "2024-06-01"),
+    ("2018-06 was wet", "2018-06-01", "2018-07-01"),
+    ("20260120T101500Z", "2026-01-20", "2026-01-21"),
+    ("signed 12-Mar-2024", "2024-03-12", "2024-03-13"),
+    ("sent on 20/01/26", "2026-01-20", "2026-01-21"),
+    ("sent on 20.01.98", "1998-01-20", "1998-01-21"),
+    ("in early 2021", "2021-01-01", "2022-01-01"),
 ]
 
 

@@ -49,7 +49,7 @@ def _lines() -> str:
 def test_a_memory_from_end_to_end(local: Local) -> None:
     assert "6 accepted, 0 known" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=_lines())
     assert "0 accepted, 6 known" in mneme(local, "ingest", "-n", NAMESPACE, "-", stdin=_lines())
-    mneme(local, "end-session", "-n", NAMESPACE, "talk")
+    assert "talk: ended" in mneme(local, "end-session", "-n", NAMESPACE, "talk")
     recalled = mneme(local, "recall", "-n", NAMESPACE, "--fresh", "the umbrella")
     assert "2026-03-02 c2" in recalled
     assert "score" in recalled
@@ -115,6 +115,31 @@ def test_a_namespace_is_shown_deleted_and_made_anew(local: Local) -> None:
     mneme(local, "namespace", "create", name)
     assert "nothing found" in mneme(local, "recall", "-n", name, "--fresh", "hats")
     assert "1 accepted, 0 known" in mneme(local, "ingest", "-n", name, "-", stdin=line)
+
+
+def test_a_namespace_is_changed_and_says_before_what_would_change(local: Local) -> None:
+    name = "e2e/changed"
+    mneme(local, "namespace", "create", name, "--alias", "Ann Lee=Annie")
+    mneme(local, "ingest", "-n", name, "-", stdin=_line("g0", "Annie hung the hats in the attic."))
+    change = ("namespace", "change", name, "--alias", "Ann Smith=Annie", "--field", "room:text")
+    shown = mneme(local, *change, "--dry-run")
+    assert shown.index("+ metadata     room (text)") < shown.index("- alias group  Ann Lee: Annie")
+    assert "+ alias group  Ann Smith: Annie" in shown
+    assert json.loads(mneme(local, "namespace", "show", name, "--json"))["aliases"][0]["name"] == "Ann Lee"
+    mneme(local, *change, stdin="n\n", code=1)
+    key = mneme(local, *change, stdin="y\n").split("key ")[1].split()[0]
+    assert "hung the hats" in mneme(local, "recall", "-n", name, "--fresh", "hats")
+    listed = mneme(local, "namespace", "list", "--json").splitlines()
+    [now] = [each for each in map(json.loads, listed) if each["name"] == name]
+    assert now["aliases"] == [{"name": "Ann Smith", "aliases": ["Annie"]}]
+    assert now["metadata_fields"] == [{"name": "room", "type": "METADATA_TYPE_TEXT"}]
+    assert "nothing would change" in mneme(local, *change, "--key", key, "--yes")
+    retyped = mneme(local, "namespace", "change", name, "--field", "room:number", "--yes", code=1)
+    assert "INVALID_FIELD (metadata_fields[0].type)" in retyped
+    assert "NAME:text" in mneme(local, "namespace", "change", "--help")
+    before = _state_hash(mneme(local, "stats", "-n", name))
+    assert "rebuild done" in mneme(local, "rebuild")
+    assert _state_hash(mneme(local, "stats", "-n", name)) == before
 
 
 def test_quotes_are_shown_while_the_model_still_words(local: Local) -> None:
@@ -209,6 +234,15 @@ def test_a_line_that_is_refused_is_named(local: Local) -> None:
     said = mneme(local, "ingest", "-n", "e2e/refused", "-", stdin=f"{good}\n\n{{}}\n{good}\n", code=1)
     assert "INVALID_FIELD" in said
     assert "line 3: " in said
+    assert "What came before it is kept" in said
+    assert "1 accepted" in said
+
+
+def test_a_line_that_no_call_takes_is_named(local: Local) -> None:
+    good, *_ = _lines().splitlines()
+    endless = json.dumps({"id": "long", "session": "s", "text": "x" * 300_000})
+    said = mneme(local, "ingest", "-n", "e2e/too-large", "-", stdin=f"{good}\n{endless}\n", code=1)
+    assert "INVALID_FIELD (observation.text): line 2: The message is too large" in said
     assert "What came before it is kept" in said
 
 

@@ -33,8 +33,13 @@ def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path)
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 accepted" in ran.stdout
-    assert "My dentist moved the appointment to Thursday" in ran.stdout
     assert "rebuild done" in ran.stdout
+    # What a reader expects to see: found, the dentist first in all three, and quoted in both answers.
+    said = "My dentist moved the appointment to Thursday at nine."
+    assert not re.findall("nothing good enough|nothing found|not found", ran.stdout), ran.stdout
+    lines = ran.stdout.splitlines()
+    assert [line for line in lines if line.startswith("  1. ")] == [f"  1. 2026-03-02 t1  {said}"] * 3
+    assert lines.count(f"  {said}") == 2
 
 
 def test_the_python_example_of_the_readme_runs(local: Local) -> None:

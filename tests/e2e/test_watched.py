@@ -49,6 +49,23 @@ def test_a_frozen_replica_is_said_to_be_silent_is_replaced_and_refuses_at_once_m
     assert said(local, "gateway", "an application answers again")[-1]["application"] == "perception"
 
 
+def test_a_frozen_gateway_is_replaced_in_time_and_nothing_else_ends(local: Local) -> None:
+    before, ends = talk.replica_pids(local), len(said(local, "up", "a replica has ended"))
+    os.kill(before["gateway"], signal.SIGSTOP)
+    frozen_at = time.monotonic()
+    assert not is_serving(local.address)
+    until(lambda: is_serving(local.address), within_s=40)
+    assert time.monotonic() - frozen_at < 15
+    until(lambda: len(said(local, "up", "a replica has ended")) > ends, within_s=10)
+    (died,) = sorted(said(local, "up", "a replica has ended"), key=lambda line: line["at"])[ends:]
+    assert (died["application"], died["pid"]) == ("gateway", before["gateway"])
+    until(lambda: bool(_again_since(local, died["at"])), within_s=10)
+    assert _again_since(local, died["at"])[0]["application"] == "gateway"
+    after = talk.replica_pids(local)
+    assert {service for service, pid in before.items() if pid != after[service]} == {"gateway"}
+    grpc.channel_ready_future(local.client.channel).result(timeout=20)  # for whoever comes next
+
+
 def _ends_and_comes_back(local: Local, number: int, reason: str) -> None:
     pid = talk.replica_pids(local)["perception"]
     os.kill(pid, number)

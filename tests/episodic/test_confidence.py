@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
+from pathlib import Path
 
+import pytest
+import yaml
+
+from services.common import config
 from services.episodic import confidence
+from services.episodic.config import EpisodicConfig
 from services.episodic.plugins import build
 from services.episodic.plugins.exact import ExactHost
 from tests.episodic.plugins import world
@@ -96,3 +102,53 @@ def test_a_capital_of_any_alphabet_makes_a_name(said: str, of_it: str, of_anothe
         assert told is not None
         names.append(told.names)
     assert names == [1.0, 0.0]
+
+
+# --- small memories ---------------------------------------------------------------------------------------------
+
+SMALL: dict[str, list[dict[str, list[str]]]] = yaml.safe_load(
+    (Path(__file__).parent / "small_memories.yaml").read_text(encoding="utf-8")
+)
+THRESHOLD = config.load(environ={}).section("episodic", EpisodicConfig).confidence_threshold
+
+
+def of_five(memory: dict[str, list[str]]) -> ExactHost:
+    turns = []
+    for n, line in enumerate(memory["turns"]):
+        actor, _, text = line.partition(":")
+        turns.append(world.turn(n, "talk", actor, text.strip(), world.START + timedelta(minutes=n)))
+    return world.fold(ExactHost(build(world.SHIPPED), world.embedder().embed), turns)
+
+
+def test_a_memory_of_five_turns_answers_plain_questions_and_refuses_foreign_ones() -> None:
+    """Forty questions of each sort to eight memories: the right turn is first always; one of forty may be misjudged."""
+    behind: list[str] = []
+    refused: dict[str, float] = {}
+    claimed: dict[str, float] = {}
+    for memory in SMALL["looked_at"]:
+        host = of_five(memory)
+        for line, question in zip(memory["turns"], memory["answered"], strict=True):
+            first = world.texts(world.ask(host, world.query(question)))[0]
+            behind += [question] if first != line.partition(":")[2].strip() else []
+        refused |= {q: c for q in memory["answered"] if (c := sure(host, q)) < THRESHOLD}
+        claimed |= {q: c for q in memory["foreign"] if (c := sure(host, q)) >= THRESHOLD}
+    assert behind == []
+    assert len(refused) <= 1, refused
+    assert len(claimed) <= 1, claimed
+
+
+@pytest.mark.parametrize(("question", "found"), [("the dentist", True), ("Who plays the trombone?", False)])
+def test_a_memory_of_one_turn_knows_what_it_holds(question: str, found: bool) -> None:
+    host = of_five({"turns": ["Ann: My dentist moved the appointment to Thursday at nine."]})
+    assert (sure(host, question) >= THRESHOLD) == found
+
+
+def test_how_rare_a_word_is_does_not_depend_on_the_size_of_a_small_memory() -> None:
+    """Held by one engram of two, or of two hundred; before, it weighed six times as much in the larger."""
+    ctx = [
+        of_five({"turns": ["Ann: The dentist.", *("Ann: Tea." for _ in range(count))]}).context(world.ASKED)
+        for count in (1, 200)
+    ]
+    small, large = (confidence.rarity("dentist", ("home",), c)["dentist"] for c in ctx)
+    assert small == pytest.approx(large, abs=0.02)
+    assert large > 0.7

@@ -24,7 +24,8 @@ from services.episodic.index import IndexUnavailable
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Context, Event, Key, Observed, Operation, Patch, Plugin
 from services.episodic.registry import NamespaceInfo
-from services.perception.accept import Accepted, Intake
+from services.perception.accept import Intake
+from services.perception.decision import Accepted
 from services.perception.known import Known
 from services.perception.validate import MAX_METADATA_FIELDS, MAX_REFERENCE, MAX_TEXT_BYTES
 from tests.episodic.test_replay import dead_letters

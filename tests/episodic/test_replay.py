@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,16 +13,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import ForgetSelector, Ids
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
+from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
 from services.common import ledger, lexical, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
+from services.common.extract import Aliases
 from services.episodic.plugins import build
+from services.episodic.registry import NamespaceInfo
 from tests.episodic.world import NAMESPACE, World
 
 SESSIONS = ("s1", "s2")
 WORDS = ("amber", "barge", "cedar", "drum", "ember", "fern")
+PEOPLE = ("Ann", "Mark", "Rosamund")  # the second is a word too, and so doubtful
+GROUPS = (
+    [AliasGroup(name="Ann Lee", aliases=["Ann"])],
+    [AliasGroup(name="Mark Pooter", aliases=["Mark", "Ann"])],
+    [AliasGroup(name="Rosamund", aliases=["Ann"]), AliasGroup(name="Mark")],
+    None,
+)
 
 command = st.one_of(
     st.tuples(st.just("say"), st.integers(0, 7), st.sampled_from(SESSIONS)),
@@ -31,6 +41,8 @@ command = st.one_of(
     st.tuples(st.just("correct"), st.integers(0, 7), st.integers(0, 3)),
     st.tuples(st.just("remember"), st.integers(0, 2), st.just(0)),
     st.tuples(st.just("forget"), st.integers(0, 7), st.just(0)),
+    st.tuples(st.just("forget person"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("change"), st.integers(0, 5), st.integers(0, 3)),
 )
 
 
@@ -48,7 +60,9 @@ def _remove(folder: Path) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Iterator[World]:
     """One world for all examples; each plays in a namespace of its own."""
     folder = tmp_path_factory.mktemp("replay")
-    world = World(folder, embedder).open()
+    world = World(folder, embedder)
+    world.entities = named
+    world.open()
     yield world
     world.close()
     _remove(folder)
@@ -65,14 +79,20 @@ def play(world: World, namespace: str, commands: list[tuple[str, int, object]]) 
             mine = [i for i, s in dict.fromkeys(said) if s == session]
             world.close_episode(mine[n % len(mine) :][: int(str(other))], session, namespace)
         elif what == "remember":
-            try_to(partial(world.remember, f"r{n}", f"Note {n} on {WORDS[n]}.", namespace))
+            try_to(partial(world.remember, f"r{n}", f"{PEOPLE[n]} it down: {WORDS[n]} for {PEOPLE[-n]}.", namespace))
         elif what == "correct":
             world.settle()
-            target, text = world.base(f"o{n}", namespace), f"Rather {WORDS[int(str(other))]}."
+            target, text = world.base(f"o{n}", namespace), f"Rather {WORDS[int(str(other))]}, said Ann."
             try_to(partial(world.correct, f"c{other}", target, text, namespace))
         elif what == "forget":
             world.settle()
             try_to(partial(world.forget, ForgetSelector(ids=Ids(ids=[f"o{n}"])), namespace))
+        elif what == "forget person":
+            world.settle()
+            try_to(partial(world.forget, ForgetSelector(person=Person(name=PEOPLE[n])), namespace))
+        elif what == "change":
+            declared = [MetadataField(name=f"f{n}", type=MetadataType.METADATA_TYPE_TEXT)]
+            world.change(f"n{n}", GROUPS[int(str(other))], declared, namespace)
     world.settle()
 
 
@@ -83,6 +103,11 @@ def try_to(command: Callable[[], object]) -> None:
     except MnemeError as error:
         if error.reason not in ("NOT_FOUND", "INVALID_FIELD", "ERASED", "ID_REUSED"):
             raise
+
+
+def named(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
+    """As the extractor, of which these tests need the aliases alone."""
+    return tuple(dict.fromkeys(name for *_, name in Aliases(info.aliases if info else ()).within(text))), ()
 
 
 @settings(max_examples=12, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])

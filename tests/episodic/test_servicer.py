@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -446,6 +446,23 @@ BAD = [
         "INVALID_FIELD",
         "receipt_id",
     ),
+    *(
+        (
+            E + "Forget",
+            episodic_pb2.ForgetRequest(namespace=NAMESPACE, id="f", selector=selector),
+            "INVALID_FIELD",
+            field,
+        )
+        for field, selector in {
+            "selector.session": episodic_pb2.ForgetSelector(session=LONG),
+            "selector.source": episodic_pb2.ForgetSelector(source=LONG),
+            "selector.person.name": episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=LONG)),
+            "selector.person.aliases[0]": episodic_pb2.ForgetSelector(
+                person=episodic_pb2.Person(name="Anna", aliases=[LONG])
+            ),
+            "selector.ids.ids[1]": episodic_pb2.ForgetSelector(ids=episodic_pb2.Ids(ids=["e", LONG])),
+        }.items()
+    ),
     (A + "GetOperation", admin_pb2.GetOperationRequest(id=LONG), "INVALID_FIELD", "id"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace=NAMESPACE, scopes=[LONG]), "INVALID_FIELD", "scopes[0]"),
     (E + "Recall", episodic_pb2.RecallRequest(namespace="acme/never"), "UNKNOWN_NAMESPACE", "namespace"),
@@ -560,6 +577,12 @@ def test_bad_requests_name_the_field(door: Door, method: str, request_: Message,
     assert (error.reason, error.field) == (reason, field)
 
 
+def test_a_blank_query_and_one_that_is_too_long_are_told_the_same_bounds(door: Door) -> None:
+    asked = [episodic_pb2.RecallRequest(namespace=NAMESPACE, query=query) for query in (" ", "x" * 60_001)]
+    blank, long = (door.refused(E + "Recall", each).remedy for each in asked)
+    assert blank == long
+
+
 def test_a_filter_on_undeclared_metadata_and_a_backward_range_are_refused(door: Door) -> None:
     wanted = episodic_pb2.RecallFilter(
         metadata=[episodic_pb2.MetadataFilter(field="floor", equals=MetadataValue(text="1"))]
@@ -591,7 +614,7 @@ def test_a_position_that_nobody_has_written_is_refused_at_once(door: Door, metho
         started = time.monotonic()
         error = door.refused(E + method, FRESH[method](fresh))
         assert (error.reason, error.field) == ("INVALID_FIELD", "freshness.at_least")
-        assert f"position {len(positions) - 1}" in error.message
+        assert f"positions[{len(positions) - 1}]" in error.message
         assert time.monotonic() - started < 5, "at once, not at the deadline of 20 s"
     reached = door.recall("kettle", freshness=Freshness(at_least=Positions(positions=[written])))
     assert reached.items
@@ -667,3 +690,26 @@ def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
     assert door.refused(A + "DeleteNamespace", request).reason == "UNKNOWN_NAMESPACE"
     spaces = door.call(A + "ListNamespaces", admin_pb2.ListNamespacesRequest(), admin_pb2.ListNamespacesResponse)
     assert namespace not in [space.name for space in spaces.namespaces]
+
+
+def test_a_filter_on_a_field_that_was_declared_just_now_waits_as_it_was_told_to(door: Door) -> None:
+    world, name = door.world, "acme/declared"
+    world.create(name)
+    world.observe("o0", "The lamp stands in the hall.", namespace=name, metadata={"room": "hall"})
+    world.settle()
+    with world.host.fold_lock:
+        at = world.change("n1", fields=FIELDS, namespace=name)
+        room = episodic_pb2.MetadataFilter(field="room", equals=MetadataValue(text="hall"))
+        wanted = episodic_pb2.RecallFilter(metadata=[room])
+        asked: dict[str, Any] = {"namespace": name, "filter": wanted}
+        assert door.refused(E + "List", episodic_pb2.ListRequest(**asked)).reason == "UNDECLARED_METADATA"
+        asked["freshness"] = Freshness(at_least=Positions(positions=[at]))
+        late = door.refused(E + "List", episodic_pb2.ListRequest(**asked), timeout_s=0.3)
+        assert late.reason == "NOT_FRESH"
+    listed = door.call(E + "List", episodic_pb2.ListRequest(**asked), episodic_pb2.ListResponse)
+    timeline = door.call(E + "Timeline", episodic_pb2.TimelineRequest(**asked), episodic_pb2.TimelineResponse)
+    recalled = door.call(
+        E + "Recall", episodic_pb2.RecallRequest(query="the lamp", **asked), episodic_pb2.RecallResponse
+    )
+    texts = [each.text for each in (*listed.engrams, *timeline.engrams, *(item.engram for item in recalled.items))]
+    assert texts == ["The lamp stands in the hall."] * 3

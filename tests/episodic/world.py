@@ -118,6 +118,22 @@ class World:
             namespace, key.message, namespace_created=pb.NamespaceCreated(metadata_fields=fields, aliases=sealed)
         )
 
+    def change(
+        self,
+        id: str,
+        aliases: Sequence[AliasGroup] | None = None,
+        fields: Sequence[MetadataField] = (),
+        namespace: str = NAMESPACE,
+    ) -> Position:
+        """``aliases``: None leaves them as they are."""
+        keys, changed = [], pb.NamespaceChanged(id_mac=self.mac(ledger.MAC_CHANGE, id, namespace))
+        changed.metadata_fields.extend(fields)
+        if aliases is not None:
+            key = self.keyring.new_key(namespace)
+            keys.append(key.message)
+            changed.aliases.CopyFrom(ledger.seal_aliases(self.keyring, key.key_id, namespace, aliases))
+        return self.append(namespace, *keys, namespace_changed=changed)
+
     def observe(
         self,
         id: str,

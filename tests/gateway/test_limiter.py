@@ -167,3 +167,23 @@ def test_who_holds_least_is_next_and_then_who_has_waited_longest() -> None:
         assert order[5:] == ["eve"]
 
     run(scenario)
+
+
+def test_while_others_call_a_key_has_an_even_share_of_the_contended_places_and_one_at_least() -> None:
+    async def scenario() -> None:
+        limiter = Limiter("reads", 10, 10, running_per_key=4, contended=2)
+        alone = [Caller(limiter, "eve") for _ in range(5)]
+        await settled()
+        assert [caller.inside.is_set() for caller in alone] == [True] * 4 + [False]
+        ann = Caller(limiter, "ann")
+        await asyncio.wait_for(ann.inside.wait(), 1)
+        for caller in alone[:3]:
+            await caller.go()
+            await settled()
+            assert not alone[4].inside.is_set(), "she has one still"
+        await alone[3].go()
+        await asyncio.wait_for(alone[4].inside.wait(), 1)
+        await alone[4].go()
+        await ann.go()
+
+    run(scenario)

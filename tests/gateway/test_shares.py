@@ -75,7 +75,9 @@ def test_one_principal_leaves_places_to_work_in_and_to_wait_in_to_the_others() -
         calls = [sleep.future(says(2), metadata=EVE) for _ in range(3)]
         until(lambda: door.probe.running == 2)
         time.sleep(0.1)
+        started = time.monotonic()
         assert overloaded(door, "Sleep", EVE, says(0)) > 0
+        assert time.monotonic() - started >= 0.2, "no use to try again at once"
         assert sleep(says(0), metadata=bearer(), timeout=1).value == "slept", "at once"
         assert [call.result(10).value for call in calls] == ["slept"] * 3
 

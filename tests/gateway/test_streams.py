@@ -148,8 +148,9 @@ def test_a_gatherer_hands_over_what_came_before_a_message_that_is_too_large() ->
     async def scenario() -> None:
         gatherer = Gatherer(source(), PageLimits(10, 1000, 0.01, 100))
         assert await gatherer.next() == [b"fits"]
-        with pytest.raises(MnemeError, match="too large"):
+        with pytest.raises(MnemeError, match="too large") as refused:
             await gatherer.next()
+        assert refused.value.metadata["index"] == "1"
         await gatherer.close()
 
     asyncio.run(scenario())

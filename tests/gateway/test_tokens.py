@@ -84,6 +84,8 @@ def test_nobody_gives_away_what_they_do_not_have(
     [
         ("", ("acme",), {Right.READ}, 600, "principal"),
         ("b" * 201, ("acme",), {Right.READ}, 600, "principal"),
+        ("bob\n00c0ffee00c0ffee  2099-01-01  admin  eve", ("acme",), {Right.READ}, 600, "principal"),
+        (" ", ("acme",), {Right.READ}, 600, "principal"),
         ("bob", (), {Right.READ}, 600, "namespace_prefixes"),
         ("bob", ("acme",) * 17, {Right.READ}, 600, "namespace_prefixes"),
         ("bob", ("acme", "no namespace"), {Right.READ}, 600, "namespace_prefixes[1]"),

@@ -18,7 +18,7 @@ from services.common.errors import MnemeError
 from services.common.extract import Extractor
 from services.common.log.base import Cleanup, TopicSpec, partition_of
 from services.common.log.sqlite import SqliteLog
-from services.perception.accept import Accepted
+from services.perception.decision import Accepted
 from services.perception.segmentation.fixed import FixedSize
 from services.perception.validate import MAX_ALIASES_BYTES
 from tests.perception.crashing import DoubtfulLog

@@ -17,8 +17,8 @@ from services.common import telemetry, topics
 from services.common.ledger import SEAL_DEAD_LETTER
 from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
 from services.perception import held
-from services.perception.accept import Examined
 from services.perception.dead_letters import NAMESPACE
+from services.perception.decision import Examined
 from services.perception.inbox import InboxConsumer
 from services.perception.segmentation.fixed import FixedSize
 from tests.perception.crashing import DoubtfulLog

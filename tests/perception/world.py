@@ -20,8 +20,9 @@ from services.common.extract import Extractor
 from services.common.log.base import Appended, Log, Message, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.seal import Keyring, MasterKey, destroying
-from services.perception.accept import Accepted, Intake
+from services.perception.accept import Intake
 from services.perception.dead_letters import DeadLetters
+from services.perception.decision import Accepted
 from services.perception.inbox import InboxConsumer
 from services.perception.known import Known
 from services.perception.segment import Embed, Limits, Segmenter
@@ -103,9 +104,9 @@ class World:
 
     def erase_names(self, left: Sequence[AliasGroup], namespace: str) -> None:
         """What Forget by person does to the log about alias groups: ``left`` are those that stay."""
-        [created] = [e.namespace_created for e in self.entries(namespace) if e.HasField("namespace_created")]
+        [*_, now] = [sealed for entry in self.entries(namespace) for sealed in ledger.aliases_in(entry)]
         entry = LedgerEntry(namespace=namespace, ingested_at=self._timestamp(), principal="tester")
-        entry.erased.CopyFrom(Erased(receipt_id="n", key_ids=[created.aliases.key_id], erasure_epoch=1))
+        entry.erased.CopyFrom(Erased(receipt_id="n", key_ids=[now.key_id], erasure_epoch=1))
         key = self.keyring.new_key(namespace)
         entry.erased.aliases.CopyFrom(ledger.seal_aliases(self.keyring, key.key_id, namespace, left))
         gone = destroying(namespace, entry.erased.key_ids)

@@ -59,6 +59,7 @@ INVENTED = [
     "Fifteen people came to the fair on 2 March 2026.",
     "People came to the fair on Friday.",
     "People came to the fair tomorrow.",
+    "People came to the fair today.",  # when they were spoken of, not when they came
     "Smith paid it on 7 May 1888.",
     "It cost 4471 pounds.",
     'She said "come at ten".',
@@ -88,6 +89,13 @@ def test_what_claims_nothing_is_no_invention(sentence: str) -> None:
     cited = GROUNDING.cited(sentence)
     assert cited is not None
     assert [each.engram_id for each in cited] == []
+
+
+@pytest.mark.parametrize(("sentence", "borne_out"), [("today", False), ("yesterday", True), ("on Monday", True)])
+def test_a_day_that_counts_from_now_counts_from_when_it_is_asked(sentence: str, borne_out: bool) -> None:
+    said = note("milk", "I bought milk.", "Ben")
+    grounding = Grounding("What did Ben buy?", [said], asked_on="2026-02-03")
+    assert grounding.cited(f"Ben bought milk {sentence}.") == ([said] if borne_out else None)
 
 
 def test_a_sentence_of_two_notes_cites_both() -> None:

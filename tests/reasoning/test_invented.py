@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 
 from services.common.config import load
+from services.common.errors import MnemeError
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.models.settings import PACKAGED, ModelSettings
 from services.reasoning.passages import excerpt
@@ -151,6 +153,27 @@ def test_the_settings_of_wording_are_read_as_yaml_has_them() -> None:
     assert CONFIG.model.package == PACKAGED
 
 
+@pytest.mark.parametrize(
+    ("sampling", "field"),
+    [
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 7}, "top_p"),
+        ({"top_p": float("nan")}, "top_p"),
+    ],
+)
+def test_a_sampling_that_no_engine_takes_is_refused_before_anything_is_recalled(
+    engine: ScriptedEngine, sampling: dict[str, float], field: str
+) -> None:
+    wording = pb.WordingOptions(sampling=pb.Sampling(**sampling))  # type: ignore[arg-type]
+    asked = pb.AskRequest(namespace="home", question="What rings?", wording=wording)
+    memory = Memory(RecallResponse(found=False))
+    with pytest.raises(MnemeError) as refused:
+        asyncio.run(everything(scripted(CONFIG, memory, engine).ask(asked, call())))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", f"wording.sampling.{field}")
+    assert not memory.asked
+
+
 # --- what is sent of it ---
 
 
@@ -170,6 +193,17 @@ def test_where_every_sentence_is_withheld_the_outcome_says_so(engine: ScriptedEn
     assert (end.outcome, end.withheld) == (pb.WORDING_OUTCOME_WITHHELD, 1)
     assert not end.citations
     assert end.usage.generated_tokens
+
+
+@pytest.mark.parametrize(("asked_at_s", "borne_out"), [(86_400, True), (172_800, False), (None, False)])
+def test_yesterday_is_the_day_before_the_question_was_asked(
+    engine: ScriptedEngine, asked_at_s: int | None, borne_out: bool
+) -> None:
+    """The note is of 1 January 1970."""
+    asked_at = None if asked_at_s is None else Timestamp(seconds=asked_at_s)
+    request = pb.AskRequest(namespace="home", question="Who came?", wording=pb.WordingOptions(), asked_at=asked_at)
+    parts = ask(engine, "Ben came yesterday.", "Ben came.", request=request)
+    assert worded(parts) == ("Ben came yesterday." if borne_out else "")
 
 
 def test_a_sentence_is_sent_once_it_is_whole_and_checked_with_what_it_cites(engine: ScriptedEngine) -> None:

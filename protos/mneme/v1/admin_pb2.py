@@ -27,7 +27,7 @@ from mneme.v1 import common_pb2 as mneme_dot_v1_dot_common__pb2
 from mneme.v1 import episodic_pb2 as mneme_dot_v1_dot_episodic__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14mneme/v1/admin.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15mneme/v1/common.proto\x1a\x17mneme/v1/episodic.proto\"r\n\x11IssueTokenRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x1a\n\x12namespace_prefixes\x18\x02 \x03(\t\x12\x1f\n\x06rights\x18\x03 \x03(\x0e\x32\x0f.mneme.v1.Right\x12\r\n\x05ttl_s\x18\x04 \x01(\r\"e\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\x15\n\x13RevokeTokenResponse\"\xb0\x01\n\x0bIssuedToken\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x1a\n\x12namespace_prefixes\x18\x03 \x03(\t\x12\x1f\n\x06rights\x18\x04 \x03(\x0e\x32\x0f.mneme.v1.Right\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07revoked\x18\x06 \x01(\x08\":\n\x11ListTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x12ListTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.mneme.v1.IssuedToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\rMetadataField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04type\x18\x02 \x01(\x0e\x32\x16.mneme.v1.MetadataType\"+\n\nAliasGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\"\x89\x01\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0fmetadata_fields\x18\x02 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12%\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x14.mneme.v1.AliasGroup\x12\x15\n\rerasure_epoch\x18\x04 \x01(\x04\"\x84\x01\n\x16\x43reateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x30\n\x0fmetadata_fields\x18\x02 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12%\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x14.mneme.v1.AliasGroup\"?\n\x17\x43reateNamespaceResponse\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.Position\"H\n\x16\x44\x65leteNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"U\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07\x65ngrams\x18\x01 \x01(\x04\x12)\n\x07receipt\x18\x02 \x01(\x0b\x32\x18.mneme.v1.ErasureReceipt\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x16ListNamespacesResponse\x12\'\n\nnamespaces\x18\x01 \x03(\x0b\x32\x13.mneme.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x02\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.mneme.v1.OperationState\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\x12\r\n\x05total\x18\x05 \x01(\x04\x12/\n\x06result\x18\x06 \x03(\x0b\x32\x1f.mneme.v1.Operation.ResultEntry\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bResultEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x13GetOperationRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x14GetOperationResponse\x12&\n\toperation\x18\x01 \x01(\x0b\x32\x13.mneme.v1.Operation\"\x10\n\x0eRebuildRequest\"9\n\x0fRebuildResponse\x12&\n\toperation\x18\x01 \x01(\x0b\x32\x13.mneme.v1.Operation\"$\n\x0fGetStatsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"\xba\x02\n\x10GetStatsResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x46\n\x0f\x65ngrams_by_kind\x18\x02 \x03(\x0b\x32-.mneme.v1.GetStatsResponse.EngramsByKindEntry\x12\x12\n\nstate_hash\x18\x03 \x01(\t\x12#\n\x07\x61pplied\x18\x04 \x03(\x0b\x32\x12.mneme.v1.Position\x12\x0b\n\x03lag\x18\x05 \x01(\x04\x12\x12\n\ngeneration\x18\x06 \x01(\x04\x12\x15\n\rerasure_epoch\x18\x07 \x01(\x04\x12$\n\x08unfolded\x18\x14 \x03(\x0b\x32\x12.mneme.v1.Unfolded\x1a\x34\n\x12\x45ngramsByKindEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"Q\n\x08Unfolded\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.Position\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*b\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_READ\x10\x01\x12\x0f\n\x0bRIGHT_WRITE\x10\x02\x12\x10\n\x0cRIGHT_FORGET\x10\x03\x12\x0f\n\x0bRIGHT_ADMIN\x10\x04*_\n\x0cMetadataType\x12\x1d\n\x19METADATA_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12METADATA_TYPE_TEXT\x10\x01\x12\x18\n\x14METADATA_TYPE_NUMBER\x10\x02*\x84\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x01\x12\x18\n\x14OPERATION_STATE_DONE\x10\x02\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x03\x42\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14mneme/v1/admin.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15mneme/v1/common.proto\x1a\x17mneme/v1/episodic.proto\"r\n\x11IssueTokenRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x1a\n\x12namespace_prefixes\x18\x02 \x03(\t\x12\x1f\n\x06rights\x18\x03 \x03(\x0e\x32\x0f.mneme.v1.Right\x12\r\n\x05ttl_s\x18\x04 \x01(\r\"e\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\x15\n\x13RevokeTokenResponse\"\xb0\x01\n\x0bIssuedToken\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x1a\n\x12namespace_prefixes\x18\x03 \x03(\t\x12\x1f\n\x06rights\x18\x04 \x03(\x0e\x32\x0f.mneme.v1.Right\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07revoked\x18\x06 \x01(\x08\":\n\x11ListTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x12ListTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.mneme.v1.IssuedToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\rMetadataField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04type\x18\x02 \x01(\x0e\x32\x16.mneme.v1.MetadataType\"+\n\nAliasGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\"\x89\x01\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0fmetadata_fields\x18\x02 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12%\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x14.mneme.v1.AliasGroup\x12\x15\n\rerasure_epoch\x18\x04 \x01(\x04\"\x84\x01\n\x16\x43reateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x30\n\x0fmetadata_fields\x18\x02 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12%\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x14.mneme.v1.AliasGroup\"?\n\x17\x43reateNamespaceResponse\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.Position\"3\n\x0b\x41liasGroups\x12$\n\x06groups\x18\x01 \x03(\x0b\x32\x14.mneme.v1.AliasGroup\"\x91\x01\n\x16UpdateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x30\n\x0fmetadata_fields\x18\x03 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12&\n\x07\x61liases\x18\x04 \x01(\x0b\x32\x15.mneme.v1.AliasGroups\"?\n\x17UpdateNamespaceResponse\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.Position\"H\n\x16\x44\x65leteNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"U\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07\x65ngrams\x18\x01 \x01(\x04\x12)\n\x07receipt\x18\x02 \x01(\x0b\x32\x18.mneme.v1.ErasureReceipt\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x16ListNamespacesResponse\x12\'\n\nnamespaces\x18\x01 \x03(\x0b\x32\x13.mneme.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x02\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.mneme.v1.OperationState\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\x12\r\n\x05total\x18\x05 \x01(\x04\x12/\n\x06result\x18\x06 \x03(\x0b\x32\x1f.mneme.v1.Operation.ResultEntry\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bResultEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x13GetOperationRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x14GetOperationResponse\x12&\n\toperation\x18\x01 \x01(\x0b\x32\x13.mneme.v1.Operation\"\x10\n\x0eRebuildRequest\"9\n\x0fRebuildResponse\x12&\n\toperation\x18\x01 \x01(\x0b\x32\x13.mneme.v1.Operation\"$\n\x0fGetStatsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"\xba\x02\n\x10GetStatsResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x46\n\x0f\x65ngrams_by_kind\x18\x02 \x03(\x0b\x32-.mneme.v1.GetStatsResponse.EngramsByKindEntry\x12\x12\n\nstate_hash\x18\x03 \x01(\t\x12#\n\x07\x61pplied\x18\x04 \x03(\x0b\x32\x12.mneme.v1.Position\x12\x0b\n\x03lag\x18\x05 \x01(\x04\x12\x12\n\ngeneration\x18\x06 \x01(\x04\x12\x15\n\rerasure_epoch\x18\x07 \x01(\x04\x12$\n\x08unfolded\x18\x14 \x03(\x0b\x32\x12.mneme.v1.Unfolded\x1a\x34\n\x12\x45ngramsByKindEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"Q\n\x08Unfolded\x12$\n\x08position\x18\x01 \x01(\x0b\x32\x12.mneme.v1.Position\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*b\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_READ\x10\x01\x12\x0f\n\x0bRIGHT_WRITE\x10\x02\x12\x10\n\x0cRIGHT_FORGET\x10\x03\x12\x0f\n\x0bRIGHT_ADMIN\x10\x04*_\n\x0cMetadataType\x12\x1d\n\x19METADATA_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12METADATA_TYPE_TEXT\x10\x01\x12\x18\n\x14METADATA_TYPE_NUMBER\x10\x02*\x84\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x01\x12\x18\n\x14OPERATION_STATE_DONE\x10\x02\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x03\x42\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +39,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATION_RESULTENTRY']._serialized_options = b'8\001'
   _globals['_GETSTATSRESPONSE_ENGRAMSBYKINDENTRY']._loaded_options = None
   _globals['_GETSTATSRESPONSE_ENGRAMSBYKINDENTRY']._serialized_options = b'8\001'
-  _globals['_RIGHT']._serialized_start=2407
-  _globals['_RIGHT']._serialized_end=2505
-  _globals['_METADATATYPE']._serialized_start=2507
-  _globals['_METADATATYPE']._serialized_end=2602
-  _globals['_OPERATIONSTATE']._serialized_start=2605
-  _globals['_OPERATIONSTATE']._serialized_end=2737
+  _globals['_RIGHT']._serialized_start=2673
+  _globals['_RIGHT']._serialized_end=2771
+  _globals['_METADATATYPE']._serialized_start=2773
+  _globals['_METADATATYPE']._serialized_end=2868
+  _globals['_OPERATIONSTATE']._serialized_start=2871
+  _globals['_OPERATIONSTATE']._serialized_end=3003
   _globals['_ISSUETOKENREQUEST']._serialized_start=115
   _globals['_ISSUETOKENREQUEST']._serialized_end=229
   _globals['_ISSUETOKENRESPONSE']._serialized_start=231
@@ -69,32 +69,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATENAMESPACEREQUEST']._serialized_end=1109
   _globals['_CREATENAMESPACERESPONSE']._serialized_start=1111
   _globals['_CREATENAMESPACERESPONSE']._serialized_end=1174
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=1176
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1248
-  _globals['_DELETENAMESPACERESPONSE']._serialized_start=1250
-  _globals['_DELETENAMESPACERESPONSE']._serialized_end=1335
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1337
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1399
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1401
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1491
-  _globals['_OPERATION']._serialized_start=1494
-  _globals['_OPERATION']._serialized_end=1791
-  _globals['_OPERATION_RESULTENTRY']._serialized_start=1746
-  _globals['_OPERATION_RESULTENTRY']._serialized_end=1791
-  _globals['_GETOPERATIONREQUEST']._serialized_start=1793
-  _globals['_GETOPERATIONREQUEST']._serialized_end=1826
-  _globals['_GETOPERATIONRESPONSE']._serialized_start=1828
-  _globals['_GETOPERATIONRESPONSE']._serialized_end=1890
-  _globals['_REBUILDREQUEST']._serialized_start=1892
-  _globals['_REBUILDREQUEST']._serialized_end=1908
-  _globals['_REBUILDRESPONSE']._serialized_start=1910
-  _globals['_REBUILDRESPONSE']._serialized_end=1967
-  _globals['_GETSTATSREQUEST']._serialized_start=1969
-  _globals['_GETSTATSREQUEST']._serialized_end=2005
-  _globals['_GETSTATSRESPONSE']._serialized_start=2008
-  _globals['_GETSTATSRESPONSE']._serialized_end=2322
-  _globals['_GETSTATSRESPONSE_ENGRAMSBYKINDENTRY']._serialized_start=2270
-  _globals['_GETSTATSRESPONSE_ENGRAMSBYKINDENTRY']._serialized_end=2322
-  _globals['_UNFOLDED']._serialized_start=2324
-  _globals['_UNFOLDED']._serialized_end=2405
+  _globals['_ALIASGROUPS']._serialized_start=1176
+  _globals['_ALIASGROUPS']._serialized_end=1227
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1230
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=1375
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=1377
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=1440
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=1442
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1514
+  _globals['_DELETENAMESPACERESPONSE']._serialized_start=1516
+  _globals['_DELETENAMESPACERESPONSE']._serialized_end=1601
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1603
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1665
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1667
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1757
+  _globals['_OPERATION']._serialized_start=1760
+  _globals['_OPERATION']._serialized_end=2057
+  _globals['_OPERATION_RESULTENTRY']._serialized_start=2012
+  _globals['_OPERATION_RESULTENTRY']._serialized_end=2057
+  _globals['_GETOPERATIONREQUEST']._serialized_start=2059
+  _globals['_GETOPERATIONREQUEST']._serialized_end=2092
+  _globals['_GETOPERATIONRESPONSE']._serialized_start=2094
+  _globals['_GETOPERATIONRESPONSE']._serialized_end=2156
+  _globals['_REBUILDREQUEST']._serialized_start=2158
+  _globals['_REBUILDREQUEST']._serialized_end=2174
+  _globals['_REBUILDRESPONSE']._serialized_start=2176
+  _globals['_REBUILDRESPONSE']._serialized_end=2233
+  _globals['_GETSTATSREQUEST']._serialized_start=2235
+  _globals['_GETSTATSREQUEST']._serialized_end=2271
+  _globals['_GETSTATSRESPONSE']._serialized_start=2274
+  _globals['_GETSTATSRESPONSE']._serialized_end=2588
+  _globals['_GETSTATSRESPONSE_ENGRAMSBYKINDENTRY']._serialized_start=2536
+  _globals['_GETSTATSRESPONSE_ENGRAMSBYKINDENTRY']._serialized_end=2588
+  _globals['_UNFOLDED']._serialized_start=2590
+  _globals['_UNFOLDED']._serialized_end=2671
 # @@protoc_insertion_point(module_scope)

@@ -153,6 +153,30 @@ class CreateNamespaceResponse(_message.Message):
     position: _common_pb2.Position
     def __init__(self, position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ...) -> None: ...
 
+class AliasGroups(_message.Message):
+    __slots__ = ("groups",)
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedCompositeFieldContainer[AliasGroup]
+    def __init__(self, groups: _Optional[_Iterable[_Union[AliasGroup, _Mapping]]] = ...) -> None: ...
+
+class UpdateNamespaceRequest(_message.Message):
+    __slots__ = ("namespace", "id", "metadata_fields", "aliases")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    id: str
+    metadata_fields: _containers.RepeatedCompositeFieldContainer[MetadataField]
+    aliases: AliasGroups
+    def __init__(self, namespace: _Optional[str] = ..., id: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[AliasGroups, _Mapping]] = ...) -> None: ...
+
+class UpdateNamespaceResponse(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: _common_pb2.Position
+    def __init__(self, position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ...) -> None: ...
+
 class DeleteNamespaceRequest(_message.Message):
     __slots__ = ("namespace", "id", "dry_run")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

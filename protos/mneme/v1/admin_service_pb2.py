@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import admin_pb2 as mneme_dot_v1_dot_admin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmneme/v1/admin_service.proto\x12\x08mneme.v1\x1a\x14mneme/v1/admin.proto2\xc3\x05\n\x0c\x41\x64minService\x12G\n\nIssueToken\x12\x1b.mneme.v1.IssueTokenRequest\x1a\x1c.mneme.v1.IssueTokenResponse\x12J\n\x0bRevokeToken\x12\x1c.mneme.v1.RevokeTokenRequest\x1a\x1d.mneme.v1.RevokeTokenResponse\x12G\n\nListTokens\x12\x1b.mneme.v1.ListTokensRequest\x1a\x1c.mneme.v1.ListTokensResponse\x12V\n\x0f\x43reateNamespace\x12 .mneme.v1.CreateNamespaceRequest\x1a!.mneme.v1.CreateNamespaceResponse\x12V\n\x0f\x44\x65leteNamespace\x12 .mneme.v1.DeleteNamespaceRequest\x1a!.mneme.v1.DeleteNamespaceResponse\x12S\n\x0eListNamespaces\x12\x1f.mneme.v1.ListNamespacesRequest\x1a .mneme.v1.ListNamespacesResponse\x12M\n\x0cGetOperation\x12\x1d.mneme.v1.GetOperationRequest\x1a\x1e.mneme.v1.GetOperationResponse\x12>\n\x07Rebuild\x12\x18.mneme.v1.RebuildRequest\x1a\x19.mneme.v1.RebuildResponse\x12\x41\n\x08GetStats\x12\x19.mneme.v1.GetStatsRequest\x1a\x1a.mneme.v1.GetStatsResponseB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmneme/v1/admin_service.proto\x12\x08mneme.v1\x1a\x14mneme/v1/admin.proto2\x9b\x06\n\x0c\x41\x64minService\x12G\n\nIssueToken\x12\x1b.mneme.v1.IssueTokenRequest\x1a\x1c.mneme.v1.IssueTokenResponse\x12J\n\x0bRevokeToken\x12\x1c.mneme.v1.RevokeTokenRequest\x1a\x1d.mneme.v1.RevokeTokenResponse\x12G\n\nListTokens\x12\x1b.mneme.v1.ListTokensRequest\x1a\x1c.mneme.v1.ListTokensResponse\x12V\n\x0f\x43reateNamespace\x12 .mneme.v1.CreateNamespaceRequest\x1a!.mneme.v1.CreateNamespaceResponse\x12V\n\x0fUpdateNamespace\x12 .mneme.v1.UpdateNamespaceRequest\x1a!.mneme.v1.UpdateNamespaceResponse\x12V\n\x0f\x44\x65leteNamespace\x12 .mneme.v1.DeleteNamespaceRequest\x1a!.mneme.v1.DeleteNamespaceResponse\x12S\n\x0eListNamespaces\x12\x1f.mneme.v1.ListNamespacesRequest\x1a .mneme.v1.ListNamespacesResponse\x12M\n\x0cGetOperation\x12\x1d.mneme.v1.GetOperationRequest\x1a\x1e.mneme.v1.GetOperationResponse\x12>\n\x07Rebuild\x12\x18.mneme.v1.RebuildRequest\x1a\x19.mneme.v1.RebuildResponse\x12\x41\n\x08GetStats\x12\x19.mneme.v1.GetStatsRequest\x1a\x1a.mneme.v1.GetStatsResponseB\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_ADMINSERVICE']._serialized_start=65
-  _globals['_ADMINSERVICE']._serialized_end=772
+  _globals['_ADMINSERVICE']._serialized_end=860
 # @@protoc_insertion_point(module_scope)

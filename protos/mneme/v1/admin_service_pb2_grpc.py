@@ -55,6 +55,11 @@ class AdminServiceStub:
                 request_serializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceResponse.FromString,
                 _registered_method=True)
+        self.UpdateNamespace = channel.unary_unary(
+                '/mneme.v1.AdminService/UpdateNamespace',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.UpdateNamespaceRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.UpdateNamespaceResponse.FromString,
+                _registered_method=True)
         self.DeleteNamespace = channel.unary_unary(
                 '/mneme.v1.AdminService/DeleteNamespace',
                 request_serializer=mneme_dot_v1_dot_admin__pb2.DeleteNamespaceRequest.SerializeToString,
@@ -106,6 +111,13 @@ class AdminServiceServicer:
 
     def CreateNamespace(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateNamespace(self, request, context):
+        """Replaces a namespace's alias groups, declares further metadata fields. Idempotent by id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -164,6 +176,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateNamespace,
                     request_deserializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_admin__pb2.CreateNamespaceResponse.SerializeToString,
+            ),
+            'UpdateNamespace': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateNamespace,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.UpdateNamespaceRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.UpdateNamespaceResponse.SerializeToString,
             ),
             'DeleteNamespace': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteNamespace,
@@ -300,6 +317,33 @@ class AdminService:
             '/mneme.v1.AdminService/CreateNamespace',
             mneme_dot_v1_dot_admin__pb2.CreateNamespaceRequest.SerializeToString,
             mneme_dot_v1_dot_admin__pb2.CreateNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/UpdateNamespace',
+            mneme_dot_v1_dot_admin__pb2.UpdateNamespaceRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.UpdateNamespaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

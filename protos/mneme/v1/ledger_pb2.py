@@ -28,7 +28,7 @@ from mneme.v1 import common_pb2 as mneme_dot_v1_dot_common__pb2
 from mneme.v1 import episodic_pb2 as mneme_dot_v1_dot_episodic__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mneme/v1/ledger.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14mneme/v1/admin.proto\x1a\x15mneme/v1/common.proto\x1a\x17mneme/v1/episodic.proto\";\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"=\n\x07\x44\x61taKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0f\n\x07wrapped\x18\x03 \x01(\x0c\"\xfb\x03\n\x0bLedgerEntry\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12/\n\x0bingested_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\x37\n\x11namespace_created\x18\n \x01(\x0b\x32\x1a.mneme.v1.NamespaceCreatedH\x00\x12=\n\x14observation_accepted\x18\x0b \x01(\x0b\x32\x1d.mneme.v1.ObservationAcceptedH\x00\x12/\n\rsession_ended\x18\x0c \x01(\x0b\x32\x16.mneme.v1.SessionEndedH\x00\x12\x31\n\x0e\x65pisode_closed\x18\r \x01(\x0b\x32\x17.mneme.v1.EpisodeClosedH\x00\x12*\n\nremembered\x18\x0e \x01(\x0b\x32\x14.mneme.v1.RememberedH\x00\x12(\n\tcorrected\x18\x0f \x01(\x0b\x32\x13.mneme.v1.CorrectedH\x00\x12\"\n\x06\x65rased\x18\x10 \x01(\x0b\x32\x10.mneme.v1.ErasedH\x00\x12\x37\n\x11namespace_deleted\x18( \x01(\x0b\x32\x1a.mneme.v1.NamespaceDeletedH\x00\x42\x06\n\x04\x62ody\"=\n\x10NamespaceDeleted\x12\x12\n\nreceipt_id\x18\x01 \x01(\t\x12\x15\n\rerasure_epoch\x18\x02 \x01(\x04\"g\n\x10NamespaceCreated\x12\x30\n\x0fmetadata_fields\x18\x01 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12!\n\x07\x61liases\x18\x02 \x01(\x0b\x32\x10.mneme.v1.Sealed\"q\n\x13ObservationAccepted\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12\x13\n\x0bsession_mac\x18\x03 \x01(\x0c\x12 \n\x06sealed\x18\x04 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x88\x01\n\x14PerceivedObservation\x12*\n\x0bobservation\x18\x01 \x01(\x0b\x32\x15.mneme.v1.Observation\x12\x0e\n\x06people\x18\x02 \x03(\t\x12\x0e\n\x06places\x18\x03 \x03(\t\x12$\n\x05times\x18\x04 \x03(\x0b\x32\x15.mneme.v1.TimeMention\"?\n\x0bTimeMention\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\"\n\x05range\x18\x02 \x01(\x0b\x32\x13.mneme.v1.TimeRange\"#\n\x0cSessionEnded\x12\x13\n\x0bsession_mac\x18\x01 \x01(\x0c\"E\n\rEpisodeClosed\x12\x13\n\x0bsession_mac\x18\x01 \x01(\x0c\x12\x0f\n\x07id_macs\x18\x02 \x03(\x0c\x12\x0e\n\x06reason\x18\x03 \x01(\t\"S\n\nRemembered\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12 \n\x06sealed\x18\x03 \x01(\x0b\x32\x10.mneme.v1.Sealed\"e\n\tCorrected\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12\x11\n\tengram_id\x18\x03 \x01(\t\x12 \n\x06sealed\x18\x04 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x82\x02\n\x06\x45rased\x12\x12\n\nreceipt_id\x18\x01 \x01(\t\x12\x0f\n\x07id_macs\x18\x02 \x03(\x0c\x12\x12\n\nengram_ids\x18\x03 \x03(\t\x12\x0f\n\x07key_ids\x18\x04 \x03(\t\x12\x15\n\rerasure_epoch\x18\x05 \x01(\x04\x12\x14\n\x0cselector_mac\x18\x06 \x01(\x0c\x12!\n\x07\x61liases\x18\x14 \x01(\x0b\x32\x10.mneme.v1.Sealed\x12\x14\n\x0c\x61lias_groups\x18\x15 \x01(\r\x12!\n\x05names\x18\x16 \x03(\x0b\x32\x12.mneme.v1.NameHash\x12\x10\n\x08\x64oubtful\x18\x17 \x01(\x0c\x12\x13\n\x0bselected_by\x18\x18 \x01(\t\"(\n\x08NameHash\x12\x0b\n\x03mac\x18\x01 \x01(\x0c\x12\x0f\n\x07letters\x18\x02 \x01(\r\"\xd1\x01\n\nFeedRecord\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x11\n\tengram_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12$\n\x08position\x18\x05 \x01(\x0b\x32\x12.mneme.v1.Position\x12 \n\x06sealed\x18\x06 \x01(\x0b\x32\x10.mneme.v1.Sealed\x12\x0e\n\x06\x65rased\x18\x07 \x01(\x08\x12 \n\x06\x64\x65tail\x18\x08 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x9f\x01\n\x0c\x45ngramRecord\x12 \n\x06\x65ngram\x18\x01 \x01(\x0b\x32\x10.mneme.v1.Engram\x12\x0e\n\x06id_mac\x18\x02 \x01(\x0c\x12$\n\x05times\x18\x03 \x03(\x0b\x32\x15.mneme.v1.TimeMention\x12\x13\n\x0b\x63ontent_mac\x18\x04 \x01(\x0c\x12\r\n\x05place\x18\x05 \x01(\x04\x12\x13\n\x0bsession_mac\x18\x06 \x01(\x0c\"\xb7\x02\n\x0c\x45ngramDetail\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.mneme.v1.EngramKey\x12\'\n\x07history\x18\x02 \x03(\x0b\x32\x16.mneme.v1.HistoryEvent\x12\x0f\n\x07\x61pplied\x18\x03 \x03(\x0c\x12\x34\n\x07touches\x18\x04 \x03(\x0b\x32#.mneme.v1.EngramDetail.TouchesEntry\x12\x34\n\x07patched\x18\x05 \x03(\x0b\x32#.mneme.v1.EngramDetail.PatchedEntry\x1a.\n\x0cTouchesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cPatchedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"K\n\tEngramKey\x12\x13\n\x0bgranularity\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x0b\n\x03use\x18\x04 \x01(\t\"r\n\rStoredReceipt\x12)\n\x07receipt\x18\x01 \x01(\x0b\x32\x18.mneme.v1.ErasureReceipt\x12\x10\n\x08\x62\x61se_ids\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65rived_ids\x18\x03 \x03(\t\x12\x0f\n\x07key_ids\x18\x04 \x03(\t\"\x9a\x01\n\x0bParkedEntry\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x08position\x18\x02 \x01(\x0b\x32\x12.mneme.v1.Position\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x0e\n\x06id_mac\x18\x06 \x01(\x0c\x12\x11\n\tengram_id\x18\x07 \x01(\t\"1\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"1\n\rIndexProgress\x12 \n\x04next\x18\x01 \x03(\x0b\x32\x12.mneme.v1.Position\"\xde\x01\n\x14PerceptionCheckpoint\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0bsession_mac\x18\x02 \x01(\x0c\x12\x14\n\x0copen_id_macs\x18\x03 \x03(\x0c\x12-\n\topened_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_ingested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\tsegmenter\x18\x06 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\xcc\x01\n\nDeadLetter\x12\r\n\x05topic\x18\x01 \x01(\t\x12$\n\x08position\x18\x02 \x01(\x0b\x32\x12.mneme.v1.Position\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12!\n\x07payload\x18\x05 \x01(\x0b\x32\x10.mneme.v1.Sealed\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66ield\x18\x07 \x01(\t\x12\x0e\n\x06remedy\x18\x08 \x01(\t\"`\n\x0bTokenRecord\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x1a\n\x12namespace_prefixes\x18\x02 \x03(\t\x12\x0e\n\x06rights\x18\x03 \x03(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\x01\x42\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mneme/v1/ledger.proto\x12\x08mneme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14mneme/v1/admin.proto\x1a\x15mneme/v1/common.proto\x1a\x17mneme/v1/episodic.proto\";\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"=\n\x07\x44\x61taKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0f\n\x07wrapped\x18\x03 \x01(\x0c\"\xb4\x04\n\x0bLedgerEntry\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12/\n\x0bingested_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\x37\n\x11namespace_created\x18\n \x01(\x0b\x32\x1a.mneme.v1.NamespaceCreatedH\x00\x12=\n\x14observation_accepted\x18\x0b \x01(\x0b\x32\x1d.mneme.v1.ObservationAcceptedH\x00\x12/\n\rsession_ended\x18\x0c \x01(\x0b\x32\x16.mneme.v1.SessionEndedH\x00\x12\x31\n\x0e\x65pisode_closed\x18\r \x01(\x0b\x32\x17.mneme.v1.EpisodeClosedH\x00\x12*\n\nremembered\x18\x0e \x01(\x0b\x32\x14.mneme.v1.RememberedH\x00\x12(\n\tcorrected\x18\x0f \x01(\x0b\x32\x13.mneme.v1.CorrectedH\x00\x12\"\n\x06\x65rased\x18\x10 \x01(\x0b\x32\x10.mneme.v1.ErasedH\x00\x12\x37\n\x11namespace_deleted\x18( \x01(\x0b\x32\x1a.mneme.v1.NamespaceDeletedH\x00\x12\x37\n\x11namespace_changed\x18) \x01(\x0b\x32\x1a.mneme.v1.NamespaceChangedH\x00\x42\x06\n\x04\x62ody\"=\n\x10NamespaceDeleted\x12\x12\n\nreceipt_id\x18\x01 \x01(\t\x12\x15\n\rerasure_epoch\x18\x02 \x01(\x04\"g\n\x10NamespaceCreated\x12\x30\n\x0fmetadata_fields\x18\x01 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12!\n\x07\x61liases\x18\x02 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x8c\x01\n\x10NamespaceChanged\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12\x30\n\x0fmetadata_fields\x18\x03 \x03(\x0b\x32\x17.mneme.v1.MetadataField\x12!\n\x07\x61liases\x18\x04 \x01(\x0b\x32\x10.mneme.v1.Sealed\"q\n\x13ObservationAccepted\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12\x13\n\x0bsession_mac\x18\x03 \x01(\x0c\x12 \n\x06sealed\x18\x04 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x88\x01\n\x14PerceivedObservation\x12*\n\x0bobservation\x18\x01 \x01(\x0b\x32\x15.mneme.v1.Observation\x12\x0e\n\x06people\x18\x02 \x03(\t\x12\x0e\n\x06places\x18\x03 \x03(\t\x12$\n\x05times\x18\x04 \x03(\x0b\x32\x15.mneme.v1.TimeMention\"?\n\x0bTimeMention\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\"\n\x05range\x18\x02 \x01(\x0b\x32\x13.mneme.v1.TimeRange\"#\n\x0cSessionEnded\x12\x13\n\x0bsession_mac\x18\x01 \x01(\x0c\"E\n\rEpisodeClosed\x12\x13\n\x0bsession_mac\x18\x01 \x01(\x0c\x12\x0f\n\x07id_macs\x18\x02 \x03(\x0c\x12\x0e\n\x06reason\x18\x03 \x01(\t\"S\n\nRemembered\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12 \n\x06sealed\x18\x03 \x01(\x0b\x32\x10.mneme.v1.Sealed\"e\n\tCorrected\x12\x0e\n\x06id_mac\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ontent_mac\x18\x02 \x01(\x0c\x12\x11\n\tengram_id\x18\x03 \x01(\t\x12 \n\x06sealed\x18\x04 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x87\x03\n\x06\x45rased\x12\x12\n\nreceipt_id\x18\x01 \x01(\t\x12\x0f\n\x07id_macs\x18\x02 \x03(\x0c\x12\x12\n\nengram_ids\x18\x03 \x03(\t\x12\x0f\n\x07key_ids\x18\x04 \x03(\t\x12\x15\n\rerasure_epoch\x18\x05 \x01(\x04\x12\x14\n\x0cselector_mac\x18\x06 \x01(\x0c\x12!\n\x07\x61liases\x18\x14 \x01(\x0b\x32\x10.mneme.v1.Sealed\x12;\n\x0e\x61liases_before\x18\x1a \x03(\x0b\x32#.mneme.v1.Erased.AliasesBeforeEntry\x12\x14\n\x0c\x61lias_groups\x18\x15 \x01(\r\x12!\n\x05names\x18\x16 \x03(\x0b\x32\x12.mneme.v1.NameHash\x12\x10\n\x08\x64oubtful\x18\x17 \x01(\x0c\x12\x13\n\x0bselected_by\x18\x18 \x01(\t\x1a\x46\n\x12\x41liasesBeforeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.mneme.v1.Sealed:\x02\x38\x01\"(\n\x08NameHash\x12\x0b\n\x03mac\x18\x01 \x01(\x0c\x12\x0f\n\x07letters\x18\x02 \x01(\r\"\xd1\x01\n\nFeedRecord\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x11\n\tengram_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12$\n\x08position\x18\x05 \x01(\x0b\x32\x12.mneme.v1.Position\x12 \n\x06sealed\x18\x06 \x01(\x0b\x32\x10.mneme.v1.Sealed\x12\x0e\n\x06\x65rased\x18\x07 \x01(\x08\x12 \n\x06\x64\x65tail\x18\x08 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\x9f\x01\n\x0c\x45ngramRecord\x12 \n\x06\x65ngram\x18\x01 \x01(\x0b\x32\x10.mneme.v1.Engram\x12\x0e\n\x06id_mac\x18\x02 \x01(\x0c\x12$\n\x05times\x18\x03 \x03(\x0b\x32\x15.mneme.v1.TimeMention\x12\x13\n\x0b\x63ontent_mac\x18\x04 \x01(\x0c\x12\r\n\x05place\x18\x05 \x01(\x04\x12\x13\n\x0bsession_mac\x18\x06 \x01(\x0c\"\xb7\x02\n\x0c\x45ngramDetail\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.mneme.v1.EngramKey\x12\'\n\x07history\x18\x02 \x03(\x0b\x32\x16.mneme.v1.HistoryEvent\x12\x0f\n\x07\x61pplied\x18\x03 \x03(\x0c\x12\x34\n\x07touches\x18\x04 \x03(\x0b\x32#.mneme.v1.EngramDetail.TouchesEntry\x12\x34\n\x07patched\x18\x05 \x03(\x0b\x32#.mneme.v1.EngramDetail.PatchedEntry\x1a.\n\x0cTouchesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cPatchedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"K\n\tEngramKey\x12\x13\n\x0bgranularity\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x0b\n\x03use\x18\x04 \x01(\t\"r\n\rStoredReceipt\x12)\n\x07receipt\x18\x01 \x01(\x0b\x32\x18.mneme.v1.ErasureReceipt\x12\x10\n\x08\x62\x61se_ids\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65rived_ids\x18\x03 \x03(\t\x12\x0f\n\x07key_ids\x18\x04 \x03(\t\"\x9a\x01\n\x0bParkedEntry\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x08position\x18\x02 \x01(\x0b\x32\x12.mneme.v1.Position\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x0e\n\x06id_mac\x18\x06 \x01(\x0c\x12\x11\n\tengram_id\x18\x07 \x01(\t\"1\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"1\n\rIndexProgress\x12 \n\x04next\x18\x01 \x03(\x0b\x32\x12.mneme.v1.Position\"\xde\x01\n\x14PerceptionCheckpoint\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0bsession_mac\x18\x02 \x01(\x0c\x12\x14\n\x0copen_id_macs\x18\x03 \x03(\x0c\x12-\n\topened_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_ingested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\tsegmenter\x18\x06 \x01(\x0b\x32\x10.mneme.v1.Sealed\"\xcc\x01\n\nDeadLetter\x12\r\n\x05topic\x18\x01 \x01(\t\x12$\n\x08position\x18\x02 \x01(\x0b\x32\x12.mneme.v1.Position\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12!\n\x07payload\x18\x05 \x01(\x0b\x32\x10.mneme.v1.Sealed\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66ield\x18\x07 \x01(\t\x12\x0e\n\x06remedy\x18\x08 \x01(\t\"`\n\x0bTokenRecord\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x1a\n\x12namespace_prefixes\x18\x02 \x03(\t\x12\x0e\n\x06rights\x18\x03 \x03(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\x01\x42\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mneme.v1.ledger_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
+  _globals['_ERASED_ALIASESBEFOREENTRY']._loaded_options = None
+  _globals['_ERASED_ALIASESBEFOREENTRY']._serialized_options = b'8\001'
   _globals['_ENGRAMDETAIL_TOUCHESENTRY']._loaded_options = None
   _globals['_ENGRAMDETAIL_TOUCHESENTRY']._serialized_options = b'8\001'
   _globals['_ENGRAMDETAIL_PATCHEDENTRY']._loaded_options = None
@@ -45,53 +47,57 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATAKEY']._serialized_start=199
   _globals['_DATAKEY']._serialized_end=260
   _globals['_LEDGERENTRY']._serialized_start=263
-  _globals['_LEDGERENTRY']._serialized_end=770
-  _globals['_NAMESPACEDELETED']._serialized_start=772
-  _globals['_NAMESPACEDELETED']._serialized_end=833
-  _globals['_NAMESPACECREATED']._serialized_start=835
-  _globals['_NAMESPACECREATED']._serialized_end=938
-  _globals['_OBSERVATIONACCEPTED']._serialized_start=940
-  _globals['_OBSERVATIONACCEPTED']._serialized_end=1053
-  _globals['_PERCEIVEDOBSERVATION']._serialized_start=1056
-  _globals['_PERCEIVEDOBSERVATION']._serialized_end=1192
-  _globals['_TIMEMENTION']._serialized_start=1194
-  _globals['_TIMEMENTION']._serialized_end=1257
-  _globals['_SESSIONENDED']._serialized_start=1259
-  _globals['_SESSIONENDED']._serialized_end=1294
-  _globals['_EPISODECLOSED']._serialized_start=1296
-  _globals['_EPISODECLOSED']._serialized_end=1365
-  _globals['_REMEMBERED']._serialized_start=1367
-  _globals['_REMEMBERED']._serialized_end=1450
-  _globals['_CORRECTED']._serialized_start=1452
-  _globals['_CORRECTED']._serialized_end=1553
-  _globals['_ERASED']._serialized_start=1556
-  _globals['_ERASED']._serialized_end=1814
-  _globals['_NAMEHASH']._serialized_start=1816
-  _globals['_NAMEHASH']._serialized_end=1856
-  _globals['_FEEDRECORD']._serialized_start=1859
-  _globals['_FEEDRECORD']._serialized_end=2068
-  _globals['_ENGRAMRECORD']._serialized_start=2071
-  _globals['_ENGRAMRECORD']._serialized_end=2230
-  _globals['_ENGRAMDETAIL']._serialized_start=2233
-  _globals['_ENGRAMDETAIL']._serialized_end=2544
-  _globals['_ENGRAMDETAIL_TOUCHESENTRY']._serialized_start=2450
-  _globals['_ENGRAMDETAIL_TOUCHESENTRY']._serialized_end=2496
-  _globals['_ENGRAMDETAIL_PATCHEDENTRY']._serialized_start=2498
-  _globals['_ENGRAMDETAIL_PATCHEDENTRY']._serialized_end=2544
-  _globals['_ENGRAMKEY']._serialized_start=2546
-  _globals['_ENGRAMKEY']._serialized_end=2621
-  _globals['_STOREDRECEIPT']._serialized_start=2623
-  _globals['_STOREDRECEIPT']._serialized_end=2737
-  _globals['_PARKEDENTRY']._serialized_start=2740
-  _globals['_PARKEDENTRY']._serialized_end=2894
-  _globals['_GENERATION']._serialized_start=2896
-  _globals['_GENERATION']._serialized_end=2945
-  _globals['_INDEXPROGRESS']._serialized_start=2947
-  _globals['_INDEXPROGRESS']._serialized_end=2996
-  _globals['_PERCEPTIONCHECKPOINT']._serialized_start=2999
-  _globals['_PERCEPTIONCHECKPOINT']._serialized_end=3221
-  _globals['_DEADLETTER']._serialized_start=3224
-  _globals['_DEADLETTER']._serialized_end=3428
-  _globals['_TOKENRECORD']._serialized_start=3430
-  _globals['_TOKENRECORD']._serialized_end=3526
+  _globals['_LEDGERENTRY']._serialized_end=827
+  _globals['_NAMESPACEDELETED']._serialized_start=829
+  _globals['_NAMESPACEDELETED']._serialized_end=890
+  _globals['_NAMESPACECREATED']._serialized_start=892
+  _globals['_NAMESPACECREATED']._serialized_end=995
+  _globals['_NAMESPACECHANGED']._serialized_start=998
+  _globals['_NAMESPACECHANGED']._serialized_end=1138
+  _globals['_OBSERVATIONACCEPTED']._serialized_start=1140
+  _globals['_OBSERVATIONACCEPTED']._serialized_end=1253
+  _globals['_PERCEIVEDOBSERVATION']._serialized_start=1256
+  _globals['_PERCEIVEDOBSERVATION']._serialized_end=1392
+  _globals['_TIMEMENTION']._serialized_start=1394
+  _globals['_TIMEMENTION']._serialized_end=1457
+  _globals['_SESSIONENDED']._serialized_start=1459
+  _globals['_SESSIONENDED']._serialized_end=1494
+  _globals['_EPISODECLOSED']._serialized_start=1496
+  _globals['_EPISODECLOSED']._serialized_end=1565
+  _globals['_REMEMBERED']._serialized_start=1567
+  _globals['_REMEMBERED']._serialized_end=1650
+  _globals['_CORRECTED']._serialized_start=1652
+  _globals['_CORRECTED']._serialized_end=1753
+  _globals['_ERASED']._serialized_start=1756
+  _globals['_ERASED']._serialized_end=2147
+  _globals['_ERASED_ALIASESBEFOREENTRY']._serialized_start=2077
+  _globals['_ERASED_ALIASESBEFOREENTRY']._serialized_end=2147
+  _globals['_NAMEHASH']._serialized_start=2149
+  _globals['_NAMEHASH']._serialized_end=2189
+  _globals['_FEEDRECORD']._serialized_start=2192
+  _globals['_FEEDRECORD']._serialized_end=2401
+  _globals['_ENGRAMRECORD']._serialized_start=2404
+  _globals['_ENGRAMRECORD']._serialized_end=2563
+  _globals['_ENGRAMDETAIL']._serialized_start=2566
+  _globals['_ENGRAMDETAIL']._serialized_end=2877
+  _globals['_ENGRAMDETAIL_TOUCHESENTRY']._serialized_start=2783
+  _globals['_ENGRAMDETAIL_TOUCHESENTRY']._serialized_end=2829
+  _globals['_ENGRAMDETAIL_PATCHEDENTRY']._serialized_start=2831
+  _globals['_ENGRAMDETAIL_PATCHEDENTRY']._serialized_end=2877
+  _globals['_ENGRAMKEY']._serialized_start=2879
+  _globals['_ENGRAMKEY']._serialized_end=2954
+  _globals['_STOREDRECEIPT']._serialized_start=2956
+  _globals['_STOREDRECEIPT']._serialized_end=3070
+  _globals['_PARKEDENTRY']._serialized_start=3073
+  _globals['_PARKEDENTRY']._serialized_end=3227
+  _globals['_GENERATION']._serialized_start=3229
+  _globals['_GENERATION']._serialized_end=3278
+  _globals['_INDEXPROGRESS']._serialized_start=3280
+  _globals['_INDEXPROGRESS']._serialized_end=3329
+  _globals['_PERCEPTIONCHECKPOINT']._serialized_start=3332
+  _globals['_PERCEPTIONCHECKPOINT']._serialized_end=3554
+  _globals['_DEADLETTER']._serialized_start=3557
+  _globals['_DEADLETTER']._serialized_end=3761
+  _globals['_TOKENRECORD']._serialized_start=3763
+  _globals['_TOKENRECORD']._serialized_end=3859
 # @@protoc_insertion_point(module_scope)

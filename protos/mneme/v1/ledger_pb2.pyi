@@ -33,7 +33,7 @@ class DataKey(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
-    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted")
+    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted", "namespace_changed")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     INGESTED_AT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class LedgerEntry(_message.Message):
     CORRECTED_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_DELETED_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     ingested_at: _timestamp_pb2.Timestamp
     principal: str
@@ -56,7 +57,8 @@ class LedgerEntry(_message.Message):
     corrected: Corrected
     erased: Erased
     namespace_deleted: NamespaceDeleted
-    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ...) -> None: ...
+    namespace_changed: NamespaceChanged
+    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ..., namespace_changed: _Optional[_Union[NamespaceChanged, _Mapping]] = ...) -> None: ...
 
 class NamespaceDeleted(_message.Message):
     __slots__ = ("receipt_id", "erasure_epoch")
@@ -73,6 +75,18 @@ class NamespaceCreated(_message.Message):
     metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
     aliases: Sealed
     def __init__(self, metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class NamespaceChanged(_message.Message):
+    __slots__ = ("id_mac", "content_mac", "metadata_fields", "aliases")
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    id_mac: bytes
+    content_mac: bytes
+    metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
+    aliases: Sealed
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class ObservationAccepted(_message.Message):
     __slots__ = ("id_mac", "content_mac", "session_mac", "sealed")
@@ -145,7 +159,14 @@ class Corrected(_message.Message):
     def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
-    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "alias_groups", "names", "doubtful", "selected_by")
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by")
+    class AliasesBeforeEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Sealed
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
     RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
     ID_MACS_FIELD_NUMBER: _ClassVar[int]
     ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +174,7 @@ class Erased(_message.Message):
     ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
     SELECTOR_MAC_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_BEFORE_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
@@ -164,11 +186,12 @@ class Erased(_message.Message):
     erasure_epoch: int
     selector_mac: bytes
     aliases: Sealed
+    aliases_before: _containers.MessageMap[str, Sealed]
     alias_groups: int
     names: _containers.RepeatedCompositeFieldContainer[NameHash]
     doubtful: bytes
     selected_by: str
-    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
 
 class NameHash(_message.Message):
     __slots__ = ("mac", "letters")

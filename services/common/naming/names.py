@@ -12,7 +12,8 @@ from services.common.naming.folding import Folded, accented, fold, folded, writt
 OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
 INSIDE = "it stands inside a longer word"
-_GAP = r"\.?[\s・·]+"
+_GAP = r"(?:\.?[\s・·]+|-)"
+_PARTS = re.compile(r" |(?<=\w)-(?=\w)")
 _DOTS = str.maketrans("・·", "  ")  # between the parts of a foreign name
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64
@@ -208,8 +209,8 @@ def _words_of(name: str) -> list[str]:
 
 
 def _loose(form: str) -> str:
-    """A pattern for a folded name, with or without stops after its words."""
-    return _GAP.join(map(re.escape, form.split()))
+    """A pattern for a folded name, with or without stops after its words, and with hyphens or spaces between them."""
+    return _GAP.join(map(re.escape, _PARTS.split(form)))
 
 
 def _conflict(spelling: _Spelling, written: str) -> bool:

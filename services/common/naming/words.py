@@ -40,8 +40,18 @@ _ABBREVIATED = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|prof|sr|jr|mme|mlle|hr|fr)|(
 _DOES = re.compile(
     r"\s+(?:said|says|told|tells|asked|asks|called|calls|rang|phoned|texted|emailed|wrote|writes|came|went|left|thinks"
     r"|thought|wants|wanted|likes|liked|loves|loved|knows|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
-    r"|arrived|visited|replied|answered|agreed|laughed|smiled|joined|invited|borrowed|paid|drove|flew|moved)\b"
+    r"|arrived|visited|replied|answered|agreed|laughed|smiled|joined|invited|borrowed|paid|drove|flew|moved"
+    r"|and (?:I|me|he|she|his|her|my))\b"
 )
+# What is said to or of people, without an article before the noun that the word may be.
+_ADDRESSED = re.compile(
+    r"\b(?:ask|asks|asked|tell|tells|told|call|called|met|meet|saw|invite|invited|email|emailed|text|texted|phone"
+    r"|phoned|visit|visited|thank|thanks|hi|hey|hello|dear|bye|(?:talk|spoke|speak)\w* (?:to|with)"
+    r"|(?:lunch|dinner|breakfast|coffee|drinks|chat|chatted|met|meeting|walk|went|out|home|live|lives|lived) with)"
+    r",?\s+$",
+    re.IGNORECASE,
+)
+_IS = re.compile(r"\s+(?:is|was|has|had|will|can|says?|isn['’]t|wasn['’]t)\b")
 _LOOK_BACK = 32
 _LEAST_WORDS = 4  # of a text whose language is none of ours
 
@@ -50,25 +60,26 @@ _LEAST_WORDS = 4  # of a text whose language is none of ours
 class _Lexicon:
     words: Mapping[str, frozenset[str]]  # by language: told from a name by a capital
     openers: Mapping[str, frozenset[str]]  # and not even so at the head of a sentence
+    rare: Mapping[str, frozenset[str]]  # a word where it is written small, and seldom meant by that
     marks: Mapping[str, frozenset[str]]
 
 
 @cache
 def _lexicon() -> _Lexicon:
-    kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("word", "opener", "marks")}
+    kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("word", "opener", "rare", "marks")}
     text = resources.files(__package__).joinpath("words.txt").read_text("utf-8")
     for line in text.splitlines():
         if not line.startswith("#"):
             language, kind, words = line.split(" ", 2)
             kinds[kind][language].update(map(folded, words.split()) if kind != "marks" else words.split())
     frozen = {kind: {lang: frozenset(words) for lang, words in of.items()} for kind, of in kinds.items()}
-    return _Lexicon(frozen["word"], frozen["opener"], frozen["marks"])
+    return _Lexicon(frozen["word"], frozen["opener"], frozen["rare"], frozen["marks"])
 
 
 def may_be_words(name: Sequence[str]) -> bool:
     """Whether each word of a folded name is one in some language."""
     lexicon = _lexicon()
-    every = (*lexicon.words.values(), *lexicon.openers.values(), _MONTHS)
+    every = (*lexicon.words.values(), *lexicon.openers.values(), *lexicon.rare.values(), _MONTHS)
     return bool(name) and all(any(word in words for words in every) for word in name)
 
 
@@ -91,9 +102,10 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     lexicon = _lexicon()
     words = lexicon.words[spoken or _ENGLISH] | _MONTHS
     openers = lexicon.openers[spoken or _ENGLISH]
-    if not all(word in words or word in openers for word in name):
-        return ""
     written = text[start:end]
+    if not all(word in words or word in openers for word in name):
+        is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ()) and not written[:1].isupper()
+        return SMALL if is_rare and not _is_spoken_of(text, start, end) else ""
     initials = [part[0] for part in written.split()]
     if not all(c.isupper() for c in initials):
         return SMALL
@@ -106,8 +118,16 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return MONTH
     if _ARTICLE.search(head):
         return THING
-    is_verb = not _owns(text, end) and not (spoken == _ENGLISH and _DOES.match(text, end))
-    return OPENS if name[0] in openers and is_verb and opens_sentence(text, start) else ""
+    if _owns(text, end) or (spoken == _ENGLISH and _DOES.match(text, end)) or not opens_sentence(text, start):
+        return ""
+    return OPENS if name[0] in openers else MONTH if name[0] in _MONTHS else ""
+
+
+def _is_spoken_of(text: str, start: int, end: int) -> bool:
+    """Whether a small word stands as only a person's name does: addressed, owning, or acting without an article."""
+    if _owns(text, end) or _ADDRESSED.search(text[max(0, start - _LOOK_BACK) : start]):
+        return True
+    return _DOES.match(text, end) is not None or (_IS.match(text, end) is not None and opens_sentence(text, start))
 
 
 def opens_sentence(text: str, start: int) -> bool:

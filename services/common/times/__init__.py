@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from services.common.tagger import Token
 from services.common.times import doubt, meaning, tense, words
 from services.common.times.calendar import Days
 
@@ -90,6 +91,7 @@ def _midnight(day: date, now: datetime) -> datetime:
 def _expressions(text: str) -> Iterator[_Expression]:
     """At most MAX_MENTIONS."""
     place = count = 0
+    tagged: dict[str, list[Token]] = {}
     for _ in range(_MAX_TRIED):
         match = words.EXPRESSION.search(text, place)
         if match is None or count == MAX_MENTIONS:
@@ -97,7 +99,7 @@ def _expressions(text: str) -> Iterator[_Expression]:
         form, start, end = match.lastgroup or "", match.start(), match.end()
         alone = words.FORMS[form].fullmatch(match.group())  # None of "2026-01/20": there both dashes must be one
         if alone is not None and _is_time(form, alone, text, start):
-            future = tense.future(text, start, end, form) if form in meaning.OF_TENSE else None
+            future = tense.future(text, start, end, form, tagged) if form in meaning.OF_TENSE else None
             yield _Expression(form, alone, start, future)
             place, count = end, count + 1
         elif alone is not None and meaning.resolve(form, alone, _ANY_TIME, None) is None:
@@ -121,6 +123,7 @@ _Joined = tuple[int, int, Days, bool]  # place, end, days, yearless
 _LED = re.compile(r"(?i)(?:between|from)\b")
 _LED_BEFORE = re.compile(r"(?i)\b(?:between|from)\s+(?:the\s+|in\s+)?$")
 _JOINS = re.compile(r"(?i)\s*(?:and|to|until|till|through|–|-)\s*(?:the\s+|in\s+)?")
+_ALIKE = ("weekday", "date", "iso", "numeric", "yearmonth")  # two of these need no word before them
 _JOINS_IN = re.compile(r"(?i)(?:to|until|till)\b")  # a preposition that is taken with its time
 
 
@@ -155,7 +158,7 @@ def _is_range(text: str, one: _Expression, other: _Expression) -> bool:
     gap = text[one.end : other.at]
     joins = _JOINS.fullmatch(gap) or (not gap.strip() and _JOINS_IN.match(other.match.group()))
     # "and" alone joins two times, where nothing led to it; so does "until" ("shut on Monday until Friday" is rare).
-    alike = one.form == other.form and one.form in ("weekday", "date") and "and" not in gap.lower()
+    alike = one.form == other.form and one.form in _ALIKE and "and" not in gap.lower()
     return bool(joins and (led or alike))
 
 

@@ -37,7 +37,7 @@ _IDENTIFIER = re.compile(
     r"(?i)(?:\b(?:number|no|nr|part|parts|model|serial|code|id|ids|ref|reference|ticket|order|invoice|item|sku|case"
     r"|file|version|release|build|phone|tel|fax|account|policy|licen[cs]e|plate|tracking|batch|lot|article|isbn"
     r"|room|flight|gate|booking|docket|catalogue|catalog|form|section|extension|ext|pin|passcode|password|key|ip"
-    r"|page|pages|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
+    r"|module|device|component|product|firmware|patent|page|pages|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
     r"[.:#]?(?: (?:number|no|nr|code|id|ref)\b[.:#]?)?(?: (?:is|was|reads|of))?|#|№)[ :#]*$"
 )
 _CAPITAL_AFTER = re.compile(r" (?!I\b)[A-Z][\w’'-]*")
@@ -56,8 +56,16 @@ def _digits(words: _Match, before: str, after: str) -> bool:
 def _numeric(words: _Match, before: str, after: str) -> bool:
     """Days and months in figures: with stops the day comes first; else only where just one of them can be the month."""
     a, b = int(words["a"]), int(words["b"])
+    if len(words["year"]) == 2 and (words["dash"] == "-" or not _DATED.search(before)):
+        return False
     known = words["dash"] == "." or a > 12 or b > 12 or a == b
     return known and min(a, b) <= 12 and _digits(words, before, after)
+
+
+def _year_month(words: _Match, before: str, after: str) -> bool:
+    """Not "2010-12", which may be years, unless a preposition leads to it."""
+    led = re.search(r"(?i)\b(?:in|since|until|till|by|before|after|from|to|during) $", before) is not None
+    return _digits(words, before, after) and (led or int(words["month"]) <= int(words["year"]) % 100)
 
 
 # --- months and days --------------------------------------------------------------------------------------------
@@ -131,6 +139,8 @@ def _nth(words: _Match, before: str, after: str) -> bool:
     if not _FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or _CAPITAL_AFTER.match(after):
         # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
         return which in ("on", "since") and _FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
+    if not which and _CAPITAL_BEFORE.search(before) and not re.search(r"day $", before):
+        return False  # "Henry the 8th"
     return which in _POINTS or (not which and (number >= 4 or before.endswith("due ")))
 
 
@@ -183,7 +193,7 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
         return False
     if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come|sound|look|feel)[a-z]+\b", after):
         return False
-    if _OF_SOMEBODY.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
+    if _OF_SOMEBODY.search(before) or _AND.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
         return False
     return not (_OPENS.search(before) and _ACTS.match(after))
 
@@ -196,9 +206,10 @@ _OF_SOMEBODY = re.compile(
 )
 _DOES = re.compile(r"(?i)\b(?:did|does|has|can) $")  # "Did Friday bite the postman?"
 _IS_SOMEBODY = re.compile(
-    r" (?:is|was) (?:my|our|his|her|their|your|an?) "
-    r"(?!\w*day\b|favou?rite|turn|last|first|good|bad|anniversary|wedding|party|exam|deadline|graduation|big|long)"
+    r" (?:is|was) (?:what|the name\b|(?:my|our|his|her|their|your|an?) "
+    r"(?!\w*day\b|favou?rite|turn|last|first|good|bad|anniversary|wedding|party|exam|deadline|graduation|big|long))"
 )
+_AND = re.compile(r"\b(?!\w*day )[A-Z]\w+ and $")  # "Robinson and Friday"
 
 
 def _holiday(words: _Match, before: str, after: str) -> bool:
@@ -298,10 +309,28 @@ def _year(words: _Match, before: str, after: str) -> bool:
 
 
 def _years(words: _Match, before: str, after: str) -> bool:
-    which, first, last = words["which"].lower(), words["first"], words["last"]
+    which, first, last = (words["which"] or "").lower(), words["first"], words["last"]
     if first >= last or (" and " in words.group() and which != "between"):
         return False
+    if not which and (first < "1900" or _is_number_of_something(before) or not _stands_alone(before, after)):
+        return False
     return _is_year_here(first, "in", before, "") and _is_year_here(last, "in", "and ", after)
+
+
+def _stands_alone(before: str, after: str) -> bool:
+    """Whether nothing beside two figures without a preposition measures or counts: "he was mayor (2010-2014)"."""
+    return _OPENS_YEARS.search(before) is not None and re.match(r"\s*(?:$|[.,;:!?)\]])", after) is not None
+
+
+_OPENS_YEARS = re.compile(r"(?:[(\[,;:]|\b(?:there|here|then|home|abroad|together|\w+ed|[A-Z]\w+))\s*$")
+_MEASURED = re.compile(
+    r"(?i)\b(?:temperatures?|degrees?|highs?|lows?|mercury|heat|fahrenheit|humidity|scores?|grades?)\b"
+)
+
+
+def _decade(words: _Match, before: str, after: str) -> bool:
+    """Not "temperatures in the 90s"."""
+    return words["decade"] is not None or _MEASURED.search(before + after) is None
 
 
 # --- counts -----------------------------------------------------------------------------------------------------
@@ -322,7 +351,10 @@ def _ahead(words: _Match, before: str, after: str) -> bool:
 
 
 _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
+    "interval": _digits,
     "iso": _digits,
+    "dashed": _digits,
+    "yearmonth": _year_month,
     "numeric": _numeric,
     "days": _date,
     "date": _date,
@@ -339,6 +371,7 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "season": _season,
     "holiday": _holiday,
     "weekday": _weekday,
+    "decade": _decade,
     "year": _year,
     "years": _years,
 }

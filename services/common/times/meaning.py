@@ -67,7 +67,23 @@ def _iso(match: _Match, now: datetime, future: bool | None) -> Days:
 def _numeric(match: _Match, now: datetime, future: bool | None) -> Days:
     a, b = int(match["a"]), int(match["b"])
     day, month = (a, b) if b <= 12 and (match["dash"] == "." or a > 12 or a == b) else (b, a)
-    return calendar.day(date(int(match["year"]), month, day))
+    year = int(match["year"])
+    if year < 100:  # of the century that has come to it, ten years ahead at most
+        year += 2000 if 2000 + year <= now.year + 10 else 1900
+    return calendar.day(date(year, month, day))
+
+
+def _interval(match: _Match, now: datetime, future: bool | None) -> Days | None:
+    start, end = (_written(match[name], now) for name in ("start", "end"))
+    return (start[0], end[1]) if start and end and start[0] <= end[0] else None
+
+
+def _written(figures: str, now: datetime) -> Days | None:
+    for form in ("iso", "numeric"):
+        match = words.FORMS[form].fullmatch(figures)
+        if match is not None:
+            return resolve(form, match, now, None)
+    return None
 
 
 # --- dates ------------------------------------------------------------------------------------------------------
@@ -82,6 +98,14 @@ def _date(match: _Match, now: datetime, future: bool | None) -> Days:
     if match["year"]:
         return calendar.day(date(int(match["year"]), month, day))
     return _of_some_year(lambda year: calendar.day(date(year, month, day)), now.date(), future)
+
+
+def _date_in_full(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.day(date(int(match["year"]), words.month(match["month"]), int(match["day"])))
+
+
+def _year_month_in_figures(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.month(date(int(match["year"]), int(match["month"]), 1))
 
 
 def _of_some_year(make: Callable[[int], Days], today: date, future: bool | None) -> Days:
@@ -226,7 +250,23 @@ def _again(match: _Match, make: Callable[[int], Days], today: date, future: bool
 
 
 def _decade(match: _Match, now: datetime, future: bool | None) -> Days:
-    return calendar.year(int(match["decade"]), many=10)
+    if match["decade"]:
+        first = int(match["decade"])
+        return calendar.year(first, many=100 if first % 100 == 0 and first < 2000 else 10)  # "the 1800s" are a century
+    short = int(match["short"]) if match["short"] else words.DECADES[match["word"].lower()]
+    return calendar.year(1900 + short, many=10)
+
+
+def _part(match: _Match, now: datetime, future: bool | None) -> Days:
+    """A quarter or a half of a year."""
+    year, part = int(words.group(match, "year", "year2")), words.group(match, "part", "part2").lower()
+    if part:
+        months, nth = 3 if part[0] == "q" else 6, int(part[1])
+    else:
+        months = 3 if match["unit"].lower() == "quarter" else 6
+        nth = 12 // months if match["nth"].lower() == "last" else words.day(match["nth"])
+    start = date(year, months * (nth - 1) + 1, 1)  # ValueError: "the third half"
+    return start, start + relativedelta(months=months)
 
 
 def _year(match: _Match, now: datetime, future: bool | None) -> Days:
@@ -238,7 +278,11 @@ def _years(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = {
+    "interval": _interval,
+    "stamp": _iso,
     "iso": _iso,
+    "dashed": _date_in_full,
+    "yearmonth": _year_month_in_figures,
     "numeric": _numeric,
     "around": _around,
     "days": _days,
@@ -262,6 +306,7 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "holiday": _holiday,
     "weekday": counting.weekday,
     "decade": _decade,
+    "part": _part,
     "years": _years,
     "year": _year,
 }

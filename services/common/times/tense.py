@@ -17,6 +17,7 @@ from services.common.tagger import Token
 from services.common.times.doubt import MOVED
 
 _LOOK = 200  # characters to either side in which the sentence is looked for
+_BLOCK = 128  # its edges are multiples of this, so that times beside each other have one
 _VERBS = frozenset({"MD", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ"})
 _BE = frozenset("be am is are was were been being 's 'm 're ’s ’m ’re".split())
 _GET = frozenset({"get", "gets", "getting", "got"})
@@ -28,6 +29,8 @@ _PAST = frozenset(
     thought taught caught fought sought sold told stood held won hung dug stuck struck shook took gave came became began
     sat paid said heard knew grew threw drew blew hid bit shot got forgot""".split()
 )
+# Past and present alike: who says them of a day without an auxiliary tells ("we quit on Friday").
+_ALIKE = frozenset("put quit read hit let cut set shut cost hurt split spread bet beat burst".split())
 # Past of what looks ahead: "agreed to meet on Friday", "booked for Friday".
 _LOOKS_AHEAD = re.compile(
     r"(?i)(?:decid|agre|promis|plann|offer|ask|remind|arrang|book|schedul|reserv|hop|expect|mov|shift|postpon|push"
@@ -35,20 +38,27 @@ _LOOKS_AHEAD = re.compile(
 )
 _REMEMBERS = re.compile(r"(?i)(?:remember|recall|regret|admit|mention)\w*")
 _PLANS = re.compile(r"(?i)\b(?:due|deadline|reminder|appointment|upcoming|to-?do|plans?|agenda|ideas?|expires?|rsvp)\b")
+_APPOINTED = ("weekday", "date", "days", "nth", "nths")
+_TOLD = ("from", "of", "since", "after")
 _SPENT = ("season", "holiday", "month")  # one goes away for them; for a day one plans
 # Between a clause and a time that opens the next: "We left early, and on Friday ..."
 _OPENS_CLAUSE = frozenset({",", ";", ":", "CC", "``", "''", "-LRB-", "HYPH"})
 
 
-def future(text: str, start: int, end: int, form: str) -> bool | None:
-    """Whether the time at [start, end) of ``text``, in that form, is to come; None where nothing says it."""
+def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[Token]]) -> bool | None:
+    """Whether the time at [start, end) of ``text``, in that form, is to come; None where nothing says it.
+
+    ``tagged``: sentences of the same text that were read before; each is tagged once.
+    """
     begin, sentence = _sentence(text, start, end)
     at, to = start - begin, end - begin
     before = sentence[:at]
     words = sentence[at:to].lower()
-    tokens = tagger.tag(sentence)
+    if sentence not in tagged:
+        tagged[sentence] = tagger.tag(sentence)
+    tokens = tagged[sentence]
     verb = _governing(tokens, at, to)
-    told = _is_timetable(tokens, at) if verb is None else _is_future(tokens, verb)
+    told = _is_plan(tokens, at, form) if verb is None else _is_future(tokens, verb)
     first = words.split(" ")[0]
     if first == "since":
         return False
@@ -69,8 +79,8 @@ def future(text: str, start: int, end: int, form: str) -> bool | None:
 
 def _sentence(text: str, start: int, end: int) -> tuple[int, str]:
     """The sentence around [start, end), as far as one looks, and where it begins."""
-    low = max(0, start - _LOOK)
-    around = text[low : end + _LOOK]
+    low = max(0, start - _LOOK) // _BLOCK * _BLOCK
+    around = text[low : -(-(end + _LOOK) // _BLOCK) * _BLOCK]
     begin, stop = 0, len(around)
     for place in ends(around):
         if place <= start - low:
@@ -85,6 +95,15 @@ def _is_timetable(tokens: Sequence[Token], at: int) -> bool | None:
     """ "The flight departs June 3": where the sentence has no verb, what the tagger takes for a plural may be one."""
     before = [t.tag for t in tokens if t.end <= at and t.tag not in ("IN", "TO", "DT")]
     return True if before[-1:] == ["NNS"] and before[-2:-1] in (["NN"], ["NNP"]) else None
+
+
+def _is_plan(tokens: Sequence[Token], at: int, form: str) -> bool | None:
+    """Whether a sentence without a verb notes what is to come: "Dinner with Ann on Friday." It names the thing at
+    once; "a lovely dinner on Friday" tells of it."""
+    head = [t for t in tokens if t.end <= at]
+    if form in _APPOINTED and head and head[0].tag in ("NN", "NNP") and head[-1].text.lower() not in _TOLD:
+        return True
+    return _is_timetable(tokens, at)
 
 
 def _governing(tokens: Sequence[Token], at: int, to: int) -> int | None:
@@ -128,8 +147,10 @@ class _Verb:
 def _is_future(tokens: Sequence[Token], at: int) -> bool:
     verb = _Verb(tokens, at)
     above = verb.before()
-    if verb.token.tag == "VBP" and verb.word in _PAST:
+    if verb.token.tag == "VBP" and (verb.word in _PAST or verb.word in _ALIKE):
         return False
+    if verb.token.tag == "VB" and above is None and verb.word in _PAST:
+        return False  # "Ran 10k on Sunday"
     match verb.token.tag:
         case "VBD":
             return False
@@ -157,8 +178,8 @@ def _infinitive(verb: _Verb, above: _Verb | None) -> bool:
 
 def _participle(verb: _Verb, above: _Verb | None) -> bool:
     """ "has paid", "is paid", "will be paid"; alone ("Closed on Friday") it is past."""
-    if above is None:
-        return False
+    if above is None or any(t.text == "," for t in verb.tokens[above.at : verb.at]):
+        return False  # "Bill, who will be forty, called on Friday"
     if above.word in _BE and above.token.tag != "VBN":
         return _is_future(verb.tokens, above.at)
     if above.word in _GET:

@@ -52,6 +52,12 @@ _DATE = (
 )
 
 
+_ISO_DAY = rf"{YEAR}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
+_DAY_FIRST = rf"(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.]{YEAR}"
+DECADES = {"thirties": 30, "forties": 40, "fifties": 50, "sixties": 60, "seventies": 70, "eighties": 80, "nineties": 90}
+_IN_PART = r"(?:(?:in|during|by|since|until|till|before|after|of) )?(?:the )?"
+
+
 def unnamed(pattern: str) -> str:
     """The pattern without the names of its groups, which may stand in an expression only once."""
     return re.sub(r"\(\?P<\w+>", "(?:", pattern)
@@ -59,8 +65,17 @@ def unnamed(pattern: str) -> str:
 
 # Name -> pattern; earlier ones win where two begin at the same place.
 PATTERNS = {
+    "interval": (
+        rf"(?P<start>{_ISO_DAY}|{_DAY_FIRST}){unnamed(_CLOCK)}(?:/|--?)(?P<end>{_ISO_DAY}|{_DAY_FIRST}){unnamed(_CLOCK)}"
+    ),
+    "stamp": (
+        rf"(?P<year>{YEAR})(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])"
+        r"T(?:[01]\d|2[0-3])[0-5]\d(?:\d\d)?(?:Z|[+-]\d{2}:?(?:\d{2})?)?"
+    ),
     "iso": rf"(?P<year>{YEAR})(?P<dash>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=dash)(?P<day>0?[1-9]|[12]\d|3[01]){_CLOCK}",
-    "numeric": rf"(?P<a>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<b>0?[1-9]|[12]\d|3[01])(?P=dash)(?P<year>{YEAR})",
+    "dashed": rf"(?P<day>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<month>{MONTH})(?P=dash)(?P<year>{YEAR})",
+    "yearmonth": rf"(?P<year>{YEAR})-(?P<month>0[1-9]|1[0-2])",
+    "numeric": rf"(?P<a>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<b>0?[1-9]|[12]\d|3[01])(?P=dash)(?P<year>{YEAR}|\d\d)",
     "around": (
         rf"(?:(?i:(?:on |over |in |during )?the ))?(?P<unit>(?i:week|day|weekend)|{WEEKDAY})"
         rf" (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})"
@@ -117,13 +132,22 @@ PATTERNS = {
     "weekday": (
         rf"(?:(?P<which>{AGAIN}|{_OPEN}) )?(?P<day>{WEEKDAY})(?: (?P<then>(?i:last|next))(?=\s*(?:$|[.,;:!?])))?"
     ),
-    "decade": r"(?i:in|during|of|since) (?i:the )(?P<decade>(?:1\d{2}|20\d)0)[’']?s",
+    "decade": (
+        r"(?i:(?:(?:in|during|of|since|from|by) )?the (?:(?:early|late|mid)[- ])?"
+        rf"(?:(?P<decade>(?:1\d{{2}}|20\d)0)[’']?s|[’']?(?P<short>[3-9]0)[’']?s|(?P<word>{'|'.join(DECADES)})))"
+    ),
+    "part": (
+        rf"(?i:{_IN_PART}(?:(?P<part>Q[1-4]|H[12])|(?P<nth>first|second|third|fourth|last|1st|2nd|3rd|4th)"
+        rf" (?P<unit>quarter|half))(?:,? |-| of )(?P<year>{YEAR})|(?P<year2>{YEAR})[- ]?(?P<part2>Q[1-4]|H[12]))"
+    ),
     "years": (
-        rf"(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
+        rf"(?:(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?)?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
         rf"(?P<last>{YEAR})"
     ),
     "year": (
-        r"(?P<which>(?i:in|since|during|of|until|till|by|before|after|from|around|mid)|(?i:(?:the )?year(?: of)?))[- ]"
+        r"(?P<which>(?i:in|since|during|of|until|till|by|before|after|from|around|mid)"
+        r"|(?i:(?:(?:in|since|during|of|until|till|by|before|after|from) )?(?:early|mid|late)"
+        r"|(?:the )?year(?: of)?))[- ]"
         rf"(?P<year>{YEAR})"
     ),
 }

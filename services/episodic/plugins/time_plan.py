@@ -13,7 +13,7 @@ The range is a preference (``between``), never a gate. Source: LongMemEval's tim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -169,9 +169,10 @@ def _readings(plan: Plan, ctx: Context) -> list[_Reading]:
     found = spoken.at(plan.query.asked_at)
     span = _span(plan, ctx) if any(m.yearless for m in found) else None
     readings: list[_Reading] = []
+    years = _in_other_years(plan, spoken, span) if span else []
     for mention in found:
         own = Interval(mention.start, mention.end)
-        meant = tuple(_years(plan, spoken, mention, span)) if mention.yearless and span else ()
+        meant = tuple(_years(years, mention, span)) if mention.yearless and span else ()
         if span and _is_ahead(plan, own, span):
             meant = (own, *(m for m in meant if m != own))
         readings.append((mention, meant or (own,)))
@@ -191,15 +192,23 @@ def _span(plan: Plan, ctx: Context) -> Interval | None:
     return Interval(min(s.start for s in spans), max(s.end for s in spans)) if spans else None
 
 
-def _years(plan: Plan, spoken: times.Spoken, mention: times.Mention, span: Interval) -> Iterator[Interval]:
-    """The mention as read in each year of the memory's span, latest first."""
+def _in_other_years(plan: Plan, spoken: times.Spoken, span: Interval) -> list[dict[int, times.Mention]]:
+    """What the question names, by place, as read in each year of the memory's span, latest first."""
     latest = min(span.end, plan.query.asked_at).astimezone(plan.query.asked_at.tzinfo)
-    seen: set[datetime] = set()
+    read: list[dict[int, times.Mention]] = []
     for back in range(_READINGS):
         now = times.shifted(latest, -365 * back)
-        same = next((m for m in spoken.at(now) if m.at == mention.at), None)
+        read.append({m.at: m for m in spoken.at(now)})
+        if now < span.start:
+            break
+    return read
+
+
+def _years(years: Sequence[dict[int, times.Mention]], mention: times.Mention, span: Interval) -> Iterator[Interval]:
+    """The mention as read in those years, where the memory has them."""
+    seen: set[datetime] = set()
+    for read in years:
+        same = read.get(mention.at)
         if same is not None and same.start <= span.end and same.end > span.start and same.start not in seen:
             seen.add(same.start)
             yield Interval(same.start, same.end)
-        if now < span.start:
-            return

@@ -2,8 +2,9 @@
 
 "Where does Ida work?" matches "I work at the bakery" better than "I left the bakery, I am at the post office now",
 which shares no word with it. So a hit goes behind a later one of the same speaker that says a change ("now", "left",
-"no longer") and speaks of the same: it shares at least ``SHARED`` of the earlier one's words, or of the question's. A
-question about the past, or about a time, is left alone. English only: elsewhere it changes nothing.
+"no longer") and speaks of the same: it shares ``SHARED`` of the earlier one's words, or all that the earlier one has of
+the question. A question about the past, or about a time, is left alone, and so is a text that is asked for by its own
+words. English only: elsewhere it changes nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
+from services.episodic.plugins.spoken import bare
 
-SHARED = 0.2
+SHARED = 0.25
 _PRESENT = re.compile(r"\b(?:is|are|am|does|do|has|have|now|current(?:ly)?|still|these days)\b|\w['’]s\b", re.I)
 _PAST = re.compile(
     r"\b(?:was|were|did|had|used to|original(?:ly)?|before|previous(?:ly)?|earlier|former(?:ly)?|first|ever|when"
@@ -40,6 +42,8 @@ class Updates(Plugin):
         text = plan.query.text
         if plan.time is not None or plan.anchor is not None or not _PRESENT.search(text) or _PAST.search(text):
             return items
+        if items and bare(items[0].record.text) == bare(text):
+            return items  # it was asked for by its own words
         ordered, asked = list(items), set(ctx.terms(text))
         changes = [item for item in items if _CHANGE.search(item.record.text)]
         for earlier in items[: self.looked_at]:
@@ -56,10 +60,9 @@ def _comes_later(item: Ranked, earlier: Ranked) -> bool:
 
 
 def _speaks_of_the_same(item: Ranked, earlier: Ranked, asked: Set[str], ctx: Context) -> bool:
-    told = set(ctx.terms(item.record.text))
-    of_before = set(ctx.terms(earlier.record.text))
-    of_question = asked - set(ctx.terms(item.record.actor))
-    return any(words and len(words & told) >= SHARED * len(words) for words in (of_before, of_question))
+    told, of_before = set(ctx.terms(item.record.text)), set(ctx.terms(earlier.record.text))
+    of_question = (asked & of_before) - set(ctx.terms(item.record.actor))
+    return len(told & of_before) >= SHARED * max(1, len(of_before)) or bool(of_question and of_question <= told)
 
 
 def _before(ordered: Sequence[Ranked], newest: Ranked, earlier: Ranked) -> list[Ranked]:

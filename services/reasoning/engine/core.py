@@ -19,16 +19,14 @@ from services.reasoning.engine.cpu_kernels import choose_cpu_kernels
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import (
     EPOCH_LIMIT,
-    LEAST_TEMPERATURE,
-    MOST_TEMPERATURE,
     Dropped,
     EngineStats,
     Finished,
     FinishReason,
     Refused,
     Request,
-    Sampling,
     Token,
+    check_sampling,
 )
 from services.reasoning.engine.sampler import BadLogits, choose
 from services.reasoning.engine.scheduler import Scheduler, Work
@@ -135,7 +133,7 @@ class EngineCore:
         self._check_room(request)
         if not all(0 <= epoch < EPOCH_LIMIT for _, epoch in request.scope.epochs):
             raise Refused("An erasure epoch is at least 0 and below 2 to the 63.", "scope.epochs")
-        _check_sampling(request.sampling)
+        check_sampling(request.sampling)
 
     def _check_prompt(self, prompt: tuple[int, ...]) -> None:
         if not prompt:
@@ -402,15 +400,3 @@ class EngineCore:
         elif live in self._scheduler.waiting:
             self._scheduler.waiting.remove(live)
         self._lives.pop(live.request.id, None)
-
-
-def _check_sampling(sampling: Sampling) -> None:
-    if sampling.temperature != 0 and not LEAST_TEMPERATURE <= sampling.temperature <= MOST_TEMPERATURE:
-        raise Refused(
-            f"Sampling needs a temperature of 0, or of {LEAST_TEMPERATURE} to {MOST_TEMPERATURE}.",
-            "sampling.temperature",
-        )
-    if sampling.top_k < 0:
-        raise Refused("Sampling needs top_k >= 0.", "sampling.top_k")
-    if not 0 < sampling.top_p <= 1:
-        raise Refused("Sampling needs 0 < top_p <= 1.", "sampling.top_p")

@@ -50,6 +50,19 @@ class Sampling:
     seed: int = 0
 
 
+def check_sampling(sampling: Sampling) -> None:
+    """Refused where no engine could draw so."""
+    if sampling.temperature != 0 and not LEAST_TEMPERATURE <= sampling.temperature <= MOST_TEMPERATURE:
+        raise Refused(
+            f"Sampling needs a temperature of 0, or of {LEAST_TEMPERATURE} to {MOST_TEMPERATURE}.",
+            "sampling.temperature",
+        )
+    if sampling.top_k < 0:
+        raise Refused("Sampling needs top_k >= 0.", "sampling.top_k")
+    if not 0 < sampling.top_p <= 1:
+        raise Refused("Sampling needs 0 < top_p <= 1.", "sampling.top_p")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One prompt, and how to continue it."""

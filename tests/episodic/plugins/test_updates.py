@@ -88,6 +88,12 @@ def test_another_speaker_changes_nothing_nor_does_a_change_of_something_else() -
     assert world.texts(ask(memory(others), "Where does Ida work?"))[0] == IDA[0][1]
 
 
+def test_a_text_asked_for_by_its_own_words_is_not_passed() -> None:
+    told = (("Ida", "The bakery is on Mill Lane.", 2), ("Ida", "The bakery on Mill Lane moved.", 8))
+    assert world.texts(ask(memory(told), told[0][1]))[0] == told[0][1]
+    assert world.texts(ask(memory(told), "Where is the bakery?"))[0] == told[1][1]
+
+
 # --- as of ------------------------------------------------------------------------------------------------------
 
 

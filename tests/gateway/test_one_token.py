@@ -1,0 +1,119 @@
+"""One token does its worst at the door, and another's calls hardly notice.
+
+Ann's calls are measured by what the application does before it has done theirs: a busy machine does not change that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from typing import Any
+
+import grpc
+from google.protobuf.wrappers_pb2 import StringValue
+
+from services.common.auth import Right
+from services.common.serving import CallContext
+from tests.gateway.probe import Gateway, bearer, gateway, stream, token, unary
+
+EVE = bearer(token(Right.READ, principal="eve"))
+FLOOD = 900
+WORK_S = 0.002
+ANNS = StringValue(value="of Ann")
+NO_SHARES = {
+    "contended_reads": 512,
+    "calls_per_s": 1e6,
+    "burst_calls": 1e6,
+    "bytes_per_s": 1e12,
+    "burst_bytes": 1e12,
+}
+
+
+class OneAfterTheOther:
+    """An application with one processor, which does its work in the order in which it comes; to wait is none."""
+
+    def __init__(self, door: Gateway) -> None:
+        self.stays: list[int] = []  # of Ann's calls: pieces of work done while each was there, its own too
+        self._done = 0
+        self._processor = asyncio.Lock()
+        self._inner = door.backend.unary
+        door.backend.unary = self._unary  # type: ignore[method-assign]
+
+    async def _unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
+        done_before = self._done
+        if not context.patient:
+            async with self._processor:
+                await asyncio.sleep(WORK_S)
+                self._done += 1
+        if request == ANNS.SerializeToString():
+            self.stays.append(self._done - done_before)
+        return await self._inner(app, method, request, context)
+
+
+class Worst:
+    """What one token may do: until the end, each call again as soon as it has ended."""
+
+    def __init__(self, door: Gateway) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._ended = threading.Event()
+        # Connections of her own: else gRPC shares Ann's, and keeps to what one may have open.
+        flood, other = self._channels = [
+            grpc.insecure_channel(f"127.0.0.1:{door.port}", [("grpc.use_local_subchannel_pool", 1)]) for _ in range(2)
+        ]
+        echo, later = unary(flood, "Echo"), unary(flood, "Later")
+        fail, sum_ = unary(other, "Fail"), unary(other, "Sum")
+        huge = StringValue(value="x" * 5_000_000)
+        for n in range(FLOOD):
+            if n % 3:
+                self._again("reads", echo, StringValue())
+            else:
+                self._again("waits", later, StringValue(value="60"))
+        for _ in range(4):
+            self._again("huge", unary(other, "Echo"), huge)
+            self._again("wrong", fail, StringValue(value="typed"))
+            self._again("not allowed", sum_, StringValue())
+        watch = stream(other, "Tail")
+        self._streams = [watch(StringValue(value="slow"), metadata=EVE, timeout=60) for _ in range(40)]
+
+    def _again(self, what: str, method: Any, request: object) -> None:
+        call = method.future(request, metadata=EVE, timeout=60)
+
+        def ended(call: Any) -> None:
+            self.outcomes[f"{what} {call.code().name}"] += 1
+            if not self._ended.is_set():
+                self._again(what, method, request)
+
+        call.add_done_callback(ended)
+
+    def end(self) -> None:
+        self._ended.set()
+        for channel in self._channels:
+            channel.close()
+
+
+def stays(calls: int, **changes: object) -> tuple[list[int], Counter[str]]:
+    """How long Ann's calls stay while Eve does her worst, in pieces of work, the shortest first; Eve's outcomes."""
+    with gateway(**changes) as door:
+        application, echo = OneAfterTheOther(door), unary(door.channel(), "Echo")
+        echo(ANNS, metadata=bearer(), timeout=30)
+        assert application.stays == [1], "nobody else calls"
+        worst = Worst(door)
+        try:
+            for _ in range(calls + 3):
+                echo(ANNS, metadata=bearer(), timeout=60)
+        finally:
+            worst.end()
+        return sorted(application.stays[-calls:]), worst.outcomes  # what Eve had there before Ann came is done by then
+
+
+def test_invariant_33_one_token_s_worst_leaves_another_s_p99_within_twice_its_quiet_value() -> None:
+    took, outcomes = stays(100)
+    assert took[98] <= 2, took
+    for wanted in ("reads OK", "reads RESOURCE_EXHAUSTED", "huge INVALID_ARGUMENT", "not allowed PERMISSION_DENIED"):
+        assert outcomes[wanted], outcomes
+
+
+def test_the_same_does_harm_where_nothing_is_shared_out() -> None:
+    took, outcomes = stays(2, **NO_SHARES)
+    assert took[0] > 10, (took, outcomes)
