@@ -42,7 +42,7 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _in("common", "seal") + " " + _in("episodic", "commands"): ("common/seal",),
     _TOKENS: ("common/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
-    _ACCEPT: ("perception/accept", "perception/known"),
+    _ACCEPT: ("perception/accept", "perception/decision", "perception/known"),
     _SEGMENT: ("perception/segment", "perception/sessions"),
     _HELD: ("perception/held",),
     _STORE: ("kvstore/store",),
