@@ -38,8 +38,9 @@ unit: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest -m alone
 
 MUTANTS ?= 200
-mutants: $(INSTALLED) $(NATIVE) ## plant defects in the core at random; how many do the tests notice? (half an hour)
-	$(BIN)/python -m tests.mutants --mutants $(MUTANTS)
+WORKERS ?= 1
+mutants: $(INSTALLED) $(NATIVE) ## plant defects in the core at random; how many do the tests notice? (an hour; WORKERS=2: half)
+	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) --workers $(WORKERS)
 
 lint: $(INSTALLED) ## ruff
 	$(BIN)/ruff check .

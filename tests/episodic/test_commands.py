@@ -240,3 +240,17 @@ def test_invariant_13_a_retry_that_a_restarted_process_took_goes_with_the_first(
     receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1", note])))
     assert {probe.store: probe.readable for probe in world.forgetting.probe(NAMESPACE, receipt)}["ledger"] == 0
     assert corrections_that_open(world) == []
+
+
+def test_an_episode_is_made_again_of_a_correction(world: World) -> None:
+    world.observe("o0", "They met on Friday.")
+    world.observe("o1", "The soup was cold.")
+    world.close_episode(["o0", "o1"])
+    world.settle()
+    world.correct("c", world.base("o1"), "The soup was hot.")
+    world.settle()
+    store = world.host.live.store
+    [id] = [s.id for s in store.directory.slots(NAMESPACE) if s.kind == "episode" and s.active]
+    [episode] = store.fetch(NAMESPACE, [id]).values()
+    assert "The soup was hot." in episode.record.text
+    assert "cold" not in episode.record.text

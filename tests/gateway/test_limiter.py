@@ -95,6 +95,22 @@ def test_who_gave_up_no_longer_counts_among_those_of_its_key() -> None:
             await refused(limiter, "ann")
             waiting.task.cancel()
             await asyncio.gather(waiting.task, return_exceptions=True)
+            assert waiting.task.cancelled(), "it waited, and was not refused"
+
+    run(scenario)
+
+
+def test_a_place_that_was_waited_for_counts_among_those_of_its_key() -> None:
+    async def scenario() -> None:
+        limiter = Limiter("calls", 2, 5, 1)
+        callers = [Caller(limiter, "eve") for _ in range(3)]
+        await settled()
+        await callers[0].go()
+        await settled()
+        assert [each.inside.is_set() for each in callers] == [True, True, False], "one at a time, though two are free"
+        for each in callers[1:]:
+            await each.inside.wait()
+            await each.go()
 
     run(scenario)
 

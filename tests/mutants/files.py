@@ -15,7 +15,7 @@ def _in(folder: str, *modules: str) -> str:
 
 # Long ones that reach no line of their files that others do not.
 _LONG = "at_its_limits or real_kill_9 or dropped_until_it_is_gone or erasure_of_many or beside_a_rebuild"
-_FOLD = f"-k 'not ({_LONG})' " + _in("episodic", "commands", "replay", "host", "erase", "parked", "crash")
+_FOLD = f"-k 'not ({_LONG})' " + _in("episodic", "said", "commands", "replay", "host", "erase", "parked", "crash")
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
     "episodic", "mentions", "forget_person", "forget_aliases", "commands", "erase", "parked", "delete"
@@ -42,7 +42,7 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _in("common", "seal") + " " + _in("episodic", "commands"): ("common/seal",),
     _TOKENS: ("common/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
-    _ACCEPT: ("perception/accept", "perception/known"),
+    _ACCEPT: ("perception/accept", "perception/decision", "perception/known"),
     _SEGMENT: ("perception/segment", "perception/sessions"),
     _HELD: ("perception/held",),
     _STORE: ("kvstore/store",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,6 +99,37 @@ def test_an_id_with_another_content_is_refused(world: World, changed: dict[str, 
     world.observe(observation(0, utc_offset_minutes=60))
     error = refusal(world, observation(0, **{"utc_offset_minutes": 60} | changed))  # type: ignore[arg-type]
     assert (error.reason, error.field, error.metadata) == ("ID_REUSED", "id", {"id": "o0"})
+
+
+def described(metadata: Mapping[str, MetadataValue]) -> Observation:
+    """The first observation with metadata."""
+    observed = observation(0)
+    for name, value in metadata.items():
+        observed.metadata[name].CopyFrom(value)
+    return observed
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"size": MetadataValue(number=2), "team": MetadataValue(text="blue")},
+        {"size": MetadataValue(number=1), "team": MetadataValue(text="red")},
+        {"size": MetadataValue(text="1.0"), "team": MetadataValue(text="blue")},
+        {"size": MetadataValue(number=1)},
+        {},
+    ],
+)
+def test_metadata_is_part_of_the_content(world: World, changed: dict[str, MetadataValue]) -> None:
+    metadata = {"size": MetadataValue(number=1), "team": MetadataValue(text="blue")}
+    world.observe(described(metadata))
+    [again] = world.observe(described(dict(reversed(metadata.items()))))
+    assert again.duplicate
+    assert refusal(world, described(changed)).reason == "ID_REUSED"
+
+
+def test_a_retry_is_known_by_a_ledger_that_an_older_release_wrote(world: World) -> None:
+    [accepted] = world.observe(described({"size": MetadataValue(number=1)}))
+    assert world.entry(accepted).observation_accepted.content_mac.hex() == "897e16f33e6aefdcff480e8bfddf0ccd"
 
 
 def test_what_was_taken_before_there_were_offsets_may_be_sent_again_with_its_own(world: World) -> None:

@@ -40,6 +40,7 @@ def test_a_deleted_namespace_is_unknown_and_made_anew_its_ids_are_free(world: Wo
     restarted.catch_up()
     for known in (world.known, restarted):
         assert known.namespace(HOME) is not None
+        assert known.erasures == 2, "what was deleted has bytes to be seen to, too"
         assert known.first(world.id_mac("o0")) is None
         assert known.erased(world.id_mac("o1")) is None
     again = world.observe(observation(0, "Something else."), observation(1, "Another thing."))

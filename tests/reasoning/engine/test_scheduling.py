@@ -7,8 +7,9 @@ import random
 import pytest
 
 from services.reasoning.engine.port import Finished, Sampling, Token
+from services.reasoning.engine.scheduler import Scheduler
 from services.reasoning.models.load import LoadedModel
-from tests.reasoning.engine.small import Driver, prompt
+from tests.reasoning.engine.small import Driver, prompt, settings
 from tests.reasoning.engine.test_generation import assert_nothing_is_held
 
 
@@ -22,6 +23,16 @@ class Clock:
 
 def reasons(driver: Driver, request_id: str) -> list[str]:
     return [e.reason for e in driver.events(request_id) if isinstance(e, Finished)]
+
+
+@pytest.mark.parametrize("running", [1, 2, 3, 6])
+def test_there_are_as_many_slots_as_sequences_may_run_the_lowest_first(running: int) -> None:
+    scheduler = Scheduler(settings(max_running=running))
+    assert [scheduler.take_slot() for _ in range(running)] == list(range(running))
+    with pytest.raises(IndexError):
+        scheduler.take_slot()
+    scheduler.free_slot(0)
+    assert scheduler.take_slot() == 0
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 6])
