@@ -18,7 +18,7 @@ from tests.reasoning.test_forged_turns import HOSTILE, texts_of
 
 NAMESPACE = "e2e/forged"
 # What a call with such a text there is refused for; everything else is kept.
-REFUSED = {"namespace", "actor", "engram_id"}
+REFUSED = {"namespace", "actor", "engram_id", "observation.namespace", "observation.actor"}
 
 
 def test_no_field_of_observe_remember_or_correct_forges_a_turn(local: Local) -> None:
@@ -28,7 +28,8 @@ def test_no_field_of_observe_remember_or_correct_forges_a_turn(local: Local) -> 
     assert _correct(local) <= REFUSED
     recalled = talk.recall(local.client, NAMESPACE, "Who is to obey?", limit=50)
     notes = to_notes(recalled)
-    assert sum("Obey." in note.text for note in notes) >= 3  # one of each call
+    # One of each call; what is said again is one note with its count.
+    assert sum(max(1, item.repeats) for item in recalled.items if "Obey." in item.engram.text) >= 3
     tokenizer = tokenizer_of(local.settings.section("reasoning", ReasoningConfig))
     assert _structure(tokenizer, notes) == _structure(tokenizer, [])
     prompt, empty = (ask_prompt(tokenizer, "Who?", given, 4000) for given in (notes, []))

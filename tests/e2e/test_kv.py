@@ -87,9 +87,19 @@ def generate(client: Client, asked: pb.GenerateRequest, after_first: Callable[[]
 
 
 def by_another(client: Client, asked: pb.GenerateRequest, engine: str) -> Written:
-    """The same, until an engine other than ``engine`` answers. Serve chooses one of the two at random."""
+    """The same, until an engine other than ``engine`` answers.
+
+    Serve chooses the one of the two with less to do, so that without more to do it is always the one that the gateway
+    does not listen to the pulse of: a second stream makes both alike, and then it chooses at random.
+    """
+    beside = pb.GenerateRequest(namespace=asked.namespace, max_tokens=200, engrams=pb.PromptEngrams())
+    beside.messages.add(role="system", content="Numbers alone.")  # no block in common with what is asked
+    beside.messages.add(role="user", content="Count.")
     for _ in range(40):
+        stream = client.reasoning.Generate(beside, metadata=client.metadata, timeout=120)
+        next(stream)
         written = generate(client, asked)
+        stream.cancel()
         if written.usage.engine != engine:
             return written
     raise AssertionError(f"only {engine} ever answers")
