@@ -137,8 +137,10 @@ def _another_stream(client: Client, namespace: str) -> Iterator[None]:
     request.messages.add(role="user", content="Count.")
     stream = client.reasoning.Generate(request, metadata=client.metadata, timeout=120)
     next(stream)
-    yield
-    stream.cancel()
+    try:
+        yield
+    finally:
+        stream.cancel()
 
 
 def _generate(client: Client, namespace: str, diary: Diary, question: str, tokens: int) -> Written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,23 +13,17 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Person
 from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
-from services.common.extract import Aliases
 from services.common.seal import KeyDestroyed
 from services.episodic.fold import _FOLD
 from services.episodic.plugins.base import Filter
 from services.episodic.registry import FOLDED, NamespaceInfo
-from tests.episodic.world import NAMESPACE, World
+from tests.episodic.world import NAMESPACE, World, named
 
 LEE = [AliasGroup(name="Ann Lee", aliases=["Annie"])]
 SMITH = [AliasGroup(name="Ann Smith", aliases=["Annie"])]
 POSH = [AliasGroup(name="Murray Posh", aliases=["Mr. Posh"])]
 ROOM = MetadataField(name="room", type=MetadataType.METADATA_TYPE_TEXT)
 FLOOR = MetadataField(name="floor", type=MetadataType.METADATA_TYPE_NUMBER)
-
-
-def named(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
-    """As the extractor, of which the test needs the aliases alone."""
-    return tuple(dict.fromkeys(name for *_, name in Aliases(info.aliases if info else ()).within(text))), ()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,10 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 from services.common import ledger, topics
 from services.common.embed import Embedder
 from services.common.errors import MnemeError
-from services.common.extract import Aliases
 from services.common.log.base import Message
 from services.common.seal import KeyDestroyed
 from services.episodic.forget import Targets
-from services.episodic.registry import NamespaceInfo
-from tests.episodic.world import NAMESPACE, World
+from tests.episodic.world import NAMESPACE, World, named
 
 DAISY = AliasGroup(name="Daisy Mutlar", aliases=["Daisy", "Mrs. Murray Posh"])
 CARRIE = AliasGroup(name="Carrie", aliases=["Mrs. Pooter"])
@@ -27,11 +25,6 @@ GROUPS = [AliasGroup(name="Murray Posh", aliases=["Mr. Posh"]), DAISY, CARRIE]
 LEFT = [AliasGroup(name="Daisy Mutlar", aliases=["Daisy"]), CARRIE]
 POSH = ForgetSelector(person=Person(name="Murray Posh"))
 CLEAN = dict.fromkeys(("keys", "feed", "index", "ledger", "recall"), 0)
-
-
-def named(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
-    """As the extractor, of which the test needs the aliases alone."""
-    return tuple(dict.fromkeys(name for *_, name in Aliases(info.aliases if info else ()).within(text))), ()
 
 
 @pytest.fixture
