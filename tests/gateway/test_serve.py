@@ -281,7 +281,8 @@ def test_two_gateways_share_a_port_and_are_replaced_one_by_one_without_a_failed_
 
     def call() -> None:
         policy = {"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2}
-        retry = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
+        # CANCELLED: what gRPC makes of a call that arrives in the instant in which a server stops.
+        retry = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"]}}
         options = [
             ("grpc.service_config", json.dumps({"methodConfig": [retry]})),
             ("grpc.use_local_subchannel_pool", 1),
