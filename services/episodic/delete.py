@@ -102,17 +102,20 @@ class Deletion:
         generation.store.forget(self._entry.namespace, ids)
         self._step("deletion index")
 
-    def take_from_logs(self) -> None:
-        """The namespace's keys, then its records in topics that are compacted, and its receipts."""
+    def take_from_logs(self) -> Iterator[None]:
+        """The namespace's keys, then its records in topics that are compacted, and its receipts; a piece at a time."""
         namespace, keyring = self._entry.namespace, self._parts.keyring
         for ids in _pieces(keyring.keys_of(namespace)):
             self._append(keyring.destroy(namespace, ids), "deletion keys")
+            yield
         partition_key = namespace.encode()
         for keys in _pieces(self._feed_keys()):
             self._append([Message(topics.FEED, k, None, partition_key=partition_key) for k in keys], "deletion feed")
+            yield
         parking = Parking(self._state, self._parts.log, keyring)
         for messages in _pieces([*self._state.without(namespace), *parking.gone(parking.of(namespace))]):
             self._append(messages, "deletion receipts")
+            yield
 
     def end(self, consumer: Consumer) -> None:
         """Commit the command's offset: it does not come again."""

@@ -1,9 +1,8 @@
-"""Applying an erasure to a generation.
+"""What an erasure changes in a generation.
 
 The command names base ids. What they touched is folded again from the ledger without them: the sessions they lie in,
 or all of the namespace where a plug-in reads that far. What comes out otherwise than it stands is rewritten under
-new keys; what does not come out at all is reduced to a stub; all keys that so became needless are destroyed. One
-transaction holds all of it, so a crash leaves either nothing done or only the index to follow the feed.
+new keys; what does not come out at all is reduced to a stub; all keys that so became needless are destroyed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from services.common.log.base import Log
 from services.episodic.directory import Slot
 from services.episodic.fold import Entry, Poison
 from services.episodic.generation import Generation, decode
-from services.episodic.plugins.base import Plugin
 from services.episodic.records import Stored
 from services.episodic.view import View
 
@@ -35,20 +33,15 @@ class Erasure:
     doomed_keys: set[str] = field(default_factory=set)
 
 
-def plan(generation: Generation, entry: Entry, plugins: Sequence[Plugin], log: Log) -> Erasure:
-    """What must change. Reads only; the registry must know the erasure already."""
-    directory = generation.store.directory
-    namespace, erased = entry.namespace, entry.body.erased
-    ids = set(erased.engram_ids)
-    ids |= {id for mac in erased.id_macs if (id := directory.by_mac(namespace, mac)) is not None}
-    result = Erasure(doomed_keys=set(erased.key_ids))
-    sessions = _touched(generation, entry, ids, log)
-    if not sessions:
+def plan(generation: Generation, entry: Entry, hidden: Collection[str] | None, log: Log) -> Erasure:
+    """What must change in these sessions, or where None in all of the namespace. Reads only; the registry must know
+    the erasure already."""
+    namespace, result = entry.namespace, Erasure()
+    standing = _standing(generation, namespace, hidden)
+    if not standing:
         return result
-    whole = any(plugin.reads == "namespace" for plugin in plugins)
-    hidden = None if whole else sessions
-    view = _fold_again(generation, entry, hidden, log)
-    standing = [s for s in directory.slots(namespace) if hidden is None or s.session in hidden]
+    ids = _erased_ids(generation, entry)
+    view = _fold_again(generation, entry, hidden, standing, log)
     for slot in standing:
         again = view.changed.pop(slot.id, None)
         if again is None and slot.is_base and slot.id not in ids and generation.store.whole(namespace, slot.id):
@@ -58,13 +51,23 @@ def plan(generation: Generation, entry: Entry, plugins: Sequence[Plugin], log: L
     return result
 
 
-def _touched(generation: Generation, entry: Entry, ids: Collection[str], log: Log) -> set[str]:
+def _erased_ids(generation: Generation, entry: Entry) -> set[str]:
+    erased = entry.body.erased
+    by_mac = (generation.store.directory.by_mac(entry.namespace, mac) for mac in erased.id_macs)
+    return {*erased.engram_ids, *(id for id in by_mac if id is not None)}
+
+
+def _standing(generation: Generation, namespace: str, hidden: Collection[str] | None) -> list[Slot]:
+    return [s for s in generation.store.directory.slots(namespace) if hidden is None or s.session in hidden]
+
+
+def touched(generation: Generation, entry: Entry, log: Log) -> set[str]:
     """Sessions of the erased, and of whatever derives from them.
 
     The rows of the erased may be gone, and text of theirs still stand elsewhere: what derives from them names them
     itself, and their sessions, whose retrieval keys may hold it, are found in the ledger.
     """
-    directory, namespace = generation.store.directory, entry.namespace
+    directory, namespace, ids = generation.store.directory, entry.namespace, _erased_ids(generation, entry)
     derived = {i for id in ids for i in directory.derived_from(namespace, id)}
     slots = [slot for id in {*ids, *derived} if (slot := directory.get(namespace, id)) is not None]
     sessions = {slot.session for slot in slots}
@@ -98,13 +101,14 @@ def _until(generation: Generation, entry: Entry) -> int:
     return min(entry.offset, generation.applied.get(entry.partition, entry.offset))
 
 
-def _fold_again(generation: Generation, entry: Entry, hidden: Collection[str] | None, log: Log) -> View:
-    """The hidden sessions as the ledger so far makes them without the erased."""
+def _fold_again(
+    generation: Generation, entry: Entry, hidden: Collection[str] | None, standing: Sequence[Slot], log: Log
+) -> View:
+    """The hidden sessions, of which these slots stand, as the ledger so far makes them without the erased."""
     namespace = entry.namespace
     view = View(generation.store, namespace, hidden)
-    slots = [s for s in generation.store.directory.slots(namespace) if hidden is None or s.session in hidden]
-    start = min(slot.place for slot in slots)
-    macs = {slot.session_mac for slot in slots if slot.session_mac}
+    start = min(slot.place for slot in standing)
+    macs = {slot.session_mac for slot in standing if slot.session_mac}
     for record in log.read(topics.LEDGER, entry.partition, start, _until(generation, entry)):
         try:
             past = decode(record)

@@ -12,13 +12,14 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from mneme.v1.episodic_pb2 import ErasureReceipt, StoreErasure
+from mneme.v1.episodic_pb2 import StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry, topics
@@ -30,18 +31,16 @@ from services.common.log.base import (
     Log,
     LogError,
     LogUnavailable,
-    Message,
     Record,
     TopicPartition,
 )
 from services.common.seal import KeyDestroyed, Tampered
-from services.episodic import erase
 from services.episodic.delete import Deletion
 from services.episodic.dropping import drop, generations
+from services.episodic.erasing import Erasing
 from services.episodic.fold import Entry, Folder, Poison
-from services.episodic.generation import Generation, Step, decode, erased_stub, no_step
+from services.episodic.generation import Generation, Step, decode, no_step
 from services.episodic.index import IndexUnavailable
-from services.episodic.mentions import DOUBTFUL_BYTES
 from services.episodic.operator_state import BY_NAMESPACE, OperatorState
 from services.episodic.parked import Parking
 from services.episodic.parts import Dropped, Parts
@@ -56,6 +55,7 @@ _ASSIGN_S = 30.0
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
 _STORES_AGAIN_S = 1.0
 _INDEX = "index"
+_DONE = object()
 _NAME = "the namespace's name"
 _IDS_A_CALL = 50_000  # to a keeper of KV blocks; a message takes twice as many
 _AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
@@ -107,6 +107,7 @@ class Host:
         self._doomed: set[int] = set()  # generations to drop: neither live nor being built
         self._step = step
         self._stop = threading.Event()
+        self._work: dict[int, Iterator[None]] = {}  # of partitions whose records are under way; the writer's own
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self.finished = 0  # receipts, since the start: who waits for one looks again when it has risen
@@ -279,11 +280,17 @@ class Host:
         self.live.flush()
 
     def _once(self) -> None:
+        """Take what is new, and do one piece of each partition's work: a long one delays its own partition alone."""
         assert self.consumer is not None
         try:
-            records = self.consumer.poll(max_records=self.parts.poll_records, timeout_s=self.parts.poll_s)
-            for batch in _by_partition(records):
-                self._take(batch)
+            busy = [TopicPartition(topics.LEDGER, p) for p in self._work]
+            poll_s = 0.0 if busy else self.parts.poll_s
+            records = self.consumer.poll(self.parts.poll_records, poll_s, without=busy)
+            for partition, batch in _by_partition(records).items():
+                self._work[partition] = chain(self._work.get(partition, ()), self._take(batch))
+            for partition, work in list(self._work.items()):
+                if next(work, _DONE) is _DONE:
+                    del self._work[partition]
             with self.fold_lock:
                 self.live.flush_if_due()
         except (LogUnavailable, IndexUnavailable) as error:
@@ -296,6 +303,7 @@ class Host:
     def _recover(self, *, join: bool = False) -> None:
         """Go back to what was committed, and let the index follow the feed up to there."""
         assert self.consumer is not None
+        self._work.clear()
         pause = 0.2
         while not self._stop.wait(pause):
             try:
@@ -316,21 +324,22 @@ class Host:
             except (LogUnavailable, IndexUnavailable, Fenced):
                 pause = min(5.0, pause * 2)
 
-    def _take(self, records: Sequence[Record]) -> None:
-        """Records of one partition, in order: erasures alone, the rest in batches."""
+    def _take(self, records: Sequence[Record]) -> Iterator[None]:
+        """Records of one partition, in order and a piece at a time: erasures alone, the rest in batches."""
         limit = 1 if any(p.reads == "namespace" for p in self.parts.plugins) else self.parts.batch_entries
         batch: list[Record] = []
         for record in records:
             alone = _alone(record)
             if batch and (alone is not None or len(batch) == limit):
                 self._fold(batch)
+                yield
                 batch = []
             if alone is None:
                 batch.append(record)
             elif alone.body.HasField("erased"):
-                self._erase(alone)
+                yield from self._erase(alone)
             else:
-                self._delete(alone)
+                yield from self._delete(alone)
         if batch:
             self._fold(batch)
 
@@ -346,8 +355,8 @@ class Host:
 
     # --- erasure ---
 
-    def _erase(self, entry: Entry) -> None:
-        """Apply an Erased entry to every generation, then have the receipt finished.
+    def _erase(self, entry: Entry) -> Iterator[None]:
+        """Apply an Erased entry to every generation, piece by piece, then have the receipt finished.
 
         The live one first: what destroys the base keys must also commit the offset, or a kill in between would have
         the entry again over rows that nobody can read. What is being built can be given up, and is when it fails.
@@ -356,22 +365,43 @@ class Host:
             self._skip(entry)
             return
         self.registry.fold(entry.body, entry.offset)
-        # What is being built holds no opened text meanwhile that it would seal again under a destroyed key.
-        with self.fold_lock, self._building_held():
-            try:
-                with self.live.lock:
-                    receipt = self._erase_in(self.live, entry, self.consumer)
-                self.live.store.collection.flush()
-            except (LogError, IndexUnavailable):
-                if (building := self.building) is not None:
-                    self.abandon(building)  # where it was committed all the same, the entry does not come again
-                raise
-            self._erase_in_building(entry)
-        self._step("erased")
+        erasing = Erasing(self.parts, self.state, self.registry, self.parking, entry)
+        pieces: deque[Collection[str] | None] = deque()
+        number, receipt = 0, None
+        while receipt is None:
+            # What is being built holds no opened text meanwhile that it would seal again under a destroyed key.
+            with self.fold_lock, self._building_held():
+                if self.live.number != number:  # at the beginning, or swapped in meanwhile
+                    number, pieces = self.live.number, deque(erasing.pieces(self._generations()))
+                receipt = self._erase_piece(erasing, pieces.popleft(), last=not pieces)
+            self._step("erased" if receipt is not None else "erased in part")
+            yield
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
         self.progress.advance(entry.partition, entry.offset + 1)
         telemetry.RECORDS.labels(GROUP, "erasure").inc()
         self._unfinished.put(receipt)
+
+    def _generations(self) -> list[Generation]:
+        return [self.live] if self.building is None else [self.live, self.building]
+
+    def _erase_piece(self, erasing: Erasing, sessions: Collection[str] | None, *, last: bool) -> StoredReceipt | None:
+        try:
+            with self.live.lock:
+                receipt = erasing.apply(self.live, sessions, self.consumer, last=last)
+            if last:
+                self.live.store.collection.flush()
+        except (LogError, IndexUnavailable):
+            if (building := self.building) is not None:
+                self.abandon(building)  # where it was committed all the same, the entry does not come again
+            raise
+        if (building := self.building) is not None:
+            try:
+                with building.lock:
+                    erasing.apply(building, sessions, None, last=last)
+            except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
+                _log.warning("an erasure did not reach what is rebuilt", extra={"error": type(error).__name__})
+                self.abandon(building)
+        return receipt
 
     @contextmanager
     def _building_held(self) -> Iterator[None]:
@@ -387,17 +417,19 @@ class Host:
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
         self.progress.advance(entry.partition, entry.offset + 1)
 
-    def _delete(self, entry: Entry) -> None:
+    def _delete(self, entry: Entry) -> Iterator[None]:
         """Apply a NamespaceDeleted entry in pieces, between which others fold and read; its offset last."""
         assert self.consumer is not None
         self.registry.fold(entry.body, entry.offset)
         deletion = Deletion(self.parts, self.state, entry, self._step)
         receipt = deletion.begin(self.live)
-        self._delete_from_index(deletion)
-        # Nothing is folded into what is being built that it has opened and would seal under a destroyed key.
+        yield from self._delete_from_index(deletion)
+        # What is being built has folded then whatever it had opened, and opens nothing more of the namespace: it would
+        # seal it under a destroyed key.
         with self.fold_lock, self._building_held():
-            self._delete_from_index(deletion)  # what it had in hand
-            deletion.take_from_logs()
+            deque(self._delete_from_index(deletion), maxlen=0)
+        yield from deletion.take_from_logs()
+        with self.fold_lock:
             deletion.end(self.consumer)
             self.live.applied[entry.partition] = entry.offset + 1
         self.registry.applied(entry.namespace, receipt.receipt.erasure_epoch)
@@ -414,48 +446,13 @@ class Host:
         telemetry.RECORDS.labels(GROUP, "deletion").inc()
         self._unfinished.put(receipt)
 
-    def _delete_from_index(self, deletion: Deletion) -> None:
-        building = self.building
-        for generation in (self.live, *([building] if building is not None else [])):
+    def _delete_from_index(self, deletion: Deletion) -> Iterator[None]:
+        for generation in self._generations():
             for ids in deletion.pieces(generation):
                 with self.fold_lock, generation.lock:
                     deletion.take(generation, ids)
+                yield
             generation.store.collection.flush()
-
-    def _erase_in_building(self, entry: Entry) -> None:
-        building = self.building
-        if building is None:
-            return
-        try:
-            with building.lock:
-                self._erase_in(building, entry, None)
-        except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
-            _log.warning("an erasure did not reach what is rebuilt", extra={"error": type(error).__name__})
-            self.abandon(building)
-
-    def _erase_in(self, generation: Generation, entry: Entry, consumer: Consumer | None) -> StoredReceipt:
-        result = erase.plan(generation, entry, self.parts.plugins, self.parts.log)
-        result.doomed_keys |= self._stray_aliases(entry)
-        parked = self.parking.meant_by(entry.namespace, entry.body.erased)
-        result.doomed_keys |= {note.key_id for note in parked}
-        receipt = self.state.receipt(entry.namespace, entry.body.erased.receipt_id)
-        receipt = receipt or _receipt(entry, result, len(parked))
-        stubs = [erased_stub(generation.number, entry.namespace, i, entry) for i in (*result.base, *result.retired)]
-        extra: list[Message] = self.parts.keyring.destroy(entry.namespace, sorted(result.doomed_keys))
-        if consumer is not None:
-            extra += [*self.state.set_receipt(receipt), *self.parking.gone(parked)]
-        reached = entry.offset + 1 if consumer is not None else generation.applied[entry.partition]
-        generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
-        return receipt
-
-    def _stray_aliases(self, entry: Entry) -> set[str]:
-        """The key of alias groups that do not count: of a command sent twice, or replaced since.
-
-        No later erasure would name it.
-        """
-        erased = entry.body.erased
-        left = {sealed.key_id for sealed in (erased.aliases, *erased.aliases_before.values())} - {""}
-        return left - self.registry.alias_keys(entry.namespace)
 
     def _open_receipts(self) -> list[StoredReceipt]:
         """Of erasures that were committed and not finished."""
@@ -595,11 +592,11 @@ def _owing(receipt: StoredReceipt) -> bool:
     return any(map(_owes, receipt.receipt.stores))
 
 
-def _by_partition(records: Sequence[Record]) -> list[list[Record]]:
+def _by_partition(records: Sequence[Record]) -> dict[int, list[Record]]:
     parts: dict[int, list[Record]] = {}
     for record in records:
         parts.setdefault(record.partition, []).append(record)
-    return list(parts.values())
+    return parts
 
 
 def _alone(record: Record) -> Entry | None:
@@ -609,29 +606,6 @@ def _alone(record: Record) -> Entry | None:
     except Poison:
         return None  # folding it makes the dead letter
     return entry if entry.body.HasField("erased") or entry.body.HasField("namespace_deleted") else None
-
-
-def _receipt(entry: Entry, result: erase.Erasure, parked: int) -> StoredReceipt:
-    erased = entry.body.erased
-    return StoredReceipt(
-        receipt=ErasureReceipt(
-            id=erased.receipt_id,
-            namespace=entry.namespace,
-            position={"partition": entry.partition, "offset": entry.offset},
-            at=entry.body.ingested_at,
-            erasure_epoch=erased.erasure_epoch,
-            base_erased=len(result.base) + parked,
-            derived_retired=len(result.retired),
-            derived_rebuilt=result.rebuilt,
-            keys_destroyed=len(result.doomed_keys),
-            alias_groups=erased.alias_groups,
-            doubtful_left=len(erased.doubtful) // DOUBTFUL_BYTES,
-            selected_by=erased.selected_by,
-        ),
-        base_ids=sorted(set(erased.engram_ids) | set(result.base)),
-        derived_ids=sorted(result.retired),
-        key_ids=sorted(result.doomed_keys),
-    )
 
 
 def _ledger(by_namespace: bool, log_done: bool, at: Timestamp) -> StoreErasure:

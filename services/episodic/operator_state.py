@@ -101,7 +101,7 @@ class OperatorState:
     def without(self, namespace: str) -> list[Message]:
         """Messages that remove the receipts of a namespace, and whatever else is kept under its name."""
         self._refresh()
-        prefixes = tuple(f"{what}/{namespace}/" for what in ("receipt", "receipt-ids"))
+        prefixes = tuple(f"{what}/{namespace}/" for what in ("receipt", "receipt-ids", "erasing"))
         with self._lock:
             # A namespace's name may hold "/": "receipt/a/b/id" is of "a/b", not of "a".
             keys = [k for k in self._values if k.startswith(prefixes) and _namespace_of(k) == namespace]
@@ -126,6 +126,16 @@ class OperatorState:
             receipt.MergeFrom(more)
         return receipt
 
+    def notes(self, namespace: str, id: str) -> list[StoredReceipt]:
+        """What the pieces of an erasure noted that is not applied to its end, in order."""
+        return [note for _, note in self.items(_note_key(namespace, id), StoredReceipt)]
+
+    def note(self, namespace: str, id: str, number: int, of: StoredReceipt) -> Message:
+        return self.message(f"{_note_key(namespace, id)}{number:06}", of)
+
+    def without_notes(self, namespace: str, id: str) -> list[Message]:
+        return [self.message(key, None) for key, _ in self.items(_note_key(namespace, id), StoredReceipt)]
+
     def operation(self, id: str) -> Operation | None:
         return self.get(f"operation/{id}", Operation)
 
@@ -139,6 +149,10 @@ class OperatorState:
 def _receipt_key(namespace: str, id: str, part: int = 0) -> str:
     """Of the receipt itself, or of a further record with ids of it."""
     return f"receipt-ids/{namespace}/{id}/{part}" if part else f"receipt/{namespace}/{id}"
+
+
+def _note_key(namespace: str, id: str) -> str:
+    return f"erasing/{namespace}/{id}/"
 
 
 def _deletion_key(id: str, part: int = 0) -> str:
@@ -156,7 +170,7 @@ def _key_of(receipt: StoredReceipt, part: int = 0) -> str:
 def _namespace_of(key: str) -> str:
     """Of a ``_receipt_key``."""
     what, _, rest = key.partition("/")
-    return rest.rsplit("/", 2 if what == "receipt-ids" else 1)[0]
+    return rest.rsplit("/", 1 if what == "receipt" else 2)[0]
 
 
 def _with_ids(receipt: StoredReceipt, ids: Sequence[tuple[str, str]]) -> StoredReceipt:

@@ -143,12 +143,14 @@ class Store:
         """Make feed records visible, in order. Of one engram only the newest counts. Again is once."""
         newest = {w.feed.engram_id: w for w in batch}
         live: list[tuple[Written, Stored]] = []
+        gone: list[tuple[str, str]] = []
         for written in newest.values():
             stored = None if written.feed.erased else self._opened(written)
             if stored is None:
-                self._erase(written.feed.namespace, written.feed.engram_id)
+                gone.append((written.feed.namespace, written.feed.engram_id))
             else:
                 live.append((written, stored))
+        self._remove(gone)
         self._upsert(live)
 
     def _opened(self, written: Written) -> Stored | None:
@@ -159,17 +161,18 @@ class Store:
         except KeyDestroyed:
             return None  # a stub, or a newer version under another key, follows in the feed
 
-    def _erase(self, namespace: str, id: str) -> None:
-        slot = self.directory.get(namespace, id)
-        self.directory.remove(namespace, id)
-        self._cache.drop(id)
-        self.collection.delete([pk(id, n) for n in range(slot.rows if slot else 1)])
-
     def forget(self, namespace: str, ids: Sequence[str]) -> None:
         """Take engrams out, of which the feed holds nothing that comes back. Again is once."""
-        rows = [pk(id, n) for id in ids if (slot := self.directory.get(namespace, id)) for n in range(slot.rows)]
+        self._remove([(namespace, id) for id in ids])
+
+    def _remove(self, gone: Sequence[tuple[str, str]]) -> None:
+        """The index first: where that fails, the directory still knows how many rows there are."""
+        rows = []
+        for namespace, id in gone:
+            slot = self.directory.get(namespace, id)
+            rows += [pk(id, n) for n in range(slot.rows if slot else 1)]
         self.collection.delete(rows)
-        for id in ids:
+        for namespace, id in gone:
             self.directory.remove(namespace, id)
             self._cache.drop(id)
 

@@ -422,6 +422,25 @@ def test_what_a_lost_partition_held_uncommitted_comes_again_when_it_is_back(stor
     assert first.assignment() >= lost
 
 
+def test_what_is_polled_without_some_partitions_leaves_theirs_for_later(store: Store, log: Log) -> None:
+    topic = store.topic(log)
+    consumer = store.subscribe(log, topic)
+    poll_until("it has all", lambda: len(consumer.assignment()) == PARTITIONS, consumer)
+    log.append(numbered(topic, 40))
+    left = sorted(consumer.assignment())[:1]
+    others: list[Record] = []
+    wanted = 40 - log.end_offset(topic, left[0].partition)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(others) < wanted:
+        assert time.monotonic() < deadline
+        others += consumer.poll(without=left)
+    assert consumer.poll(timeout_s=0.3, without=left) == []
+    assert left[0].partition not in {r.partition for r in others}
+    rest = poll_records(consumer, 40 - wanted)
+    assert {r.partition for r in rest} == {left[0].partition}
+    assert {r.value for r in (*others, *rest)} == {m.value for m in numbered(topic, 40)}
+
+
 def test_a_killed_member_gives_up_its_partitions(store: Store, log: Log) -> None:
     source, sink = store.topic(log), store.topic(log)
     log.append(numbered(source, 10))

@@ -16,7 +16,7 @@ Promises every implementation keeps:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -168,8 +168,13 @@ class Consumer(Protocol):
     poll again: it joins anew and reads from the committed offsets.
     """
 
-    def poll(self, max_records: int = 256, timeout_s: float = 0.2) -> list[Record]:
-        """Next records of the assigned partitions; [] after ``timeout_s``. Doubles as the heartbeat."""
+    def poll(
+        self, max_records: int = 256, timeout_s: float = 0.2, without: Collection[TopicPartition] = ()
+    ) -> list[Record]:
+        """Next records of the assigned partitions; [] after ``timeout_s``. Doubles as the heartbeat.
+
+        ``without``: partitions whose records are left for a later poll.
+        """
         ...
 
     def assignment(self) -> frozenset[TopicPartition]:

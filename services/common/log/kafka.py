@@ -17,7 +17,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -521,10 +521,13 @@ class KafkaLogConsumer:
     def belongs_to(self, log: KafkaLog) -> bool:
         return self._log is log
 
-    def poll(self, max_records: int = 256, timeout_s: float = 0.2) -> list[Record]:
+    def poll(
+        self, max_records: int = 256, timeout_s: float = 0.2, without: Collection[TopicPartition] = ()
+    ) -> list[Record]:
         if self._closed:
             raise LogError(f"{self._group}: this consumer was closed.")
         with self._log.translating():
+            self._leave(without)
             if self._must_rewind:
                 for partition in self._consumer.assignment():
                     self._consumer.seek(partition, self._committed(partition))
@@ -532,6 +535,13 @@ class KafkaLogConsumer:
             polled = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)
             self._membership = self._consumer.group_metadata()
         return [_record(record) for records in polled.values() for record in records]
+
+    def _leave(self, without: Collection[TopicPartition]) -> None:
+        """Have the next poll give nothing of these, and of others again."""
+        ours = self._consumer.assignment()
+        left = {_kafka_partition(partition) for partition in without} & ours
+        self._consumer.resume(*(self._consumer.paused() & ours) - left)
+        self._consumer.pause(*left)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(TopicPartition(p.topic, p.partition) for p in self._consumer.assignment())

@@ -23,7 +23,7 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -418,7 +418,9 @@ class SqliteConsumer:
     def belongs_to(self, log: SqliteLog) -> bool:
         return self._log is log
 
-    def poll(self, max_records: int = 256, timeout_s: float = 0.2) -> list[Record]:
+    def poll(
+        self, max_records: int = 256, timeout_s: float = 0.2, without: Collection[TopicPartition] = ()
+    ) -> list[Record]:
         if self._closed:
             raise LogError(f"{self._group}: this consumer was closed.")
         deadline = time.monotonic() + timeout_s
@@ -427,7 +429,7 @@ class SqliteConsumer:
             while True:
                 version = _data_version(db)
                 self._check_in(db)
-                records = self._fetch(db, max_records)
+                records = self._fetch(db, max_records, without)
                 if records or time.monotonic() >= deadline:
                     return records
                 _await_change(db, version, min(deadline, time.monotonic() + _LOOK_AGAIN_S))
@@ -491,9 +493,9 @@ class SqliteConsumer:
         ).fetchone()
         return int(row[0]) if row is not None else _first(db, partition_id)
 
-    def _fetch(self, db: sqlite3.Connection, max_records: int) -> list[Record]:
+    def _fetch(self, db: sqlite3.Connection, max_records: int, without: Collection[TopicPartition]) -> list[Record]:
         records: list[Record] = []
-        for partition in list(self._claims):
+        for partition in [p for p in self._claims if p not in without]:
             position = self._positions.get(partition)
             if position is None:
                 position = self._committed(db, partition)
