@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NATIVE := kernels/native/libmneme_kernels.so
 
-.PHONY: demo up test unit mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
+.PHONY: demo up test checks broker unit mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -31,10 +31,18 @@ demo: $(INSTALLED) $(NATIVE) ## the main job, on a real text, with embedded defa
 up: $(INSTALLED) $(NATIVE) ## start the service and leave it running (Ctrl-C stops it)
 	$(BIN)/mneme up
 
-test: lint types layers protos-lint protos-check unit ## every check
+# What needs a broker waits more than it computes: it runs beside the checks that only read.
+test: $(INSTALLED) $(NATIVE) ## every check
+	@$(MAKE) --jobs 2 --output-sync=line checks broker
+	@$(MAKE) unit
+
+checks: lint types layers protos-lint protos-check
+
+broker: $(INSTALLED) $(NATIVE)
+	$(BIN)/python -m pytest -m broker
 
 unit: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not alone and not broker" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
 MUTANTS ?= 200

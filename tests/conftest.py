@@ -23,14 +23,19 @@ EXPECTED_SKIPS = (
 )
 
 
-# Where services, brokers and clusters are started: two at once are too much for a small machine.
-ALONE = ("e2e/", "conformance/test_log", "gateway/test_serve")
+# Where services and clusters are started: two at once are too much for a small machine. What needs a Kafka broker is
+# apart, for it waits most of the time: `make test` runs it beside what only reads the code.
+ALONE = ("e2e/", "gateway/test_serve")
+BROKER = ("conformance/test_log", "e2e/test_kafka")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(ALONE):
+        place = item.path.relative_to(here).as_posix()
+        if place.startswith(BROKER):
+            item.add_marker(pytest.mark.broker)
+        elif place.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
 
 

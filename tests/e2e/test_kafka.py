@@ -99,7 +99,7 @@ def test_a_record_waits_for_a_namespace_that_is_created_a_moment_later(
 def test_a_broker_that_goes_and_comes_back_loses_nothing(local: Local, kafka_broker: Broker) -> None:  # noqa: F811
     kafka_broker.stop()
     with pytest.raises(grpc.RpcError) as failed:
-        local.client.observe(talk.observations(NAMESPACE, tag="away"), timeout_s=15)
+        local.client.observe(talk.observations(NAMESPACE, tag="away"), timeout_s=40)
     assert from_rpc_error(failed.value).reason == "LOG_UNAVAILABLE"
     assert talk.recall(local.client, NAMESPACE, "umbrella", freshness=None).items
     kafka_broker.start()
