@@ -1,16 +1,21 @@
 """Our own nodes among themselves: what they show each other, and who keeps blocks on this machine.
 
 A keeper (the KV store, every engine) leaves a small file under the data folder while it runs, so that whoever erases
-reaches each one by name, and can tell a keeper that does not answer from one whose process, and memory, is gone.
+reaches each one by name, and can tell a keeper that does not answer from one whose process, and memory, is gone. Of
+one that may run on another machine, silence tells neither.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from services.common.auth import Right, Signer
 from services.common.files import private_part
@@ -46,20 +51,15 @@ class NodeCredential:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """One keeper of blocks: what kind it is, what it is called, where it listens, and its process."""
+    """One keeper of blocks: what kind it is, what it is called, where it listens, and whether its process runs."""
 
     kind: str
     name: str
     address: str
-    pid: int
-    started: int  # the process's start, in clock ticks since boot: tells it from a later one with the same pid
+    pid: int  # in the PID namespace of the process: a name for people, no proof
+    running: bool | None  # None: it registered on another machine or before a reboot, and only its silence is known
     path: Path
     files: tuple[Path, ...] = ()  # hold blocks, and outlive the process: the store's arena and its ring
-
-    @property
-    def ended(self) -> bool:
-        """Its process has ended, and its own memory with it."""
-        return started_at(self.pid) != self.started
 
     @property
     def left(self) -> list[Path]:
@@ -69,43 +69,65 @@ class Keeper:
     @property
     def gone(self) -> bool:
         """It has ended and left nothing: no block of it can be read again."""
-        return self.ended and not self.left
+        return self.running is False and not self.left
 
 
-def register_engine(data_dir: Path, name: str, address: str) -> Path:
-    """Say that this process is an engine; the file to remove when it stops."""
-    folder = data_dir / ENGINES
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    write_endpoint(path, {"address": address, "pid": os.getpid(), "started": started_at(os.getpid()), "name": name})
-    return path
+class Registration:
+    """A keeper's file, locked for as long as its process lives.
+
+    However the process ends, the kernel takes the lock back, and it shows it to every process of the machine, of
+    whatever PID namespace; a process table shows those of its own alone.
+    """
+
+    def __init__(self, path: Path, content: Mapping[str, object]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        with private_part(path, json.dumps({**content, "pid": os.getpid(), "boot": _boot()})) as part:
+            self._file = part.open()
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.replace(path)
+
+    def withdraw(self) -> None:
+        """Remove the file, unless a successor has put its own there. Safe to repeat."""
+        if self._file.closed:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
+                self._path.unlink()
+        self._file.close()
 
 
-def keepers(data_dir: Path) -> list[Keeper]:
-    """Who has registered on this machine and not taken it back, the dead included."""
+def register_engine(data_dir: Path, name: str, address: str) -> Registration:
+    """Say that this process is an engine; withdraw it when it stops."""
+    return Registration(data_dir / ENGINES / f"{name}.json", {"address": address, "name": name})
+
+
+def keepers(data_dir: Path, *, one_machine: bool = False) -> list[Keeper]:
+    """Who has registered and not taken it back, the dead included.
+
+    ``one_machine``: nobody on another machine can have registered here, so who registered before a reboot has ended.
+    """
     found = []
     for pattern in _ENDPOINTS:
         for path in sorted(data_dir.glob(pattern)):
-            try:
-                raw = json.loads(path.read_text())
-            except FileNotFoundError:
-                continue  # taken back just now
-            kind, name = path.parent.name, str(raw.get("name", path.parent.name))
-            files = tuple(Path(raw[file]) for file in ("arena", "staging") if file in raw)
-            found.append(Keeper(kind, name, raw["address"], raw["pid"], raw.get("started", 0), path, files))
+            with suppress(FileNotFoundError), path.open() as file:  # taken back just now
+                raw = json.load(file)
+                kind, name = path.parent.name, str(raw.get("name", path.parent.name))
+                files = tuple(Path(raw[field]) for field in ("arena", "staging") if field in raw)
+                running = _is_running(file, one_machine or raw.get("boot") == _boot())
+                found.append(Keeper(kind, name, raw["address"], raw["pid"], running, path, files))
     return found
 
 
-def write_endpoint(path: Path, content: object) -> None:
-    """Put a whole file there at once, readable by its owner only."""
-    with private_part(path, json.dumps(content)) as part:
-        part.replace(path)
-
-
-def started_at(pid: int) -> int:
-    """When a process started, in clock ticks since boot; -1 when there is none (a zombie is none)."""
+def _is_running(file: TextIO, here: bool) -> bool | None:
+    """``here``: the lock of a process that runs would be seen."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return -1
-    return -1 if fields[0] == "Z" else int(fields[19])
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False if here else None
+
+
+def _boot() -> str:
+    """This start of this machine's kernel, which all containers on it share."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -30,27 +30,32 @@ class BlockDrops:
     that a process that hangs takes no more than half of the time of whoever erases, however many erasures wait.
     """
 
-    def __init__(self, data_dir: Path, master: MasterKey, timeout_s: float = 5.0) -> None:
+    def __init__(self, data_dir: Path, master: MasterKey, timeout_s: float = 5.0, *, one_machine: bool = False) -> None:
+        """``one_machine``: no keeper can run on another one."""
         self._data_dir = data_dir
+        self._one_machine = one_machine
         self._credential = NodeCredential(master, "episodic")
         self._timeout_s = timeout_s
-        self._hung: dict[tuple[str, int], float] = {}  # (address, start of the process): not called until then
+        self._hung: dict[tuple[str, int], float] = {}  # (address, pid): not called until then
 
     def __call__(self, namespace: str, epoch: int, engram_ids: Sequence[str]) -> list[Dropped]:
         """One entry for each keeper that is registered. Safe to repeat."""
         erasure = kvstore_pb2.Erasure(namespace=namespace, erasure_epoch=epoch, engram_ids=engram_ids)
         metadata = (*self._credential.metadata(), *telemetry.carrier().items())
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="drop") as threads:
-            return list(threads.map(lambda each: self._drop(each, erasure, metadata), keepers(self._data_dir)))
+            registered = keepers(self._data_dir, one_machine=self._one_machine)
+            return list(threads.map(lambda each: self._drop(each, erasure, metadata), registered))
 
     def _drop(self, keeper: Keeper, erasure: kvstore_pb2.Erasure, metadata: Sequence[tuple[str, str]]) -> Dropped:
         if keeper.gone:
             if keeper.kind != KVSTORE:  # a store's successor may have written the same file just now
                 keeper.path.unlink(missing_ok=True)
             return Dropped(keeper.name, True, "its process is gone, and what it held with it")
-        if keeper.ended:
+        if keeper.running is False:
             return Dropped(keeper.name, False, _left_behind(keeper))
-        if time.monotonic() < self._hung.get((keeper.address, keeper.started), 0.0):
+        if keeper.running is None:  # its address may be another's by now, or another's here
+            return Dropped(keeper.name, False, _elsewhere(keeper))
+        if time.monotonic() < self._hung.get((keeper.address, keeper.pid), 0.0):
             return _silent(keeper, grpc.StatusCode.DEADLINE_EXCEEDED)
         drop = self._drop_blocks if keeper.kind == KVSTORE else self._drop_pages
         try:
@@ -58,9 +63,9 @@ class BlockDrops:
                 done, detail = drop(channel, erasure, metadata)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                self._hung[keeper.address, keeper.started] = time.monotonic() + self._timeout_s
+                self._hung[keeper.address, keeper.pid] = time.monotonic() + self._timeout_s
             return _silent(keeper, error.code())
-        self._hung.pop((keeper.address, keeper.started), None)
+        self._hung.pop((keeper.address, keeper.pid), None)
         return Dropped(keeper.name, done, detail)
 
     def _drop_blocks(
@@ -84,6 +89,13 @@ class BlockDrops:
 
 def _silent(keeper: Keeper, code: grpc.StatusCode) -> Dropped:
     return Dropped(keeper.name, False, f"did not answer ({code.name}); it is asked again until it does")
+
+
+def _elsewhere(keeper: Keeper) -> str:
+    return (
+        "it registered on another machine, or on this one before it was started anew, so that it may run and hold "
+        f"blocks: once it is known to have ended, remove {keeper.path}"
+    )
 
 
 def _left_behind(keeper: Keeper) -> str:

@@ -82,7 +82,7 @@ def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicCo
         embedder=identity(config.embed_sha256),
         assess=confidence.assess,
         threshold=config.confidence_threshold,
-        drop_blocks=BlockDrops(common.data_dir, master),
+        drop_blocks=BlockDrops(common.data_dir, master, one_machine=common.log_url.startswith("sqlite")),
         batch_entries=config.batch_entries,
         poll_records=config.poll_records,
         poll_s=config.poll_s,

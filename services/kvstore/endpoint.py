@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from services.common.nodes import KVSTORE, write_endpoint
+from services.common.nodes import KVSTORE, Registration
 from services.kvstore.layout import Header
 
 
@@ -19,26 +19,19 @@ class Endpoint:
     staging: str
     arena_id: str
     owner_epoch: int
-    pid: int
-    started: int  # of the process: tells it from a later one with the same pid
 
     @classmethod
     def read(cls, data_dir: Path) -> Endpoint | None:
         """What the file says; None when there is none, or not a whole one."""
         try:
-            return cls(**json.loads(_path(data_dir).read_text()))
-        except (OSError, ValueError, TypeError):
+            raw = json.loads(_path(data_dir).read_text())
+            return cls(**{field.name: raw[field.name] for field in fields(cls)})
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def write(self, data_dir: Path) -> None:
-        path = _path(data_dir)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_endpoint(path, asdict(self))
-
-    def remove(self, data_dir: Path) -> None:
-        """Remove the file if it is still this owner's."""
-        if Endpoint.read(data_dir) == self:
-            _path(data_dir).unlink(missing_ok=True)
+    def register(self, data_dir: Path) -> Registration:
+        """Write the file; withdraw it when the store stops."""
+        return Registration(_path(data_dir), asdict(self))
 
     def names(self, header: Header) -> bool:
         """Whether an arena's header is of the owner that wrote this."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sqlite3
 import time
 
@@ -13,7 +12,7 @@ from services.common.auth import grant_signer
 from services.common.config import CommonConfig
 from services.common.erasures import read_erasures
 from services.common.log.base import Log, LogError
-from services.common.nodes import node_signer, started_at
+from services.common.nodes import Registration, node_signer
 from services.common.seal import MasterKey
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.config import KvstoreConfig
@@ -37,7 +36,7 @@ class Node:
         self._log = log
         self._arena: Arena | None = None
         self._store: Store | None = None
-        self._endpoint: Endpoint | None = None
+        self._registration: Registration | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -79,16 +78,14 @@ class Node:
         self._ticking = asyncio.create_task(self._tick(store))
         self._following = asyncio.create_task(self._follow(store, self._log)) if self._log is not None else None
         header = self._arena.header
-        self._endpoint = Endpoint(
+        endpoint = Endpoint(
             f"{config.host}:{self._port.port}",
             str(paths.arena),
             str(paths.staging),
             header.arena_id.hex(),
             header.owner_epoch,
-            os.getpid(),
-            started_at(os.getpid()),
         )
-        self._endpoint.write(common.data_dir)
+        self._registration = endpoint.register(common.data_dir)
         _log.info("listening", extra={"port": self._port.port})
 
     def require_alive(self) -> None:
@@ -113,11 +110,11 @@ class Node:
     def _give_back(self) -> None:
         if self._store is not None:
             self._store.close()
-        if self._endpoint is not None:  # no sooner: while blocks are here, whoever erases must find whom to ask
-            self._endpoint.remove(self._common.data_dir)
+        if self._registration is not None:  # no sooner: while blocks are here, whoever erases must find whom to ask
+            self._registration.withdraw()
         if self._arena is not None:
             self._arena.close()
-        self._store = self._endpoint = self._arena = None
+        self._store = self._registration = self._arena = None
 
     async def _tick(self, store: Store) -> None:
         totals = telemetry.Totals("kvstore")

@@ -17,7 +17,7 @@ from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
 from services.common import telemetry
 from services.common.erasures import Erasure
 from services.common.errors import MnemeError
-from services.common.nodes import ENGINES, NodeCredential, keepers, node_signer, register_engine
+from services.common.nodes import ENGINES, NodeCredential, Registration, keepers, node_signer, register_engine
 from services.common.seal import MasterKey
 from services.kvstore.client import KvClient
 from services.reasoning import converters
@@ -47,7 +47,7 @@ class Runtime:
         self._credential = NodeCredential(master, self._name)
         self._wants_store = store
         self._kv: KvClient | None = None
-        self._registered: Path | None = None
+        self._registered: Registration | None = None
         self._totals = telemetry.Totals("engine")
 
     async def start(self, all_erasures: Callable[[], Sequence[Erasure]]) -> Writer:
@@ -79,7 +79,7 @@ class Runtime:
             await self._port.stop()
             if await asyncio.to_thread(self._engine.close):
                 # No sooner: while pages are here, whoever erases must find whom to ask.
-                self._registered.unlink(missing_ok=True)
+                self._registered.withdraw()
         if self._kv is not None:
             await asyncio.to_thread(self._kv.close)
 

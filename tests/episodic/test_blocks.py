@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, 
 
 from services.common import topics
 from services.common.node_port import NodePort
-from services.common.nodes import keepers, node_signer, register_engine, started_at
+from services.common.nodes import keepers, node_signer, register_engine
 from services.common.seal import MasterKey
 from services.episodic.blocks import BlockDrops
 from services.episodic.parts import Dropped
@@ -126,30 +125,91 @@ def test_a_killed_store_is_gone_once_its_memory_is(world: World) -> None:
 
 
 def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
-    path = register_engine(world.folder, "engine-silent", "127.0.0.1:9")
+    registration = register_engine(world.folder, "engine-silent", "127.0.0.1:9")
     tell(world, drops(world.folder))
     receipt = forget(world)
     assert not of(receipt, "engine-silent").done
     world.close()
-    path.unlink()  # it has stopped in good order, while nobody looked
+    registration.withdraw()  # it has stopped in good order, while nobody looked
     world.open(drop_blocks=drops(world.folder))
     eventually(lambda: of(stored(world, receipt), "engine-silent").done, 20)
 
 
+_ENGINE = """
+import pathlib, sys, time
+from services.common.nodes import register_engine
+registration = register_engine(pathlib.Path(sys.argv[1]), "engine-1", "127.0.0.1:9")
+print("registered", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def engine_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has registered as an engine, and answers nobody."""
+    command = [sys.executable, "-c", _ENGINE, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "registered\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def rewrite(folder: Path, **changed: object) -> None:
+    """Change what the registration says, in place: the process's lock stays on it."""
+    path = folder / "engines" / "engine-1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
 def test_an_engine_whose_process_is_gone_holds_nothing(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    path = register_engine(tmp_path, "engine-1", "127.0.0.1:9")
-    path.write_text(
-        json.dumps({**json.loads(path.read_text()), "pid": process.pid, "started": started_at(process.pid)})
-    )
-    [alive] = drops(tmp_path)("acme/anna", 1, ["e"])
-    assert not alive.done
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    [gone] = drops(tmp_path)("acme/anna", 1, ["e"])
+    with engine_process(tmp_path) as process:
+        [alive] = drops(tmp_path)("acme/anna", 1, ["e"])
+        assert not alive.done
+        process.kill()
+        process.wait()
+        [gone] = drops(tmp_path)("acme/anna", 1, ["e"])
     assert gone.done
     assert not keepers(tmp_path)
     assert drops(tmp_path)("acme/anna", 1, ["e"]) == []
+
+
+def test_invariant_32_an_engine_that_no_process_table_here_shows_is_pending_while_it_lives(tmp_path: Path) -> None:
+    """As one in a PID namespace of its own: the number that it knows itself by is nobody's here."""
+    with engine_process(tmp_path) as process:
+        rewrite(tmp_path, pid=2**22)
+        [alive] = drops(tmp_path)("acme/anna", 1, ["e"])
+        assert (alive.done, "did not answer" in alive.detail) == (False, True)
+        assert [keeper.name for keeper in keepers(tmp_path)] == ["engine-1"]
+        process.kill()
+        process.wait()
+        [gone] = drops(tmp_path)("acme/anna", 1, ["e"])
+        assert gone.done
+
+
+def test_invariant_32_an_engine_of_another_machine_is_pending_by_name_until_somebody_takes_it_out(
+    tmp_path: Path,
+) -> None:
+    """Its lock is not seen here, and its address is nobody's or another's: silence proves nothing."""
+    with engine_process(tmp_path) as process:
+        process.kill()
+    rewrite(tmp_path, boot="another kernel")
+    for _ in range(2):
+        [unknown] = drops(tmp_path)("acme/anna", 1, ["e"])
+        assert (unknown.keeper, unknown.done) == ("engine-1", False)
+        assert str(tmp_path / "engines" / "engine-1.json") in unknown.detail
+    (tmp_path / "engines" / "engine-1.json").unlink()
+    assert drops(tmp_path)("acme/anna", 1, ["e"]) == []
+
+
+def test_where_there_is_one_machine_alone_who_registered_before_a_reboot_has_ended(tmp_path: Path) -> None:
+    with engine_process(tmp_path) as process:
+        process.kill()
+    rewrite(tmp_path, boot="before")
+    drop = BlockDrops(tmp_path, MasterKey.load_or_create(tmp_path / "master.key"), one_machine=True)
+    [gone] = drop("acme/anna", 1, ["e"])
+    assert gone.done
 
 
 @contextmanager
@@ -176,7 +236,7 @@ def silent_port() -> Iterator[tuple[str, list[socket.socket]]]:
 
 def test_a_keeper_that_hangs_is_waited_for_once_and_not_once_for_each_receipt(tmp_path: Path) -> None:
     with silent_port() as (address, came):
-        register_engine(tmp_path, "engine-hung", address)
+        registration = register_engine(tmp_path, "engine-hung", address)
         drop = drops(tmp_path)
         [hung] = drop("acme/anna", 1, ["e"])
         assert (hung.done, "DEADLINE_EXCEEDED" in hung.detail, len(came)) == (False, True, 1)
@@ -186,6 +246,7 @@ def test_a_keeper_that_hangs_is_waited_for_once_and_not_once_for_each_receipt(tm
         time.sleep(2.1)
         assert drop("acme/anna", 22, ["e"]) == [hung]
         assert len(came) == 2, "asked again after a while"
+        registration.withdraw()
 
 
 def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World) -> None:
@@ -270,7 +331,7 @@ def engine_of(folder: Path, model: LoadedModel) -> Iterator[LocalEngine]:
         return port
 
     port = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
-    path = register_engine(folder, "engine-1", f"127.0.0.1:{port.port}")
+    registration = register_engine(folder, "engine-1", f"127.0.0.1:{port.port}")
     try:
         yield engine
     finally:
@@ -279,7 +340,7 @@ def engine_of(folder: Path, model: LoadedModel) -> Iterator[LocalEngine]:
         thread.join()
         loop.close()
         engine.close()
-        path.unlink()
+        registration.withdraw()
 
 
 def test_pages_that_an_answer_uses_are_pending_and_readable_until_it_ends(
