@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from services.common.log import sqlite
 from services.common.log.base import (
     Cleanup,
     Fenced,
@@ -29,7 +28,7 @@ from services.common.log.base import (
     TopicPartition,
     TopicSpec,
 )
-from services.common.log.sqlite import SqliteLog
+from services.common.log.sqlite import SqliteLog, database
 
 KEPT = TopicSpec("kept", 4, Cleanup.KEEP)
 COMPACTED = TopicSpec("compacted", 4, Cleanup.COMPACT)
@@ -167,8 +166,8 @@ def test_what_may_be_deleted_never_lies_in_the_tree(path: Path) -> None:
 
 
 def test_scrubbing_says_when_a_reader_is_in_the_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "_SCRUB_S", 0.1)
-    monkeypatch.setattr(sqlite, "_BUSY_S", 0.05)
+    monkeypatch.setattr(database, "_SCRUB_S", 0.1)
+    monkeypatch.setattr(database, "_BUSY_S", 0.05)
     log = opened(path)
     log.append([Message("compacted", b"k", b"secret")])
     reader = sqlite3.connect(path, isolation_level=None)
