@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from services.common.log.security import KafkaSecurity
+from services.common.log.kafka.security import KafkaSecurity
 
 SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from services.common import topics
 from services.common.ledger import entry_of
 from services.common.log.base import Log
+from services.common.log.kafka.security import KafkaSecurity
 from services.common.log.open import open_log
-from services.common.log.security import KafkaSecurity
 
 
 @dataclass(frozen=True, slots=True)

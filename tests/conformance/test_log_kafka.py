@@ -19,7 +19,7 @@ from services.common.log.base import (
     TopicPartition,
     TopicSpec,
 )
-from services.common.log.kafka import KafkaLog
+from services.common.log.kafka.log import KafkaLog
 from tests.kafka import Broker, unique
 
 
@@ -79,7 +79,7 @@ def test_what_a_dead_process_left_open_holds_readers_back_only_for_a_while(log: 
         place = log._place(Message(topic, b"k", b"never committed"))
         dead._await_sent(client, [place], dead._send(client, [place], deadline), deadline)
         # From here on nothing is heard of it.
-        other = KafkaLog([log._servers[0]])
+        other = KafkaLog([log._cluster.servers[0]])
         began = time.monotonic()
         other.append([Message(topic, b"k", b"committed")])
         assert read_all(other, topic) == [b"committed"]
@@ -143,9 +143,9 @@ def test_a_broker_that_goes_right_after_the_commit_fails_nothing(
     assert fresh.partitions(topic) == 4
 
     def nobody() -> None:
-        raise fresh._unavailable("nobody listens there")
+        raise fresh._cluster._unavailable("nobody listens there")
 
-    monkeypatch.setattr(fresh, "_require_answer", nobody)
+    monkeypatch.setattr(fresh._cluster, "require_answer", nobody)
     [at] = fresh.append([Message(topic, b"k", b"committed")])
     fresh.close()
     assert [record.value for record in log.read(topic, at.partition)] == [b"committed"]

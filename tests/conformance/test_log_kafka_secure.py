@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from services.common import config
 from services.common.log.base import Cleanup, LogError, Message, TopicPartition, TopicSpec
-from services.common.log.kafka import KafkaLog
+from services.common.log.kafka.log import KafkaLog
+from services.common.log.kafka.security import KafkaSecurity
 from services.common.log.open import open_log
-from services.common.log.security import KafkaSecurity
 from tests.kafka import PASSWORD, USER, Broker, unique
 from tests.tls import self_signed
 

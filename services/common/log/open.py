@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.common.log.base import Log, LogError
-from services.common.log.security import KafkaSecurity
+from services.common.log.kafka.security import KafkaSecurity
 from services.common.log.sqlite import SqliteLog
 
 _SQLITE = "sqlite://"
@@ -18,7 +18,7 @@ def open_log(url: str, kafka: KafkaSecurity | None = None) -> Log:
     if url.startswith(_SQLITE + "/"):
         return SqliteLog(url.removeprefix(_SQLITE))
     if url.startswith(_KAFKA):
-        from services.common.log.kafka import KafkaLog  # its client takes a moment to import
+        from services.common.log.kafka.log import KafkaLog  # its client takes a moment to import
 
         return KafkaLog(_servers(url), security=kafka or KafkaSecurity())
     raise _unknown(url)

@@ -99,9 +99,9 @@ def _die_before_commit(log: Log) -> None:
 
         log._append = append_then_die  # type: ignore[method-assign, assignment]
     else:
-        from services.common.log.kafka import _TransactionalProducer
+        from services.common.log.kafka.producer import TransactionalProducer
 
-        _TransactionalProducer._commit = lambda *_: _die_if(True)  # type: ignore[method-assign]
+        TransactionalProducer._commit = lambda *_: _die_if(True)  # type: ignore[method-assign]
 
 
 def _die_if(condition: bool) -> None:

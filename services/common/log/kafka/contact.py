@@ -18,7 +18,7 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 from services.common.log.base import LogError
-from services.common.log.security import SETTING, KafkaSecurity
+from services.common.log.kafka.security import SETTING, KafkaSecurity
 
 _REFUSALS = (
     kafka_errors.SaslAuthenticationFailedError,
