@@ -73,7 +73,9 @@ def _ensure(client: Client, namespace: str, *, create: bool) -> None:
     try:
         with _errors():
             client.admin.GetStats(
-                admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+                admin_pb2.GetStatsRequest(namespace=namespace, counts_only=True),
+                metadata=client.metadata,
+                timeout=DEFAULT_TIMEOUT_S,
             )
     except MnemeError as error:
         if error.reason == "UNKNOWN_NAMESPACE" and create:

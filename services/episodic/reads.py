@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+import threading
+from bisect import bisect_right
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from mneme.v1.episodic_pb2 import HistoryEvent
 from mneme.v1.ledger_pb2 import FeedRecord
@@ -18,10 +21,12 @@ from services.episodic.checks import not_found
 from services.episodic.directory import Slot, matches
 from services.episodic.host import Host
 from services.episodic.plugins.base import Filter
-from services.episodic.rebuild import hash_of
 from services.episodic.records import Stored, full_history
+from services.episodic.statehash import state_hash
 from services.episodic.store import open_core
 
+_HASH_TRIES = 3
+_ORDERS = 8  # of namespaces whose pages are being read
 _WATCHED = 1_000  # feed records looked at for one page
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 
@@ -36,6 +41,8 @@ class Reads:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._hashes: dict[str, tuple[tuple[int, int], str]] = {}
+        self._orders: deque[tuple[tuple[object, ...], list[Slot]]] = deque(maxlen=_ORDERS)
+        self._lock = threading.Lock()
 
     def get(self, namespace: str, id: str) -> Stored:
         """NOT_FOUND when there is none, or it was erased."""
@@ -46,13 +53,26 @@ class Reads:
 
     def page(self, namespace: str, wanted: Filter, size: int, token: str, *, by_time: bool) -> tuple[list[Stored], str]:
         """Engrams after ``token`` in order of id, or of event time and id; and the token of the next page."""
-        after = _token(token) if token else None
-        key: Callable[[Slot], tuple[int, str]] = (lambda s: (s.start_us, s.id)) if by_time else (lambda s: (0, s.id))
-        slots = sorted((s for s in self._host.live.store.directory.slots(namespace) if matches(s, wanted)), key=key)
-        chosen = [s for s in slots if after is None or key(s) > after]
+        key = _by_time if by_time else _by_id
+        slots = self._sorted(namespace, key)
+        start = bisect_right(slots, _token(token), key=key) if token else 0
+        chosen = list(islice((s for s in islice(slots, start, None) if matches(s, wanted)), size + 1))
         found = self._host.live.store.fetch(namespace, [s.id for s in chosen[:size]])
         last = chosen[size - 1] if len(chosen) > size else None
         return [found[s.id] for s in chosen[:size] if s.id in found], f"{key(last)[0]}:{last.id}" if last else ""
+
+    def _sorted(self, namespace: str, key: Callable[[Slot], tuple[int, str]]) -> list[Slot]:
+        """All of a namespace, sorted once for as many pages as are read while nothing changes."""
+        store = self._host.live.store
+        stamp = (namespace, key, store.number, store.directory.changes(namespace))
+        with self._lock:
+            for known, slots in self._orders:
+                if known == stamp:
+                    return slots
+        slots = sorted(store.directory.slots(namespace), key=key)
+        with self._lock:
+            self._orders.append((stamp, slots))
+        return slots
 
     def history(self, namespace: str, id: str) -> list[HistoryEvent]:
         """What happened to an engram, and before it to what it corrects. An erased one: that it was erased."""
@@ -104,20 +124,42 @@ class Reads:
     # --- counting ---
 
     def counts(self, namespace: str, *, with_hash: bool) -> Counts:
-        """Active engrams by kind, and the state hash, computed anew when something changed; it stops the writer."""
+        """Active engrams by kind, and the state hash; "" where the namespace changed each time while it was read."""
         store = self._host.live.store
         kinds = Counter(s.kind for s in store.directory.slots(namespace) if s.active)
         return Counts(dict(sorted(kinds.items())), self._hash(namespace) if with_hash else "")
 
     def _hash(self, namespace: str) -> str:
-        with self._host.fold_lock:
+        """Computed anew when something changed, and beside the writer: it holds nobody up."""
+        for _ in range(_HASH_TRIES):
             store = self._host.live.store
             stamp = (store.number, store.directory.changes(namespace))
             known = self._hashes.get(namespace)
-            if known is None or known[0] != stamp:
-                known = (stamp, hash_of(self._host, namespace))
-                self._hashes[namespace] = known
-            return known[1]
+            if known is not None and known[0] == stamp:
+                return known[1]
+            try:
+                found = state_hash(store.collection, self._host.parts.keyring, namespace)
+            except KeyDestroyed:
+                continue  # an erasure came in between
+            # What is folded is visible only after the index has it; so there is nothing half-written, and nothing was.
+            if self._is_settled(namespace) and stamp == (self._host.live.number, store.directory.changes(namespace)):
+                self._hashes[namespace] = (stamp, found)
+                return found
+        return ""
+
+    def _is_settled(self, namespace: str) -> bool:
+        """Whether all that the ledger has of the namespace's partition is visible."""
+        log, reached = self._host.parts.log, self._host.progress.snapshot()
+        partition = partition_of(namespace.encode(), len(reached))
+        return reached[partition] >= log.end_offset(topics.LEDGER, partition)
+
+
+def _by_time(slot: Slot) -> tuple[int, str]:
+    return slot.start_us, slot.id
+
+
+def _by_id(slot: Slot) -> tuple[int, str]:
+    return 0, slot.id
 
 
 def _token(token: str) -> tuple[int, str]:

@@ -24,7 +24,6 @@ from services.episodic.generation import Generation
 from services.episodic.host import Host
 from services.episodic.index import IndexUnavailable
 from services.episodic.records import from_us, stamp
-from services.episodic.statehash import state_hash
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 0.5
@@ -188,12 +187,6 @@ def _require_building(host: Host, generation: Generation) -> None:
     """Call with a lock held that an erasure takes."""
     if host.building is not generation:
         raise Abandoned
-
-
-def hash_of(host: Host, namespace: str) -> str:
-    """The namespace's state hash in the live generation, while nothing is folded."""
-    with host.fold_lock:
-        return state_hash(host.live.store.collection, host.parts.keyring, namespace)
 
 
 def _now() -> Timestamp:

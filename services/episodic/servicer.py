@@ -286,7 +286,9 @@ class Servicer:
     async def get_stats(self, request: admin_pb2.GetStatsRequest, call: Call) -> admin_pb2.GetStatsResponse:
         await self._namespace(request.namespace, call)
         lag = await self._run(self._host.lag)
-        counts = await self._run(self._episodic.reads.counts, request.namespace, with_hash=lag == 0)
+        counts = await self._run(
+            self._episodic.reads.counts, request.namespace, with_hash=lag == 0 and not request.counts_only
+        )
         applied = self._host.progress.snapshot()
         directory = self._host.live.store.directory
         unfolded = await self._run(self._host.parking.waiting, request.namespace, directory)

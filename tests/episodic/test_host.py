@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
+
+from services.episodic import reads
+from services.episodic.plugins.base import Filter
+from services.episodic.statehash import state_hash
 from tests.episodic.world import NAMESPACE, World
 
 
@@ -37,3 +44,65 @@ def test_a_restart_gives_the_same_state(world: World) -> None:
     world.settle()
     assert world.hash() == before
     assert "Letter number 3" in " ".join(world.texts(world.recall("letter 3 from Paris")))
+
+
+def test_invariant_31_the_state_hash_is_computed_beside_the_writer(world: World) -> None:
+    world.observe("o1", "Anna keeps a grey parrot called Hugo.")
+    world.settle()
+    found: list[str] = []
+    with world.host.fold_lock:
+        asking = threading.Thread(target=lambda: found.append(world.reads.counts(NAMESPACE, with_hash=True).state_hash))
+        asking.start()
+        asking.join(10)
+    assert found == [world.hash()]
+
+
+def test_a_namespace_that_changes_while_it_is_read_has_no_state_hash(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def changing(*args: object) -> str:
+        found = state_hash(*args)  # type: ignore[arg-type]
+        world.observe(f"o{len(read)}", "One more thing was said.")
+        if len(read) != 1:
+            world.settle()
+        read.append(found)
+        return found
+
+    monkeypatch.setattr(reads, "state_hash", changing)
+    assert world.reads.counts(NAMESPACE, with_hash=True).state_hash == ""
+    assert len(read) == 3
+    monkeypatch.undo()
+    world.settle()
+    assert world.reads.counts(NAMESPACE, with_hash=True).state_hash == world.hash()
+
+
+def test_pages_of_a_namespace_that_stays_as_it_is_are_cut_from_one_sorted_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(9):
+        world.observe(f"o{n}", f"Letter number {n} came from Paris.")
+    world.settle()
+    sorted_again: list[int] = []
+
+    def counted(*args: object, **options: object) -> list[object]:
+        sorted_again.append(1)
+        return sorted(*args, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(reads, "sorted", counted, raising=False)
+
+    def pages() -> list[str]:
+        ids, token = list[str](), ""
+        while True:
+            page, token = world.reads.page(NAMESPACE, Filter(), 2, token, by_time=True)
+            ids += [stored.id for stored in page]
+            if not token:
+                return ids
+
+    assert pages() == [world.base(f"o{n}") for n in range(9)]
+    assert len(sorted_again) == 1
+    world.observe("o9", "Letter number 9 came from Paris.")
+    world.settle()
+    assert pages()[-1] == world.base("o9")
+    assert len(sorted_again) == 2

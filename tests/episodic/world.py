@@ -32,9 +32,10 @@ from services.episodic.parts import Parts
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Plugin, Query
 from services.episodic.reads import Reads
-from services.episodic.rebuild import Rebuilder, hash_of
+from services.episodic.rebuild import Rebuilder
 from services.episodic.recall import Recalled, Recaller
 from services.episodic.registry import NamespaceInfo
+from services.episodic.statehash import state_hash
 from tests.episodic.plugins.world import SHIPPED
 
 PLUGINS = build(SHIPPED)
@@ -242,7 +243,8 @@ class World:
         return [item.record.text for item in recalled.items]
 
     def hash(self, namespace: str = NAMESPACE) -> str:
-        return hash_of(self.host, namespace)
+        with self.host.fold_lock:
+            return state_hash(self.host.live.store.collection, self.keyring, namespace)
 
     def rebuild(self) -> None:
         operation = self.rebuilder.start()

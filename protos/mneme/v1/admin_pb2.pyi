@@ -261,10 +261,12 @@ class RebuildResponse(_message.Message):
     def __init__(self, operation: _Optional[_Union[Operation, _Mapping]] = ...) -> None: ...
 
 class GetStatsRequest(_message.Message):
-    __slots__ = ("namespace",)
+    __slots__ = ("namespace", "counts_only")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_ONLY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
-    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+    counts_only: bool
+    def __init__(self, namespace: _Optional[str] = ..., counts_only: _Optional[bool] = ...) -> None: ...
 
 class GetStatsResponse(_message.Message):
     __slots__ = ("namespace", "engrams_by_kind", "state_hash", "applied", "lag", "generation", "erasure_epoch", "unfolded")
