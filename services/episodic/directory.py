@@ -227,7 +227,7 @@ class Directory:
         at = bisect_left(turns, (old.place, id))
         if at < len(turns) and turns[at] == (old.place, id):
             del turns[at]
-        for source in old.sources:
+        for source in set(old.sources):  # a plug-in may have named one twice
             space.derived[source].discard(id)
             if not space.derived[source]:
                 del space.derived[source]

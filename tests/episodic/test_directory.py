@@ -68,7 +68,7 @@ def some_slot(random_: random.Random, n: int, version: int) -> Slot:
         end_us=start + HOUR_US,
         shown_us=(start + HOUR_US, start + 2 * HOUR_US),
         times_us=((start - 500 * HOUR_US, start - 499 * HOUR_US),) if n % 2 else (),
-        sources=() if is_base else tuple({f"e{n + 1}", f"e{random_.randrange(30)}"}),
+        sources=() if is_base else (f"e{n + 1}", f"e{random_.randrange(30)}", f"e{n + 1}"),
         place=random_.randrange(10),
         version=version,
         id_mac=f"mac{n}".encode() if is_base else b"",
