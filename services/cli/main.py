@@ -13,8 +13,9 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reasoning_pb2
 
-from services.cli import forget, ingest, namespaces, render, tokens
+from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
+from services.cli.commands import forget, ingest, namespaces, tokens
 from services.cli.terminal import interruptible
 from services.common import wire_json
 from services.common.errors import MnemeError, from_rpc_error

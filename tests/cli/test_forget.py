@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from mneme.v1 import episodic_pb2
 from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceServicer, add_EpisodicServiceServicer_to_server
 
-from services.cli import forget
+from services.cli.commands import forget
 from services.cli.main import main
 from services.common.errors import MnemeError
 

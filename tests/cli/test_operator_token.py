@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import operator_token
+from services.cli.up import operator_token
 from services.common.auth import Right, token_signer
 from services.common.config import CommonConfig, load
 from services.common.log.base import Log

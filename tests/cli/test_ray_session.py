@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import ray_session
+from services.cli.up import ray_session
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mneme.v1 import admin_pb2, episodic_pb2, perception_pb2
 
 from services.cli import render, up
 from services.cli.main import _fail, main
-from services.cli.watch import MOST_LINES, Terminal
+from services.cli.up.watch import MOST_LINES, Terminal
 from services.common.auth import token_signer
 from services.common.config import load
 from services.common.errors import MnemeError
@@ -238,7 +238,7 @@ def test_a_line_of_a_process_is_short_and_says_when_who_what_why_and_how_long() 
         "at": "2026-11-29T13:30:29.123Z",
         "level": "WARNING",
         "service": "up",
-        "logger": "services.cli.watch",
+        "logger": "services.cli.up.watch",
     }
     said |= {"message": "a replica has ended", "application": "episodic", "pid": 7, "reason": "signal 9"}
     shown = "13:30:29 up: warning: a replica has ended (application episodic, pid 7, reason signal 9, 3.1 s)"

@@ -14,7 +14,7 @@ import yaml
 
 from services.cli import up
 from services.cli.local import free_ports
-from services.cli.metrics import MetricsProcess
+from services.cli.up.metrics import MetricsProcess
 from services.common import telemetry, watched
 from services.common.config import CommonConfig, Settings
 from services.common.methods import METHODS as REAL_METHODS

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.metrics import MetricsProcess
+from services.cli.up.metrics import MetricsProcess
 from services.common import watched
 from tests.gateway.probe import until
 
@@ -161,7 +161,7 @@ def _kept_running(metrics: MetricsProcess) -> int | None:
 
 def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
-        "import pathlib, sys, time; from services.cli.metrics import MetricsProcess\n"
+        "import pathlib, sys, time; from services.cli.up.metrics import MetricsProcess\n"
         "m = MetricsProcess('127.0.0.1', 0, pathlib.Path(sys.argv[1])); m.keep_running()\n"
         "print(m.pid, flush=True); time.sleep(60)"
     )

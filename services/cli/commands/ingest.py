@@ -14,7 +14,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
-from services.cli.lines import Lines, Reader
+from services.cli.commands.lines import Lines, Reader
 from services.cli.terminal import interruptible
 from services.common.errors import MnemeError, from_rpc_error
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.cli import render
-from services.cli.metrics import MetricsProcess
+from services.cli.up.metrics import MetricsProcess
 from services.common import telemetry, watched
 
 _log = logging.getLogger(__name__)

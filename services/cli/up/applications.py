@@ -1,0 +1,67 @@
+"""Applications on Ray Serve: built, run, and waited for."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from services.cli.up.errors import StartError
+from services.common.config import Settings
+from services.common.models import ModelError
+from services.common.serving import SERVE_LOGGING
+
+APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
+START_TIMEOUT_S = 120.0
+
+
+def build(name: str, settings: Settings) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(f"services.{name}.app").build(settings)
+    except ModelError as error:
+        raise StartError(str(error)) from error
+
+
+def run_applications(applications: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+    """Start built applications by name, on the Serve instance of this process; return when all run. StartError."""
+    from ray import serve
+
+    targets = [
+        serve.RunTarget(target=target, name=name, route_prefix=None, logging_config=SERVE_LOGGING)
+        for name, target in applications.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+    _await_running(list(applications), progress)
+
+
+def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:
+    # serve.status says the same, and pickles every deployment's configuration for it: half a core while one waits.
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client()
+    deadline = time.monotonic() + START_TIMEOUT_S
+    waiting: list[str] = []
+    while True:
+        statuses = {each.name: each for each in client.list_serve_statuses()}
+        for name, overview in statuses.items():
+            if overview.app_status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                raise StartError(f"{name}: {_last_line(overview)}")
+        still = [n for n in wanted if n not in statuses or statuses[n].app_status.status != "RUNNING"]
+        if not still:
+            return
+        if still != waiting:
+            progress("waiting for " + ", ".join(still))
+            waiting = still
+        if time.monotonic() > deadline:
+            raise StartError(f"{', '.join(still)}: not running after {START_TIMEOUT_S:.0f} s; see data_dir/logs.")
+        time.sleep(0.2)
+
+
+def _last_line(overview: Any) -> str:
+    messages = [overview.app_status.message, *(d.message for d in overview.deployment_statuses)]
+    lines = [line.strip() for message in messages if message for line in message.splitlines() if line.strip()]
+    # The last line of a traceback: an error of ours says all in its text.
+    return re.sub(r"^services(\.\w+)+: ", "", lines[-1]) if lines else "failed to start; see data_dir/logs."

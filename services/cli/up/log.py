@@ -1,0 +1,52 @@
+"""The log, before anything runs on it: its topics, and whether its key is there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from services.cli.up.errors import StartError
+from services.common import topics
+from services.common.config import Settings
+from services.common.log.base import Log, LogError, LogUnavailable
+from services.common.log.open import open_log
+
+_WAIT_S, _RETRY_S = 300.0, 2.0
+
+
+def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
+    """Make or check every topic. A broker that is away is waited for; StartError when it stays so.
+
+    StartError, too, when the master key is missing and the log has data: a new key could read nothing of it.
+    """
+    common = settings.common
+    specs = topics.specs(
+        common.partitions,
+        [inbox.topic for inbox in common.inboxes],
+        common.inbox_retention_s,
+        common.dead_letter_retention_s,
+    )
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
+                log.ensure_topics(specs)
+                if not common.master_key_path.exists() and _has_data(log):
+                    raise StartError(
+                        f"common.master_key_file: {common.master_key_path} is missing, but the log has data. "
+                        "Put the copy back: without it, nothing in the log can be read."
+                    )
+            return
+        except LogUnavailable as error:
+            if time.monotonic() > deadline:
+                raise StartError(f"common.log: {error}") from error
+            progress(f"common.log: {error} Trying again")
+            time.sleep(_RETRY_S)
+        except LogError as error:
+            raise StartError(f"common.log: {error}") from error
+
+
+def _has_data(log: Log) -> bool:
+    kept = (topics.LEDGER, topics.KEYS)
+    return any(log.end_offset(topic, partition) for topic in kept for partition in range(log.partitions(topic)))

@@ -1,0 +1,84 @@
+"""One Ray Serve instance with every application of Mneme, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from services.cli.up import ray_session
+from services.cli.up.applications import APPLICATIONS, build, run_applications
+from services.cli.up.errors import StartError
+from services.cli.up.folder import claim, making_folders, prepare, record_operator_token
+from services.cli.up.log import ensure_topics
+from services.cli.up.ports import require_arena, require_free, taken
+from services.cli.up.ray import set_environment, start_ray, start_serve
+from services.cli.up.stop import end_block_on_signals, watching
+from services.common.config import CommonConfig, Settings
+from services.gateway.config import GatewayConfig
+from services.kvstore.config import KvstoreConfig
+
+if TYPE_CHECKING:
+    from services.cli.up.watch import Watch
+
+
+def start(settings: Settings, progress: Callable[[str], None], say: Callable[[str], None] | None = None) -> None:
+    """Start Ray and the applications; return when all of them run. StartError.
+
+    ``progress`` is told each step; ``say``, by default the same, what the processes have to say from then on.
+    """
+    kvstore = settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
+    gateway = settings.section("gateway", GatewayConfig)
+    if gateway.replicas > 1 and not gateway.reuse_port:
+        raise StartError(
+            f"gateway.replicas: {gateway.replicas} gateways on this machine would share one port. "
+            "Set gateway.reuse_port to true, or gateway.replicas to 1."
+        )
+    claim(settings.common.data_dir)
+    require_free(gateway.host, gateway.port, "gateway.port")
+    require_free(gateway.host, gateway.metrics_port, "gateway.metrics_port")
+    if settings.keeps_kv:
+        require_arena(kvstore, settings.common.data_dir)
+    progress("preparing the log and the keys")
+    ensure_topics(settings, progress)
+    prepare(settings)
+    record_operator_token(settings)
+    set_environment()
+    _remove_old_logs(settings.common)
+    applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
+    built = {name: build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
+    watch = _watch(settings, gateway, say or progress)
+    progress("starting Ray")
+    session_dir = start_ray()
+    with making_folders():
+        ray_session.note(settings.common.data_dir, session_dir)
+    end_block_on_signals()  # ray.init put handlers of its own there
+    start_serve()
+    watch.follow_replicas()
+    run_applications(built, progress)
+
+
+def _watch(settings: Settings, gateway: GatewayConfig, say: Callable[[str], None]) -> Watch:
+    """Metrics are served from now on, and lines of all processes shown, until the service is stopped. StartError."""
+    from services.cli.up.metrics import MetricsProcess
+    from services.cli.up.watch import Watch
+    from services.common import telemetry
+
+    try:
+        metrics = MetricsProcess(gateway.host, gateway.metrics_port, settings.common.data_dir)
+    except OSError as error:
+        raise StartError(taken(gateway.host, gateway.metrics_port, "gateway.metrics_port", error)) from error
+    telemetry.configure_from("up", settings.common, stderr=False)
+    watch = Watch(metrics, say)
+    watching.append(watch)
+    watch.start()
+    return watch
+
+
+def _remove_old_logs(common: CommonConfig) -> None:
+    from services.common import telemetry
+
+    with making_folders():
+        ray_session.remove_last(common.data_dir)
+        for folder in (common.log_dir, common.trace_dir):
+            if folder is not None:
+                telemetry.remove_old(folder)

@@ -1,0 +1,58 @@
+"""Stopping: a signal ends the block in which a service runs, and the service with it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from services.cli.up.ray import stop_ray
+
+if TYPE_CHECKING:
+    from services.cli.up.watch import Watch
+
+watching: list[Watch] = []  # one, while a service of this process is up
+
+
+class _Stop(BaseException):
+    """SIGINT or SIGTERM came."""
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Stop the service when the block ends, for whatever reason; SIGINT and SIGTERM end the block."""
+    end_block_on_signals()
+    try:
+        yield
+    except _Stop:
+        pass
+    finally:
+        _shut_down()
+
+
+def end_block_on_signals() -> None:
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # one stop is under way: a second signal must not cut it short
+        raise _Stop
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def _shut_down() -> None:
+    """Let every replica end what it does, then stop Ray and what watched it."""
+    for watch in watching:
+        watch.leave_replicas()
+    if "ray" in sys.modules:
+        stop_ray()
+    while watching:
+        watching.pop().stop()
+
+
+def wait_for_signal() -> None:
+    """Block until SIGINT or SIGTERM ends the block of ``stopping``."""
+    threading.Event().wait()
