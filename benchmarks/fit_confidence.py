@@ -1,4 +1,4 @@
-"""Fits the weights and the threshold of services/episodic/confidence.py on texts that are not the demo's.
+"""Fits the weights and the threshold of services/episodic/recall/confidence.py on texts that are not the demo's.
 
     MNEME_EVAL_DATA=... python -m benchmarks.fit_confidence
 
@@ -28,12 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import epbench, locomo
-from services.common import lexical
-from services.common.embed import Embedder
-from services.episodic import confidence
+from services.common.models.embed import Embedder
+from services.common.text import lexical
 from services.episodic import plugins as listed
 from services.episodic.plugins.base import Plugin
 from services.episodic.plugins.exact import ExactHost
+from services.episodic.recall import confidence
 
 REFUSED = 0.10  # of the answerable whose evidence was recalled
 WHOLE = 0

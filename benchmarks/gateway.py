@@ -29,11 +29,11 @@ from mneme.v1 import admin_pb2, admin_service_pb2_grpc
 from benchmarks.busy import busy_share, refuse_when_busy
 from services.cli import up
 from services.cli.local import free_ports
-from services.common.auth import Right, grant_signer, token_signer
 from services.common.config import CommonConfig, Settings
-from services.common.methods import Kind, Method
-from services.common.seal import MasterKey
-from services.common.serving import SERVE_LOGGING, Application, Call, Handler, actor_options
+from services.common.crypto.auth import Right, grant_signer, token_signer
+from services.common.crypto.seal import MasterKey
+from services.common.serving.methods import Kind, Method
+from services.common.serving.serving import SERVE_LOGGING, Application, Call, Handler, actor_options
 
 METHOD = "mneme.v1.AdminService/GetOperation"
 BARS = {"default handles": 1.15, "fast handles": 0.65}

@@ -30,8 +30,8 @@ import yaml
 
 from benchmarks.busy import busy_share, refuse_when_busy
 from services.common.config import CommonConfig
-from services.common.nodes import NodeCredential
-from services.common.seal import MasterKey
+from services.common.crypto.seal import MasterKey
+from services.common.nodes.nodes import NodeCredential
 from services.kvstore.client import KvClient, Origin, Timing
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node

@@ -26,7 +26,7 @@ from statistics import fmean
 from typing import Any
 
 from services.common import ids
-from services.common.embed import Embedder
+from services.common.models.embed import Embedder
 from services.episodic import plugins as listed
 from services.episodic.plugins import pipeline
 from services.episodic.plugins.base import EpisodeClosed, Interval, Plugin, Query, Record

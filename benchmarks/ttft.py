@@ -28,7 +28,7 @@ import torch
 from benchmarks.busy import busy_share, refuse_when_busy
 from benchmarks.kvstore import PATIENT, aligned, running_store, shared_copy
 from services.common.config import load
-from services.common.nodes import NodeCredential
+from services.common.nodes.nodes import NodeCredential
 from services.kvstore.client import KvClient
 from services.reasoning.blocks import Frame, Scope, Span, unlisted
 from services.reasoning.config import ReasoningConfig

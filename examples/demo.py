@@ -31,11 +31,12 @@ from services.cli import render
 from services.cli.client import Client
 from services.cli.local import NotServing, environment, serving
 from services.cli.up import operator
-from services.common import telemetry, topics
+from services.common import telemetry
 from services.common.config import Settings
-from services.common.errors import from_rpc_error
+from services.common.ledger import topics
 from services.common.log.base import Message
 from services.common.log.open import open_log
+from services.common.serving.errors import from_rpc_error
 
 HERE = Path(__file__).parent / "diary"
 NAMESPACE = "demo/diary"

@@ -18,12 +18,13 @@ from mneme.v1.ledger_pb2 import (
 )
 
 from services.cli.client import Client
-from services.common import ledger, topics
 from services.common.config import Settings
+from services.common.crypto.seal import KeyDestroyed, Keyring, MasterKey
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.base import Log
 from services.common.log.open import open_log
-from services.common.seal import KeyDestroyed, Keyring, MasterKey
-from services.episodic.store import SEAL_DETAIL
+from services.episodic.state.store import SEAL_DETAIL
 
 
 def readable(client: Client, settings: Settings, namespace: str, names: Sequence[str]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from services.common import topics
+from services.common.ledger import topics
 from services.common.log.sqlite import SqliteLog
 
 # A machine that is busy is no defect: what takes long is caught by the timeout of a test.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mneme.v1.ledger_pb2 import Erased, LedgerEntry
 
-from services.common.ledger import message
+from services.common.ledger.entries import message
 from services.common.log.sqlite import SqliteLog
 
 

@@ -25,11 +25,11 @@ import yaml
 from benchmarks import locomo, untouched
 from examples import demo
 from services.common import config
-from services.common.embed import Embedder
-from services.episodic import confidence
+from services.common.models.embed import Embedder
 from services.episodic import plugins as listed
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins.base import Interval, Plugin, Record
+from services.episodic.recall import confidence
 
 FIRST = 5
 

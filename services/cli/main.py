@@ -17,8 +17,8 @@ from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.commands import forget, ingest, namespaces, tokens
 from services.cli.terminal import interruptible
-from services.common import wire_json
-from services.common.errors import MnemeError, from_rpc_error
+from services.common.serving import wire_json
+from services.common.serving.errors import MnemeError, from_rpc_error
 
 F = TypeVar("F", bound=Callable[..., Any])
 

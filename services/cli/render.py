@@ -12,9 +12,9 @@ from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from services.common import clocks
-from services.common.auth import Caller
 from services.common.config import Settings
+from services.common.crypto.auth import Caller
+from services.common.serving import clocks
 
 TEXT_WIDTH = 96
 

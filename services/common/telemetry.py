@@ -187,7 +187,7 @@ def configure_from(service: str, common: CommonConfig, *, stderr: bool = True) -
     """``configure`` as the configuration says; every replica calls this first."""
     global _pseudonym_key
     if common.master_key_path.exists():
-        from services.common.seal import MasterKey  # which knows the log, which knows this module
+        from services.common.crypto.seal import MasterKey  # which knows the log, which knows this module
 
         _pseudonym_key = MasterKey.load(common.master_key_path).derive("pseudonyms")
     configure(

@@ -9,11 +9,11 @@ from typing import Any
 from ray import serve
 
 from services.common import telemetry
-from services.common.auth import grant_signer
 from services.common.config import Settings
+from services.common.crypto.auth import grant_signer
+from services.common.crypto.seal import MasterKey
 from services.common.log.open import open_log
-from services.common.seal import MasterKey
-from services.common.serving import Application, deployment_options
+from services.common.serving.serving import Application, deployment_options
 from services.episodic.config import EpisodicConfig
 from services.episodic.service import Episodic
 from services.episodic.servicer import Servicer

@@ -11,14 +11,14 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.common_pb2 import Position, TimeRange
 from mneme.v1.ledger_pb2 import FeedRecord, StoredReceipt
 
-from services.common import clocks
-from services.common.errors import invalid
-from services.episodic.checks import claimed, require_declared, time_range
-from services.episodic.forget import Targets
+from services.common.serving import clocks
+from services.common.serving.errors import invalid
+from services.episodic.erasure.forget import Targets
 from services.episodic.plugins.base import Filter, Interval, Kind, Query, Ranked
-from services.episodic.recall import Recalled
-from services.episodic.records import Stored, from_us, kind_of, kind_to_proto, stamp, to_engram
-from services.episodic.registry import NamespaceInfo
+from services.episodic.recall.recall import Recalled
+from services.episodic.state.checks import claimed, require_declared, time_range
+from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.state.records import Stored, from_us, kind_of, kind_to_proto, stamp, to_engram
 
 MAX_LIMIT = 100
 MAX_PAGE = 1_000

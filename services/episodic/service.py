@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.common import tagger
 from services.common.config import CommonConfig
-from services.common.embed import Embedder, identity
-from services.common.extract import Aliases, Extractor
+from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.base import Log
-from services.common.seal import Keyring, MasterKey
-from services.common.times import find as find_times
-from services.common.tokens import count_tokens
-from services.episodic import confidence, plugins
-from services.episodic.blocks import BlockDrops
-from services.episodic.commands import Commands
+from services.common.models.embed import Embedder, identity
+from services.common.models.tokens import count_tokens
+from services.common.text import tagger
+from services.common.text.extract import Aliases, Extractor
+from services.common.text.times import find as find_times
+from services.episodic import plugins
 from services.episodic.config import EpisodicConfig
-from services.episodic.context import Toolkit
-from services.episodic.forget import Forgetting
-from services.episodic.host import Host
-from services.episodic.index import Index
-from services.episodic.parts import Parts
+from services.episodic.erasure.blocks import BlockDrops
+from services.episodic.erasure.forget import Forgetting
 from services.episodic.plugins.base import Interval
-from services.episodic.reads import Reads
-from services.episodic.rebuild import Rebuilder
-from services.episodic.recall import Recaller
-from services.episodic.registry import NamespaceInfo
+from services.episodic.recall import confidence
+from services.episodic.recall.reads import Reads
+from services.episodic.recall.recall import Recaller
+from services.episodic.search.index import Index
+from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.write.commands import Commands
+from services.episodic.write.components import Components
+from services.episodic.write.context import Toolkit
+from services.episodic.write.rebuild import Rebuilder
+from services.episodic.write.writer import Host
 
 
 class Episodic:
@@ -62,14 +63,14 @@ class Episodic:
         self.host.parts.index.close()
 
 
-def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig) -> Parts:
+def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig) -> Components:
     embedder = Embedder.packaged(
         threads=common.torch_threads,
         package=config.embed_package,
         sha256=config.embed_sha256,
         setting="episodic.embed_sha256",
     )
-    return Parts(
+    return Components(
         log=log,
         keyring=Keyring(log, master),
         index=Index(

@@ -14,21 +14,22 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.common_pb2 import Freshness, Position
 from mneme.v1.ledger_pb2 import StoredReceipt
 
-from services.common import telemetry, topics
-from services.common.auth import covers
-from services.common.errors import MnemeError, invalid
-from services.common.fair import FairThreads
+from services.common import telemetry
+from services.common.crypto.auth import covers
+from services.common.ledger import topics
 from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
-from services.common.serving import Call, Handler, NotYet, Page, principal
+from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.fair import FairThreads
+from services.common.serving.serving import Call, Handler, NotYet, Page, principal
 from services.episodic import converters
-from services.episodic.checks import check_given, check_id, check_text, not_found, time_range, unknown_namespace
-from services.episodic.index import IndexUnavailable, unavailable
-from services.episodic.recall import not_fresh
-from services.episodic.records import to_engram
-from services.episodic.registry import NamespaceInfo
+from services.episodic.recall.recall import not_fresh
+from services.episodic.search.index import IndexUnavailable, unavailable
 from services.episodic.service import Episodic
-from services.episodic.waiting import Waiting
+from services.episodic.state.checks import check_given, check_id, check_text, not_found, time_range, unknown_namespace
+from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.state.records import to_engram
+from services.episodic.write.waiting import Waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")

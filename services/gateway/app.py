@@ -9,14 +9,15 @@ from typing import Any
 
 from ray import serve
 
-from services.common import ports, telemetry
-from services.common.auth import grant_signer, token_signer
+from services.common import telemetry
 from services.common.config import Settings
+from services.common.crypto.auth import grant_signer, token_signer
+from services.common.crypto.seal import MasterKey
 from services.common.log.base import LogError
 from services.common.log.open import open_log
-from services.common.methods import METHODS, Method
-from services.common.seal import MasterKey
-from services.common.serving import deployment_options
+from services.common.serving import ports
+from services.common.serving.methods import METHODS, Method
+from services.common.serving.serving import deployment_options
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.revocations import Revocations

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
-from services.common.serving import Application, CallContext, Waiting
+from services.common.serving.serving import Application, CallContext, Waiting
 
 
 class Backend(Protocol):

@@ -11,9 +11,9 @@ from typing import Any
 
 import grpc
 
-from services.common.auth import Right
-from services.common.methods import Kind, Method
-from services.common.serving import NotYet, Waiting
+from services.common.crypto.auth import Right
+from services.common.serving.methods import Kind, Method
+from services.common.serving.serving import NotYet, Waiting
 from services.gateway.backend import Backend
 from services.gateway.config import GatewayConfig
 from services.gateway.door import Admitted, Door

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.common.auth import GRANT_TTL_S
+from services.common.crypto.auth import GRANT_TTL_S
 
 
 class GatewayConfig(BaseModel):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2
 
-from services.common.auth import Caller, Right
-from services.common.errors import invalid
+from services.common.crypto.auth import Caller, Right
+from services.common.serving.errors import invalid
 
 _PAGE, _MAX_PAGE = 100, 1000
 _RIGHTS = {

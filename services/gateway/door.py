@@ -13,10 +13,10 @@ from typing import Any, NoReturn, TypeVar
 from opentelemetry.trace import Span
 
 from services.common import telemetry
-from services.common.auth import Right
-from services.common.errors import MnemeError, internal
-from services.common.methods import Kind, Method
-from services.common.serving import CallContext
+from services.common.crypto.auth import Right
+from services.common.serving.errors import MnemeError, internal
+from services.common.serving.methods import Kind, Method
+from services.common.serving.serving import CallContext
 from services.gateway.config import GatewayConfig
 from services.gateway.errors import deadline, unknown_method
 from services.gateway.shares import Share, Shares

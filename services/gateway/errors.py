@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common.errors import MnemeError, invalid, retry_after
+from services.common.serving.errors import MnemeError, invalid, retry_after
 
 RETRY_AFTER_MS = 2000  # of what is being replaced: half of its usual time
 

@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 from services.common import telemetry
-from services.common.errors import MnemeError, invalid
-from services.common.methods import Method
+from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.methods import Method
 from services.gateway.backend import Backend
 from services.gateway.config import GatewayConfig
 

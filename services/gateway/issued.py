@@ -15,8 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mneme.v1.ledger_pb2 import TokenRecord
 
-from services.common import topics
-from services.common.auth import Caller, Right, Signer
+from services.common.crypto.auth import Caller, Right, Signer
+from services.common.ledger import topics
 from services.common.log.base import Log, Message, Record
 
 _log = logging.getLogger(__name__)

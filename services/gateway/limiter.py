@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.common import telemetry
-from services.common.fair import Lately
+from services.common.serving.fair import Lately
 from services.gateway.errors import overloaded, overloaded_principal
 
 _ALL = sys.maxsize

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.gateway.errors import unavailable
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from mneme.v1 import (  # noqa: F401
     reasoning_service_pb2,
 )
 
-from services.common.errors import invalid
+from services.common.serving.errors import invalid
 
 # The two versions differ in their name only; newer clients ask for v1 first.
 METHODS = (

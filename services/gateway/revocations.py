@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 
-from services.common import topics
-from services.common.auth import MAX_TOKEN_TTL_S
+from services.common.crypto.auth import MAX_TOKEN_TTL_S
+from services.common.ledger import topics
 from services.common.log.base import Log, Message
 
 _PREFIX = b"revoked/"

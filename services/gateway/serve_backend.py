@@ -21,8 +21,8 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
-from services.common.errors import MnemeError, internal
-from services.common.serving import CallContext, NotYet, Refused, Waiting
+from services.common.serving.errors import MnemeError, internal
+from services.common.serving.serving import CallContext, NotYet, Refused, Waiting
 from services.gateway.errors import overloaded, unavailable
 from services.gateway.pulse import Pulse
 

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 
 from services.common import telemetry
-from services.common.errors import MnemeError
-from services.common.methods import METHODS, Method
+from services.common.serving.errors import MnemeError
+from services.common.serving.methods import METHODS, Method
 from services.gateway import reflection
 from services.gateway.backend import Backend
 from services.gateway.calls import Calls

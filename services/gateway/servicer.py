@@ -6,10 +6,10 @@ import asyncio
 
 from mneme.v1 import admin_pb2
 
-from services.common.auth import Signer
+from services.common.crypto.auth import Signer
 from services.common.log.away import unavailable
 from services.common.log.base import LogError
-from services.common.serving import Application, Call, Handler
+from services.common.serving.serving import Application, Call, Handler
 from services.gateway import converters
 from services.gateway.tokens import TokenOffice
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.gateway.budget import Budget, Pace
 from services.gateway.config import GatewayConfig
 from services.gateway.errors import too_fast

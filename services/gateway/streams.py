@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.gateway.errors import overloaded, overloaded_token
 
 

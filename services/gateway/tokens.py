@@ -8,9 +8,9 @@ import time
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from services.common.auth import GRANT_TTL_S, MAX_TOKEN_TTL_S, Caller, Right, Signer, unauthenticated
-from services.common.errors import MnemeError, invalid
+from services.common.crypto.auth import GRANT_TTL_S, MAX_TOKEN_TTL_S, Caller, Right, Signer, unauthenticated
 from services.common.ids import is_namespace, is_one_line
+from services.common.serving.errors import MnemeError, invalid
 from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 

@@ -9,9 +9,9 @@ from ray import serve
 
 from services.common import telemetry
 from services.common.config import Settings
+from services.common.crypto.seal import MasterKey
 from services.common.log.open import open_log
-from services.common.seal import MasterKey
-from services.common.serving import deployment_options
+from services.common.serving.serving import deployment_options
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node
 

@@ -26,8 +26,8 @@ from mneme.v1 import kvstore_pb2 as pb
 from mneme.v1.kvstore_node_service_pb2_grpc import KvstoreNodeServiceStub
 
 from services.common import telemetry
-from services.common.errors import MnemeError, from_rpc_error
-from services.common.nodes import NodeCredential
+from services.common.nodes.nodes import NodeCredential
+from services.common.serving.errors import MnemeError, from_rpc_error
 from services.kvstore import layout
 from services.kvstore.endpoint import Endpoint
 from services.kvstore.layout import BadArena

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from mneme.v1 import kvstore_pb2 as pb
 
-from services.common.erasures import Erasure
-from services.common.errors import invalid
+from services.common.ledger.erasures import Erasure
+from services.common.serving.errors import invalid
 from services.kvstore.errors import too_many
 from services.kvstore.layout import DIGEST_BYTES, IDENTITY_BYTES, KEY_BYTES
 from services.kvstore.store import Dropped, Origin, Outcome, Staged

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from services.common.nodes import KVSTORE, Registration
+from services.common.nodes.nodes import KVSTORE, Registration
 from services.kvstore.layout import Header
 
 

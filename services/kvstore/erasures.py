@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from services.common.erasures import Erasure
+from services.common.ledger.erasures import Erasure
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS epochs (namespace BLOB PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 
 
 class StartError(Exception):

@@ -8,12 +8,12 @@ import sqlite3
 import time
 
 from services.common import telemetry
-from services.common.auth import grant_signer
 from services.common.config import CommonConfig
-from services.common.erasures import read_erasures
+from services.common.crypto.auth import grant_signer
+from services.common.crypto.seal import MasterKey
+from services.common.ledger.erasures import read_erasures
 from services.common.log.base import Log, LogError
-from services.common.nodes import Registration, node_signer
-from services.common.seal import MasterKey
+from services.common.nodes.nodes import Registration, node_signer
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.endpoint import Endpoint

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mneme.v1 import kvstore_pb2 as pb
 
-from services.common.auth import Right, Signer
-from services.common.node_port import NodePort
+from services.common.crypto.auth import Right, Signer
+from services.common.nodes.node_port import NodePort
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.errors import StartError
 from services.kvstore.servicer import KvstoreServicer

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from mneme.v1 import kvstore_pb2 as pb
 
-from services.common.auth import Caller
-from services.common.errors import invalid
+from services.common.crypto.auth import Caller
+from services.common.serving.errors import invalid
 from services.kvstore import converters
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.errors import stale_reservation, too_many

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from services.common.erasures import Erasure
+from services.common.ledger.erasures import Erasure
 from services.kvstore import layout
 from services.kvstore.arena import Arena
 from services.kvstore.config import KvstoreConfig

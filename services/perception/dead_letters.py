@@ -9,11 +9,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.common_pb2 import Position
 from mneme.v1.ledger_pb2 import DeadLetter
 
-from services.common import telemetry, topics
-from services.common.errors import MnemeError
-from services.common.ledger import SEAL_DEAD_LETTER
+from services.common import telemetry
+from services.common.crypto.seal import Keyring
+from services.common.ledger import topics
+from services.common.ledger.entries import SEAL_DEAD_LETTER
 from services.common.log.base import Message, Record
-from services.common.seal import Keyring
+from services.common.serving.errors import MnemeError
 
 # What a dead letter holds of a record. An observation has a tenth of it; a record can be as large as its topic takes,
 # and a letter that encloses it would be larger.

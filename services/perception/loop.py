@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from services.common.background import give_way
 from services.common.log.base import LogError
+from services.common.serving.background import give_way
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.1

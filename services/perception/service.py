@@ -7,23 +7,24 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
-from services.common import models, tagger
 from services.common.config import CommonConfig
-from services.common.extract import Extractor
+from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.base import Log
-from services.common.seal import Keyring, MasterKey
-from services.perception import segmentation
-from services.perception.accept import Intake
+from services.common.models import packages as models
+from services.common.text import tagger
+from services.common.text.extract import Extractor
 from services.perception.config import PerceptionConfig
 from services.perception.dead_letters import DeadLetters
-from services.perception.inbox import InboxConsumer
-from services.perception.known import Known
+from services.perception.intake.accept import Intake
+from services.perception.intake.inbox import InboxConsumer
+from services.perception.ledger_facts import LedgerFacts
 from services.perception.loop import Loop
-from services.perception.segment import Embed, Limits, Segmenter
-from services.perception.segmentation.base import Vector
+from services.perception.sessions import segmentation
+from services.perception.sessions.segment import Embed, Limits, Segmenter
+from services.perception.sessions.segmentation.base import Vector
 
 if TYPE_CHECKING:
-    from services.common.embed import Embedder
+    from services.common.models.embed import Embedder
 
 
 class Perception:
@@ -32,7 +33,7 @@ class Perception:
     def __init__(self, log: Log, master: MasterKey, common: CommonConfig, config: PerceptionConfig) -> None:
         """Reads the whole ledger, and checks the models' digests, before it returns. LogError, ModelError."""
         keyring = Keyring(log, master)
-        known = Known(log, keyring)
+        known = LedgerFacts(log, keyring)
         known.catch_up()
         extractor = Extractor(
             package=config.ner_package,
@@ -101,7 +102,7 @@ def _embedder(config: PerceptionConfig, threads: int) -> Embed:
 
     @cache
     def loaded() -> Embedder:
-        from services.common.embed import Embedder
+        from services.common.models.embed import Embedder
 
         return Embedder.packaged(
             threads=threads, package=config.embed_package, sha256=config.embed_sha256, setting=setting

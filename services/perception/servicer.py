@@ -17,12 +17,12 @@ from mneme.v1.admin_pb2 import (
 from mneme.v1.perception_pb2 import EndSessionRequest, EndSessionResponse, ObserveRequest, ObserveResponse
 
 from services.common import telemetry
-from services.common.errors import MnemeError
-from services.common.fair import FairThreads
-from services.common.serving import Call, Handler, principal
+from services.common.serving.errors import MnemeError
+from services.common.serving.fair import FairThreads
+from services.common.serving.serving import Call, Handler, principal
 from services.perception import converters
-from services.perception.accept import Intake
-from services.perception.decision import Accepted
+from services.perception.intake.accept import Intake
+from services.perception.intake.decision import Accepted
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from services.common import telemetry
-from services.common.auth import grant_signer
 from services.common.config import Settings
-from services.common.erasures import all_erasures
-from services.common.seal import MasterKey
-from services.common.serving import CallContext, Refused, Waiting, deployment_options
+from services.common.crypto.auth import grant_signer
+from services.common.crypto.seal import MasterKey
+from services.common.ledger.erasures import all_erasures
+from services.common.serving.serving import CallContext, Refused, Waiting, deployment_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
 

@@ -12,10 +12,10 @@ import unicodedata
 
 from text_to_num import alpha2digit  # type: ignore[import-untyped]
 
-from services.common import lexical
-from services.common.naming.folding import folded
-from services.common.stems import stem
-from services.common.words import cut, normal
+from services.common.text import lexical
+from services.common.text.naming.folding import folded
+from services.common.text.stems import stem
+from services.common.text.words import cut, normal
 
 _SPLIT = re.compile(r"[:/-]")
 _RUN = re.compile(r"\d+(?:[.,:/'’\s-]\d+)*")

@@ -11,8 +11,9 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse, StageTime
 from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSentence, Evidence, ExtractiveAnswer
 
-from services.common import clocks, ids
-from services.common.errors import MnemeError, invalid
+from services.common import ids
+from services.common.serving import clocks
+from services.common.serving.errors import MnemeError, invalid
 from services.reasoning.blocks import Scope, Span, unlisted
 from services.reasoning.engine.port import EngineStats, Finished, Sampling
 from services.reasoning.extract import Sentence, Source

@@ -8,9 +8,9 @@ import concurrent.futures
 from google.protobuf.message import Message
 from mneme.v1 import engine_node_pb2 as pb
 
-from services.common.auth import Caller, Signer
-from services.common.errors import MnemeError
-from services.common.node_port import NodePort, Work
+from services.common.crypto.auth import Caller, Signer
+from services.common.nodes.node_port import NodePort, Work
+from services.common.serving.errors import MnemeError
 from services.reasoning import converters
 from services.reasoning.blocks import EngramRef, unlisted
 from services.reasoning.engine.port import Engine, EngineDown

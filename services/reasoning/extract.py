@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.common import lexical
-from services.common.sentences import sentences
+from services.common.text import lexical
+from services.common.text.sentences import sentences
 
 __all__ = ["Sentence", "Source", "extract", "sentences"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from services.common import lexical, times
-from services.common.stems import stem
-from services.common.times import Mention, Spoken
+from services.common.text import lexical, times
+from services.common.text.stems import stem
+from services.common.text.times import Mention, Spoken
 from services.reasoning import claims
 from services.reasoning.prompt import Note, one_line
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.common import lexical
+from services.common.text import lexical
 from services.reasoning.blocks import Lineage, Span
 from services.reasoning.models.tokenizer import ChatTokenizer
 from services.reasoning.passages import excerpt

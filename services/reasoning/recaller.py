@@ -9,8 +9,8 @@ from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse
 from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceStub
 
 from services.common import telemetry
-from services.common.errors import from_rpc_error
-from services.common.serving import Call
+from services.common.serving.errors import from_rpc_error
+from services.common.serving.serving import Call
 from services.reasoning.config import Door
 
 

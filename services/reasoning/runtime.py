@@ -15,10 +15,10 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.engine_node_service_pb2_grpc import EngineNodeServiceStub
 
 from services.common import telemetry
-from services.common.erasures import Erasure
-from services.common.errors import MnemeError
-from services.common.nodes import ENGINES, NodeCredential, Registration, keepers, node_signer, register_engine
-from services.common.seal import MasterKey
+from services.common.crypto.seal import MasterKey
+from services.common.ledger.erasures import Erasure
+from services.common.nodes.nodes import ENGINES, NodeCredential, Registration, keepers, node_signer, register_engine
+from services.common.serving.errors import MnemeError
 from services.kvstore.client import KvClient
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig

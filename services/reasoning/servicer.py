@@ -11,11 +11,11 @@ from mneme.v1.episodic_pb2 import RecallRequest
 from mneme.v1.reasoning_pb2 import AskRequest, AskResponse
 
 from services.common import telemetry
-from services.common.auth import Signer
-from services.common.errors import MnemeError, invalid
-from services.common.fair import FairThreads
-from services.common.models import ModelError
-from services.common.serving import WAITING, Application, Call, Handler, Waiting, principal
+from services.common.crypto.auth import Signer
+from services.common.models.packages import ModelError
+from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.fair import FairThreads
+from services.common.serving.serving import WAITING, Application, Call, Handler, Waiting, principal
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.extract import extract

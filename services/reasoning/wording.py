@@ -11,10 +11,10 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallResponse
 from mneme.v1.reasoning_pb2 import AskRequest
 
-from services.common.errors import MnemeError, invalid
-from services.common.fair import FairThreads
-from services.common.models import ModelError
-from services.common.serving import Call
+from services.common.models.packages import ModelError
+from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.fair import FairThreads
+from services.common.serving.serving import Call
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.port import Finished, Refused, check_sampling

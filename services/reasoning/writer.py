@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.reasoning.blocks import BLOCK_TOKENS, Scope, Span
 from services.reasoning.engine.port import Engine, EngineDown, Finished, Refused, Request, Sampling, Token
 from services.reasoning.models.tokenizer import ChatTokenizer, TextStream

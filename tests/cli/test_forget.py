@@ -17,7 +17,7 @@ from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceServicer, add_Epis
 
 from services.cli.commands import forget
 from services.cli.main import main
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 
 LATE = MnemeError("DEADLINE", "It was not done in time.", remedy="Ask again with the same id: it gives the receipt.")
 DONE = episodic_pb2.ForgetResponse(

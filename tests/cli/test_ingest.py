@@ -16,7 +16,7 @@ from mneme.v1.admin_service_pb2_grpc import AdminServiceServicer, add_AdminServi
 from mneme.v1.perception_service_pb2_grpc import PerceptionServiceServicer, add_PerceptionServiceServicer_to_server
 
 from services.cli.main import main
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 
 LINES = "\n".join(
     f'{{"id": "t{n}", "session": "s", "text": "x", "observed_at": "2026-01-31T10:00:00Z"}}' for n in range(3)

@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from mneme.v1.common_pb2 import MetadataValue, Observation
 
 from services.cli.commands.lines import MAX_LINE_BYTES, Lines, Reader
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 
 GOOD: dict[str, Any] = {"id": "t1", "session": "s", "text": "It rained.", "observed_at": "2026-01-31T10:00:00Z"}
 

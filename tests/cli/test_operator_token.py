@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from services.cli.up import operator_token
-from services.common.auth import Right, token_signer
 from services.common.config import CommonConfig, load
+from services.common.crypto.auth import Right, token_signer
+from services.common.crypto.seal import MasterKey
 from services.common.log.base import Log
 from services.common.log.sqlite import SqliteLog
-from services.common.seal import MasterKey
 from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 

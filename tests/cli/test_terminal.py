@@ -22,10 +22,10 @@ from mneme.v1 import admin_pb2, episodic_pb2, perception_pb2
 from services.cli import render, up
 from services.cli.main import _fail, main
 from services.cli.up.watch import MOST_LINES, Terminal
-from services.common.auth import token_signer
 from services.common.config import load
-from services.common.errors import MnemeError
-from services.common.seal import MasterKey
+from services.common.crypto.auth import token_signer
+from services.common.crypto.seal import MasterKey
+from services.common.serving.errors import MnemeError
 from tests.tls import self_signed
 
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith("MNEME_")}

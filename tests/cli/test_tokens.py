@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from services.cli.main import main
-from services.common.auth import Right, token_signer
+from services.common.crypto.auth import Right, token_signer
+from services.common.crypto.seal import MasterKey
 from services.common.log.sqlite import SqliteLog
-from services.common.seal import MasterKey
 from services.gateway.issued import Issued
 
 ASKED = ("token", "issue", "--principal", "ann", "--prefix", "", "--right", "admin", "--right", "read", "--days", "2")

@@ -9,9 +9,9 @@ from dataclasses import replace
 import jwt
 import pytest
 
-from services.common.auth import Caller, Right, Signer, covers, grant_signer, token_signer
-from services.common.errors import MnemeError
-from services.common.seal import MasterKey
+from services.common.crypto.auth import Caller, Right, Signer, covers, grant_signer, token_signer
+from services.common.crypto.seal import MasterKey
+from services.common.serving.errors import MnemeError
 
 SIGNER = Signer(b"k" * 32, "mneme")
 
@@ -157,7 +157,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("services.common.auth.time", made)
+    monkeypatch.setattr("services.common.crypto.auth.time", made)
     return made
 
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from services.common.background import NICENESS, give_way
+from services.common.serving.background import NICENESS, give_way
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities are of threads on Linux only")

@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common import clocks
-from services.common.errors import MnemeError
+from services.common.serving import clocks
+from services.common.serving.errors import MnemeError
 
 STAMP = Timestamp(seconds=1_783_228_500, nanos=999_999_999)  # 2026-07-05T05:15:00Z and a second less a nanosecond
 

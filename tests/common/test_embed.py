@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.common import embed, minilm, models
+from services.common.models import embed, minilm
+from services.common.models import packages as models
 
 
 @pytest.fixture(scope="module")

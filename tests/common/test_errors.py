@@ -7,7 +7,7 @@ import grpc
 import pytest
 from mneme.v1.errors_pb2 import Error, ErrorReason
 
-from services.common.errors import MnemeError, from_rpc_error, internal, invalid, retry_after
+from services.common.serving.errors import MnemeError, from_rpc_error, internal, invalid, retry_after
 
 REASONS = [
     name.removeprefix("ERROR_REASON_")

@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from mneme.v1.admin_pb2 import AliasGroup
 
-from services.common.extract import NO_ALIASES, Aliases, Entities, Extractor
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
+from services.common.text.extract import NO_ALIASES, Aliases, Entities, Extractor
 
 POOTERS = Aliases(
     [

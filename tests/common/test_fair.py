@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from services.common.fair import FairThreads
+from services.common.serving.fair import FairThreads
 
 WHO: ContextVar[str] = ContextVar("WHO", default="")
 

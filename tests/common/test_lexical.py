@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common import lexical
+from services.common.text import lexical
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.models import ModelError, locate, verify
+from services.common.models.packages import ModelError, locate, verify
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 

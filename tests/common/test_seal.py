@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
-from services.common import topics
+from services.common.crypto.seal import ExposedKey, KeyDestroyed, Keyring, MalformedKey, MasterKey, Tampered
+from services.common.ledger import topics
 from services.common.log.base import Log, Message
 from services.common.log.open import open_log
-from services.common.seal import ExposedKey, KeyDestroyed, Keyring, MalformedKey, MasterKey, Tampered
 
 MASTER = MasterKey(b"m" * 32)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.sentences import sentences
+from services.common.text.sentences import sentences
 
 
 # "|" is where a sentence ends.

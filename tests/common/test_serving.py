@@ -11,11 +11,11 @@ import pytest
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.perception_pb2 import EndSessionRequest, ObserveRequest
 
-from services.common.auth import Caller, Right, grant_signer
 from services.common.config import load
-from services.common.methods import Kind, Method
-from services.common.seal import MasterKey
-from services.common.serving import FAST_HANDLES, Application, Call, CallContext, Handler
+from services.common.crypto.auth import Caller, Right, grant_signer
+from services.common.crypto.seal import MasterKey
+from services.common.serving.methods import Kind, Method
+from services.common.serving.serving import FAST_HANDLES, Application, Call, CallContext, Handler
 
 
 @pytest.mark.parametrize("name", ["gateway", "perception", "episodic", "reasoning", "kvstore"])

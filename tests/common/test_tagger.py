@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.common import tagger
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
+from services.common.text import tagger
 
 
 def test_a_word_is_what_it_is_in_its_sentence() -> None:

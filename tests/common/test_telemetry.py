@@ -12,7 +12,7 @@ import pytest
 
 from services.common import telemetry
 from services.common.config import load
-from services.common.seal import MasterKey
+from services.common.crypto.seal import MasterKey
 
 SECRET = "Carrie keeps the key under the scraper"
 
@@ -87,7 +87,7 @@ folder = pathlib.Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 from services.common import telemetry
 from services.common.config import load
-from services.common.seal import MasterKey
+from services.common.crypto.seal import MasterKey
 telemetry.configure("full", log_dir=folder / "logs", trace_dir=folder / "traces")
 for number in range(2000):  # more labels than any page that was there before has room for
     telemetry.CALLS.labels(f"method-{number}", "OK").inc()

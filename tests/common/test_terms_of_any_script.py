@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.common import lexical
+from services.common.text import lexical
 
 EQUAL = [
     # Marks and case.

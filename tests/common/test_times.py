@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common import tagger
-from services.common.times import MAX_MENTIONS, find, read
+from services.common.text import tagger
+from services.common.text.times import MAX_MENTIONS, find, read
 
 TUESDAY = datetime(1888, 4, 10, 15, 30, tzinfo=UTC)
 

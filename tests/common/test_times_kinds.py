@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.common.times import find
+from services.common.text.times import find
 
 WEDNESDAY = datetime(2026, 5, 6, 12, tzinfo=UTC)
 

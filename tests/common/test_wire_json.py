@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind, Position, Positions
 from mneme.v1.episodic_pb2 import RecallRequest
 
-from services.common import wire_json
-from services.common.errors import MnemeError
+from services.common.serving import wire_json
+from services.common.serving.errors import MnemeError
 
 
 def read(**fields: object) -> Observation:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.episodic.context import ReadContext
 from services.episodic.plugins import build
 from services.episodic.plugins.base import EpisodeClosed, Filter, Interval, Query
 from services.episodic.plugins.exact import ExactContext, ExactHost
+from services.episodic.write.context import ReadContext
 from tests.episodic.plugins import world as small
 from tests.episodic.world import World
 

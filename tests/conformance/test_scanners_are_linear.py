@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mneme.v1.admin_pb2 import AliasGroup
 
-from services.common import lexical, times
-from services.common.extract import Aliases, Extractor, plain
-from services.common.naming.folding import folded
-from services.common.sentences import sentences
-from services.episodic import confidence
-from services.episodic.mentions import Mentions, name_hashes
-from services.episodic.naming import Naming
+from services.common.text import lexical, times
+from services.common.text.extract import Aliases, Extractor, plain
+from services.common.text.naming.folding import folded
+from services.common.text.sentences import sentences
+from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
 from services.episodic.plugins.exact import ExactHost
+from services.episodic.recall import confidence
+from services.episodic.state.mentions import Mentions, name_hashes
 from services.reasoning.extract import Source, extract
 from services.reasoning.grounding import Grounding
 from services.reasoning.models.guard import Guard

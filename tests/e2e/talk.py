@@ -13,7 +13,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2
 
 from services.cli.client import Client
 from services.cli.local import Local
-from services.common.errors import from_rpc_error
+from services.common.serving.errors import from_rpc_error
 
 LINES = (
     ("Ann", "My dentist moved the appointment to Thursday at nine."),

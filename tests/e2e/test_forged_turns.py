@@ -7,7 +7,7 @@ from mneme.v1 import common_pb2, episodic_pb2
 from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 
 from services.cli.local import Local
-from services.common.errors import from_rpc_error
+from services.common.serving.errors import from_rpc_error
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.converters import to_notes
 from services.reasoning.models.tokenizer import ChatTokenizer

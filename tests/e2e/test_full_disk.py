@@ -11,8 +11,8 @@ import pytest
 from mneme.v1.common_pb2 import Observation
 
 from services.cli.local import Local
-from services.common.errors import MnemeError, from_rpc_error
-from services.common.methods import METHODS, Kind
+from services.common.serving.errors import MnemeError, from_rpc_error
+from services.common.serving.methods import METHODS, Kind
 from tests.e2e import talk
 from tests.e2e.test_metrics_port import scrape
 from tests.gateway.probe import until

@@ -11,8 +11,8 @@ import pytest
 from kafka import KafkaProducer
 
 from services.cli.local import Local, environment, serving
-from services.common import topics
-from services.common.errors import from_rpc_error
+from services.common.ledger import topics
+from services.common.serving.errors import from_rpc_error
 from tests.e2e import talk
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 

@@ -298,7 +298,7 @@ def test_invariant_27_a_stream_that_is_cancelled_frees_its_pages(two: Local) -> 
     ],
 )
 def test_a_bad_generate_is_refused_and_names_its_field(two: Local, changes: dict[str, object], field: str) -> None:
-    from services.common.errors import from_rpc_error
+    from services.common.serving.errors import from_rpc_error
 
     with pytest.raises(grpc.RpcError) as caught:
         generate(two.client, request("kv/a", **changes))

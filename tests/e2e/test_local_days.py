@@ -8,7 +8,7 @@ from mneme.v1.episodic_pb2 import RecallResponse
 
 from services.cli import render
 from services.cli.local import Local
-from services.common import wire_json
+from services.common.serving import wire_json
 from tests.e2e import talk
 from tests.e2e.test_cli import mneme
 

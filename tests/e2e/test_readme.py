@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from services.cli.local import Local
-from services.common import telemetry, topics
+from services.common import telemetry
 from services.common.config import load
+from services.common.ledger import topics
 
 ROOT = Path(__file__).parents[2]
 

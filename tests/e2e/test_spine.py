@@ -9,7 +9,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 from services.cli import render
 from services.cli.client import Client, connect
 from services.cli.local import Local
-from services.common.errors import MnemeError, from_rpc_error
+from services.common.serving.errors import MnemeError, from_rpc_error
 from tests.e2e import talk
 
 

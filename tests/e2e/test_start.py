@@ -16,8 +16,8 @@ from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, Wording
 from services.cli.local import Local, environment, serving
 from services.cli.up import ensure_topics, prepare, require_free
 from services.common.config import load
+from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.open import open_log
-from services.common.seal import Keyring, MasterKey
 from tests.e2e import talk
 
 

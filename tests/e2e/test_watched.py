@@ -13,7 +13,7 @@ import pytest
 from mneme.v1 import admin_pb2, episodic_pb2
 
 from services.cli.local import Local, is_serving
-from services.common.errors import from_rpc_error
+from services.common.serving.errors import from_rpc_error
 from tests.e2e import talk
 from tests.gateway.probe import until
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.embed import Embedder
+from services.common.models.embed import Embedder
 from tests.episodic.world import World
 
 

@@ -18,12 +18,12 @@ import pytest
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ErasureProbe, ErasureReceipt, ForgetSelector, Ids, StoreErasure
 
-from services.common import topics
-from services.common.node_port import NodePort
-from services.common.nodes import keepers, node_signer, register_engine
-from services.common.seal import MasterKey
-from services.episodic.blocks import BlockDrops
-from services.episodic.parts import Dropped
+from services.common.crypto.seal import MasterKey
+from services.common.ledger import topics
+from services.common.nodes.node_port import NodePort
+from services.common.nodes.nodes import keepers, node_signer, register_engine
+from services.episodic.erasure.blocks import BlockDrops
+from services.episodic.write.components import Dropped
 from services.kvstore.client import Origin
 from services.reasoning.blocks import Scope, Span
 from services.reasoning.engine.local import LocalEngine
@@ -137,7 +137,7 @@ def test_a_pending_keeper_is_asked_again_after_a_restart(world: World) -> None:
 
 _ENGINE = """
 import pathlib, sys, time
-from services.common.nodes import register_engine
+from services.common.nodes.nodes import register_engine
 registration = register_engine(pathlib.Path(sys.argv[1]), "engine-1", "127.0.0.1:9")
 print("registered", flush=True)
 time.sleep(60)
@@ -262,7 +262,7 @@ def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World)
 
 
 def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.episodic.host._AGAIN_S", 0.01)
+    monkeypatch.setattr("services.episodic.write.writer._AGAIN_S", 0.01)
     asked: list[int] = []
     answers = {"kvstore": Dropped("kvstore", False, "did not answer"), "engine": Dropped("engine", False, "busy")}
 
@@ -281,7 +281,7 @@ def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, mon
 
 
 def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.episodic.host._AGAIN_S", 0.5)
+    monkeypatch.setattr("services.episodic.write.writer._AGAIN_S", 0.5)
     asked: list[int] = []
     in_round, go_on = threading.Event(), threading.Event()
 

@@ -10,13 +10,14 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.episodic_pb2 import ForgetSelector, Person
 
-from services.common import ledger, topics
-from services.common.embed import Embedder
-from services.common.errors import MnemeError
-from services.common.seal import KeyDestroyed
-from services.episodic.fold import _FOLD
+from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
 from services.episodic.plugins.base import Filter
-from services.episodic.registry import FOLDED, NamespaceInfo
+from services.episodic.state.namespaces import FOLDED, NamespaceInfo
+from services.episodic.write.fold import _FOLD
 from tests.episodic.world import NAMESPACE, World, named
 
 LEE = [AliasGroup(name="Ann Lee", aliases=["Annie"])]

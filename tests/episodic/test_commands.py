@@ -10,10 +10,11 @@ import pytest
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
 
-from services.common import ledger, topics
-from services.common.errors import MnemeError
-from services.common.seal import KeyDestroyed
-from services.episodic.commands import Commands
+from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
+from services.common.serving.errors import MnemeError
+from services.episodic.write.commands import Commands
 from tests.episodic.world import NAMESPACE, World
 
 

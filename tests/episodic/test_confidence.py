@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from services.common import config
-from services.episodic import confidence
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins import build
 from services.episodic.plugins.exact import ExactHost
+from services.episodic.recall import confidence
 from tests.episodic.plugins import world
 
 

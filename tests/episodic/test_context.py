@@ -10,8 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from services.common.embed import Embedder
-from services.episodic.context import ReadContext
+from services.common.models.embed import Embedder
 from services.episodic.plugins import build
 from services.episodic.plugins.base import (
     Candidate,
@@ -32,6 +31,7 @@ from services.episodic.plugins.base import (
     Touch,
 )
 from services.episodic.plugins.exact import ExactHost
+from services.episodic.write.context import ReadContext
 from tests.episodic.test_replay import dead_letters
 from tests.episodic.world import NAMESPACE, START, World
 

@@ -18,13 +18,13 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import OperationState
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
-from services.common import topics
-from services.common.embed import Embedder
+from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import topics
 from services.common.log.base import Consumer, Fenced, LogUnavailable, Record
-from services.common.seal import KeyDestroyed
-from services.episodic.index import IndexUnavailable
-from services.episodic.operator_state import OperatorState
-from services.episodic.store import open_whole
+from services.common.models.embed import Embedder
+from services.episodic.search.index import IndexUnavailable
+from services.episodic.state.service_state import OperatorState
+from services.episodic.state.store import open_whole
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
 
@@ -440,8 +440,8 @@ def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeyp
 CHILD = """
 import sys, time
 from pathlib import Path
-from services.common.embed import Embedder
-from services.episodic.index import IndexUnavailable
+from services.common.models.embed import Embedder
+from services.episodic.search.index import IndexUnavailable
 from tests.episodic.world import World
 
 world = World(Path(sys.argv[1]), Embedder.packaged(threads=1))

@@ -9,12 +9,12 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup, OperationState
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
-from services.common import topics
-from services.common.embed import Embedder
-from services.common.erasures import read_erasures
-from services.common.errors import MnemeError
-from services.episodic import delete
-from services.episodic.parts import Dropped
+from services.common.ledger import topics
+from services.common.ledger.erasures import read_erasures
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
+from services.episodic.write import deletion as delete
+from services.episodic.write.components import Dropped
 from tests.episodic.test_crash import at, wait_for_death
 from tests.episodic.test_rebuild_erasure import Meeting, tell
 from tests.episodic.world import NAMESPACE, World

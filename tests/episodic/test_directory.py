@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from services.common import clocks
-from services.common.embed import DIMENSION
-from services.common.lexical import idf
-from services.episodic.directory import Directory, Document, Slot, around, bounds, matches, slot_of
+from services.common.models.embed import DIMENSION
+from services.common.serving import clocks
+from services.common.text.lexical import idf
 from services.episodic.plugins.base import Filter, Interval, Record, Vector
-from services.episodic.records import Stored, to_us
+from services.episodic.state.directory import Directory, Document, Slot, around, bounds, matches, slot_of
+from services.episodic.state.records import Stored, to_us
 
 DAY = datetime(2023, 5, 8, tzinfo=UTC)
 HOUR_US = 3_600_000_000

@@ -13,14 +13,15 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
 
-from services.common import ledger, topics
-from services.common.embed import Embedder
-from services.common.errors import MnemeError
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.base import Message
-from services.episodic import operator_state
-from services.episodic.naming import Naming
-from services.episodic.operator_state import OperatorState
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
+from services.episodic.erasure.person import Naming
 from services.episodic.plugins.base import Candidate, Context, Plan, Plugin
+from services.episodic.state import service_state as operator_state
+from services.episodic.state.service_state import OperatorState
 from tests.episodic.world import NAMESPACE, PLUGINS, World
 
 SECRET = "Ruth hid the emerald under the piano."

@@ -9,9 +9,9 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ForgetSelector
 
-from services.common.embed import Embedder
 from services.common.log.base import partition_of
-from services.episodic import erasing
+from services.common.models.embed import Embedder
+from services.episodic.write import erasing
 from tests.episodic.test_crash import at, standing, wait_for_death
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World

@@ -11,12 +11,13 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
-from services.common import ledger, topics
-from services.common.embed import Embedder
-from services.common.errors import MnemeError
+from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.base import Message
-from services.common.seal import KeyDestroyed
-from services.episodic.forget import Targets
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
+from services.episodic.erasure.forget import Targets
 from tests.episodic.world import NAMESPACE, World, named
 
 DAISY = AliasGroup(name="Daisy Mutlar", aliases=["Daisy", "Mrs. Murray Posh"])

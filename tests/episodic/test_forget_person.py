@@ -9,12 +9,12 @@ import pytest
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
-from services.common import topics
-from services.common.errors import MnemeError
-from services.common.naming import scripts
-from services.common.naming.folding import folded
-from services.episodic.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
-from services.episodic.records import Stored
+from services.common.ledger import topics
+from services.common.serving.errors import MnemeError
+from services.common.text.naming import scripts
+from services.common.text.naming.folding import folded
+from services.episodic.state.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
+from services.episodic.state.records import Stored
 from tests.common.naming.cases import ALL
 from tests.episodic.world import NAMESPACE, World
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from services.episodic import reads
 from services.episodic.plugins.base import Filter
-from services.episodic.statehash import state_hash
+from services.episodic.recall import reads
+from services.episodic.state.state_hash import state_hash
 from tests.episodic.world import NAMESPACE, World
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from services.common import config
-from services.common.embed import Embedder
+from services.common.models.embed import Embedder
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins import build
 from tests.episodic.world import World

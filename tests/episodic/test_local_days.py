@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from mneme.v1.episodic_pb2 import RememberRequest
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Interval, Query
 from services.episodic.plugins.exact import ExactHost
-from services.episodic.recall import Recalled
-from services.episodic.records import to_engram
+from services.episodic.recall.recall import Recalled
+from services.episodic.state.records import to_engram
 from tests.episodic.plugins import world as small
 from tests.episodic.world import ANY, NAMESPACE, World
 

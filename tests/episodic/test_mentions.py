@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.sqlite import SqliteLog
-from services.common.seal import Keyring, MasterKey
-from services.episodic.mentions import LIKELY, NONE, POSSIBLE, Mentions, mentions_key, name_hashes, short_id
+from services.episodic.state.mentions import LIKELY, NONE, POSSIBLE, Mentions, mentions_key, name_hashes, short_id
 
 KEY = b"k" * 32
 

@@ -12,22 +12,23 @@ from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.common_pb2 import MetadataValue, Observation, TimeRange
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
 
-from services.common import ledger, topics
-from services.common.auth import Caller, Right
-from services.common.embed import Embedder
-from services.common.extract import Aliases, Extractor
+from services.common.crypto.auth import Caller, Right
 from services.common.ids import MAX_ID
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.base import LogUnavailable
-from services.episodic import fold
-from services.episodic.commands import Commands
-from services.episodic.index import IndexUnavailable
+from services.common.models.embed import Embedder
+from services.common.text.extract import Aliases, Extractor
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Context, Event, Key, Observed, Operation, Patch, Plugin
-from services.episodic.registry import NamespaceInfo
-from services.perception.accept import Intake
-from services.perception.decision import Accepted
-from services.perception.known import Known
-from services.perception.validate import MAX_METADATA_FIELDS, MAX_REFERENCE, MAX_TEXT_BYTES
+from services.episodic.search.index import IndexUnavailable
+from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.write import fold
+from services.episodic.write.commands import Commands
+from services.perception.intake.accept import Intake
+from services.perception.intake.decision import Accepted
+from services.perception.intake.validate import MAX_METADATA_FIELDS, MAX_REFERENCE, MAX_TEXT_BYTES
+from services.perception.ledger_facts import LedgerFacts
 from tests.episodic.test_replay import dead_letters
 from tests.episodic.world import NAMESPACE, START, World
 
@@ -83,7 +84,7 @@ def widest(id: str, text: str) -> Observation:
 
 @pytest.mark.parametrize("size", [59_900, MAX_TEXT_BYTES])
 def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: World, size: int) -> None:
-    known = Known(named.log, named.keyring)
+    known = LedgerFacts(named.log, named.keyring)
     intake = Intake(named.log, named.keyring, known, Extractor(), lambda: datetime.now(UTC))
     text, other = long_text(size), long_text(size - 1)
     observation = widest("o1", text)
@@ -114,7 +115,9 @@ def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: Wor
 
 
 def test_the_fold_keeps_every_name_that_the_door_kept(named: World) -> None:
-    intake = Intake(named.log, named.keyring, Known(named.log, named.keyring), Extractor(), lambda: datetime.now(UTC))
+    intake = Intake(
+        named.log, named.keyring, LedgerFacts(named.log, named.keyring), Extractor(), lambda: datetime.now(UTC)
+    )
     observation = widest("o1", long_text(MAX_TEXT_BYTES))
     intake.observe([observation], ANYBODY)
     named.settle()

@@ -9,7 +9,7 @@ import pytest
 from mneme.v1.admin_pb2 import OperationState
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
-from services.common.embed import Embedder
+from services.common.models.embed import Embedder
 from tests.episodic.test_crash import standing
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World

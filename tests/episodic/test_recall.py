@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import pytest
 
-from services.common.embed import Embedder
-from services.common.errors import MnemeError
-from services.episodic.index import IndexUnavailable
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
 from services.episodic.plugins.base import Candidate, Context, Interval, Plan, Plugin, Ranked, Record
-from services.episodic.recall import Recalled, not_fresh
+from services.episodic.recall.recall import Recalled, not_fresh
+from services.episodic.search.index import IndexUnavailable
 from tests.episodic.world import NAMESPACE, PLUGINS, START, World
 
 ITEM = Ranked(Record("e", NAMESPACE, "turn", "x", Interval(START, START)), 1.0, ())

@@ -16,12 +16,14 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
-from services.common import ledger, lexical, topics
-from services.common.embed import Embedder
-from services.common.errors import MnemeError
-from services.common.extract import Aliases
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
+from services.common.text import lexical
+from services.common.text.extract import Aliases
 from services.episodic.plugins import build
-from services.episodic.registry import NamespaceInfo
+from services.episodic.state.namespaces import NamespaceInfo
 from tests.episodic.world import NAMESPACE, World
 
 SESSIONS = ("s1", "s2")

@@ -10,9 +10,10 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import MetadataValue, Observation, TimeRange
 from mneme.v1.episodic_pb2 import EngramKind, RememberRequest
 
-from services.common import clocks, ledger
-from services.episodic import said
+from services.common.ledger import entries as ledger
+from services.common.serving import clocks
 from services.episodic.plugins.base import Interval, Record
+from services.episodic.write import said
 
 AT = datetime(2023, 5, 8, 22, 15, tzinfo=UTC)
 METADATA = {"team": MetadataValue(text="blue"), "size": MetadataValue(number=3.0)}

@@ -19,11 +19,11 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions, TimeRange
 
-from services.common.auth import Caller, Right, grant_signer
-from services.common.embed import Embedder
-from services.common.errors import MnemeError
-from services.common.seal import MasterKey
-from services.common.serving import WAITING, Application, CallContext
+from services.common.crypto.auth import Caller, Right, grant_signer
+from services.common.crypto.seal import MasterKey
+from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
+from services.common.serving.serving import WAITING, Application, CallContext
 from services.episodic.servicer import Servicer
 from tests.episodic.world import NAMESPACE, World
 

@@ -7,12 +7,12 @@ import random
 import numpy as np
 import pytest
 
-from services.common.embed import DIMENSION
-from services.episodic.columns import meets
-from services.episodic.lexicon import Lexicon
+from services.common.models.embed import DIMENSION
 from services.episodic.plugins.base import Vector
-from services.episodic.spans import Times
-from services.episodic.vectors import Vectors
+from services.episodic.search.columns import meets
+from services.episodic.search.terms import Lexicon
+from services.episodic.search.times import Times
+from services.episodic.search.vectors import Vectors
 
 RNG = random.Random(7)
 FEW = 100

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from services.common.embed import DIMENSION
-from services.episodic.directory import Directory, Slot
+from services.common.models.embed import DIMENSION
 from services.episodic.plugins.base import Filter
-from services.episodic.vectors import Vectors
+from services.episodic.search.vectors import Vectors
+from services.episodic.state.directory import Directory, Slot
 
 RNG = np.random.default_rng(5)
 

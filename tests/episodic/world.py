@@ -15,27 +15,29 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation, Position
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, RememberRequest
 
-from services.common import clocks, ledger, topics
-from services.common.embed import Embedder
-from services.common.extract import Aliases
+from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.sqlite import SqliteLog
-from services.common.seal import Keyring, MasterKey
-from services.common.tokens import count_tokens
-from services.episodic.commands import Commands
-from services.episodic.confidence import assess
-from services.episodic.context import Toolkit
-from services.episodic.forget import Forgetting
-from services.episodic.generation import Step, no_step
-from services.episodic.host import Host
-from services.episodic.index import Index
-from services.episodic.parts import Parts
+from services.common.models.embed import Embedder
+from services.common.models.tokens import count_tokens
+from services.common.serving import clocks
+from services.common.text.extract import Aliases
+from services.episodic.erasure.forget import Forgetting
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Plugin, Query
-from services.episodic.reads import Reads
-from services.episodic.rebuild import Rebuilder
-from services.episodic.recall import Recalled, Recaller
-from services.episodic.registry import NamespaceInfo
-from services.episodic.statehash import state_hash
+from services.episodic.recall.confidence import assess
+from services.episodic.recall.reads import Reads
+from services.episodic.recall.recall import Recalled, Recaller
+from services.episodic.search.index import Index
+from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.state.state_hash import state_hash
+from services.episodic.write.commands import Commands
+from services.episodic.write.components import Components
+from services.episodic.write.context import Toolkit
+from services.episodic.write.generation import Step, no_step
+from services.episodic.write.rebuild import Rebuilder
+from services.episodic.write.writer import Host
 from tests.episodic.plugins.world import SHIPPED
 
 PLUGINS = build(SHIPPED)
@@ -68,7 +70,7 @@ class World:
     # --- life ---
 
     def open(self, step: Step = no_step, **numbers: object) -> World:
-        parts = Parts(
+        parts = Components(
             log=self.log,
             keyring=self.keyring,
             index=Index(str(self.folder / "index.db"), searches_vectors=self.searches_vectors),

@@ -28,8 +28,8 @@ from examples.diary.convert import (
     render,
     report,
 )
-from services.common.extract import Aliases, Extractor
-from services.episodic.naming import Naming
+from services.common.text.extract import Aliases, Extractor
+from services.episodic.erasure.person import Naming
 from services.episodic.plugins.base import Interval, Record
 
 TEXT = SOURCE.read_text(encoding="utf-8")

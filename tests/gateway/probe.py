@@ -18,11 +18,11 @@ import yaml
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from mneme.v1.errors_pb2 import Error, ErrorReason
 
-from services.common.auth import Right, grant_signer, token_signer
-from services.common.errors import TRAILER, MnemeError
-from services.common.methods import Kind, Method
-from services.common.seal import MasterKey
-from services.common.serving import WAITING, Application, Call, CallContext, Handler, NotYet, Page, Waiting
+from services.common.crypto.auth import Right, grant_signer, token_signer
+from services.common.crypto.seal import MasterKey
+from services.common.serving.errors import TRAILER, MnemeError
+from services.common.serving.methods import Kind, Method
+from services.common.serving.serving import WAITING, Application, Call, CallContext, Handler, NotYet, Page, Waiting
 from services.gateway.backend import LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.server import GatewayServer

@@ -17,9 +17,9 @@ from services.cli.local import free_ports
 from services.cli.up.metrics import MetricsProcess
 from services.common import telemetry, watched
 from services.common.config import CommonConfig, Settings
-from services.common.methods import METHODS as REAL_METHODS
-from services.common.methods import Method
-from services.common.serving import HEALTH_TIMEOUT_S, SERVE_LOGGING
+from services.common.serving.methods import METHODS as REAL_METHODS
+from services.common.serving.methods import Method
+from services.common.serving.serving import HEALTH_TIMEOUT_S, SERVE_LOGGING
 from tests.gateway.probe import METHODS, Probe
 
 # The probe's methods and the gateway's own.

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
-from services.common.auth import Right, Signer
+from services.common.crypto.auth import Right, Signer
 from tests.gateway.probe import (
     ADMIN,
     GRANTS,

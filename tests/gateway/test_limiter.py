@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.gateway.limiter import Limiter
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
 
-from services.common.auth import Right
-from services.common.serving import CallContext
+from services.common.crypto.auth import Right
+from services.common.serving.serving import CallContext
 from tests.gateway.probe import Gateway, bearer, gateway, stream, token, unary
 
 EVE = bearer(token(Right.READ, principal="eve"))

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.gateway.errors import overloaded
 from services.gateway.pulse import Pulse
 

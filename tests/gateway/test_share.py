@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
-from services.common.auth import Caller, Right
-from services.common.errors import MnemeError
+from services.common.crypto.auth import Caller, Right
+from services.common.serving.errors import MnemeError
 from services.gateway.shares import Share, Shares
 from services.gateway.tokens import Credential
 from tests.gateway.probe import config

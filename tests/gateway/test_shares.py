@@ -12,8 +12,8 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
-from services.common.auth import Right
-from services.common.errors import PUSHBACK
+from services.common.crypto.auth import Right
+from services.common.serving.errors import PUSHBACK
 from tests.gateway.probe import (
     GRANTS,
     SERVICE,

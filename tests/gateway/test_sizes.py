@@ -9,7 +9,7 @@ from mneme.v1.common_pb2 import MetadataValue, Observation
 from mneme.v1.episodic_pb2 import GetRequest, RecallRequest
 from mneme.v1.perception_pb2 import ObserveRequest
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.gateway.sizes import largest_field, require_size
 
 LONG = "x" * 100_000

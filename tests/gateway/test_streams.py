@@ -13,8 +13,8 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from services.common.auth import Right
-from services.common.errors import MnemeError
+from services.common.crypto.auth import Right
+from services.common.serving.errors import MnemeError
 from services.gateway import reflection
 from services.gateway.gather import Gatherer, PageLimits
 from tests.gateway.probe import (

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from mneme.v1 import admin_pb2
 
-from services.common import topics
-from services.common.auth import MAX_TOKEN_TTL_S, Caller, Right, Signer
-from services.common.errors import MnemeError
+from services.common.crypto.auth import MAX_TOKEN_TTL_S, Caller, Right, Signer
+from services.common.ledger import topics
 from services.common.log.base import Log, LogUnavailable, Message
 from services.common.log.open import open_log
-from services.common.serving import CallContext
+from services.common.serving.errors import MnemeError
+from services.common.serving.serving import CallContext
 from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 from services.gateway.servicer import application

@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 
 from services.common.config import CommonConfig
+from services.common.crypto.seal import MasterKey
 from services.common.log.base import Log
-from services.common.nodes import NodeCredential
-from services.common.seal import MasterKey
+from services.common.nodes.nodes import NodeCredential
 from services.kvstore.client import KvClient, Timing
 from services.kvstore.config import KvstoreConfig
 from services.kvstore.node import Node

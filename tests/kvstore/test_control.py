@@ -10,10 +10,10 @@ from mneme.v1 import kvstore_node_service_pb2 as service_pb
 from mneme.v1 import kvstore_pb2 as pb
 from mneme.v1.kvstore_node_service_pb2_grpc import KvstoreNodeServiceStub
 
-from services.common.auth import Right, grant_signer, token_signer
-from services.common.errors import MnemeError, from_rpc_error
-from services.common.nodes import NodeCredential, node_signer
-from services.common.seal import MasterKey
+from services.common.crypto.auth import Right, grant_signer, token_signer
+from services.common.crypto.seal import MasterKey
+from services.common.nodes.nodes import NodeCredential, node_signer
+from services.common.serving.errors import MnemeError, from_rpc_error
 from services.kvstore import layout
 from services.kvstore.client import KvClient, Origin
 from services.kvstore.endpoint import Endpoint

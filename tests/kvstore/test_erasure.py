@@ -10,9 +10,9 @@ import pytest
 from mneme.v1 import kvstore_pb2 as pb
 from mneme.v1.ledger_pb2 import LedgerEntry, SessionEnded
 
-from services.common import topics
-from services.common.erasures import Erasure, read_erasures
-from services.common.ledger import message
+from services.common.ledger import topics
+from services.common.ledger.entries import message
+from services.common.ledger.erasures import Erasure, read_erasures
 from services.common.log.base import Message
 from services.common.log.sqlite import SqliteLog
 from services.kvstore.client import KvClient, Origin

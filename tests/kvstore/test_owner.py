@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.nodes import keepers
+from services.common.nodes.nodes import keepers
 from services.kvstore.client import Flight, KvClient, Origin, Timing
 from services.kvstore.errors import StartError
 from tests.kvstore.running import BLOCK, IDENTITY, NAMESPACE, Process, Running, client, eventually, keys, payloads

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.common.erasures import Erasure
+from services.common.ledger.erasures import Erasure
 from services.kvstore.erasures import Erasures
 from services.kvstore.eviction import POLICIES
 from services.kvstore.slabs import Slabs

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.common.erasures import Erasure
+from services.common.ledger.erasures import Erasure
 from services.kvstore import layout
 from services.kvstore.arena import Arena, Paths
 from services.kvstore.erasures import Erasures

@@ -18,7 +18,7 @@ _LONG = "at_its_limits or real_kill_9 or dropped_until_it_is_gone or erasure_of_
 _FOLD = f"-k 'not ({_LONG})' " + _in("episodic", "said", "commands", "replay", "host", "erase", "parked", "crash")
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
-    "episodic", "mentions", "forget_person", "forget_aliases", "commands", "erase", "parked", "delete"
+    "episodic", "mentions", "forget_person", "forget_aliases", "commands", "erase", "erasing", "parked", "delete"
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
@@ -31,20 +31,29 @@ _ENGINE = _in("reasoning/engine", "scheduling", "bounds", "chain", "generation",
 _STORE = _in("kvstore", "store", "erasure", "client", "control")
 
 _BY_TESTS: dict[str, tuple[str, ...]] = {
-    _FOLD: ("episodic/fold", "episodic/said", "episodic/generation"),
-    _REBUILD: ("episodic/rebuild",),
+    _FOLD: ("episodic/write/fold", "episodic/write/said", "episodic/write/generation"),
+    _REBUILD: ("episodic/write/rebuild",),
     _FORGET: (
-        *("episodic/erase", "episodic/forget", "episodic/mentions", "episodic/probe", "episodic/parked"),
-        "episodic/delete",
+        *(
+            "episodic/write/erase",
+            "episodic/write/erasing",
+            "episodic/erasure/forget",
+            "episodic/state/mentions",
+            "episodic/erasure/probe",
+            "episodic/write/parked",
+        ),
+        "episodic/write/deletion",
     ),
-    _RECALL: ("episodic/recall", "episodic/directory"),
-    _LOG: ("common/log/sqlite",),
-    _in("common", "seal") + " " + _in("episodic", "commands"): ("common/seal",),
-    _TOKENS: ("common/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
+    _RECALL: ("episodic/recall/recall", "episodic/state/directory"),
+    _LOG: tuple(
+        f"common/log/sqlite/{n}" for n in ("log", "consumer", "database", "tables", "format", "lock", "groups")
+    ),
+    _in("common", "seal") + " " + _in("episodic", "commands"): ("common/crypto/seal",),
+    _TOKENS: ("common/crypto/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
-    _ACCEPT: ("perception/accept", "perception/decision", "perception/known"),
-    _SEGMENT: ("perception/segment", "perception/sessions"),
-    _HELD: ("perception/held",),
+    _ACCEPT: ("perception/intake/accept", "perception/intake/decision", "perception/ledger_facts"),
+    _SEGMENT: ("perception/sessions/segment", "perception/sessions/open"),
+    _HELD: ("perception/intake/held",),
     _STORE: ("kvstore/store",),
     _ENGINE: ("reasoning/engine/chain", "reasoning/engine/scheduler", "reasoning/engine/core"),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.extract import Extractor
+from services.common.text.extract import Extractor
 from tests.perception.world import World
 
 

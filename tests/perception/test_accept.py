@@ -12,15 +12,16 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation
 
-from services.common import telemetry, topics
-from services.common.auth import Caller, Right
-from services.common.errors import MnemeError
-from services.common.extract import Extractor
+from services.common import telemetry
+from services.common.crypto.auth import Caller, Right
+from services.common.ledger import topics
 from services.common.log.base import Cleanup, TopicSpec, partition_of
 from services.common.log.sqlite import SqliteLog
-from services.perception.decision import Accepted
-from services.perception.segmentation.fixed import FixedSize
-from services.perception.validate import MAX_ALIASES_BYTES
+from services.common.serving.errors import MnemeError
+from services.common.text.extract import Extractor
+from services.perception.intake.decision import Accepted
+from services.perception.intake.validate import MAX_ALIASES_BYTES
+from services.perception.sessions.segmentation.fixed import FixedSize
 from tests.perception.crashing import DoubtfulLog
 from tests.perception.world import ANYBODY, PARTITIONS, World, observation
 

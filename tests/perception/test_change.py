@@ -16,9 +16,9 @@ from mneme.v1.admin_pb2 import (
 )
 from mneme.v1.common_pb2 import MetadataValue
 
-from services.common.errors import MnemeError
-from services.common.seal import Keyring, MasterKey
-from services.perception.known import Known, NamespaceSettings
+from services.common.crypto.seal import Keyring, MasterKey
+from services.common.serving.errors import MnemeError
+from services.perception.ledger_facts import LedgerFacts, NamespaceSettings
 from tests.perception.test_servicer import unary
 from tests.perception.world import ANYBODY, World, observation
 
@@ -40,13 +40,13 @@ def asked(id: str, *groups: AliasGroup, **more: object) -> UpdateNamespaceReques
     return UpdateNamespaceRequest(namespace=HOME, id=id, aliases=AliasGroups(groups=groups), **more)  # type: ignore[arg-type]
 
 
-def restarted(world: World) -> Known:
-    known = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+def restarted(world: World) -> LedgerFacts:
+    known = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     known.catch_up()
     return known
 
 
-def settings(known: Known) -> NamespaceSettings:
+def settings(known: LedgerFacts) -> NamespaceSettings:
     found = known.namespace(HOME)
     assert found is not None
     return found

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from services.common import embed, extract
-from services.perception import segmentation
+from services.common.models import embed
+from services.common.text import extract
 from services.perception.config import PerceptionConfig
+from services.perception.sessions import segmentation
 
 DEFAULTS = yaml.safe_load(resources.files("services.perception").joinpath("defaults.yaml").read_text())
 

@@ -6,11 +6,11 @@ import pytest
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceDeleted
 
-from services.common import ledger
-from services.common.errors import MnemeError
-from services.common.seal import Keyring, MasterKey
-from services.perception.known import Known
-from services.perception.segmentation.fixed import FixedSize
+from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ledger import entries as ledger
+from services.common.serving.errors import MnemeError
+from services.perception.ledger_facts import LedgerFacts
+from services.perception.sessions.segmentation.fixed import FixedSize
 from tests.perception.world import ANYBODY, World, observation
 
 HOME = "acme/user"
@@ -36,7 +36,7 @@ def test_a_deleted_namespace_is_unknown_and_made_anew_its_ids_are_free(world: Wo
     delete(world)
     assert refused(world, observation(2)) == "UNKNOWN_NAMESPACE"
     world.create(HOME)
-    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     restarted.catch_up()
     for known in (world.known, restarted):
         assert known.namespace(HOME) is not None

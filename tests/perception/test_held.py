@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.common.log.base import Record, TopicPartition
-from services.perception import held
-from services.perception.held import Held
+from services.perception.intake import held
+from services.perception.intake.held import Held
 
 
 class Clock:

@@ -13,14 +13,15 @@ from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter
 
-from services.common import telemetry, topics
-from services.common.ledger import SEAL_DEAD_LETTER
+from services.common import telemetry
+from services.common.ledger import topics
+from services.common.ledger.entries import SEAL_DEAD_LETTER
 from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
-from services.perception import held
 from services.perception.dead_letters import NAMESPACE
-from services.perception.decision import Examined
-from services.perception.inbox import InboxConsumer
-from services.perception.segmentation.fixed import FixedSize
+from services.perception.intake import held
+from services.perception.intake.decision import Examined
+from services.perception.intake.inbox import InboxConsumer
+from services.perception.sessions.segmentation.fixed import FixedSize
 from tests.perception.crashing import DoubtfulLog
 from tests.perception.world import ACME_INBOX, PARTITIONS, World, observation
 

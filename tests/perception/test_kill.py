@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.extract import Extractor
-from services.perception.segmentation.surprise import Surprise
+from services.common.text.extract import Extractor
+from services.perception.sessions.segmentation.surprise import Surprise
 from tests.perception.test_inbox import as_json
 from tests.perception.test_segment import Episodes, by_session, story
 from tests.perception.world import World, observation

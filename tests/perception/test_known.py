@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from mneme.v1.admin_pb2 import AliasGroup
 
-from services.common import ledger, topics
+from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.base import Appended, Message
-from services.common.seal import Keyring, MasterKey
-from services.perception.known import Known, Place
+from services.perception.ledger_facts import LedgerFacts, Place
 from tests.perception.world import ANYBODY, World, observation
 
 
@@ -24,7 +25,7 @@ def test_a_restarted_fold_knows_what_the_running_one_knows(world: World) -> None
     world.erase("o4", "o5")
     world.known.catch_up()
 
-    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     restarted.catch_up()
     for known in (world.known, restarted):
         for n, one in enumerate(accepted):
@@ -45,7 +46,7 @@ def test_a_record_that_is_no_entry_stops_nobody(world: World) -> None:
     world.observe(observation(0))
     world.log.append([Message(topics.LEDGER, b"acme/user", b"\xff not an entry")])
     world.observe(observation(1))
-    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     restarted.catch_up()
     assert restarted.first(world.id_mac("o1")) is not None
     world.drain(world.segmenter())
@@ -75,7 +76,7 @@ def test_the_first_entry_of_an_id_counts(world: World, make_world: Callable[[], 
 def test_aliases_whose_key_was_destroyed_are_no_aliases(world: World) -> None:
     [entry] = [e for e in world.entries() if e.HasField("namespace_created")]
     world.log.append(world.keyring.destroy("acme/user", [entry.namespace_created.aliases.key_id]))
-    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     settings = restarted.namespace("acme/user")
     assert settings is not None
     assert list(settings.settings.aliases) == []
@@ -88,7 +89,7 @@ def test_erased_names_are_no_aliases_here_and_after_a_restart(world: World) -> N
     world.erase_names([carrie], "acme/home")
     world.known.catch_up()
 
-    restarted = Known(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
+    restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     begun = time.monotonic()
     restarted.catch_up()
     assert time.monotonic() - begun < 1.0  # no key that an erasure destroyed is waited for

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from mneme.v1.ledger_pb2 import EpisodeClosed, LedgerEntry, PerceptionCheckpoint
 
-from services.common import ledger, telemetry, topics
-from services.common.embed import Embedder
-from services.common.extract import Extractor
-from services.common.seal import KeyDestroyed
-from services.perception.segment import Limits
-from services.perception.segmentation.base import Segmentation
-from services.perception.segmentation.fixed import FixedSize
-from services.perception.segmentation.surprise import Surprise
+from services.common import telemetry
+from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
+from services.common.models.embed import Embedder
+from services.common.text.extract import Extractor
+from services.perception.sessions.segment import Limits
+from services.perception.sessions.segmentation.base import Segmentation
+from services.perception.sessions.segmentation.fixed import FixedSize
+from services.perception.sessions.segmentation.surprise import Surprise
 from tests.perception.crashing import Crash, CrashingLog
 from tests.perception.world import ANYBODY, LIMITS, PARTITIONS, World, observation
 

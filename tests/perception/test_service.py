@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from mneme.v1.ledger_pb2 import LedgerEntry
 
-from services.common import ledger
 from services.common.config import CommonConfig
+from services.common.crypto.seal import MasterKey
+from services.common.ledger import entries as ledger
 from services.common.log.sqlite import SqliteLog
-from services.common.models import ModelError
-from services.common.seal import MasterKey
+from services.common.models.packages import ModelError
 from services.perception.config import PerceptionConfig
 from services.perception.loop import LoopDied
 from services.perception.service import Perception

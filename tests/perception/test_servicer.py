@@ -10,9 +10,9 @@ from mneme.v1.admin_pb2 import AliasGroup, CreateNamespaceRequest, CreateNamespa
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.perception_pb2 import EndSessionRequest, EndSessionResponse, ObserveRequest, ObserveResponse
 
-from services.common.auth import Caller, Right, Signer
-from services.common.errors import MnemeError
-from services.common.serving import Application, CallContext
+from services.common.crypto.auth import Caller, Right, Signer
+from services.common.serving.errors import MnemeError
+from services.common.serving.serving import Application, CallContext
 from services.perception.servicer import Servicer
 from tests.perception.world import World, observation
 

@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation
 
-from services.common.errors import MnemeError
-from services.perception.validate import check_new_namespace, check_observation
+from services.common.serving.errors import MnemeError
+from services.perception.intake.validate import check_new_namespace, check_observation
 from tests.perception.world import observation
 
 LATEST = datetime(2026, 11, 22, tzinfo=UTC)

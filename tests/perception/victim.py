@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from services.common.extract import Extractor
-from services.perception.segmentation.surprise import Surprise
+from services.common.text.extract import Extractor
+from services.perception.sessions.segmentation.surprise import Surprise
 from tests.perception.world import World
 
 

@@ -13,21 +13,22 @@ from mneme.v1.admin_pb2 import AliasGroup, Namespace
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter, Erased, LedgerEntry, PerceivedObservation
 
-from services.common import ledger, topics
-from services.common.auth import Caller, Right
 from services.common.config import Inbox
-from services.common.extract import Extractor
+from services.common.crypto.auth import Caller, Right
+from services.common.crypto.seal import Keyring, MasterKey, destroying
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
 from services.common.log.base import Appended, Log, Message, partition_of
 from services.common.log.sqlite import SqliteLog
-from services.common.seal import Keyring, MasterKey, destroying
-from services.perception.accept import Intake
+from services.common.text.extract import Extractor
 from services.perception.dead_letters import DeadLetters
-from services.perception.decision import Accepted
-from services.perception.inbox import InboxConsumer
-from services.perception.known import Known
-from services.perception.segment import Embed, Limits, Segmenter
-from services.perception.segmentation.base import Segmentation, Vector
-from services.perception.segmentation.fixed import FixedSize
+from services.perception.intake.accept import Intake
+from services.perception.intake.decision import Accepted
+from services.perception.intake.inbox import InboxConsumer
+from services.perception.ledger_facts import LedgerFacts
+from services.perception.sessions.segment import Embed, Limits, Segmenter
+from services.perception.sessions.segmentation.base import Segmentation, Vector
+from services.perception.sessions.segmentation.fixed import FixedSize
 
 PARTITIONS = 4
 ACME_INBOX = "acme.observations.v1"
@@ -61,7 +62,7 @@ class World:
         self.log.ensure_topics(topics.specs(PARTITIONS, [i.topic for i in INBOXES]))
         self.now = datetime(2026, 11, 21, 9, tzinfo=UTC)
         self.keyring = Keyring(self.log, MasterKey(bytes(range(32))))
-        self.known = Known(self.log, self.keyring)
+        self.known = LedgerFacts(self.log, self.keyring)
         self.known.catch_up()
         self.intake = Intake(self.log, self.keyring, self.known, extractor, self.clock)
         self._segmenters: list[Segmenter] = []

@@ -11,9 +11,9 @@ from typing import TypeVar
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse
 
-from services.common.auth import Caller, Right
-from services.common.models import locate, verify
-from services.common.serving import Call
+from services.common.crypto.auth import Caller, Right
+from services.common.models.packages import locate, verify
+from services.common.serving.serving import Call
 from services.reasoning.blocks import EngramRef
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.port import Dropped, EngineStats, Event, Finished, Request, Token, Usage

@@ -22,12 +22,12 @@ from mneme.v1.reasoning_service_pb2_grpc import ReasoningServiceStub
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from services.common.auth import Right, grant_signer, token_signer
 from services.common.config import ConfigError, load
-from services.common.errors import TRAILER, MnemeError
-from services.common.methods import METHODS
-from services.common.seal import MasterKey
-from services.common.serving import Application, Call, Handler
+from services.common.crypto.auth import Right, grant_signer, token_signer
+from services.common.crypto.seal import MasterKey
+from services.common.serving.errors import TRAILER, MnemeError
+from services.common.serving.methods import METHODS
+from services.common.serving.serving import Application, Call, Handler
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.server import GatewayServer

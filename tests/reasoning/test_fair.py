@@ -11,7 +11,7 @@ from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 from mneme.v1.reasoning_pb2 import AskRequest
 
 from services.common.config import load
-from services.common.fair import FairThreads
+from services.common.serving.fair import FairThreads
 from services.reasoning import converters, servicer
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.extract import Sentence, Source, extract

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.reasoning.config import ReasoningConfig
 from tests.reasoning.asking import Memory, ScriptedEngine, call, everything, lines, scripted, tokenizer_of
 from tests.reasoning.models.test_smollm2 import installed

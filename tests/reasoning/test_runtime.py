@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from services.common.config import load
-from services.common.erasures import Erasure, read_erasures
+from services.common.crypto.seal import MasterKey
+from services.common.ledger.erasures import Erasure, read_erasures
 from services.common.log.sqlite import SqliteLog
-from services.common.nodes import keepers
-from services.common.seal import MasterKey
+from services.common.nodes.nodes import keepers
 from services.reasoning.blocks import EngramRef, Scope, Span
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine import local

@@ -16,7 +16,7 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
 
 from services.common.config import load
-from services.common.errors import MnemeError
+from services.common.serving.errors import MnemeError
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.local import LocalEngine

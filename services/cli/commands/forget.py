@@ -15,7 +15,7 @@ from mneme.v1 import common_pb2, episodic_pb2
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
 from services.cli.commands.namespaces import repeatable
-from services.common.errors import MnemeError, from_rpc_error
+from services.common.serving.errors import MnemeError, from_rpc_error
 
 _ERASURE_S = 120.0
 

@@ -16,7 +16,7 @@ from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
 from services.cli.commands.lines import Lines, Reader
 from services.cli.terminal import interruptible
-from services.common.errors import MnemeError, from_rpc_error
+from services.common.serving.errors import MnemeError, from_rpc_error
 
 _RECALLABLE_S = 600.0  # waited for at most
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from mneme.v1.common_pb2 import Observation
 
-from services.common import wire_json
-from services.common.errors import MnemeError, invalid
+from services.common.serving import wire_json
+from services.common.serving.errors import MnemeError, invalid
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # an observation in JSON, every character escaped, has less than a quarter
 KEPT = "What came before it is kept."

@@ -14,7 +14,7 @@ from mneme.v1 import admin_pb2
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
-from services.common.errors import MnemeError, from_rpc_error
+from services.common.serving.errors import MnemeError, from_rpc_error
 
 DELETION_S = 300.0
 _TYPES = {"text": admin_pb2.METADATA_TYPE_TEXT, "number": admin_pb2.METADATA_TYPE_NUMBER}

@@ -11,11 +11,11 @@ import click
 from mneme.v1 import admin_pb2
 
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
-from services.common.auth import MAX_TOKEN_TTL_S, Caller, Right, token_signer
 from services.common.config import ConfigError, load
+from services.common.crypto.auth import MAX_TOKEN_TTL_S, Caller, Right, token_signer
+from services.common.crypto.seal import ExposedKey, MalformedKey, MasterKey
 from services.common.log.base import LogError
 from services.common.log.open import open_log
-from services.common.seal import ExposedKey, MalformedKey, MasterKey
 
 _PAGE = 1000
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from services.cli.up.errors import StartError
 from services.common.config import Settings
-from services.common.models import ModelError
-from services.common.serving import SERVE_LOGGING
+from services.common.models.packages import ModelError
+from services.common.serving.serving import SERVE_LOGGING
 
 APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0

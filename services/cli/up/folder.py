@@ -10,10 +10,10 @@ from pathlib import Path
 
 from services.cli.up import operator_token
 from services.cli.up.errors import StartError
-from services.common.auth import Caller
 from services.common.config import Settings
+from services.common.crypto.auth import Caller
+from services.common.crypto.seal import ExposedKey, MalformedKey, MasterKey
 from services.common.log.base import LogError
-from services.common.seal import ExposedKey, MalformedKey, MasterKey
 
 
 def claim(data_dir: Path) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from services.cli.up.errors import StartError
-from services.common import topics
 from services.common.config import Settings
+from services.common.ledger import topics
 from services.common.log.base import Log, LogError, LogUnavailable
 from services.common.log.open import open_log
 

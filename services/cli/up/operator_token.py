@@ -6,12 +6,12 @@ import contextlib
 import time
 from pathlib import Path
 
-from services.common.auth import Caller, Right, Signer, token_signer
 from services.common.config import CommonConfig
-from services.common.errors import MnemeError
+from services.common.crypto.auth import Caller, Right, Signer, token_signer
+from services.common.crypto.seal import MasterKey
 from services.common.files import private_part
 from services.common.log.open import open_log
-from services.common.seal import MasterKey
+from services.common.serving.errors import MnemeError
 
 TTL_S = 365 * 86_400.0
 KEPT_S = 30 * 86_400.0  # a start that finds less left makes another

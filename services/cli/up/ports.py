@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from services.cli.up.errors import StartError
-from services.common import ports
+from services.common.serving import ports
 from services.kvstore.config import KvstoreConfig
 
 

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 
 from services.cli.up.errors import StartError
-from services.common.serving import SERVE_LOGGING
+from services.common.serving.serving import SERVE_LOGGING
 
 # What Ray and Serve write about themselves, some lines for each call that is cancelled among it. Each process has some
 # files, in /tmp/ray/session_*/logs.

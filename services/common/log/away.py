@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from services.common.errors import MnemeError
 from services.common.log.base import LogError, MessageTooLarge
+from services.common.serving.errors import MnemeError
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from services.common.clocks import as_shown
+from services.common.serving.clocks import as_shown
 from services.episodic.plugins.base import Candidate, Composition, Context, Interval, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.search import best_first, over, recalled
 

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from services.common import ids, lexical
-from services.common.clocks import as_shown
-from services.common.tokens import count_tokens
+from services.common import ids
+from services.common.models.tokens import count_tokens
+from services.common.serving.clocks import as_shown
+from services.common.text import lexical
 from services.episodic.plugins import base
 from services.episodic.plugins.base import (
     Candidate,
@@ -295,7 +296,7 @@ class ExactContext:
         return (), ()
 
     def dates(self, text: str, now: datetime) -> list[tuple[str, Interval]]:
-        from services.common import times
+        from services.common.text import times
 
         return [(m.text, Interval(m.start, m.end)) for m in times.find(text, now)]
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.common.times import shifted
+from services.common.text.times import shifted
 from services.episodic.plugins import fuse
 from services.episodic.plugins.base import Composition, Context, Interval, Plan, Plugin, Query, Ranked, Record
 from services.episodic.plugins.search import was_known

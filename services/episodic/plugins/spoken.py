@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 import regex
 
-from services.common.words import normal
+from services.common.text.words import normal
 from services.episodic.plugins.base import Context
 
 _OTHERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")

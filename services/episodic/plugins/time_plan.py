@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from services.common import times
+from services.common.text import times
 from services.episodic.plugins.base import Anchor, Context, Interval, Plan, Plugin
 
 _NUMBERS = {w: n for n, w in enumerate("one two three four five six seven eight nine ten".split(), 1)} | {

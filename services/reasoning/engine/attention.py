@@ -13,7 +13,7 @@ from kernels.paged_decode.host import paged_decode
 from kernels.paged_decode.portable import DecodePlan, plan_decode
 from kernels.paged_prefill.host import paged_prefill
 from kernels.rope_kv_write.host import rope_kv_write
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.models.config import ModelConfig

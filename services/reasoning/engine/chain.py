@@ -14,7 +14,7 @@ import torch
 from services.reasoning.blocks import BLOCK_TOKENS, ROOT, EngramRef, Lineage, chain_key, hit_limit, unlisted
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped
-from services.reasoning.engine.sequence import Live, Sequence, pages_needed
+from services.reasoning.engine.sequence import RequestState, Sequence, pages_needed
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Admission(enum.Enum):
 class _Outgoing:
     """A sealed page on its way to the store, with a reference of its own."""
 
-    live: Live
+    live: RequestState
     page: int
     key: bytes
     lineage: Lineage
@@ -89,7 +89,7 @@ class Chain:
         self._runner = runner
         self._putting: Future[Put] | None = None
         self._store_rests_until = 0.0
-        self._computing: dict[bytes, Live] = {}
+        self._computing: dict[bytes, RequestState] = {}
         self._outgoing: deque[_Outgoing | _End] = deque()
         # The newest erasure epoch heard of, for each namespace in which something was ever erased.
         self._epochs: dict[str, int] = {}
@@ -105,7 +105,7 @@ class Chain:
         """Something is on its way to the store, or waits for it."""
         return bool(self._outgoing) or self._putting is not None
 
-    def admit(self, live: Live, promised: int) -> Admission:
+    def admit(self, live: RequestState, promised: int) -> Admission:
         """Finds the longest prefix for ``live``, in the pool and then the store, and puts its pages in its sequence.
 
         ``promised``: pages that others may still take. Unless READY, ``live`` holds nothing afterwards.
@@ -118,7 +118,7 @@ class Chain:
             return Admission.NO_ROOM
         return Admission.READY if live.private_from is not None else self._beyond_pool(live, pages)
 
-    def seal(self, live: Live, sequence: Sequence) -> None:
+    def seal(self, live: RequestState, sequence: Sequence) -> None:
         """Makes blocks that a step filled findable, here and (later, see publish) through the store."""
         full = sequence.computed // BLOCK_TOKENS
         while sequence.sealed < full:
@@ -145,7 +145,7 @@ class Chain:
         self._collect()
         return done > 0
 
-    def leave(self, live: Live) -> None:
+    def leave(self, live: RequestState) -> None:
         """``live`` computes no more: whoever waits for it may go on."""
         for key in live.computing:
             del self._computing[key]
@@ -155,12 +155,14 @@ class Chain:
             self._outgoing.append(_End(live.announced))
             live.announced = []
 
-    def used(self, live: Live) -> None:
+    def used(self, live: RequestState) -> None:
         """Tells the store that the chain of ``live`` is in use, all of it."""
         if live.prompt_keys and live.private_from is None:
             self._ask(lambda s: s.used(live.prompt_keys), None)
 
-    def drop(self, lineage: Collection[EngramRef], epochs: Mapping[str, int], lives: Collection[Live]) -> Dropped:
+    def drop(
+        self, lineage: Collection[EngramRef], epochs: Mapping[str, int], lives: Collection[RequestState]
+    ) -> Dropped:
         """See Engine.drop. ``lives``: every request that runs or waits."""
         asked, lineage = lineage, self._not_dropped_yet(lineage, epochs)
         for namespace, epoch in epochs.items():
@@ -203,7 +205,7 @@ class Chain:
             self._drops.popitem(last=False)
         return self._drops[of]
 
-    def _make_private(self, live: Live, lineage: Collection[EngramRef]) -> None:
+    def _make_private(self, live: RequestState, lineage: Collection[EngramRef]) -> None:
         """From the first block that holds erased text on, nothing of ``live`` is found."""
         if live.all_lineage().isdisjoint(lineage):
             return
@@ -215,12 +217,12 @@ class Chain:
                 if not self._pool.condemned(sequence.pages[block]):
                     self._pool.condemn(sequence.pages[block], live.block_lineage(block))
 
-    def _stale(self, live: Live) -> bool:
+    def _stale(self, live: RequestState) -> bool:
         """Recalled before an erasure; or after it, and yet it names what was erased."""
         old = any(epoch < self._epochs.get(namespace, 0) for namespace, epoch in live.epochs.items())
         return old or not self._erased.keys().isdisjoint(live.all_lineage())
 
-    def _in_pool(self, live: Live) -> list[int]:
+    def _in_pool(self, live: RequestState) -> list[int]:
         pages: list[int] = []
         for key in live.prompt_keys[: hit_limit(len(live.request.prompt))]:
             page = self._pool.find(key)
@@ -229,7 +231,7 @@ class Chain:
             pages.append(page)
         return pages
 
-    def _beyond_pool(self, live: Live, pages: list[int]) -> Admission:
+    def _beyond_pool(self, live: RequestState, pages: list[int]) -> Admission:
         """``pages`` were found in the pool: waits for a prefill under way, or loads what the store has."""
         keys = live.prompt_keys
         limit = hit_limit(len(live.request.prompt))
@@ -254,7 +256,7 @@ class Chain:
                 live.computing.add(key)
         return Admission.READY
 
-    def _may_compute(self, live: Live, keys: list[bytes]) -> bool:
+    def _may_compute(self, live: RequestState, keys: list[bytes]) -> bool:
         """Announces ``keys`` to the store. False: another engine computes the first of them, and time is left."""
         if self._store is None or self._store_rests():
             return True
@@ -265,14 +267,14 @@ class Chain:
         since = self._clock() if live.parked_since is None else live.parked_since
         return self._clock() - since >= self._prefill_wait_s
 
-    def _park(self, live: Live, pages: list[int], again_s: float) -> Admission:
+    def _park(self, live: RequestState, pages: list[int], again_s: float) -> Admission:
         self._let_go(pages)
         now = self._clock()
         live.parked_since = now if live.parked_since is None else live.parked_since
         live.look_at = now + again_s
         return Admission.PARKED
 
-    def _load(self, live: Live, keys: list[bytes], pages: list[int]) -> int:
+    def _load(self, live: RequestState, keys: list[bytes], pages: list[int]) -> int:
         """Appends to ``pages`` what of ``keys`` the store gives; how many. Loaded pages are sealed at once."""
         start, total = len(pages), 0
         while total < len(keys):
@@ -291,10 +293,10 @@ class Chain:
     def _fetch(self, keys: list[bytes]) -> int:
         return self._ask(lambda s: s.load(keys, self._loading[: len(keys)]), 0)
 
-    def _batch(self, limit: int) -> tuple[list[Block], Live | None, list[bytes]]:
+    def _batch(self, limit: int) -> tuple[list[Block], RequestState | None, list[bytes]]:
         """The next blocks of one request, copied out of the pool, and announcements that end with them."""
         blocks: list[Block] = []
-        live: Live | None = None
+        live: RequestState | None = None
         while self._outgoing and len(blocks) < min(limit, _PUT_FRAMES):
             out = self._outgoing[0]
             if isinstance(out, _End):
@@ -309,7 +311,7 @@ class Chain:
             blocks.append(Block(out.key, self._leaving[len(blocks)], out.lineage))
         return blocks, live, []
 
-    def _put(self, blocks: list[Block], live: Live | None, ended: list[bytes]) -> Put:
+    def _put(self, blocks: list[Block], live: RequestState | None, ended: list[bytes]) -> Put:
         """May run beside the loop: touches nothing but the store."""
         assert self._store is not None
         kept, failed = 0, False
@@ -340,13 +342,13 @@ class Chain:
             self._wipe_put_frames = False
         return True
 
-    def _send(self, live: Live, page: int, keys: list[bytes], block: int) -> None:
+    def _send(self, live: RequestState, page: int, keys: list[bytes], block: int) -> None:
         if self._store is None:
             return
         self._pool.share(page)
         self._outgoing.append(_Outgoing(live, page, keys[block], live.block_lineage(block)))
 
-    def _computed(self, live: Live, key: bytes) -> None:
+    def _computed(self, live: RequestState, key: bytes) -> None:
         if key in live.computing:
             live.computing.discard(key)
             del self._computing[key]

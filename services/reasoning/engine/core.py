@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 from torch import Tensor
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Frame, Identity
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
 from services.reasoning.engine.chain import Chain, Runner
@@ -30,7 +30,7 @@ from services.reasoning.engine.port import (
 )
 from services.reasoning.engine.sampler import BadLogits, choose
 from services.reasoning.engine.scheduler import Scheduler, Work
-from services.reasoning.engine.sequence import Live, Sequence, pages_needed
+from services.reasoning.engine.sequence import RequestState, Sequence, pages_needed
 from services.reasoning.engine.settings import EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
@@ -96,7 +96,7 @@ class EngineCore:
         self._scheduler = Scheduler(settings)
         columns = pages_for(settings.max_context)
         self._tables = torch.zeros((settings.max_running, columns), dtype=torch.int32)
-        self._lives: dict[str, Live] = {}
+        self._lives: dict[str, RequestState] = {}
         self._finished: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
 
@@ -113,13 +113,13 @@ class EngineCore:
     def idle(self) -> bool:
         return not self._lives and not self._chain.publishing
 
-    def prepare(self, request: Request, stream: TokenStream) -> Live:
+    def prepare(self, request: Request, stream: TokenStream) -> RequestState:
         """What ``submit`` takes. Refused when this request could never be served.
 
         Touches nothing of the loop's: any thread may call it, and a defect that a request meets here is its own.
         """
         self._check(request)
-        return Live(request, stream, self._identity, self._clock())
+        return RequestState(request, stream, self._identity, self._clock())
 
     def _check(self, request: Request) -> None:
         self._check_prompt(request.prompt)
@@ -160,7 +160,7 @@ class EngineCore:
                 "samples" if one_sample <= pool else too_long,
             )
 
-    def submit(self, live: Live) -> None:
+    def submit(self, live: RequestState) -> None:
         """Queues what ``prepare`` made, under an id that is not in use; how many may wait is the inbox's matter."""
         self._lives[live.request.id] = live
         self._scheduler.waiting.append(live)
@@ -309,7 +309,7 @@ class EngineCore:
             sequence.pages.append(page)
         self._tables[sequence.slot, : len(sequence.pages)] = torch.tensor(sequence.pages, dtype=torch.int32)
 
-    def _choose(self, live: Live, sequence: Sequence, logits: Tensor) -> None:
+    def _choose(self, live: RequestState, sequence: Sequence, logits: Tensor) -> None:
         """The next token of a sequence; of all its samples when the prompt has just been computed."""
         first = sequence.computed == len(live.request.prompt)
         if first:
@@ -332,7 +332,7 @@ class EngineCore:
                 return
             self._append(live, each, token)
 
-    def _append(self, live: Live, sequence: Sequence, token: int) -> None:
+    def _append(self, live: RequestState, sequence: Sequence, token: int) -> None:
         if token in live.request.stop_ids:
             self._finish(live, sequence, "stop")
             return
@@ -342,7 +342,7 @@ class EngineCore:
         if len(sequence.tokens) - len(live.request.prompt) == live.request.max_tokens:
             self._finish(live, sequence, "length")
 
-    def _fork(self, live: Live, parent: Sequence, sample: int) -> None:
+    def _fork(self, live: RequestState, parent: Sequence, sample: int) -> None:
         """Another sample: the same pages, and its own from the first token on that differs."""
         for page in parent.pages:
             self._pool.share(page)
@@ -358,7 +358,7 @@ class EngineCore:
             )
         )
 
-    def _count_prompt(self, live: Live, sequence: Sequence) -> None:
+    def _count_prompt(self, live: RequestState, sequence: Sequence) -> None:
         usage = live.usage(sequence)
         self._tokens["prompt"] += usage.prompt_tokens
         self._tokens["cached"] += usage.cached_tokens
@@ -366,7 +366,7 @@ class EngineCore:
         self._tokens["loaded"] += usage.blocks_loaded
         self._tokens["computed"] += usage.blocks_computed
 
-    def _finish(self, live: Live, sequence: Sequence, reason: FinishReason, detail: str = "") -> None:
+    def _finish(self, live: RequestState, sequence: Sequence, reason: FinishReason, detail: str = "") -> None:
         """Ends one sequence and frees what it held; the last one ends the request."""
         live.sequences.remove(sequence)
         for page in reversed(sequence.pages):
@@ -378,7 +378,7 @@ class EngineCore:
         if not live.sequences:
             self._forget(live)
 
-    def _end(self, live: Live, reason: FinishReason, detail: str = "") -> None:
+    def _end(self, live: RequestState, reason: FinishReason, detail: str = "") -> None:
         """Ends every sequence of a request, those that have not begun too."""
         begun = {s.sample for s in live.sequences}
         unbegun = [] if live.first_token else [s for s in range(live.request.samples) if s not in begun]
@@ -389,7 +389,7 @@ class EngineCore:
             live.stream.write(Finished(sample, reason, live.usage(None), detail))
         self._forget(live)
 
-    def _forget(self, live: Live) -> None:
+    def _forget(self, live: RequestState) -> None:
         self._chain.leave(live)
         for slot in live.reserved_slots:
             self._scheduler.free_slot(slot)

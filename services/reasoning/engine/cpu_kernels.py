@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from kernels.native.library import CpuBackend, NativeUnavailable, library
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.engine.settings import CpuKernelsSetting
 
 

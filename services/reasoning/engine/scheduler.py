@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.reasoning.engine.chain import Admission, Chain
-from services.reasoning.engine.sequence import Live, Sequence, pages_needed
+from services.reasoning.engine.sequence import RequestState, Sequence, pages_needed
 from services.reasoning.engine.settings import EngineSettings
 
 
@@ -15,7 +15,7 @@ from services.reasoning.engine.settings import EngineSettings
 class Work:
     """``count`` tokens of one sequence, from its first that is not computed yet."""
 
-    live: Live
+    live: RequestState
     sequence: Sequence
     count: int
 
@@ -32,11 +32,11 @@ class Scheduler:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self.waiting: deque[Live] = deque()
-        self.running: list[Live] = []
+        self.waiting: deque[RequestState] = deque()
+        self.running: list[RequestState] = []
         self._slots = list(range(settings.max_running - 1, -1, -1))
 
-    def lives(self) -> list[Live]:
+    def lives(self) -> list[RequestState]:
         return [*self.running, *self.waiting]
 
     def promised(self) -> int:
@@ -44,7 +44,7 @@ class Scheduler:
 
     def admit(self, chain: Chain, now: float) -> None:
         """Moves waiting requests into the running ones, as far as sequences and pages reach."""
-        parked: deque[Live] = deque()
+        parked: deque[RequestState] = deque()
         while self.waiting:
             live = self.waiting[0]
             if live.request.samples > len(self._slots):
@@ -91,7 +91,7 @@ class Scheduler:
         """When a request that waits for another engine looks again; None when none does."""
         return min((live.look_at for live in self.waiting if live.parked_since is not None), default=None)
 
-    def _start(self, live: Live, now: float) -> None:
+    def _start(self, live: RequestState, now: float) -> None:
         live.started = now
         live.promised = pages_needed(live.request) - len(live.sequences[0].pages)
         live.sequences[0].slot = self.take_slot()
@@ -99,7 +99,7 @@ class Scheduler:
         live.reserved_slots = [self.take_slot() for _ in range(live.request.samples - 1)]
         self.running.append(live)
 
-    def _ready(self, *, prompt_done: bool) -> Iterator[tuple[Live, Sequence]]:
+    def _ready(self, *, prompt_done: bool) -> Iterator[tuple[RequestState, Sequence]]:
         for live in self.running:
             if prompt_done and live.stream.full:
                 continue

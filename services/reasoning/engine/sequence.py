@@ -34,7 +34,7 @@ class Sequence:
     sealed: int = 0
 
 
-class Live:
+class RequestState:
     """A request from submit to its last event."""
 
     def __init__(self, request: Request, stream: TokenStream, identity: bytes, now: float) -> None:

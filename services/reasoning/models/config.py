@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 
 Family = Literal["llama", "qwen2", "mistral"]
 FAMILIES: tuple[Family, ...] = ("llama", "qwen2", "mistral")

@@ -16,7 +16,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from torch import Tensor
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.models.config import ModelConfig
 
 _TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 
 ROLES = ("system", "user", "assistant", "tool")
 """Who may speak in a chat: the roles that templates know."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from services.common.models import ModelError, locate, require_directory, verify
+from services.common.models.packages import ModelError, locate, require_directory, verify
 from services.reasoning.models import config as hf_config
 from services.reasoning.models import tokenizer as tokenizers
 from services.reasoning.models.gguf_file import GgufFile

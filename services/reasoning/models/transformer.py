@@ -13,7 +13,7 @@ from torch import Tensor
 from kernels.add_rms_norm.host import add_rms_norm
 from kernels.native.library import CpuBackend
 from kernels.silu_mul.host import silu_mul
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.models.config import ModelConfig
 from services.reasoning.models.rope import rotary_table
 from services.reasoning.models.sources import WeightSource

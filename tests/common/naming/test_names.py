@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.naming.folding import fold
-from services.common.naming.names import Mention, Names
+from services.common.text.naming.folding import fold
+from services.common.text.naming.names import Mention, Names
 from tests.common.naming.cases import ALL
 
 

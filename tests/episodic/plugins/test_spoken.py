@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.common import lexical
+from services.common.text import lexical
 from services.episodic.plugins import build
 from services.episodic.plugins.spoken import Spoken, bare
 from tests.episodic.plugins import world

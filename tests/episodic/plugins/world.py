@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from services.common import ids
-from services.common.embed import Embedder
+from services.common.models.embed import Embedder
 from services.episodic.plugins.base import EpisodeClosed, Filter, Interval, Plan, Plugin, Query, Record
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.pipeline import Recalled, recall

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.perception.segmentation.base import Segmentation, Unit, Vector, Vectors
+from services.perception.sessions.segmentation.base import Segmentation, Unit, Vector, Vectors
 
 
 @dataclass(frozen=True, slots=True)

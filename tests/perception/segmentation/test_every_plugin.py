@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.perception.segmentation.base import Segmentation, Unit
-from services.perception.segmentation.fixed import FixedSize
-from services.perception.segmentation.surprise import Surprise
+from services.perception.sessions.segmentation.base import Segmentation, Unit
+from services.perception.sessions.segmentation.fixed import FixedSize
+from services.perception.sessions.segmentation.surprise import Surprise
 from tests.perception.segmentation.folding import Sent, axis, episodes, host, near, units
 
 PLUGINS: list[Segmentation] = [

@@ -1,4 +1,4 @@
-from services.perception.segmentation.fixed import FixedSize
+from services.perception.sessions.segmentation.fixed import FixedSize
 from tests.perception.segmentation.folding import axis, episodes, units
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.perception.segmentation.base import Unit, Vector
-from services.perception.segmentation.surprise import Surprise, best_split
+from services.perception.sessions.segmentation.base import Unit, Vector
+from services.perception.sessions.segmentation.surprise import Surprise, best_split
 from tests.perception.segmentation.folding import Sent, axis, episodes, host, lengths, near, units
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kernels.native import build, library
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.engine.core import identity_of
 from services.reasoning.engine.cpu_kernels import choose_cpu_kernels
 from services.reasoning.engine.port import Sampling

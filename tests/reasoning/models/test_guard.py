@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.models.guard import Guard
 from services.reasoning.models.tokenizer import ChatTokenizer
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from services.common.models import ModelError
+from services.common.models.packages import ModelError
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.models import gguf_file, transformer
 from services.reasoning.models.load import load_directory, load_gguf, load_model

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from kernels.native.library import CpuBackend
-from services.common.models import ModelError, locate
+from services.common.models.packages import ModelError, locate
 from services.reasoning.models.load import LoadedModel, load_packaged
 from services.reasoning.models.tokenizer import TextStream
 from tests.kernels.native_library import CPU_BACKENDS

@@ -1,0 +1,111 @@
+"""Entries of the ledger: how one is keyed, sealed and named. The one place that knows the purposes of seals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.protobuf.message import DecodeError
+from mneme.v1.admin_pb2 import AliasGroup, Namespace
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, Sealed
+
+from services.common import telemetry
+from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring
+from services.common.ids import digest, engram_id
+from services.common.ledger import topics
+from services.common.log.base import Message, Record
+
+# What a seal is bound to, beside the namespace (associated data).
+SEAL_OBSERVATION = "observation"  # PerceivedObservation
+SEAL_REMEMBER = "remember"  # RememberRequest
+SEAL_CORRECT = "correct"  # CorrectRequest
+SEAL_NAMESPACE = "namespace"  # Namespace with alias groups
+SEAL_ENGRAM = "engram"  # EngramRecord, in the feed and in the index
+SEAL_SEGMENTER = "segmenter"
+SEAL_DEAD_LETTER = "dead-letter"
+
+# What a keyed hash (Keyring.mac) is for.
+MAC_OBSERVATION = "observation-id"
+MAC_REMEMBER = "remember-id"
+MAC_CORRECT = "correct-id"
+MAC_FORGET = "forget-id"
+MAC_DELETE = "delete-namespace-id"
+MAC_CHANGE = "change-namespace-id"
+MAC_SELECTOR = "forget-selector"
+MAC_SESSION = "session"
+MAC_CONTENT = "content"
+MAC_TERM = "term"  # lexical terms of the index
+MAC_NAME = "forgotten-name"  # the key that names of forgotten persons are hashed with
+MAC_VALUE = "value"  # text metadata, actors, sources in filterable fields
+
+
+def message(entry: LedgerEntry) -> Message:
+    """The ledger message of an entry: keyed and partitioned by namespace, with the current trace context."""
+    return Message(topics.LEDGER, entry.namespace.encode(), entry.SerializeToString(), headers=telemetry.to_headers())
+
+
+def entry_of(record: Record) -> LedgerEntry | None:
+    """The entry of a ledger record; None where it holds none.
+
+    Episodic makes a dead letter of such a record; to everybody else it says nothing, and stops nobody.
+    """
+    try:
+        return LedgerEntry.FromString(record.value or b"")
+    except DecodeError:
+        return None
+
+
+def seal_aliases(keyring: Keyring, key_id: str, namespace: str, groups: Iterable[AliasGroup]) -> Sealed:
+    plaintext = Namespace(name=namespace, aliases=groups).SerializeToString()
+    return keyring.seal(key_id, plaintext, namespace=namespace, purpose=SEAL_NAMESPACE)
+
+
+def open_aliases(keyring: Keyring, namespace: str, sealed: Sealed) -> list[AliasGroup]:
+    """None where none were sealed, or an erasure that is still to come has destroyed their key. Tampered."""
+    if not sealed.key_id:
+        return []
+    try:
+        opened = keyring.open(sealed, namespace=namespace, purpose=SEAL_NAMESPACE, within_s=KEY_WAIT_S)
+    except KeyDestroyed:
+        return []
+    return list(Namespace.FromString(opened).aliases)
+
+
+def aliases_in(entry: LedgerEntry) -> list[Sealed]:
+    """Every sealed set of alias groups that an entry holds."""
+    single = (entry.namespace_created.aliases, entry.namespace_changed.aliases, entry.erased.aliases)
+    return [sealed for sealed in (*single, *entry.erased.aliases_before.values()) if sealed.key_id]
+
+
+def aliases_after(sealed: Sealed, erased: Erased) -> Sealed:
+    """A namespace's alias groups once an erasure is in the ledger: what it left of them, if it names their key.
+
+    One that was resolved over older groups than these names another key, so it brings no name back.
+    """
+    if sealed.key_id not in erased.key_ids:
+        return sealed
+    before = sealed.key_id in erased.aliases_before  # of a change since, and still needed for what was told till then
+    left = Sealed()  # a part of a message keeps all of it in memory
+    left.CopyFrom(erased.aliases_before[sealed.key_id] if before else erased.aliases)
+    return left
+
+
+def base_id(namespace: str, observation_id: str) -> str:
+    """Id of the base engram of an observation."""
+    return engram_id(namespace, "turn", "base", [observation_id])
+
+
+def remembered_id(namespace: str, remember_id: str) -> str:
+    return engram_id(namespace, "remembered", "base", [remember_id])
+
+
+def corrected_id(namespace: str, correct_id: str) -> str:
+    return engram_id(namespace, "corrected", "base", [correct_id])
+
+
+def episode_id(namespace: str, session_mac: bytes, first_id_mac: bytes) -> str:
+    """Hash of namespace, session and first observation.
+
+    Over keyed hashes, as the ledger's boundary has them: so a rebuild gives the episode the same id when its
+    first observation has been erased since.
+    """
+    return digest(namespace, "episode", session_mac, first_id_mac)

@@ -1,0 +1,142 @@
+"""Names that are also words ("Will", "Grace", "Kann"), and how an occurrence is told from the word: case and place."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from services.common.text.naming.folding import folded
+
+SMALL = "it is written small, and is also a word"
+CAPITALS = "it is written in capitals, and is also a word"
+OPENS = "it opens a sentence, and is also a word"
+THING = "an article or a number stands beside it, and it is also a word"
+MONTH = "it may be the month"
+SMALL_HERE = "it is written small, where names are not"
+
+_ENGLISH = "en"
+OTHER = ""
+_MARKS_LOOKED_AT = 400  # words at the head of a text by which its language is guessed
+_MONTHS = frozenset("april may june august avril mai juin juni juli januar junio julio abril agosto augusta".split())
+_WORD = re.compile(r"[^\W\d_]+")
+_ARTICLE = re.compile(
+    r"\b(?:the|an?|this|that|these|those|my|your|our|his|her|its|their|der|die|das|den|dem|des|eine?[nmrs]?|le|la|les"
+    r"|une?|el|los|las|il|lo|gli|uno|o|os|as|um|uma)\s+$",
+    re.IGNORECASE,
+)
+_BEFORE_MONTH = re.compile(
+    r"(?:\b(?:in|since|until|till|by|of|this|last|next|every|early|late|mid|from|to|during|through|en|im|seit|bis|de"
+    r"|du|ab|before|after|on)|\d(?:st|nd|rd|th)?\.?)\s+$",
+    re.IGNORECASE,
+)
+_NUMBER_AFTER = re.compile(r"\.?\s+\d")
+_OPENER = re.compile(r"(?:^|[.!?:;…。！？।؟՞։\n\r]['\"”’»)\]]*)[\s\"“”'‘’«(\[*_#>•–—-]*$")
+_ABBREVIATED = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|prof|sr|jr|mme|mlle|hr|fr)|(?<!\w)\w)\.\s*$", re.IGNORECASE)
+# What a person did, at the head of a sentence: no verb or noun goes before these.
+_DOES = re.compile(
+    r"\s+(?:said|says|told|tells|asked|asks|called|calls|rang|phoned|texted|emailed|wrote|writes|came|went|left|thinks"
+    r"|thought|wants|wanted|likes|liked|loves|loved|knows|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
+    r"|arrived|visited|replied|answered|agreed|laughed|smiled|joined|invited|borrowed|paid|drove|flew|moved"
+    r"|and (?:I|me|he|she|his|her|my))\b"
+)
+# What is said to or of people, without an article before the noun that the word may be.
+_ADDRESSED = re.compile(
+    r"\b(?:ask|asks|asked|tell|tells|told|call|called|met|meet|saw|invite|invited|email|emailed|text|texted|phone"
+    r"|phoned|visit|visited|thank|thanks|hi|hey|hello|dear|bye|(?:talk|spoke|speak)\w* (?:to|with)"
+    r"|(?:lunch|dinner|breakfast|coffee|drinks|chat|chatted|met|meeting|walk|went|out|home|live|lives|lived) with)"
+    r",?\s+$",
+    re.IGNORECASE,
+)
+_IS = re.compile(r"\s+(?:is|was|has|had|will|can|says?|isn['’]t|wasn['’]t)\b")
+_LOOK_BACK = 32
+_LEAST_WORDS = 4  # of a text whose language is none of ours
+
+
+@dataclass(frozen=True, slots=True)
+class _Lexicon:
+    words: Mapping[str, frozenset[str]]  # by language: told from a name by a capital
+    openers: Mapping[str, frozenset[str]]  # and not even so at the head of a sentence
+    rare: Mapping[str, frozenset[str]]  # a word where it is written small, and seldom meant by that
+    marks: Mapping[str, frozenset[str]]
+
+
+@cache
+def _lexicon() -> _Lexicon:
+    kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("word", "opener", "rare", "marks")}
+    text = resources.files(__package__).joinpath("words.txt").read_text("utf-8")
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            language, kind, words = line.split(" ", 2)
+            kinds[kind][language].update(map(folded, words.split()) if kind != "marks" else words.split())
+    frozen = {kind: {lang: frozenset(words) for lang, words in of.items()} for kind, of in kinds.items()}
+    return _Lexicon(frozen["word"], frozen["opener"], frozen["rare"], frozen["marks"])
+
+
+def may_be_words(name: Sequence[str]) -> bool:
+    """Whether each word of a folded name is one in some language."""
+    lexicon = _lexicon()
+    every = (*lexicon.words.values(), *lexicon.openers.values(), *lexicon.rare.values(), _MONTHS)
+    return bool(name) and all(any(word in words for words in every) for word in name)
+
+
+def language(text: str) -> str:
+    """The language, of those in the lexicon, with the most of its small words in a text; English before others, and
+    OTHER where a text of some length has none of them."""
+    marks = _lexicon().marks
+    said = [m.group().lower() for m, _ in zip(_WORD.finditer(text), range(_MARKS_LOOKED_AT), strict=False)]
+    counts = {lang: sum(word in words for word in said) for lang, words in marks.items()}
+    if len(said) >= _LEAST_WORDS and not any(counts.values()):
+        return OTHER
+    return max(sorted(counts), key=lambda lang: (counts[lang], lang == _ENGLISH))
+
+
+def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> str:
+    """Why what stands there may be the word and not the name; "" where it is the name.
+
+    ``name``: its folded words. ``spoken``: the ``language`` of the text.
+    """
+    lexicon = _lexicon()
+    words = lexicon.words[spoken or _ENGLISH] | _MONTHS
+    openers = lexicon.openers[spoken or _ENGLISH]
+    written = text[start:end]
+    if not all(word in words or word in openers for word in name):
+        is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ()) and not written[:1].isupper()
+        return SMALL if is_rare and not _is_spoken_of(text, start, end) else ""
+    initials = [part[0] for part in written.split()]
+    if not all(c.isupper() for c in initials):
+        return SMALL
+    if len(name) > 1:
+        return "" if not written.isupper() else CAPITALS
+    if written.isupper() and len(written) > 1:
+        return CAPITALS
+    head = text[max(0, start - _LOOK_BACK) : start]
+    if name[0] in _MONTHS and (_BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end)):
+        return MONTH
+    if _ARTICLE.search(head):
+        return THING
+    if _owns(text, end) or (spoken == _ENGLISH and _DOES.match(text, end)) or not opens_sentence(text, start):
+        return ""
+    return OPENS if name[0] in openers else MONTH if name[0] in _MONTHS else ""
+
+
+def _is_spoken_of(text: str, start: int, end: int) -> bool:
+    """Whether a small word stands as only a person's name does: addressed, owning, or acting without an article."""
+    if _owns(text, end) or _ADDRESSED.search(text[max(0, start - _LOOK_BACK) : start]):
+        return True
+    return _DOES.match(text, end) is not None or (_IS.match(text, end) is not None and opens_sentence(text, start))
+
+
+def opens_sentence(text: str, start: int) -> bool:
+    head = text[max(0, start - _LOOK_BACK) : start]
+    if start > _LOOK_BACK:
+        head = "x" + head  # what is cut off was not the beginning
+    return _OPENER.search(head) is not None and _ABBREVIATED.search(head) is None
+
+
+def _owns(text: str, end: int) -> bool:
+    """Whether a possessive follows: a verb has none."""
+    return text[end : end + 1] in ("'", "’") and text[end + 1 : end + 2].lower() == "s"

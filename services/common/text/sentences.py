@@ -1,0 +1,123 @@
+"""Where sentences end, in any script: at UAX #29's terminators, less those of abbreviations, initials and numbers.
+
+Unlike UAX #29, a small letter may begin a sentence: talk is often written without capitals ("lost my key. found it
+later."). One pass over the text, and a bounded look around each terminator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import regex
+
+from services.common.text.lexical import is_function_word
+
+_LOOK = 24  # characters before a stop that may be an abbreviation
+_QUOTES = "\"'\u2019\u201c\u201d\u00bb\u300d\u300f"
+_STOPS = r"[\p{Sentence_Terminal}\u2026\u2025]"
+_CANDIDATE = regex.compile(
+    rf"(?P<line>[\n\u0085\u2028\u2029]++)|(?:(?<stops>{_STOPS}++)|(?<=\p{{Greek}});)(?P<close>[\p{{Pe}}\p{{Pf}}{_QUOTES}\u2018]*+)"
+)
+_NEXT = regex.compile(r"\s++[\p{Ps}\p{Pi}\"'\u00bf\u00a1\u2014\u2013-]*+(?P<word>[\p{L}\p{M}]{0,24})(?P<dot>\.?)")
+_WORD_BEFORE = regex.compile(r"(?V1)[[\p{L}\p{M}\p{N}.'\u2019]--[\p{Han}\p{Hiragana}\p{Katakana}]]+$")
+
+# Nobody's name follows the end of a sentence so often as these are followed by one.
+_TITLES = frozenset(
+    """
+mr mrs ms mx messrs dr prof rev hon capt col gen lt sgt mt mme mlle mgr hr hrn fr frl dhr mevr drs ing sra srta dra dña
+sig sigra dott avv д-р г-н г-жа
+""".split()
+)
+# These may end a sentence: a function word with a capital says that another begins.
+_ABBREVIATIONS = frozenset(
+    """
+st esq jr sr vol vs etc eg ie cf co ltd inc corp dept est fig approx tel max min ca resp incl excl ed eds al
+jan feb mar apr jun jul aug sep sept oct nov dec
+bzw usw evtl ggf str nr abs mio mrd zzgl inkl zb dh
+env av bd ex chap ud uds pág pag tlf núm aprox
+ul np tzn tj itd itp godz wg
+ул стр тыс млн млрд см рис тел др пр
+bijv enz blz
+""".split()
+)
+# A number follows them.
+_NUMBERED = frozenset("no nr nos pp p art sec ch fig vol n núm nº стр рис bl s".split())
+# "Am 3. Mai": the number is an ordinal.
+_MONTHS = frozenset(
+    """
+januar februar märz april mai juni juli august september oktober november dezember jänner feber
+""".split()
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, each a slice of it without the white space around.
+
+    A stop after a title ("Mr."), an abbreviation, an initial ("P. B. Shelley") or inside a number ends none; the end of
+    a line ends one.
+    """
+    begin, found = 0, []
+    for end in ends(text):
+        found.append(text[begin:end].strip())
+        begin = end
+    return [sentence for sentence in found if sentence]
+
+
+def ends(text: str) -> Iterator[int]:
+    """Places behind which a sentence ends, that of the whole text the last."""
+    last = 0
+    for match in _CANDIDATE.finditer(text):
+        if match["line"] or _ends_here(text, match, last):
+            last = match.end()
+            yield last
+    yield len(text)
+
+
+def _ends_here(text: str, match: regex.Match[str], last: int) -> bool:
+    """Whether a sentence that begins at ``last`` ends with the stops of ``match``."""
+    stops, close = match["stops"] or ";", match["close"]
+    following = _NEXT.match(text, match.end())
+    if following is None:
+        return match.end() == len(text) or _ends_without_space(stops, close, text[match.end()])
+    word = following["word"]
+    if not word and following["dot"]:
+        return False  # ". . ."
+    if stops == "." and _abbreviates(text, match.start(), following, last):
+        return False
+    if word[:1].islower():
+        is_quoted = any(character in _QUOTES for character in close)
+        return not is_quoted and (stops == "." or stops.strip(".\u2026\u2025") != "")
+    return True
+
+
+def _ends_without_space(stops: str, close: str, beside: str) -> bool:
+    """A full stop of ASCII is then part of a word or number, and a quotation goes on."""
+    if stops.isascii():
+        return stops[-1] in "!?" and beside.isupper()
+    return not close and stops.strip(".\u2026\u2025") != ""
+
+
+def _abbreviates(text: str, stop: int, following: regex.Match[str], last: int) -> bool:
+    """Whether the full stop at ``stop`` belongs to the word before it."""
+    before = _WORD_BEFORE.search(text, max(0, stop - _LOOK), stop)
+    if before is None:
+        return False
+    word, at = before.group().casefold(), before.start()
+    is_number_next = not following["word"] and text[following.end() : following.end() + 1].isdigit()
+    if word.isdigit():
+        # An item of a list, or an ordinal.
+        starts = at - last < _LOOK and not text[last:at].strip()
+        small = len(word) <= 2 and following["word"][:1].islower()
+        return starts or small or following["word"].casefold() in _MONTHS
+    plain = word.replace(".", "")
+    if plain in _TITLES or (is_number_next and plain in _NUMBERED):
+        return True
+    initial = word.rsplit(".", 1)[-1]
+    is_initial = len(initial) == 1 and initial.upper() != initial.lower() and before.group() != "I"
+    return (is_initial or plain in _ABBREVIATIONS) and not _begins(following)
+
+
+def _begins(following: regex.Match[str]) -> bool:
+    """Whether what follows a stop can be nothing but the first word of a sentence: a function word with a capital."""
+    word = following["word"]
+    return word[:1].isupper() and is_function_word(word) and not following["dot"]

@@ -1,0 +1,377 @@
+"""Whether words in the form of a time are one here: a number, a noun or a name may have the same form.
+
+What is doubtful is left out. A time that is missed costs little, for a text is found by its words too; a false one
+puts the right text behind every text of that day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from services.common.text.times.words import AGAIN
+
+_Match = re.Match[str]
+
+
+def is_time(form: str, words: _Match, before: str, after: str) -> bool:
+    """Whether ``words``, a match of ``form`` alone, surely mean a time between these two stretches of text."""
+    rule = _RULES.get(form)
+    return rule is None or rule(words, before, after)
+
+
+# --- what may stand around --------------------------------------------------------------------------------------
+
+# Words of the closed classes: none is a noun that a number before it could count.
+_CLOSED = (
+    r"and|or|but|nor|to|until|till|through|the|an?|this|that|these|those|my|our|your|his|her|its|their|I|we|you|he|she"
+    r"|it|they|there|here|who|whom|which|what|when|where|while|why|how|if|as|because|since|so|than|then|for|from|by"
+    r"|with|without|at|on|in|into|off|over|under|about|after|before|during|between|was|were|is|are|been|am|has|have"
+    r"|had|did|do|does|will|would|shall|should|could|can|may|might|must|not|never|also|already|again|still|yet|only"
+    r"|just|too|either|both|all|every|everyone|nobody|somebody|someone|no|some|any|though|although|whether"
+)
+_FREE = re.compile(
+    rf"(?:['’]s\b|\s*(?:$|[!?;:)\]\"”’'–—(]|[.,](?!\d)|-(?!\w))|\s+(?:(?:{_CLOSED})\b(?![’'-])|[a-z]+ly\b|[A-Z]))"
+)
+_IDENTIFIER = re.compile(
+    r"(?i)(?:\b(?:number|no|nr|part|parts|model|serial|code|id|ids|ref|reference|ticket|order|invoice|item|sku|case"
+    r"|file|version|release|build|phone|tel|fax|account|policy|licen[cs]e|plate|tracking|batch|lot|article|isbn"
+    r"|room|flight|gate|booking|docket|catalogue|catalog|form|section|extension|ext|pin|passcode|password|key|ip"
+    r"|module|device|component|product|firmware|patent|page|pages|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
+    r"[.:#]?(?: (?:number|no|nr|code|id|ref)\b[.:#]?)?(?: (?:is|was|reads|of))?|#|№)[ :#]*$"
+)
+_CAPITAL_AFTER = re.compile(r" (?!I\b)[A-Z][\w’'-]*")
+_CAPITAL_BEFORE = re.compile(r"\b(?!I )[A-Z][\w’'-]* $")
+_OPENS = re.compile(r"(?:^|[.!?:;\n\"“(]\s*)$")
+
+
+def _is_number_of_something(before: str) -> bool:
+    return _IDENTIFIER.search(before[-40:]) is not None
+
+
+def _digits(words: _Match, before: str, after: str) -> bool:
+    return not _is_number_of_something(before) and re.match(r"[-/.]\w", after) is None
+
+
+def _numeric(words: _Match, before: str, after: str) -> bool:
+    """Days and months in figures: with stops the day comes first; else only where just one of them can be the month."""
+    a, b = int(words["a"]), int(words["b"])
+    if len(words["year"]) == 2 and (words["dash"] == "-" or not _DATED.search(before)):
+        return False
+    known = words["dash"] == "." or a > 12 or b > 12 or a == b
+    return known and min(a, b) <= 12 and _digits(words, before, after)
+
+
+def _year_month(words: _Match, before: str, after: str) -> bool:
+    """Not "2010-12", which may be years, unless a preposition leads to it."""
+    led = re.search(r"(?i)\b(?:in|since|until|till|by|before|after|from|to|during) $", before) is not None
+    return _digits(words, before, after) and (led or int(words["month"]) <= int(words["year"]) % 100)
+
+
+# --- months and days --------------------------------------------------------------------------------------------
+
+_NAMES = ("april", "may", "june", "august", "jun", "jan")  # months that people are called
+_WORDS = ("may", "march", "mar")  # that are words in small letters
+_DATED = re.compile(r"(?i)\b(?:on|since|until|till|by|before|after|from|for|dated|due|sent|is|was)(?: the)? $")
+_PART = re.compile(
+    r"(?i)\b(?:end|start|beginning|middle|rest|month|months|week|weekend|whole|most|days?|all|part|half|evening"
+    r"|morning|night|monday|tuesday|wednesday|thursday|friday|saturday|sunday) $"
+)
+
+
+def _month_words(words: _Match) -> list[str]:
+    groups = words.groupdict()
+    return [
+        groups[name] for name in ("month", "month2", "first", "last") if groups.get(name) and groups[name][0].isalpha()
+    ]
+
+
+def _date(words: _Match, before: str, after: str) -> bool:
+    groups = words.groupdict()
+    if _is_number_of_something(before) and words.group()[0].isdigit():
+        return False
+    if " and " in words.group().lower() and not words.group().lower().startswith("between"):
+        return False
+    if groups.get("year") is None and re.match(r"[-/.]\d", after):
+        return False
+    is_small = any(m in _WORDS for m in _month_words(words))
+    led = _DATED.search(before) or re.match(r"(?i)(?:on|since|until|till|by|before|after|from|to|for) ", words.group())
+    return not is_small or groups.get("year") is not None or led is not None
+
+
+def _months(words: _Match, before: str, after: str) -> bool:
+    given = _month_words(words)
+    if any(m in _WORDS for m in given):
+        return words["year"] is not None
+    led = re.match(r"(?i)(?:from|between|in|during) ", words.group()) is not None
+    return led or words["year"] is not None or not any(m.lower() in _NAMES for m in given)
+
+
+def _month(words: _Match, before: str, after: str) -> bool:
+    which, name = words["which"].lower(), words["month"]
+    if name in _WORDS or re.match(r"['’]s\b", after):
+        return False
+    if which == "of":
+        return _PART.search(before) is not None and not _CAPITAL_AFTER.match(after)
+    if name.lower().rstrip(".") not in _NAMES:
+        return True
+    if which in ("to", "for", "from", "on", "after", "before", "since", "until", "till", "by"):
+        is_surely_a_month = which in ("since", "until", "till", "before", "after", "by") or MOVED.search(before)
+        return bool(is_surely_a_month) and not (
+            _CAPITAL_AFTER.match(after)
+            or re.match(r" (?:\w+ed|said|left|came|went|is|was|has|had)\b", after)
+            or _MADE.search(before)
+        )
+    return which in ("in", "during") or not _CAPITAL_AFTER.match(after)
+
+
+_AGAIN = re.compile(AGAIN)
+MOVED = re.compile(r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$")
+# "painted by June", "a poem by April"
+_MADE = re.compile(
+    r"(?i)\b(?:\w+(?:ed|en|wn)|made|sung|sent|told|bought|caught|led|met|run|poem|poems|song|songs|book|books|novel|play"
+    r"|picture|painting|photo|letter|note|story|piece|drawing|recipe) $"
+)
+
+
+def _nth(words: _Match, before: str, after: str) -> bool:
+    which, number = (words["which"] or "").lower(), int(re.sub(r"\D", "", words["day"]))
+    if not _FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or _CAPITAL_AFTER.match(after):
+        # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
+        return which in ("on", "since") and _FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
+    if not which and _CAPITAL_BEFORE.search(before) and not re.search(r"day $", before):
+        return False  # "Henry the 8th"
+    return which in _POINTS or (not which and (number >= 4 or before.endswith("due ")))
+
+
+def _nths(words: _Match, before: str, after: str) -> bool:
+    return _FREE.match(after) is not None and not _CAPITAL_AFTER.match(after)
+
+
+# --- weekdays and holidays --------------------------------------------------------------------------------------
+
+_EVERY = re.compile(
+    r"(?i)\b(?:every(?: other| second| third)?|one|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash"
+    r"|bloody|palm|freaky) $"
+)
+_APPOSED = re.compile(r"(?:, (?:(?i:our|my|the|his|her|their|your|an?|who|whose|which)) |,? (?:the|who) )")
+_NAMED = re.compile(
+    r"(?i)\b(?:named|(?:an?|the|our|my|his|her|their) (?:\w+ )?called|name(?: is| was|d)|hello|hi|dear) $"
+)
+# "Friday bit the postman"; but "Friday was fine", "Friday works for me".
+_ACTS = re.compile(
+    r" (?!(?:was|is|were|will|would|has|had|works?|suits?|came|went|looks?|seems?|feels?|felt|began|begins|starts?"
+    r"|started|ends?|ended|turned|brought|saw|marks?|marked|morning|afternoon|evening|night|noon|at|and|or|to)\b)"
+    r"(?:\w+ed|bit|ate|sat|ran|flew|fell|sang|slept|barked|got|took|gave|said|says|likes?|loves?|wants?|eats|sleeps"
+    r"|knows|has|had|can)\b"
+)
+
+
+_POINTS = ("on", "since", "until", "till", "by", "before", "after")
+_SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
+
+
+def _weekday(words: _Match, before: str, after: str) -> bool:
+    which = (words["which"] or "").lower()
+    if words["day"].lower() in _SHORT and words["day"][0].islower() and which in ("", "to", "for", "of", "from"):
+        return False
+    if re.match(r" (?:week|before last|after next)\b", after) or _LENGTH_FROM.search(f"{before}{which}".rstrip()):
+        return False  # "Monday week", "a week from Monday"
+    if _EVERY.search(before) or _NAMED.search(before) or re.match(r"-\w", after):
+        return False
+    if which in _POINTS or _AGAIN.fullmatch(which):
+        return True
+    if re.match(r"(?i) (?:schools?|papers?|roasts?|best)\b", after):
+        return False
+    follows = _CAPITAL_AFTER.match(after)
+    if which in ("to", "from", "for", "of"):
+        return follows is None
+    if words["day"][0].islower():
+        return re.match(r"(?i) (?:the|my)\b", after) is None
+    capital = _CAPITAL_BEFORE.search(before)
+    if follows or (capital and not _OPENS.search(before[: capital.start()])):
+        return False
+    if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come|sound|look|feel)[a-z]+\b", after):
+        return False
+    if _OF_SOMEBODY.search(before) or _AND.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
+        return False
+    return not (_OPENS.search(before) and _ACTS.match(after))
+
+
+_LENGTH_FROM = re.compile(r"(?i)\b(?:day|week|fortnight|month)s? from$")
+# "her Sunday dress", "a Monday thing", "I gave Friday a nut", "out with Friday"
+_OF_SOMEBODY = re.compile(
+    r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like"
+    r"|cat|dog|parrot|horse|pony|rabbit|hamster|bird|kitten|puppy|goat|cow|pet|son|daughter|boy|girl|robot) $"
+)
+_DOES = re.compile(r"(?i)\b(?:did|does|has|can) $")  # "Did Friday bite the postman?"
+_IS_SOMEBODY = re.compile(
+    r" (?:is|was) (?:what|the name\b|(?:my|our|his|her|their|your|an?) "
+    r"(?!\w*day\b|favou?rite|turn|last|first|good|bad|anniversary|wedding|party|exam|deadline|graduation|big|long))"
+)
+_AND = re.compile(r"\b(?!\w*day )[A-Z]\w+ and $")  # "Robinson and Friday"
+
+
+def _holiday(words: _Match, before: str, after: str) -> bool:
+    if words["which"] or words["year"]:
+        return True
+    if re.search(r"(?i)\b(?:father|mother|merry|happy|every|each) $", before):
+        return False
+    if re.match(
+        r" (?i:Island|Bunny|Rising|Carol|tree|eggs?|cards?|cakes?|puddings?|lights|stockings?|costumes?)\b", after
+    ):
+        return False
+    return _FREE.match(after) is not None or _AT.search(before) is not None
+
+
+_AT = re.compile(r"(?i)\b(?:at|on|over|for|during|since|until|till|by|before|after|around) $")
+
+
+def _relative(words: _Match, before: str, after: str) -> bool:
+    """Not "USA Today", "the Tomorrow People"."""
+    is_title = words.group()[0].isupper() and (_CAPITAL_BEFORE.search(before) or _CAPITAL_AFTER.match(after))
+    return not is_title or _OPENS.search(before) is not None
+
+
+# --- seasons ----------------------------------------------------------------------------------------------------
+
+_SPRINGS = re.compile(
+    r"(?i) (?:of|rolls?|water|onions?|cleaning|chicken|mattress|guys?|mechanism|coil|that broke|back)\b"
+)
+_NOUN_OF_SEASON = re.compile(
+    r"(?i) (?:coat|coats|clothes|boots|tyres|tires|jacket|dress|dresses|sports?|squash|school|camps?|house|job|wheat)\b"
+)
+
+
+def _season(words: _Match, before: str, after: str) -> bool:
+    if words["year"]:
+        return True
+    which, name = (words["which"] or "").lower(), words["season"].lower()
+    if not which or which == "the" or (name != words["season"] and _CAPITAL_AFTER.match(after)):
+        return False
+    if which == "by" and _MADE.search(before):
+        return False  # "inspired by autumn"
+    if _SPRINGS.match(after) or (_NOUN_OF_SEASON.match(after) and not which.endswith(("last", "next", "this"))):
+        return False
+    if name in ("spring", "fall") and which.endswith("the") and which != "in the":
+        return which in ("during the", "over the", "throughout the")
+    return True
+
+
+def _weekend(words: _Match, before: str, after: str) -> bool:
+    return re.match(r" (?i:of|house|home|trips|edition)\b", after) is None
+
+
+def _unit(words: _Match, before: str, after: str) -> bool:
+    """Not "the last week of the tour", "last year's words"; "this year's" is this year."""
+    return not (re.search(r"(?i)\bthe $", before) and re.match(r" of\b", after))
+
+
+def _spell(words: _Match, before: str, after: str) -> bool:
+    """Not "the last two weeks of the tour"."""
+    return re.match(r" of\b", after) is None
+
+
+# --- years ------------------------------------------------------------------------------------------------------
+
+_QUANTITY = re.compile(
+    r"(?i)(?:\ban? (?:\w+ )?\w+|\b(?:sum|price|total|cost|population|capacity|crowd|value|rate|distance|weight|salary"
+    r"|budget|height|altitude|average|maximum|minimum|length|depth|score|page|pages|room|bill|fee|fine|speed|power)) $"
+)
+_GREW = re.compile(
+    r"(?i)\b(?:grew|grow|rose|rise|fell|fall|increas|decreas|rais|lower|cut|reduc|climb|drop|went up|went down|multipl"
+    r"|divid|up|down|won|lost|beat|outnumber|exceed|overshot)\w*\b[^.!?;]{0,40}$"
+)
+
+
+def _is_year_here(number: str, which: str, before: str, after: str) -> bool:
+    if re.match(r"[-/:.,]?\d|[-/]\w|%|\s?(?:°|€|\$|£)", after) or re.search(r"[$€£#]\s?$", before):
+        return False
+    opens = _OPENS.search(before) is not None
+    counts = not _FREE.match(after) or re.match(r" (?:of|or)\b", after) is not None
+    if counts and not (
+        opens and which in ("in", "since") and int(number) >= 1700 and re.match(r" [a-z]+\b(?<!s)", after)
+    ):
+        return False
+    is_hour = number[2:] in ("00", "15", "30", "45") and number < "1900"
+    if is_hour and which in ("until", "till", "by", "before", "after", "from"):
+        return False  # "open until 1800"
+    if which == "of":
+        return _QUANTITY.search(before) is None and number >= "1400"
+    return not (which == "by" and _GREW.search(before))
+
+
+def _year(words: _Match, before: str, after: str) -> bool:
+    which = words["which"].lower()
+    if which in ("from", "after", "before", "around") and words["year"] < "1700":
+        return False
+    return "year" in which or _is_year_here(words["year"], which, before, after)
+
+
+def _years(words: _Match, before: str, after: str) -> bool:
+    which, first, last = (words["which"] or "").lower(), words["first"], words["last"]
+    if first >= last or (" and " in words.group() and which != "between"):
+        return False
+    if not which and (first < "1900" or _is_number_of_something(before) or not _stands_alone(before, after)):
+        return False
+    return _is_year_here(first, "in", before, "") and _is_year_here(last, "in", "and ", after)
+
+
+def _stands_alone(before: str, after: str) -> bool:
+    """Whether nothing beside two figures without a preposition measures or counts: "he was mayor (2010-2014)"."""
+    return _OPENS_YEARS.search(before) is not None and re.match(r"\s*(?:$|[.,;:!?)\]])", after) is not None
+
+
+_OPENS_YEARS = re.compile(r"(?:[(\[,;:]|\b(?:there|here|then|home|abroad|together|\w+ed|[A-Z]\w+))\s*$")
+_MEASURED = re.compile(
+    r"(?i)\b(?:temperatures?|degrees?|highs?|lows?|mercury|heat|fahrenheit|humidity|scores?|grades?)\b"
+)
+
+
+def _decade(words: _Match, before: str, after: str) -> bool:
+    """Not "temperatures in the 90s"."""
+    return words["decade"] is not None or _MEASURED.search(before + after) is None
+
+
+# --- counts -----------------------------------------------------------------------------------------------------
+
+
+def _ago(words: _Match, before: str, after: str) -> bool:
+    """Not the end of "half a year ago"."""
+    return re.search(r"(?i)\b(?:half|and) $", before) is None
+
+
+def _ahead(words: _Match, before: str, after: str) -> bool:
+    """Not "twice in a week", "in two weeks of rain", "in ten years' work", "it can be done in two days"."""
+    if re.search(r"(?i)\b(?:once|twice|thrice|times?|first|only|record|day|best|worst|\d%) $", before):
+        return False
+    if re.match(r" of\b|[’'] (?!time)\w|-\w| (?:or|to) \w+ (?:days|weeks|months|years)", after):
+        return False
+    return re.search(r"(?i)\b(?:can|could|able to|takes?|took)\b[^.!?;]*$", before) is None
+
+
+_RULES: dict[str, Callable[[_Match, str, str], bool]] = {
+    "interval": _digits,
+    "iso": _digits,
+    "dashed": _digits,
+    "yearmonth": _year_month,
+    "numeric": _numeric,
+    "days": _date,
+    "date": _date,
+    "months": _months,
+    "month": _month,
+    "nth": _nth,
+    "nths": _nths,
+    "relative": _relative,
+    "ago": _ago,
+    "ahead": _ahead,
+    "unit": _unit,
+    "spell": _spell,
+    "weekend": _weekend,
+    "season": _season,
+    "holiday": _holiday,
+    "weekday": _weekday,
+    "decade": _decade,
+    "year": _year,
+    "years": _years,
+}

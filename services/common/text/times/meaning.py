@@ -1,0 +1,312 @@
+"""What words of time mean on a given day: half-open days. One function for each form of ``words``; those that count
+from that day are in ``counting``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+from dateutil.relativedelta import relativedelta
+
+from services.common.text.times import calendar, counting, words
+from services.common.text.times.calendar import Days
+
+_Match = re.Match[str]
+
+# No year stands in these, and none is counted from the day they are said: other years are possible readings.
+YEARLESS = frozenset({"date", "dayofmonth", "days", "around", "months", "month", "season", "holiday"})
+# For these the tense decides between the one before and the one to come.
+OF_TENSE = YEARLESS | {"nth", "nths", "weekday", "weekend", "ahead"}
+
+
+def resolve(form: str, match: _Match, now: datetime, future: bool | None) -> Days | None:
+    """The days that a match of ``form`` means at ``now`` (aware; its days are those of its own zone).
+
+    ``future``: what the sentence says, None where it says nothing. None for what no calendar has.
+    """
+    try:
+        return _RESOLVERS[form](match, now, future)
+    except (OverflowError, ValueError, StopIteration):  # 31 February; a year before 1; a holiday of the year 10000
+        return None
+
+
+def within(form: str, match: _Match, year: int) -> Days | None:
+    """The same words in a year that other words give ("2 April to 5 May 2024")."""
+    if form != "date" or match["year"]:
+        return None
+    try:
+        return calendar.day(date(year, *_month_and_day(match)))
+    except ValueError:
+        return None
+
+
+def weekdays(start: date, last: _Match, now: datetime, future: bool | None) -> Days | None:
+    """From a weekday, ``start``, to another; None where the calendar ends before."""
+    try:
+        return counting.weekdays(start, words.weekday(last["day"]), now.date(), future)
+    except OverflowError:
+        return None
+
+
+def is_yearless(form: str, match: _Match) -> bool:
+    return form in YEARLESS and re.search(words.YEAR, match.group()) is None and not _AGAIN.match(match.group())
+
+
+_AGAIN = re.compile(rf"{words.AGAIN}\b")
+
+
+# --- figures ----------------------------------------------------------------------------------------------------
+
+
+def _iso(match: _Match, now: datetime, future: bool | None) -> Days:
+    """The day as it is written: one on the clock that a time and an offset behind it were read from."""
+    return calendar.day(date(int(match["year"]), int(match["month"]), int(match["day"])))
+
+
+def _numeric(match: _Match, now: datetime, future: bool | None) -> Days:
+    a, b = int(match["a"]), int(match["b"])
+    day, month = (a, b) if b <= 12 and (match["dash"] == "." or a > 12 or a == b) else (b, a)
+    year = int(match["year"])
+    if year < 100:  # of the century that has come to it, ten years ahead at most
+        year += 2000 if 2000 + year <= now.year + 10 else 1900
+    return calendar.day(date(year, month, day))
+
+
+def _interval(match: _Match, now: datetime, future: bool | None) -> Days | None:
+    start, end = (_written(match[name], now) for name in ("start", "end"))
+    return (start[0], end[1]) if start and end and start[0] <= end[0] else None
+
+
+def _written(figures: str, now: datetime) -> Days | None:
+    for form in ("iso", "numeric"):
+        match = words.FORMS[form].fullmatch(figures)
+        if match is not None:
+            return resolve(form, match, now, None)
+    return None
+
+
+# --- dates ------------------------------------------------------------------------------------------------------
+
+
+def _month_and_day(match: _Match) -> tuple[int, int]:
+    return words.month(words.group(match, "month", "month2")), words.day(words.group(match, "day", "word", "day2"))
+
+
+def _date(match: _Match, now: datetime, future: bool | None) -> Days:
+    month, day = _month_and_day(match)
+    if match["year"]:
+        return calendar.day(date(int(match["year"]), month, day))
+    return _of_some_year(lambda year: calendar.day(date(year, month, day)), now.date(), future)
+
+
+def _date_in_full(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.day(date(int(match["year"]), words.month(match["month"]), int(match["day"])))
+
+
+def _year_month_in_figures(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.month(date(int(match["year"]), int(match["month"]), 1))
+
+
+def _of_some_year(make: Callable[[int], Days], today: date, future: bool | None) -> Days:
+    """The latest; or the next, where the sentence looks ahead, or says nothing and only that one is near."""
+    if future:
+        return calendar.near(make, today, future=True)
+    latest = calendar.near(make, today, future=False)
+    if future is None and today - latest[1] > _FAR:
+        ahead = calendar.near(make, today, future=True)
+        return ahead if ahead[0] - today < _NEAR else latest
+    return latest
+
+
+_FAR, _NEAR = timedelta(300), timedelta(31)
+
+
+def _days(match: _Match, now: datetime, future: bool | None) -> Days:
+    month = words.month(words.group(match, "month", "month2"))
+    first, last = words.day(words.group(match, "first", "first2")), words.day(words.group(match, "last", "last2"))
+
+    def of(year: int) -> Days:
+        return date(year, month, first), date(year, month, last) + timedelta(1)
+
+    return of(int(match["year"])) if match["year"] else _of_some_year(of, now.date(), future)
+
+
+def _around(match: _Match, now: datetime, future: bool | None) -> Days | None:
+    inner = words.FORMS["date"].fullmatch(match["date"])
+    assert inner is not None
+    start, end = _date(inner, now, future)
+    unit, side = match["unit"].lower(), match["side"].lower()
+    if unit not in ("week", "day"):
+        first, many = (5, 2) if unit == "weekend" else (words.weekday(unit), 1)
+        return _days_around(start, end, side, first, timedelta(many))
+    if side == "of":
+        return calendar.week(start) if unit == "week" else (start, end)
+    length = timedelta(7 if unit == "week" else 1)
+    return (start - length, start) if side == "before" else (end, end + length)
+
+
+def _days_around(start: date, end: date, side: str, first: int, length: timedelta) -> Days | None:
+    """The weekday, or the weekend, nearest before or after [start, end), or of its week; a weekday is of no day."""
+    if side == "before":
+        begins = start - length - timedelta((start - length).weekday() - first) % timedelta(7)
+    elif side == "after":
+        begins = end + timedelta(first - end.weekday()) % timedelta(7)
+    else:
+        begins = calendar.week(start)[0] + timedelta(first)
+    return (begins, begins + length) if side != "of" or length > timedelta(1) else None
+
+
+def _nth(match: _Match, now: datetime, future: bool | None) -> Days:
+    day = words.day(match["day"])
+    return _of_month(day, day, now.date(), future)
+
+
+def _nths(match: _Match, now: datetime, future: bool | None) -> Days:
+    return _of_month(words.day(match["first"]), words.day(match["last"]), now.date(), future)
+
+
+def _of_month(first: int, last: int, today: date, future: bool | None) -> Days:
+    """Days by number of the nearest month that has them."""
+    steps = range(13) if future else range(0, -13, -1)
+    for step in steps:
+        month = today.replace(day=1) + relativedelta(months=step)
+        if last > (calendar.month(month)[1] - month).days:
+            continue
+        start, end = month.replace(day=first), month.replace(day=last) + timedelta(1)
+        if end > today if future else start <= today:
+            return start, end
+    raise ValueError("no month has these days")
+
+
+def _day_of_month(match: _Match, now: datetime, future: bool | None) -> Days:
+    """ "The third Thursday of November": by its month, where no year is named."""
+    month, number = words.month(match["month"]), words.weekday(match["day"])
+    nth = 0 if match["nth"].lower() == "last" else words.day(match["nth"])
+
+    def of(year: int) -> Days:
+        first, end = calendar.month(date(year, month, 1))
+        days = [first + timedelta(n) for n in range((end - first).days) if (first.weekday() + n) % 7 == number]
+        if nth > len(days):
+            raise ValueError("the month has fewer")
+        return calendar.day(days[nth - 1])
+
+    return of(int(match["year"])) if match["year"] else _of_some_year(of, now.date(), future)
+
+
+# --- months, seasons, years -------------------------------------------------------------------------------------
+
+
+def _month_year(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.month(date(int(match["year"]), words.month(match["month"]), 1))
+
+
+def _months(match: _Match, now: datetime, future: bool | None) -> Days:
+    first, last = words.month(match["first"]), words.month(match["last"])
+    over = last < first  # "from November to February": into the next year
+
+    def to(year: int) -> Days:
+        begins = int(match["year1"]) if match["year1"] and match["year"] else year - over
+        return date(begins, first, 1), calendar.month(date(year, last, 1))[1]
+
+    if match["year"]:
+        return to(int(match["year"]))
+    if match["year1"]:
+        return to(int(match["year1"]) + over)
+    return calendar.near(to, now.date(), future is True)
+
+
+def _month(match: _Match, now: datetime, future: bool | None) -> Days:
+    number = words.month(match["month"])
+    return _again(match, lambda year: calendar.month(date(year, number, 1)), now.date(), future)
+
+
+def _season(match: _Match, now: datetime, future: bool | None) -> Days:
+    name = match["season"].lower()
+    if match["year"]:
+        return calendar.season(name, int(match["year"]))
+    return _again(match, lambda year: calendar.season(name, year), now.date(), future)
+
+
+def _holiday(match: _Match, now: datetime, future: bool | None) -> Days:
+    plain = match["name"].lower().replace("’", "'")
+    of = next(of for name, of in calendar.HOLIDAYS.items() if name in plain)
+    if match["year"]:
+        return calendar.day(of(int(match["year"])))
+    return _again(match, lambda year: calendar.day(of(year)), now.date(), future)
+
+
+def _again(match: _Match, make: Callable[[int], Days], today: date, future: bool | None) -> Days:
+    """The one of a thing that comes every year. "Last" and "next" leave out the one that holds today."""
+    which = words.which(match)
+    latest = calendar.near(make, today, future=False)
+    if which == "last":
+        return latest if latest[1] <= today else calendar.near(make, latest[0] - timedelta(1), future=False)
+    if which == "next":
+        here = calendar.near(make, today, future=True)
+        return here if here[0] > today else calendar.near(make, here[1], future=True)
+    ahead = future is not False if which == "this" else future is True
+    return calendar.near(make, today, future=True) if ahead else latest
+
+
+def _decade(match: _Match, now: datetime, future: bool | None) -> Days:
+    if match["decade"]:
+        first = int(match["decade"])
+        return calendar.year(first, many=100 if first % 100 == 0 and first < 2000 else 10)  # "the 1800s" are a century
+    short = int(match["short"]) if match["short"] else words.DECADES[match["word"].lower()]
+    return calendar.year(1900 + short, many=10)
+
+
+def _part(match: _Match, now: datetime, future: bool | None) -> Days:
+    """A quarter or a half of a year."""
+    year, part = int(words.group(match, "year", "year2")), words.group(match, "part", "part2").lower()
+    if part:
+        months, nth = 3 if part[0] == "q" else 6, int(part[1])
+    else:
+        months = 3 if match["unit"].lower() == "quarter" else 6
+        nth = 12 // months if match["nth"].lower() == "last" else words.day(match["nth"])
+    start = date(year, months * (nth - 1) + 1, 1)  # ValueError: "the third half"
+    return start, start + relativedelta(months=months)
+
+
+def _year(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.year(int(match["year"]))
+
+
+def _years(match: _Match, now: datetime, future: bool | None) -> Days:
+    return date(int(match["first"]), 1, 1), date(int(match["last"]) + 1, 1, 1)
+
+
+_RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = {
+    "interval": _interval,
+    "stamp": _iso,
+    "iso": _iso,
+    "dashed": _date_in_full,
+    "yearmonth": _year_month_in_figures,
+    "numeric": _numeric,
+    "around": _around,
+    "days": _days,
+    "date": _date,
+    "months": _months,
+    "monthyear": _month_year,
+    "month": _month,
+    "nths": _nths,
+    "nth": _nth,
+    "relative": counting.relative,
+    "ago": counting.ago,
+    "beforelast": counting.before_last,
+    "ahead": counting.ahead,
+    "fromnow": counting.from_now,
+    "spell": counting.spell,
+    "dayofmonth": _day_of_month,
+    "dayofweek": counting.day_of_week,
+    "unit": counting.unit,
+    "weekend": counting.weekend,
+    "season": _season,
+    "holiday": _holiday,
+    "weekday": counting.weekday,
+    "decade": _decade,
+    "part": _part,
+    "years": _years,
+    "year": _year,
+}

@@ -1,0 +1,393 @@
+"""Forgetting: what a selector means, the one command that erases it, and the probe that looks for what is left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TypeAlias
+
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.admin_pb2 import AliasGroup
+from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
+
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
+from services.common.ledger.entries import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
+from services.common.log.base import Message, MessageTooLarge, partition_of
+from services.common.serving.errors import MnemeError, invalid
+from services.common.text.extract import plain
+from services.episodic.erasure.person import Doubt, Naming
+from services.episodic.erasure.probe import Probing
+from services.episodic.plugins.base import Record
+from services.episodic.recall.recall import not_fresh
+from services.episodic.state.checks import check_reference, time_range, unknown_namespace
+from services.episodic.state.directory import Slot, slot_of
+from services.episodic.state.mentions import mentions_key, name_hashes, short_id
+from services.episodic.state.records import Stored, from_us, stamp, to_us
+from services.episodic.write import deletion as delete
+from services.episodic.write.parked import Parked
+from services.episodic.write.writer import Host
+
+_BATCH = 256
+MAX_IDS = 10_000  # of a selector
+MAX_ALIASES = 256  # of a person
+# Of a text and a person: names of theirs that it came with, a doubt, or None where it is not about them.
+Verdict: TypeAlias = tuple[str, ...] | Doubt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An engram that may name the person, and the first reason why that is doubtful."""
+
+    slot: Slot
+    doubt: Doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a selector means at a moment: base engrams and what derives from them, and the names it was widened to."""
+
+    base: Sequence[Slot]
+    derived: Sequence[Slot]
+    names: Sequence[str]
+    alias_groups: int = 0  # of the namespace, that hold one of the names
+    aliases_left: Sequence[AliasGroup] = ()  # what is left of all its groups without them
+    left_before: Mapping[str, Sequence[AliasGroup]] = field(default_factory=dict)  # the same of earlier ones, by key
+    doubtful: Sequence[Doubtful] = ()  # base engrams that may name the person, and are left
+    sought: Sequence[str] = ()  # the person's names as they are looked for
+    unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
+
+
+class Forgetting:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._probing = Probing(host)
+        self._lock = threading.Lock()  # one command at a time: epochs are counted up
+        # Of the command under way: namespace and names, and what was found of each engram's version.
+        self._under_way: tuple[tuple[str, tuple[str, ...]], dict[tuple[str, int], Verdict]] | None = None
+        self.look_for = self._probing.look_for
+
+    # --- resolving ---
+
+    def resolve(self, namespace: str, selector: ForgetSelector) -> Targets:
+        """Base engrams that the selector names, the corrections of each with it, and what derives from those."""
+        _require_bounded(selector)
+        by = selector.WhichOneof("by")
+        if by is None:
+            raise invalid(
+                "selector", "Nothing is selected.", "Set exactly one of session, person, source, event_time, ids."
+            )
+        parked = self._parked(namespace)
+        slots = self._told(namespace, parked)
+        if by == "person":
+            return self._resolve_person(namespace, selector.person, slots, parked)
+        return self._targets(namespace, self._chosen(namespace, slots, selector, by), slots, parked)
+
+    def _parked(self, namespace: str) -> dict[str, Parked]:
+        """What could not be folded, by the id that it would have."""
+        opened = self._host.parking.opened(namespace, self._host.live.store.directory)
+        return {each.stored.id: each for each in opened}
+
+    def _told(self, namespace: str, parked: Mapping[str, Parked]) -> list[Slot]:
+        """Base engrams, and what would be some if it could be folded."""
+        slots = [s for s in self._host.live.store.directory.slots(namespace) if s.is_base]
+        return [*slots, *(slot_of(each.stored, -1, 0) for each in parked.values())]
+
+    def _targets(
+        self, namespace: str, chosen: Sequence[Slot], slots: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> Targets:
+        """The chosen with their corrections, in ledger order, and what derives from any of them, in order of id."""
+        directory = self._host.live.store.directory
+        base = self._with_corrections(namespace, chosen)
+        reached = {s.id for s in (*base, *chosen)}
+        base += [s for s in slots if s.id in parked and not reached.isdisjoint((s.id, parked[s.id].goes_with))]
+        ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
+        derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
+        base.sort(key=lambda s: (s.seq, s.id))
+        unfolded = {slot.id: parked[slot.id].stored for slot in base if slot.id in parked}
+        return Targets(base, derived, (), unfolded=unfolded)
+
+    def _resolve_person(
+        self, namespace: str, person: Person, slots: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> Targets:
+        info = self._host.registry.namespace(namespace)
+        groups = info.aliases if info else ()
+        naming = _naming(person, groups)
+        chosen, doubtful, names = self._of_person(namespace, naming, slots, parked)
+        if person.include_doubtful:
+            chosen += [each.slot for each in doubtful]
+        found = self._targets(namespace, chosen, slots, parked)
+        going = {slot.id for slot in found.base}
+        left = [each for each in doubtful if each.slot.id not in going]
+        held, others = naming.without(groups)
+        before: dict[str, Sequence[AliasGroup]] = {}
+        for earlier in info.earlier if info else ():
+            named, rest = naming.without(earlier.groups)
+            if named:
+                before[earlier.key_id] = rest
+                held += naming.without([group for group in earlier.groups if group not in groups])[0]
+        return replace(
+            found,
+            names=names,
+            alias_groups=held,
+            aliases_left=others,
+            left_before=before,
+            doubtful=left,
+            sought=naming.sought,
+        )
+
+    def _chosen(self, namespace: str, slots: Sequence[Slot], selector: ForgetSelector, by: str) -> list[Slot]:
+        if by == "session":
+            named = _named("selector.session", selector.session)
+            mac = self._host.parts.keyring.mac(namespace, MAC_SESSION, named)
+            return [s for s in slots if mac == s.session_mac or s.session == named]
+        if by == "source":
+            return [s for s in slots if s.source == _named("selector.source", selector.source)]
+        if by == "ids":
+            return self._by_ids(namespace, slots, selector.ids.ids)
+        start, end = time_range(selector.event_time, "selector.event_time")
+        if start is None and end is None:
+            raise invalid("selector.event_time", "The range has no side.", "Set start, end or both.")
+        low = to_us(start) if start is not None else None
+        high = to_us(end) if end is not None else None
+        return [s for s in slots if (low is None or s.start_us >= low) and (high is None or s.start_us < high)]
+
+    def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Sequence[str]) -> list[Slot]:
+        """Engram ids, observation ids; a derived engram's id stands for its sources."""
+        directory, keyring = self._host.live.store.directory, self._host.parts.keyring
+        wanted, macs = set(ids), {keyring.mac(namespace, MAC_OBSERVATION, id) for id in ids}
+        for id in ids:
+            slot = directory.get(namespace, id)
+            wanted.update(slot.sources if slot else ())
+        return [s for s in slots if s.id in wanted or s.id_mac in macs]
+
+    def _with_corrections(self, namespace: str, chosen: Iterable[Slot]) -> list[Slot]:
+        """A text and its corrections go together, whichever of them was named."""
+        superseded: dict[str, list[str]] = {}
+        slots = {s.id: s for s in self._host.live.store.directory.slots(namespace) if s.is_base}
+        for slot in slots.values():
+            if slot.superseded_by:
+                superseded.setdefault(slot.superseded_by, []).append(slot.id)
+        reached: dict[str, Slot] = {}
+        waiting = [s.id for s in chosen]
+        while waiting:
+            id = waiting.pop()
+            if id in slots and id not in reached:
+                reached[id] = slots[id]
+                waiting += [slots[id].superseded_by, *superseded.get(id, [])]
+        return list(reached.values())
+
+    # --- persons ---
+
+    def _of_person(
+        self, namespace: str, naming: Naming, told: Sequence[Slot], parked: Mapping[str, Parked]
+    ) -> tuple[list[Slot], list[Doubtful], list[str]]:
+        """What names the person, and what may; the names, and those seen that hold one of them."""
+        slots = {s.id: s for s in told}
+        judged = self._judged_before(namespace, naming)
+        unknown = [id for id, slot in slots.items() if (id, slot.version) not in judged and id not in parked]
+        for stored in chain(self._opened(namespace, unknown), (each.stored for each in parked.values())):
+            judged[stored.id, stored.version] = _judge(naming, stored.record)
+        chosen: list[Slot] = []
+        doubtful: list[Doubtful] = []
+        names = set(naming.names)
+        for id, slot in sorted(slots.items()):
+            verdict = judged.get((id, slot.version))
+            if isinstance(verdict, Doubt):
+                doubtful.append(Doubtful(slot, verdict))
+            elif verdict is not None:
+                chosen.append(slot)
+                names.update(verdict)
+        return chosen, doubtful, sorted(names)
+
+    def _judged_before(self, namespace: str, naming: Naming) -> dict[tuple[str, int], Verdict]:
+        """What the command under way has found of these names already, to be added to; it is a function of the text."""
+        key = (namespace, naming.sought)
+        under_way = self._under_way
+        return under_way[1] if under_way is not None and under_way[0] == key else {}
+
+    def _opened(self, namespace: str, ids: Sequence[str]) -> Iterator[Stored]:
+        """Engrams, opened in pages."""
+        for start in range(0, len(ids), _BATCH):
+            yield from self._host.live.store.fetch(namespace, ids[start : start + _BATCH]).values()
+
+    # --- the command ---
+
+    def command(self, namespace: str, selector: ForgetSelector, request_id: str, principal: str) -> tuple[str, Targets]:
+        """Append the one Erased entry; returns the receipt's id and what it erases.
+
+        The same ``request_id`` again appends nothing and returns the same receipt's id, and no targets; ID_REUSED with
+        another selector. NOT_FOUND when the selector names nothing, no alias group either; INVALID_FIELD when more than
+        one entry takes (some 26,000 engrams). The entry holds ids and keyed hashes, never the selector.
+        """
+        _require_bounded(selector)
+        keyring = self._host.parts.keyring
+        receipt_id = keyring.mac(namespace, MAC_FORGET, request_id).hex()
+        selector_mac = keyring.mac(namespace, MAC_SELECTOR, _canonical(selector))
+        erased = pb.Erased(
+            receipt_id=receipt_id, selector_mac=selector_mac, selected_by=selector.WhichOneof("by") or ""
+        )
+        with self._lock:
+            if self._host.registry.is_gone(namespace):
+                raise unknown_namespace(namespace)
+            if self._known(namespace, receipt_id, selector_mac):
+                return receipt_id, Targets((), (), ())
+            # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
+            with self._looked_through(namespace, selector), self._host.fold_lock:
+                self._require_settled(namespace)
+                targets = self.resolve(namespace, selector)
+                self._append(namespace, targets, erased, principal)
+        return receipt_id, targets
+
+    def _require_settled(self, namespace: str) -> None:
+        """NOT_FRESH while a change of the settings waits to be applied: its alias groups may name the person."""
+        log, reached = self._host.parts.log, self._host.progress.snapshot()
+        partition = partition_of(namespace.encode(), len(reached))
+        for record in log.read(topics.LEDGER, partition, reached[partition]):
+            entry = ledger.entry_of(record)
+            if entry is not None and entry.namespace == namespace and entry.HasField("namespace_changed"):
+                raise not_fresh(reached, {partition: record.offset + 1})
+
+    @contextmanager
+    def _looked_through(self, namespace: str, selector: ForgetSelector) -> Iterator[None]:
+        """With every text looked through for a person's names, so that the writer waits only for what came since."""
+        if selector.WhichOneof("by") != "person":
+            yield
+            return
+        info = self._host.registry.namespace(namespace)
+        naming = _naming(selector.person, info.aliases if info else ())
+        try:
+            self._under_way = ((namespace, naming.sought), {})
+            parked = self._parked(namespace)
+            self._of_person(namespace, naming, self._told(namespace, parked), parked)
+            yield
+        finally:
+            self._under_way = None
+
+    def _append(self, namespace: str, targets: Targets, erased: pb.Erased, principal: str) -> None:
+        """Append the entry over these targets, and know it from then on. NOT_FOUND, INVALID_FIELD."""
+        if not targets.base and not targets.alias_groups:
+            remedy = "Try it with dry_run first."
+            if targets.doubtful:
+                remedy = f"{len(targets.doubtful)} are doubtful: a dry run lists them, include_doubtful erases them."
+            what = "The selector names nothing that is remembered."
+            raise MnemeError("NOT_FOUND", what, field="selector", remedy=remedy)
+        erased.id_macs.extend(s.id_mac for s in targets.base if s.id_mac)
+        erased.engram_ids.extend(s.id for s in targets.base)
+        erased.key_ids.extend(sorted({s.seal_key for s in targets.base}))
+        erased.names.extend(name_hashes(targets.sought, mentions_key(self._host.parts.keyring, namespace)))
+        erased.doubtful = b"".join(short_id(each.slot.id) for each in targets.doubtful)
+        erased.erasure_epoch = self._host.registry.next_epoch(namespace)
+        key = self._erase_aliases(namespace, targets, erased) if targets.alias_groups else []
+        entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
+        entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
+        try:
+            self._host.parts.log.append([*key, ledger.message(entry)])
+        except MessageTooLarge as error:
+            what = f"It names {len(targets.base)} engrams, more than one erasure takes."
+            remedy = "Forget by parts: narrower time ranges, or one session after another."
+            raise invalid("selector", what, remedy) from error
+        self._host.registry.erase(namespace, erased)
+
+    def _erase_aliases(self, namespace: str, targets: Targets, erased: pb.Erased) -> list[Message]:
+        """Name the key of the namespace's alias groups, and seal what is left of them under a new one.
+
+        So with those from before a change that held a name, which are still needed. Returns the new keys' messages, to
+        be appended before the entry; none where nothing is left.
+        """
+        info, keys = self._host.registry.namespace(namespace), list[Message]()
+        assert info is not None
+        erased.alias_groups = targets.alias_groups
+        erased.key_ids.append(info.aliases_key)
+        if targets.aliases_left:
+            erased.aliases.CopyFrom(self._seal_left(namespace, targets.aliases_left, keys))
+        for key_id, groups in targets.left_before.items():
+            erased.key_ids.append(key_id)
+            left = self._seal_left(namespace, groups, keys) if groups else pb.Sealed()
+            erased.aliases_before[key_id].CopyFrom(left)
+        return keys
+
+    def _seal_left(self, namespace: str, groups: Sequence[AliasGroup], keys: list[Message]) -> pb.Sealed:
+        keyring = self._host.parts.keyring
+        key = keyring.new_key(namespace)
+        keys.append(key.message)
+        return ledger.seal_aliases(keyring, key.key_id, namespace, groups)
+
+    def _known(self, namespace: str, receipt_id: str, selector_mac: bytes) -> bool:
+        """Whether this very command was given before, applied or not. ID_REUSED."""
+        before = self._host.registry.selector_mac(namespace, receipt_id)
+        if before and before != selector_mac:
+            raise MnemeError(
+                "ID_REUSED", "The id was taken before with another selector.", field="id", remedy="Use a new id."
+            )
+        return before is not None
+
+    # --- a whole namespace ---
+
+    def delete(self, namespace: str, id: str, principal: str) -> str:
+        """Append the one NamespaceDeleted entry; the receipt's id. UNKNOWN_NAMESPACE."""
+        return delete.command(self._host.parts, self._host.registry, self._lock, namespace, id, principal)
+
+    def known_deletion(self, namespace: str, id: str) -> str | None:
+        """The receipt's id of a deletion that was asked for before with this idempotency key."""
+        receipt_id = delete.deletion_id(self._host.parts, namespace, id)
+        known = self._host.registry.deletion(namespace) == receipt_id or self._host.state.deletion(receipt_id)
+        return receipt_id if known else None
+
+    # --- looking for what is left ---
+
+    def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
+        """Try to read the erased in every store. A readable count of 0 everywhere is clean."""
+        return self._probing.probe(namespace, receipt)
+
+    def verify(self, namespace: str, receipt: pb.StoredReceipt) -> tuple[list[ErasureProbe], list[str]]:
+        """As ``probe``, and ids of engrams that were left and may name a forgotten person."""
+        return self._probing.verify(namespace, receipt)
+
+
+def _judge(naming: Naming, record: Record) -> Verdict:
+    if naming.meant_by(record):
+        return tuple(n for n in (*record.people, record.actor) if naming.within(n))
+    return next(iter(naming.doubted_of(record)), None)
+
+
+def _naming(person: Person, groups: Sequence[AliasGroup]) -> Naming:
+    _named("selector.person.name", plain(person.name))
+    return Naming([person.name, *person.aliases], groups)
+
+
+def _require_bounded(selector: ForgetSelector) -> None:
+    """INVALID_FIELD for more than a call looks at, before anything is done with it."""
+    if len(selector.ids.ids) > MAX_IDS:
+        remedy = f"Name at most {MAX_IDS} at once; forget by parts."
+        raise invalid("selector.ids.ids", f"There are {len(selector.ids.ids)}.", remedy)
+    if len(selector.person.aliases) > MAX_ALIASES:
+        what = f"There are {len(selector.person.aliases)}."
+        raise invalid("selector.person.aliases", what, f"Name at most {MAX_ALIASES}; forget by parts.")
+    for n, name in enumerate((selector.person.name, *selector.person.aliases)):
+        check_reference(name, "selector.person.name" if n == 0 else f"selector.person.aliases[{n - 1}]")
+    check_reference(selector.session, "selector.session")
+    check_reference(selector.source, "selector.source")
+    for n, id in enumerate(selector.ids.ids):
+        check_reference(id, f"selector.ids.ids[{n}]")
+
+
+def _named(field: str, value: str) -> str:
+    if not value:
+        raise invalid(field, "It is empty.", "Name what is to be forgotten.")
+    return value
+
+
+def _canonical(selector: ForgetSelector) -> bytes:
+    """Equal for selectors that say the same: names and ids in any order, once or twice."""
+    same = ForgetSelector()
+    same.CopyFrom(selector)
+    if same.HasField("person"):
+        same.person.aliases[:] = sorted(set(same.person.aliases))
+    if same.HasField("ids"):
+        same.ids.ids[:] = sorted(set(same.ids.ids))
+    return same.SerializeToString(deterministic=True)

@@ -1,0 +1,113 @@
+"""Who is meant by a person that is to be forgotten: the names, and whether a text holds one of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mneme.v1.admin_pb2 import AliasGroup
+
+from services.common.text.extract import Aliases, compatible, plain
+from services.common.text.naming.names import Names
+from services.episodic.plugins.base import Record
+
+_TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+(?=\S+\s+\S)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What may name a person and may not: as it is written, and why that is doubtful."""
+
+    written: str
+    reason: str
+
+
+class Naming:
+    """The names of one person, however they are written (``services.common.text.naming``). Immutable.
+
+    A title before two or more words is left off: who forgets "Dr. Ruth Fenwick" means "Ruth Fenwick" too. Before one
+    word it stays, for it is what tells "Mr. Posh" from "Mrs. Posh"; so it does where the rest is somebody else's name
+    ("Mrs. Murray Posh"). Its stop may be there or not, as any word's.
+    """
+
+    def __init__(self, given: Iterable[str], groups: Sequence[AliasGroup] = ()) -> None:
+        """``given``: at least one name with a letter in it. The namespace's ``groups`` that know one are added."""
+        names = [name.strip() for name in given if plain(name)]
+        aliases = Aliases(AliasGroup(name=g.name, aliases=map(compatible, _all(g))) for g in groups)
+        heads = {aliases.canonical(compatible(name)) for name in names}
+        names += [name for group in groups if group.name in heads for name in _all(group)]
+        self.names = tuple(sorted(set(names)))
+        others = {_key(name) for group in groups if group.name not in heads for name in _all(group)}
+        self.sought = tuple(_titled(name, others) for name in self.names)
+        self._matcher = Names(self.sought)
+
+    def within(self, text: str) -> bool:
+        """Whether the text surely holds one of the names."""
+        return self._matcher.certain(text)
+
+    def doubts(self, text: str) -> list[Doubt]:
+        """What in the text may be one of the names and may not, each reason once; empty where it surely holds one."""
+        found = list(self._matcher.find(text))
+        if not all(mention.doubt for mention in found):
+            return []
+        return list({m.doubt: Doubt(text[m.start : m.end], m.doubt) for m in reversed(found)}.values())
+
+    def without(self, groups: Sequence[AliasGroup]) -> tuple[int, list[AliasGroup]]:
+        """How many of a namespace's alias groups hold one of the names, and what is left of all without them.
+
+        A group whose main name is one goes whole: its texts are known by that name, so they go too. A group of
+        somebody else loses only such names ("Mrs. Murray Posh" of "Daisy Mutlar"). So what stays to be told is read
+        as before.
+        """
+        held, left = 0, list[AliasGroup]()
+        for group in groups:
+            others = [alias for alias in group.aliases if not self.within(alias)]
+            theirs = self.within(group.name)
+            held += theirs or len(others) < len(group.aliases)
+            if not theirs:
+                left.append(AliasGroup(name=group.name, aliases=others))
+        return held, left
+
+    def meant_by(self, record: Record) -> bool:
+        """Whether its text, people, speaker, session, source or a text of its metadata surely hold one of the names."""
+        if self._names(record.actor) or any(map(self.within, _texts_in(record))):
+            return True
+        # Perception takes many a word at the head of a sentence for a person.
+        return any(map(self._names, record.people)) and not self.doubts(record.text)
+
+    def doubted_of(self, record: Record) -> list[Doubt]:
+        """What makes it doubtful whether a record that ``meant_by`` does not take is meant; empty where it is not."""
+        return [doubt for said in said_in(record) for doubt in self.doubts(said)]
+
+    def _names(self, name: str) -> bool:
+        return any(not mention.doubt for mention in self._matcher.find(name, is_name=True))
+
+
+def said_in(record: Record) -> Iterator[str]:
+    """Everything of a record that may name somebody."""
+    yield from _names_in(record)
+    yield from _texts_in(record)
+
+
+def _names_in(record: Record) -> tuple[str, ...]:
+    return (*record.people, record.actor)
+
+
+def _texts_in(record: Record) -> Iterator[str]:
+    yield from (record.text, record.session, record.source)
+    yield from (value for value in record.metadata.values() if isinstance(value, str))
+
+
+def _all(group: AliasGroup) -> tuple[str, ...]:
+    return (group.name, *group.aliases)
+
+
+def _key(name: str) -> str:
+    return plain(compatible(name))
+
+
+def _titled(name: str, others: Collection[str]) -> str:
+    """The name without its title, or with it where that tells it from one of ``others``, or is most of it."""
+    rest = _TITLES.sub("", compatible(name))
+    return name if _key(rest) in others else rest

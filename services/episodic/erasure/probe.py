@@ -1,0 +1,169 @@
+"""Looking for what is left of an erasure: in every store by ids and keys, and of a person in what was not erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import ErasureProbe
+
+from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import entries as ledger
+from services.common.ledger import topics
+from services.episodic.erasure.person import said_in
+from services.episodic.state.mentions import DOUBTFUL_BYTES, LIKELY, NONE, Mentions, mentions_key, short_id
+from services.episodic.state.records import Stored
+from services.episodic.state.store import open_core, open_whole
+from services.episodic.write.fold import Entry, Poison
+from services.episodic.write.generation import decode
+from services.episodic.write.writer import Host
+
+_BATCH = 256
+_LISTED = 1_000
+
+
+class Probing:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def verify(self, namespace: str, receipt: pb.StoredReceipt) -> tuple[list[ErasureProbe], list[str]]:
+        """As ``probe``; of a person also whether what was left names them, with the ids of what may."""
+        probes, erased = self.probe(namespace, receipt), self._command(receipt)
+        if not erased.names:
+            return probes, []
+        probe, possible = self._probe_mentions(namespace, receipt, erased)
+        return [*probes, probe], possible
+
+    def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
+        """Try to read the erased in every store. A readable count of 0 everywhere is clean."""
+        macs = set(self._command(receipt).id_macs)
+        ids = {*receipt.base_ids, *receipt.derived_ids}
+        blocks = self._probe_blocks(namespace, receipt.receipt.erasure_epoch, ids)
+        partition = receipt.receipt.position.partition
+        return [*self.look_for(namespace, partition, ids, macs, receipt.key_ids), *blocks]
+
+    def _command(self, receipt: pb.StoredReceipt) -> pb.Erased:
+        """What the ledger holds of the erasure."""
+        at = receipt.receipt.position
+        for record in self._host.parts.log.read(topics.LEDGER, at.partition, at.offset, at.offset + 1):
+            return decode(record).body.erased
+        return pb.Erased()
+
+    def _probe_mentions(
+        self, namespace: str, receipt: pb.StoredReceipt, erased: pb.Erased
+    ) -> tuple[ErasureProbe, list[str]]:
+        """Whether texts that the selector left, of those told before, hold a name all the same."""
+        mentions = Mentions(erased.names, mentions_key(self._host.parts.keyring, namespace))
+        told_of = {erased.doubtful[at : at + DOUBTFUL_BYTES] for at in range(0, len(erased.doubtful), DOUBTFUL_BYTES)}
+        looked = likely = doubtful = 0
+        possible: list[str] = []
+        for stored in self._left(namespace, receipt.receipt.position.offset):
+            looked += 1
+            how = max(map(mentions.within, said_in(stored.record)))
+            if how == NONE:
+                continue
+            if len(possible) < _LISTED:
+                possible.append(stored.id)
+            doubtful += (known := short_id(stored.id) in told_of)
+            likely += how == LIKELY and not known
+        detail = f"texts left that seem to hold a name; beside them {doubtful} that the receipt counts as doubtful"
+        return ErasureProbe(store="mentions", looked_at=looked, readable=likely, detail=detail), possible
+
+    def _left(self, namespace: str, before: int) -> Iterator[Stored]:
+        """Base engrams that stand, of ledger entries before an offset, opened in pages."""
+        store = self._host.live.store
+        ids = sorted(s.id for s in store.directory.slots(namespace) if s.is_base and s.seq < before)
+        for start in range(0, len(ids), _BATCH):
+            yield from store.fetch(namespace, ids[start : start + _BATCH]).values()
+        parked = self._host.parking.opened(namespace, store.directory)
+        yield from (each.stored for each in parked if each.stored.version < before)
+
+    def look_for(
+        self, namespace: str, partition: int, ids: set[str], macs: set[bytes], key_ids: Sequence[str]
+    ) -> list[ErasureProbe]:
+        """What can be read of engrams, of observations by the hashes of their ids, and under data keys."""
+        return [
+            self._probe_keys(key_ids),
+            self._probe_feed(partition, ids, set(key_ids)),
+            self._probe_index(ids),
+            self._probe_ledger(namespace, partition, macs, set(key_ids)),
+            self._probe_recall(namespace, ids),
+        ]
+
+    def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
+        """Dropping twice is dropping once, and a keeper says what is left then. None where nobody keeps any."""
+        asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
+        left = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
+        detail = "; ".join(["keepers of KV blocks", *left])
+        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(left), detail=detail)
+        return [probe] if asked else []
+
+    def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:
+        left = sum(self._host.parts.keyring.has(key_id) for key_id in key_ids)
+        return ErasureProbe(store="keys", looked_at=len(key_ids), readable=left, detail="data keys that still exist")
+
+    def _probe_feed(self, partition: int, ids: set[str], key_ids: set[str]) -> ErasureProbe:
+        looked = readable = 0
+        for record in self._host.parts.log.read(topics.FEED, partition):
+            feed = pb.FeedRecord.FromString(record.value) if record.value is not None else pb.FeedRecord()
+            looked += 1
+            if feed.engram_id in ids or {feed.sealed.key_id, feed.detail.key_id} & key_ids:
+                readable += self._readable(feed)
+        return ErasureProbe(store="feed", looked_at=looked, readable=readable, detail="records that can be opened")
+
+    def _readable(self, feed: pb.FeedRecord) -> bool:
+        if feed.erased:
+            return False
+        keyring = self._host.parts.keyring
+        for opening in (open_core, open_whole):
+            try:
+                opening(feed, keyring)
+            except KeyDestroyed:
+                continue
+            return True
+        return False
+
+    def _probe_index(self, ids: set[str]) -> ErasureProbe:
+        rows = self._host.live.store.collection.sealed(sorted(ids))
+        readable = sum(self._readable(pb.FeedRecord.FromString(sealed)) for sealed in rows.values())
+        detail = f"{len(rows)} rows with these ids"
+        return ErasureProbe(store="index", looked_at=len(ids), readable=max(readable, len(rows)), detail=detail)
+
+    def _probe_ledger(self, namespace: str, partition: int, macs: set[bytes], key_ids: set[str]) -> ErasureProbe:
+        looked = readable = 0
+        for record in self._host.parts.log.read(topics.LEDGER, partition):
+            looked += 1
+            try:
+                entry = decode(record)
+            except Poison:
+                continue  # a dead letter, sealed under a key of its own
+            if entry.namespace == namespace and (sealed := _sealed_of(entry, macs, key_ids)) is not None:
+                readable += self._opens(namespace, *sealed)
+        detail = "sealed texts and alias groups that can be opened"
+        return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
+
+    def _opens(self, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
+        try:
+            self._host.parts.keyring.open(sealed, namespace=namespace, purpose=purpose)
+        except KeyDestroyed:
+            return False
+        return True
+
+    def _probe_recall(self, namespace: str, ids: set[str]) -> ErasureProbe:
+        found = self._host.live.store.fetch(namespace, sorted(ids))
+        return ErasureProbe(store="recall", looked_at=len(ids), readable=len(found), detail="engrams that are returned")
+
+
+def _sealed_of(entry: Entry, macs: set[bytes], key_ids: set[str]) -> tuple[pb.Sealed, str] | None:
+    """What an entry holds sealed of the erased, and what it is sealed for: the text of an id, or alias groups."""
+    body = entry.body
+    if body.observation_accepted.id_mac in macs:
+        return body.observation_accepted.sealed, ledger.SEAL_OBSERVATION
+    if body.remembered.id_mac in macs:
+        return body.remembered.sealed, ledger.SEAL_REMEMBER
+    if body.corrected.id_mac in macs:
+        return body.corrected.sealed, ledger.SEAL_CORRECT
+    for aliases in ledger.aliases_in(body):
+        if aliases.key_id in key_ids:
+            return aliases, ledger.SEAL_NAMESPACE
+    return None

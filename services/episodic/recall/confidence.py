@@ -1,0 +1,178 @@
+"""How sure recall is that its first items answer the question: one number, and what it is made of.
+
+Rules, no model. Is the question near an item in meaning? Has the namespace ever seen its words? Is whom and what it
+names spoken of there, and how much of it is said in one place? A share alone deceives where a question has few words
+("What is the name of the Pooters' cat?" is met by every sentence with their cat), so what is said counts in full, not
+as a share. What the question asks of a time that was resolved ("the week after the ball") was found already and is not
+asked of the items again.
+
+The number means the same in a memory of one engram and of a hundred thousand. A word weighs 1 where no engram holds
+it, and less the more do, on a scale that does not shrink below ``GROWN`` engrams: in a memory of two, a word that one
+of them holds is not a common word. That a memory has never seen a word says little while it is small.
+
+``WEIGHTS``, ``BIAS`` and the threshold below which Mneme says "not found" (``confidence_threshold`` of the episodic
+defaults) are fitted on LoCoMo's development set and EpBench's development questions, at several sizes of memory, and
+only there, by ``python -m benchmarks.fit_confidence``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+import regex
+
+from services.common.text import lexical
+from services.episodic.plugins.base import Context, Plan, Ranked
+from services.episodic.plugins.search import neighbours
+from services.episodic.plugins.turns import day_words
+from services.episodic.plugins.turns import said as with_speaker
+
+LOOKED_AT = 5  # best items
+SPAN, STEP = 30, 10  # terms
+SAID_UNIT = 3.0  # rare words, of ``Signals.said``
+GROWN = 500  # engrams, from which on a memory's own counts say alone how common a word is
+
+# What a question says about its own form ("what kind of", "how many times"), and words that only join others. Evidence
+# seldom repeats them, and that it does not says nothing.
+_FRAME = frozenset(
+    lexical.terms(
+        """
+        kind type sort name many much long often happen happened describe tell say said mention mentioned give gave
+        first last time times day date year month week thing things person people specific according exactly
+        among between during upon within without against toward towards whether either neither both each every another
+        several since while although though however instead despite regarding concerning ever never yet still again
+        anyone anything someone something else shall may might must ought
+        """
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What confidence rests on."""
+
+    cosine: float  # best cosine of a best item, 0 to 1
+    unseen: float  # share of the question's words that the namespace has never seen; less where it is small
+    names: float  # share of the names in the question that a best item or its neighbours speak; 1 without names
+    said: float  # weight of the question's words that one stretch of a best item says, in SAID_UNIT
+
+
+def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
+    """0 to 1: how likely it is that the first of ``items`` (best first, before compose) hold the answer.
+
+    0 without items, or for a question without words.
+    """
+    found = signals(plan, items, ctx)
+    return score(found) if found is not None else 0.0
+
+
+def score(found: Signals) -> float:
+    """The logistic sum of the signals."""
+    total = BIAS + sum(w * x for w, x in zip(WEIGHTS, astuple(found), strict=True))
+    return round(1.0 / (1.0 + math.exp(-total)), 6)
+
+
+def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None:
+    """None without items, or for a question without words."""
+    best = items[:LOOKED_AT]
+    text = plan.text if lexical.terms(plan.text) else plan.query.text
+    weights = rarity(text, plan.query.namespaces, ctx)
+    if not best or not weights:
+        return None
+    names = [t for t in _names(text) if t in weights]
+    passages = [_passage(item, plan, ctx) for item in best]
+    said = max(sum(w for t, w in weights.items() if t in stretch) for p in passages for stretch in p.stretches())
+    grown = min(1.0, _never(plan.query.namespaces, ctx) / _OF_GROWN)
+    return Signals(
+        cosine=max(0.0, min(1.0, max(_cosine(item) for item in best))),
+        unseen=grown * sum(weight == 1.0 for weight in weights.values()) / len(weights),
+        names=max(sum(t in p.everything for t in names) for p in passages) / len(names) if names else 1.0,
+        said=said / SAID_UNIT,
+    )
+
+
+def rarity(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, float]:
+    """0 to 1: how rare each word of a question is; those of its form left out unless nothing else is there.
+
+    idf(n of N) is ln((N + 1) / (n + 1/2)), so that of a word never seen, less a word's own, is ln(2n + 1): a count that
+    the size is not in. Over several namespaces, of the one that knows a word best.
+    """
+    merged: dict[str, float] = {}
+    for namespace in namespaces:
+        never = _never((namespace,), ctx)
+        for term, idf in ctx.idf(text, namespace).items():
+            rare = 1.0 - (never - idf) / max(never, _OF_GROWN)
+            merged[term] = min(rare, merged.get(term, rare))
+    told = {term: weight for term, weight in merged.items() if term not in _FRAME}
+    return told or merged
+
+
+def _never(namespaces: Sequence[str], ctx: Context) -> float:
+    """idf of a word that no engram holds: grows with the namespace; over several, of the largest."""
+    return max(ctx.idf(_NEVER, namespace)[_NEVER] for namespace in namespaces)
+
+
+_NEVER = "zzqxvjw"
+_OF_GROWN = lexical.idf(GROWN, 0)
+
+# A word with a capital that does not begin a sentence ("Mr. Abernethy" does not; "¿Dónde" does), titles left out.
+_NAME = regex.compile(
+    r"(?<!^)(?<![?!] )(?<!\p{Ll}{3}\. )(?<![¿¡])\b(?!(?:Mr|Mrs|Ms|Miss|Dr|St)\b)\p{Lu}\p{M}*(?:\p{Ll}\p{M}*)+"
+)
+# A common noun with a name in it does not speak of that name: "plaster-of-Paris", "jack-in-the-Green".
+_COMPOUND = regex.compile(r"\b\p{Ll}\w*(?:-\w+){2,}")
+
+
+def _names(text: str) -> list[str]:
+    """Terms of the names in a question."""
+    return list(dict.fromkeys(t for m in _NAME.finditer(text) for t in lexical.terms(m.group())))
+
+
+def _spoken(text: str, ctx: Context) -> list[str]:
+    """Terms of a text, without the names inside common nouns."""
+    return ctx.terms(_COMPOUND.sub(lambda m: _NAME.sub("", f" {m.group()}"), text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """An item with its neighbours, as terms."""
+
+    line: Sequence[str]
+    first: int  # where the item's own terms begin in ``line``
+    last: int  # and end
+    always: frozenset[str]  # who said it, and when
+
+    @property
+    def everything(self) -> frozenset[str]:
+        return self.always.union(self.line)
+
+    def stretches(self) -> Iterator[frozenset[str]]:
+        """``SPAN`` terms each, whatever the length of the texts, all with some of the item: in a long text, words
+        that lie far apart are not said together."""
+        for start in range(0, max(1, len(self.line) - SPAN + STEP), STEP):
+            if start + SPAN > self.first and start < self.last:
+                yield self.always.union(self.line[start : start + SPAN])
+        yield self.always
+
+
+def _passage(item: Ranked, plan: Plan, ctx: Context) -> _Passage:
+    before, after = neighbours(item.record, plan, ctx)
+    own = _spoken(item.record.text, ctx)
+    head = _spoken("\n".join(with_speaker(r) for r in before), ctx)[-SPAN:]
+    tail = _spoken("\n".join(with_speaker(r) for r in after), ctx)[:SPAN]
+    always = frozenset(ctx.terms(f"{item.record.actor} {day_words(item.record.event.start)}"))
+    return _Passage((*head, *own, *tail), len(head), len(head) + len(own), always)
+
+
+def _cosine(item: Ranked) -> float:
+    return next((score for stage, _, score in item.trace if stage == "dense"), 0.0)
+
+
+# Signals where there are none.
+NOTHING = astuple(Signals(cosine=0.0, unseen=0.0, names=1.0, said=0.0))
+
+# Fitted: see above.
+BIAS = -7.52
+WEIGHTS = (6.89, -9.45, 3.22, 3.41)

@@ -1,0 +1,125 @@
+"""Recall on the live generation: the plug-ins' pipeline over it, bounded to what the caller may see, and assessed.
+
+One query is one thread: its channels take a millisecond or two each, handing them to threads costs more, and the
+second that needs the query's vector finds it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from services.common.serving.errors import MnemeError
+from services.common.telemetry import Stages
+from services.episodic.plugins import pipeline
+from services.episodic.plugins.base import Interval, Query, Ranked, Record
+from services.episodic.plugins.fuse import FUSED
+from services.episodic.search.index import IndexUnavailable, unavailable
+from services.episodic.state.records import Stored, seen_by_hooks
+from services.episodic.write.context import ReadContext
+from services.episodic.write.writer import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    items: tuple[Ranked, ...]  # best first
+    stored: Mapping[str, Stored]
+    confidence: float
+    threshold: float
+    time: Interval | None
+    seconds: Mapping[str, float]  # by stage
+    applied: Sequence[int]  # next ledger offset of every partition, as of before the look
+    epochs: Mapping[str, int]
+    dropped: tuple[str, ...]
+
+    @property
+    def found(self) -> bool:
+        return bool(self.items) and self.confidence >= self.threshold
+
+
+class Recaller:
+    """Answers queries from the live generation. Thread-safe."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def recall(self, query: Query) -> Recalled:
+        """SERVICE_UNAVAILABLE when the index does not answer."""
+        try:
+            return self._recall(query)
+        except IndexUnavailable:
+            # A rebuild may have swapped and dropped the generation under our hands: once more on the live one.
+            try:
+                return self._recall(query)
+            except IndexUnavailable as error:
+                raise unavailable(error) from error
+
+    def _recall(self, query: Query) -> Recalled:
+        host, parts = self._host, self._host.parts
+        # Before anything is read: what is erased meanwhile has a higher epoch than we return.
+        epochs = {namespace: host.registry.epoch(namespace) for namespace in query.namespaces}
+        applied = host.progress.snapshot()
+        ctx = ReadContext(host.live.store, host.registry, parts.toolkit, query.namespaces, query.asked_at)
+        fetched = _Fetched(ctx)
+        stages = Stages("episodic")
+        recalled = pipeline.recall(parts.plugins, query, ctx, fetched, stages)
+        kept = self._allowed(recalled.kept, query, fetched)
+        with stages("assess"):
+            # On the best hits before compose, so that it does not depend on the limit.
+            ranked = self._allowed(recalled.ranked, query, fetched)
+            confidence = parts.assess(recalled.plan, ranked, ctx) if kept else 0.0
+        return Recalled(
+            items=tuple(replace(item, why=_reason(item)) for item in kept),
+            stored=fetched.stored,
+            confidence=confidence,
+            threshold=parts.threshold,
+            time=recalled.plan.time,
+            seconds=stages.seconds,
+            applied=applied,
+            epochs=epochs,
+            dropped=recalled.dropped,
+        )
+
+    def _allowed(self, items: Sequence[Ranked], query: Query, fetched: _Fetched) -> tuple[Ranked, ...]:
+        """What the caller may see: whatever a plug-in returned, it lies in the scopes and is there."""
+        wanted = [(i.record.namespace, i.record.id) for i in items]
+        there = fetched([key for key in wanted if key[0] in query.namespaces])
+        return tuple(i for i, key in zip(items, wanted, strict=True) if key in there)
+
+
+class _Fetched:
+    """Fetches records of a recall, and remembers what the host knows of them."""
+
+    def __init__(self, ctx: ReadContext) -> None:
+        self._ctx = ctx
+        self.stored: dict[str, Stored] = {}
+
+    def __call__(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+        found: dict[tuple[str, str], Record] = {}
+        for namespace in dict.fromkeys(namespace for namespace, _ in keys):
+            for id, stored in self._ctx.fetch(namespace, [i for n, i in keys if n == namespace]).items():
+                if stored.record.state == "active":
+                    self.stored[id] = stored
+                    found[namespace, id] = seen_by_hooks(stored)
+        return found
+
+
+def _reason(item: Ranked) -> str:
+    """One sentence: the channels that found it and its rank in each, then what plug-ins say of it."""
+    channels = takewhile(lambda stage: stage[0] != FUSED, item.trace)
+    found = ", ".join(f"{stage} (rank {rank})" for stage, rank, _ in channels)
+    return f"Found by {found}{'; ' if item.why else ''}{item.why}."
+
+
+def not_fresh(applied: Sequence[int], wanted: Mapping[int, int], field: str = "freshness") -> MnemeError:
+    return MnemeError(
+        "NOT_FRESH",
+        "What was asked for is not indexed yet.",
+        field=field,
+        remedy="Try again, allow more time, or ask for any freshness.",
+        metadata={
+            "applied": ",".join(f"{p}:{applied[p]}" for p in wanted),
+            "wanted": ",".join(f"{p}:{offset}" for p, offset in wanted.items()),
+        },
+    )

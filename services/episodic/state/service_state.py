@@ -1,0 +1,179 @@
+"""Small state in ``mneme.state.v1``: the generation in use, index progress, receipts, operations.
+
+Each value has one writer. What is read is what was committed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import TypeVar
+
+from google.protobuf.message import Message as Proto
+from mneme.v1.admin_pb2 import Operation
+from mneme.v1.ledger_pb2 import Generation, IndexProgress, StoredReceipt
+
+from services.common.ledger import topics
+from services.common.log.base import Log, Message
+
+P = TypeVar("P", bound=Proto)
+_GENERATION = "generation/in-use"
+BY_NAMESPACE = "namespace"  # what a receipt's selected_by says where a namespace was deleted
+_RECEIPT_IDS = ("base_ids", "derived_ids", "key_ids")
+_IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
+
+
+class OperatorState:
+    """A view of the topic. Thread-safe."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._values: dict[str, bytes] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def message(self, key: str, value: Proto | None) -> Message:
+        """What to append, alone or in a transaction. None removes the key."""
+        return Message(topics.STATE, key.encode(), None if value is None else value.SerializeToString())
+
+    def get(self, key: str, type: type[P]) -> P | None:
+        """The newest committed value."""
+        self._refresh()
+        return self._held(key, type)
+
+    def _held(self, key: str, type: type[P]) -> P | None:
+        """The value as of the last look at the log."""
+        with self._lock:
+            found = self._values.get(key)
+        return type.FromString(found) if found is not None else None
+
+    def items(self, prefix: str, type: type[P]) -> Iterator[tuple[str, P]]:
+        self._refresh()
+        with self._lock:
+            found = [(k, v) for k, v in sorted(self._values.items()) if k.startswith(prefix)]
+        for key, value in found:
+            yield key, type.FromString(value)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            for record in self._log.read(topics.STATE, 0, self._next):
+                if record.value is None:
+                    self._values.pop(record.key.decode(), None)
+                else:
+                    self._values[record.key.decode()] = record.value
+                self._next = record.offset + 1
+
+    # --- what there is ---
+
+    def generation(self) -> Generation | None:
+        return self.get(_GENERATION, Generation)
+
+    def set_generation(self, number: int, fingerprint: str) -> Message:
+        return self.message(_GENERATION, Generation(number=number, fingerprint=fingerprint))
+
+    def progress(self, generation: int) -> dict[int, int]:
+        """Next feed offset to index, by partition."""
+        found = self.get(f"index/{generation}", IndexProgress)
+        return {p.partition: p.offset for p in found.next} if found else {}
+
+    def set_progress(self, generation: int, progress: dict[int, int] | None) -> Message:
+        value = None
+        if progress is not None:
+            value = IndexProgress(next=[{"partition": p, "offset": o} for p, o in sorted(progress.items())])
+        return self.message(f"index/{generation}", value)
+
+    def receipt(self, namespace: str, id: str) -> StoredReceipt | None:
+        receipt = self.get(_receipt_key(namespace, id), StoredReceipt)
+        return receipt and self._completed(receipt)
+
+    def deletion(self, id: str) -> StoredReceipt | None:
+        """The receipt of a namespace's deletion."""
+        receipt = self.get(_deletion_key(id), StoredReceipt)
+        return receipt and self._completed(receipt)
+
+    def receipts(self) -> Iterator[StoredReceipt]:
+        """Of erasures and of deletions."""
+        for prefix in ("receipt/", "deletion/"):
+            for _, receipt in self.items(prefix, StoredReceipt):
+                yield self._completed(receipt)
+
+    def without(self, namespace: str) -> list[Message]:
+        """Messages that remove the receipts of a namespace, and whatever else is kept under its name."""
+        self._refresh()
+        prefixes = tuple(f"{what}/{namespace}/" for what in ("receipt", "receipt-ids", "erasing"))
+        with self._lock:
+            # A namespace's name may hold "/": "receipt/a/b/id" is of "a/b", not of "a".
+            keys = [k for k in self._values if k.startswith(prefixes) and _namespace_of(k) == namespace]
+        return [self.message(key, None) for key in sorted(keys)]
+
+    def set_receipt(self, receipt: StoredReceipt) -> list[Message]:
+        """To append together. Of many ids, those that one record does not take lie in further records before it."""
+        of = receipt.receipt
+        ids = [(name, id) for name in _RECEIPT_IDS for id in getattr(receipt, name)]
+        first, *more = [ids[start : start + _IDS_A_RECORD] for start in range(0, len(ids), _IDS_A_RECORD)] or [[]]
+        messages = [
+            self.message(_key_of(receipt, n), _with_ids(StoredReceipt(), some)) for n, some in enumerate(more, 1)
+        ]
+        return [*messages, self.message(_key_of(receipt), _with_ids(StoredReceipt(receipt=of), first))]
+
+    def _completed(self, receipt: StoredReceipt) -> StoredReceipt:
+        """With the ids of the further records. A receipt's ids never change, so neither does how many there are."""
+        for n in count(1):
+            more = self._held(_key_of(receipt, n), StoredReceipt)
+            if more is None:
+                break
+            receipt.MergeFrom(more)
+        return receipt
+
+    def notes(self, namespace: str, id: str) -> list[StoredReceipt]:
+        """What the pieces of an erasure noted that is not applied to its end, in order."""
+        return [note for _, note in self.items(_note_key(namespace, id), StoredReceipt)]
+
+    def note(self, namespace: str, id: str, number: int, of: StoredReceipt) -> Message:
+        return self.message(f"{_note_key(namespace, id)}{number:06}", of)
+
+    def without_notes(self, namespace: str, id: str) -> list[Message]:
+        return [self.message(key, None) for key, _ in self.items(_note_key(namespace, id), StoredReceipt)]
+
+    def operation(self, id: str) -> Operation | None:
+        return self.get(f"operation/{id}", Operation)
+
+    def operations(self) -> Iterator[Operation]:
+        return (operation for _, operation in self.items("operation/", Operation))
+
+    def set_operation(self, operation: Operation) -> Message:
+        return self.message(f"operation/{operation.id}", operation)
+
+
+def _receipt_key(namespace: str, id: str, part: int = 0) -> str:
+    """Of the receipt itself, or of a further record with ids of it."""
+    return f"receipt-ids/{namespace}/{id}/{part}" if part else f"receipt/{namespace}/{id}"
+
+
+def _note_key(namespace: str, id: str) -> str:
+    return f"erasing/{namespace}/{id}/"
+
+
+def _deletion_key(id: str, part: int = 0) -> str:
+    """As ``_receipt_key``, without the name of what was deleted."""
+    return f"deletion-ids/{id}/{part}" if part else f"deletion/{id}"
+
+
+def _key_of(receipt: StoredReceipt, part: int = 0) -> str:
+    of = receipt.receipt
+    if of.selected_by == BY_NAMESPACE:
+        return _deletion_key(of.id, part)
+    return _receipt_key(of.namespace, of.id, part)
+
+
+def _namespace_of(key: str) -> str:
+    """Of a ``_receipt_key``."""
+    what, _, rest = key.partition("/")
+    return rest.rsplit("/", 1 if what == "receipt" else 2)[0]
+
+
+def _with_ids(receipt: StoredReceipt, ids: Sequence[tuple[str, str]]) -> StoredReceipt:
+    for name, id in ids:
+        getattr(receipt, name).append(id)
+    return receipt

@@ -1,0 +1,69 @@
+"""Deleting generations: one that was replaced, one whose rebuild did not reach its end.
+
+Until one is gone, its feed records and keys hold derived text that erasures no longer reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mneme.v1.ledger_pb2 import FeedRecord
+
+from services.common.crypto.seal import KeyDestroyed, Keyring
+from services.common.ledger import topics
+from services.common.log.base import Log, Message
+from services.episodic.state.service_state import OperatorState
+from services.episodic.state.store import feed_key, open_core
+from services.episodic.write.components import Components
+
+_TOMBSTONES = 1_000
+
+
+def drop(parts: Components, state: OperatorState, number: int) -> None:
+    """Delete a generation: its collection, its feed records, the keys that only it used. Again is once."""
+    log, keyring = parts.log, parts.keyring
+    parts.index.drop(number)
+    for partition in range(log.partitions(topics.FEED)):
+        messages: list[Message] = []
+        for feed in _feed_of(log, number, partition):
+            messages += keyring.destroy(feed.namespace, sorted(_own_keys(keyring, feed)))
+            key = feed_key(number, feed.namespace, feed.engram_id)
+            messages.append(Message(topics.FEED, key, None, partition_key=feed.namespace.encode()))
+            if len(messages) >= _TOMBSTONES:
+                log.append(messages)
+                messages = []
+        if messages:
+            log.append(messages)
+    log.append([state.set_progress(number, None)])
+
+
+def _own_keys(keyring: Keyring, feed: FeedRecord) -> set[str]:
+    """Keys of derived text: not a base engram's own, which is its observation's and serves every generation."""
+    if feed.erased:
+        return set()
+    try:
+        is_base = open_core(feed, keyring).record.is_base
+    except KeyDestroyed:
+        return {feed.detail.key_id}
+    keys = {feed.detail.key_id, feed.sealed.key_id}
+    return keys - {feed.sealed.key_id} if is_base else keys
+
+
+def _feed_of(log: Log, number: int, partition: int) -> Sequence[FeedRecord]:
+    """What the feed holds of a generation, the newest of each engram."""
+    newest: dict[bytes, FeedRecord | None] = {}
+    for record in log.read(topics.FEED, partition):
+        if record.key.startswith(f"{number}/".encode()):
+            newest[record.key] = FeedRecord.FromString(record.value) if record.value is not None else None
+    return [feed for feed in newest.values() if feed is not None]
+
+
+def generations(parts: Components) -> set[int]:
+    """Numbers of those of which the index or the feed holds anything. Reads the whole feed."""
+    log = parts.log
+    return set(parts.index.generations()) | {
+        int(record.key.split(b"/", 1)[0])
+        for partition in range(log.partitions(topics.FEED))
+        for record in log.read(topics.FEED, partition)
+        if record.value is not None
+    }

@@ -1,0 +1,123 @@
+"""Applying one erasure in bounded pieces, each of which may be done again.
+
+A piece is some sessions; a session is never cut. It is one transaction: what is written again, stubs, keys destroyed,
+and a note of its ids. The last one holds the receipt and commits the command's offset: killed anywhere, the erasure
+begins again, and finds nothing to do in the sessions that were done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from mneme.v1.episodic_pb2 import ErasureReceipt
+from mneme.v1.ledger_pb2 import StoredReceipt
+
+from services.common.log.base import Consumer, Message
+from services.episodic.state.mentions import DOUBTFUL_BYTES
+from services.episodic.state.namespaces import Registry
+from services.episodic.state.service_state import OperatorState
+from services.episodic.write import erase
+from services.episodic.write.components import Components
+from services.episodic.write.fold import Entry
+from services.episodic.write.generation import Generation, erased_stub
+from services.episodic.write.parked import Parking
+
+_AT_ONCE = 500  # engrams that are folded again in a piece
+
+
+class Erasing:
+    """Applying one Erased entry."""
+
+    def __init__(
+        self, parts: Components, state: OperatorState, registry: Registry, parking: Parking, entry: Entry
+    ) -> None:
+        self._parts, self._state, self._registry, self._parking = parts, state, registry, parking
+        self._entry = entry
+        self._notes = state.notes(entry.namespace, entry.body.erased.receipt_id)
+
+    def pieces(self, generations: Iterable[Generation]) -> Iterator[Collection[str] | None]:
+        """Sessions to fold again together, in these generations; None for all of the namespace. At least one piece."""
+        engrams: Counter[str] = Counter()
+        for generation in generations:
+            sessions = erase.touched(generation, self._entry, self._parts.log)
+            slots = generation.store.directory.slots(self._entry.namespace)
+            engrams |= Counter(slot.session for slot in slots if slot.session in sessions)
+        if engrams and any(plugin.reads == "namespace" for plugin in self._parts.plugins):
+            yield None
+            return
+        piece: list[str] = []
+        for session in sorted(engrams):
+            if piece and sum(engrams[s] for s in piece) + engrams[session] > _AT_ONCE:
+                yield piece
+                piece = []
+            piece.append(session)
+        yield piece
+
+    def apply(
+        self, generation: Generation, sessions: Collection[str] | None, consumer: Consumer | None, *, last: bool
+    ) -> StoredReceipt | None:
+        """One piece, to one generation; the receipt of the last one. Without a consumer, to one that is being built,
+        of which nothing is noted. Call with the generation's lock held."""
+        entry, keyring = self._entry, self._parts.keyring
+        namespace, erased = entry.namespace, entry.body.erased
+        result = erase.plan(generation, entry, sessions, self._parts.log)
+        parked = self._parking.meant_by(namespace, erased) if last else []
+        if last:
+            result.doomed_keys |= {*erased.key_ids, *self._stray_aliases(), *(note.key_id for note in parked)}
+        stubs = [erased_stub(generation.number, namespace, i, entry) for i in (*result.base, *result.retired)]
+        extra: list[Message] = keyring.destroy(namespace, sorted(result.doomed_keys))
+        receipt, reached = None, generation.applied[entry.partition]
+        if consumer is not None:
+            self._notes.append(_note(result))
+        if consumer is not None and not last:
+            extra.append(self._state.note(namespace, erased.receipt_id, len(self._notes), self._notes[-1]))
+        if consumer is not None and last:
+            receipt = self._state.receipt(namespace, erased.receipt_id) or self._receipt(len(parked))
+            extra += self._state.set_receipt(receipt)
+            extra += [*self._state.without_notes(namespace, erased.receipt_id), *self._parking.gone(parked)]
+            reached = entry.offset + 1
+        generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
+        return receipt
+
+    def _stray_aliases(self) -> set[str]:
+        """The key of alias groups that do not count: of a command sent twice, or replaced since.
+
+        No later erasure would name it.
+        """
+        erased = self._entry.body.erased
+        left = {sealed.key_id for sealed in (erased.aliases, *erased.aliases_before.values())} - {""}
+        return left - self._registry.alias_keys(self._entry.namespace)
+
+    def _receipt(self, parked: int) -> StoredReceipt:
+        entry, erased, notes = self._entry, self._entry.body.erased, self._notes
+        derived = {id for note in notes for id in note.derived_ids}
+        keys = {id for note in notes for id in note.key_ids}
+        return StoredReceipt(
+            receipt=ErasureReceipt(
+                id=erased.receipt_id,
+                namespace=entry.namespace,
+                position={"partition": entry.partition, "offset": entry.offset},
+                at=entry.body.ingested_at,
+                erasure_epoch=erased.erasure_epoch,
+                base_erased=sum(len(note.base_ids) for note in notes) + parked,
+                derived_retired=len(derived),
+                derived_rebuilt=sum(note.receipt.derived_rebuilt for note in notes),
+                keys_destroyed=len(keys),
+                alias_groups=erased.alias_groups,
+                doubtful_left=len(erased.doubtful) // DOUBTFUL_BYTES,
+                selected_by=erased.selected_by,
+            ),
+            base_ids=sorted({*erased.engram_ids, *(id for note in notes for id in note.base_ids)}),
+            derived_ids=sorted(derived),
+            key_ids=sorted(keys),
+        )
+
+
+def _note(result: erase.Erasure) -> StoredReceipt:
+    return StoredReceipt(
+        receipt=ErasureReceipt(derived_rebuilt=result.rebuilt),
+        base_ids=result.base,
+        derived_ids=result.retired,
+        key_ids=sorted(result.doomed_keys),
+    )

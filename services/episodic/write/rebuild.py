@@ -1,0 +1,193 @@
+"""Rebuild: the ledger read again into a new generation beside the live one, swapped in when it has caught up.
+
+Recall works throughout. A rebuild that did not reach its end is begun again by asking again; what it left is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from itertools import islice
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1.admin_pb2 import Operation, OperationState
+
+from services.common.crypto.seal import KeyDestroyed, Tampered
+from services.common.ledger import topics
+from services.common.log.base import LogError, LogUnavailable
+from services.common.serving.background import give_way
+from services.common.serving.errors import MnemeError
+from services.episodic.search.index import IndexUnavailable
+from services.episodic.state.records import from_us, stamp
+from services.episodic.write.generation import Generation
+from services.episodic.write.writer import Host
+
+_log = logging.getLogger(__name__)
+_REPORT_S = 0.5
+
+
+class Abandoned(Exception):
+    """An erasure did not reach the generation that was being built, so it must not become the live one."""
+
+
+_EXPECTED = (LogError, IndexUnavailable, KeyDestroyed, Tampered, Abandoned)
+
+
+class Rebuilder:
+    """Runs one rebuild at a time, in a thread of its own."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def recover(self) -> None:
+        """At start, before anything else: an unfinished rebuild has failed. The host has dropped what it left."""
+        host = self._host
+        for operation in host.state.operations():
+            if operation.state == OperationState.OPERATION_STATE_RUNNING:
+                self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service was restarted"})
+
+    def start(self) -> Operation:
+        """Begin; the operation tells its progress. OVERLOADED while another one runs."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                raise MnemeError("OVERLOADED", "A rebuild is running.", remedy="Wait for its operation to end.")
+            operation = Operation(
+                id=f"rebuild-{secrets.token_hex(8)}",
+                kind="rebuild",
+                state=OperationState.OPERATION_STATE_RUNNING,
+                total=self._host.lag() + sum(self._host.progress.snapshot()),
+                started_at=_now(),
+            )
+            self._save(operation)
+            started = Operation()
+            started.CopyFrom(operation)
+            self._thread = threading.Thread(target=self._run, args=[operation], name="episodic-rebuild", daemon=True)
+            self._thread.start()
+            _log.info("a rebuild begins", extra={"operation": operation.id, "count": operation.total})
+            return started
+
+    def wait(self) -> None:
+        """Until the rebuild under way has ended."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self, operation: Operation) -> None:
+        give_way()
+        start = time.monotonic()
+        try:
+            generation = build(self._host, operation, self._save, self._stop)
+        except Exception as error:
+            seconds = round(time.monotonic() - start, 1)
+            _log.exception("the rebuild failed", extra={"operation": operation.id, "seconds": seconds})
+            self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
+            if isinstance(error, _EXPECTED):
+                return
+            raise
+        if generation is None:
+            self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service stopped"})
+            return
+        result = {"generation": str(generation.number), "seconds": f"{time.monotonic() - start:.1f}"}
+        self._end_surely(operation, OperationState.OPERATION_STATE_DONE, result)
+        _log.info("a rebuild is done", extra={"operation": operation.id, **result})
+
+    def _end(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
+        operation.state = state
+        operation.result.update(result)
+        operation.ended_at.CopyFrom(_now())
+        self._save(operation)
+
+    def _end_surely(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
+        """As ``_end``, as soon as the log takes it; stopped before, the next start says that it failed."""
+        while True:
+            try:
+                return self._end(operation, state, result)
+            except LogUnavailable:
+                if self._stop.wait(_REPORT_S):
+                    return None
+
+    def _save(self, operation: Operation) -> None:
+        self._host.parts.log.append([self._host.state.set_operation(operation)])
+
+
+def build(
+    host: Host, operation: Operation, save: Callable[[Operation], None], stop: threading.Event
+) -> Generation | None:
+    """Make the next generation and swap it in. None when stopped meanwhile.
+
+    The host drops what is in neither use then: the generation before, or the one that did not come to its end.
+    """
+    generation = host.begin()
+    with host.fold_lock:
+        pass  # an erasure that was under way and did not know of it has ended
+    try:
+        if not _catch_up(host, generation, operation, save, stop):
+            host.abandon(generation)
+            return None
+        with host.fold_lock:
+            _require_building(host, generation)
+            for partition in list(generation.applied):
+                while generation.applied[partition] < host.live.applied[partition]:
+                    _read_on(host, generation, partition, host.parts.batch_entries)
+            generation.flush()
+            host.swap(generation)
+    except Exception:
+        host.abandon(generation)
+        raise
+    host.try_to_drop()
+    operation.done = operation.total = sum(generation.applied.values())
+    return generation
+
+
+def _catch_up(
+    host: Host, generation: Generation, operation: Operation, save: Callable[[Operation], None], stop: threading.Event
+) -> bool:
+    """Until the generation is less than a batch behind the live one. False when stopped before."""
+    reported = time.monotonic()
+    while (behind := _behind(host, generation)) > host.parts.batch_entries:
+        for partition in list(generation.applied):
+            if stop.is_set():
+                return False
+            _read_on(host, generation, partition, host.parts.batch_entries)
+        generation.flush_if_due()
+        operation.done = sum(generation.applied.values())
+        operation.total = operation.done + behind
+        if time.monotonic() - reported > _REPORT_S:
+            save(operation)
+            reported = time.monotonic()
+    return True
+
+
+def _behind(host: Host, generation: Generation) -> int:
+    return sum(host.live.applied[p] - n for p, n in generation.applied.items())
+
+
+def _read_on(host: Host, generation: Generation, partition: int, count: int) -> None:
+    """Fold the next entries, never beyond what the live generation has applied."""
+    limit = 1 if any(p.reads == "namespace" for p in host.parts.plugins) else count
+    with generation.lock:
+        _require_building(host, generation)
+        start, end = generation.applied[partition], host.live.applied[partition]
+        records = list(islice(host.parts.log.read(topics.LEDGER, partition, start, end), limit))
+        if records:
+            generation.fold(records, None)
+
+
+def _require_building(host: Host, generation: Generation) -> None:
+    """Call with a lock held that an erasure takes."""
+    if host.building is not generation:
+        raise Abandoned
+
+
+def _now() -> Timestamp:
+    return stamp(from_us(time.time_ns() // 1_000))
