@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _WINDOW_S = 1.0
 _LOOK_S = 0.1  # between two looks at who calls
 _FEW = 1 / 40  # of all there is: who uses less in a window is in nobody's way
+_MUCH = 0.1  # of a burst: who has less is as busy as who has overdrawn
 _REMEMBERED = 4096
 
 
@@ -33,11 +34,16 @@ class _Use:
 class Budget:
     """``per_s`` units a second, shared evenly by the keys that use more than a few.
 
-    Each may use ``burst`` at once after a pause. A key that has overdrawn waits. One that is alone is not bounded here.
-    Of one event loop.
+    Each may use ``burst`` at once after a pause. A key that has overdrawn waits while another has much left; keys that
+    are all as busy, or one that is alone, are not bounded here. Who uses more than a few of one of the budgets that are
+    ``beside`` one another has its share of each. Of one event loop.
     """
 
-    def __init__(self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic, beside: Budget | None = None
+    ) -> None:
+        self._all: list[Budget] = beside._all if beside else []
+        self._all.append(self)
         self._per_s = per_s
         self._burst = burst
         self._clock = clock
@@ -48,16 +54,26 @@ class Budget:
     def use(self, key: str, units: float) -> None:
         """Take ``units``, more than there are too: then those who come next wait."""
         use = self._now(key)
-        use.left -= units
         use.used += units
         self._uses[key] = use
         self._uses.move_to_end(key)
         if len(self._uses) > _REMEMBERED:
             self._uses.popitem(last=False)
+        # Debts are paid within a second; who was in nobody's way has none.
+        use.left = max(use.left - units, -self._per_s if self.crowded(key) else 0.0)
 
     def wait_s(self, key: str) -> float:
         """How long until a key may use something: 0.0 where it may."""
-        return max(0.0, -self._now(key).left / self._share(key))
+        left = self._now(key).left
+        return -left / self._share(key) if left < 0 and self.crowded(key) else 0.0
+
+    def crowded(self, key: str) -> bool:
+        """Whether another key that uses more than a few has much left: it is the one not to be kept waiting."""
+        return any(self._has_much(other) for other in self._callers() if other != key)
+
+    def _has_much(self, key: str) -> bool:
+        use = self._uses.get(key)
+        return use is None or use.left > self._burst * _MUCH
 
     def _now(self, key: str) -> _Use:
         now = self._clock()
@@ -70,8 +86,10 @@ class Budget:
 
     def _share(self, key: str) -> float:
         """Units a second of one key."""
-        others = len(self._users() - {key})
-        return self._per_s / (others + 1) if others else math.inf
+        return self._per_s / len(self._callers() | {key})
+
+    def _callers(self) -> frozenset[str]:
+        return frozenset().union(*(budget._users() for budget in self._all))
 
     def _users(self) -> frozenset[str]:
         """Who uses more than a few."""

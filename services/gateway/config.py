@@ -23,6 +23,8 @@ class GatewayConfig(BaseModel):
     max_running_calls: int = Field(ge=1)
     max_running_calls_per_principal: int = Field(ge=1)
     contended_reads: int = Field(ge=0)
+    busy_share: float = Field(gt=0)
+    burst_busy_s: float = Field(gt=0)
     max_waiting_calls: int = Field(ge=0)
     max_waiting_calls_per_principal: int = Field(ge=0)
     max_patient_calls: int = Field(ge=0)

@@ -1,9 +1,10 @@
-"""What a principal has of the door: places for its calls, and calls and bytes a second."""
+"""What a principal has of the door: places for its calls, and calls, bytes and time for reads in a second."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -18,7 +19,13 @@ from services.gateway.tokens import Credential
 # spaced out, so that who tries again at once slows nobody but himself.
 _PATIENCE_S = 0.25
 _REFUSALS_PER_S = 20
-_REFUSED_WITHIN_S = 5.0
+_REFUSED_WITHIN_S = 30.0  # beyond it they would come the faster, the more are open
+# Pages of one principal's long streams start apart while others call: streams that wait for the same write, or were
+# opened together, would ask all at once.
+_PAGES_PER_S = 50
+_PAGE_WITHIN_S = 5.0
+_LOOK_S = 0.1  # between two looks at whether a wait still has a reason
+_READS_ALONE = 4  # times as many reads under way where nobody else calls: who comes then waits for few
 _CORES = len(os.sched_getaffinity(0))
 _NOBODY = ""  # who has no good token; a principal has a name
 
@@ -33,14 +40,18 @@ class Shares:
         own = own_running + own_waiting + own_patient
         self.calls = Limiter("calls", running, waiting, own_running, own_waiting)
         # No queue in an application is fair: what would only wait there waits here.
-        self.reads = Limiter("reads", running, running, own_running, contended=config.contended_reads or _CORES)
+        reads = config.contended_reads or _CORES
+        self.reads = Limiter("reads", running, running, min(own_running, _READS_ALONE * reads), contended=reads)
         self.patient = Limiter("calls that wait", patient, 0, own_patient, 0)
         # Those whose message has not come yet are bounded too.
         self.inside = Limiter("open calls", running + waiting + patient, 0, own, 0)
+        # Seconds for which reads are under way: calls that are dear cost what they take.
+        self.busy = Budget(reads * config.busy_share, config.burst_busy_s)
         self.rates = {
-            "calls": Budget(config.calls_per_s, config.burst_calls),
-            "bytes": Budget(config.bytes_per_s, config.burst_bytes),
+            "calls": Budget(config.calls_per_s, config.burst_calls, beside=self.busy),
+            "bytes": Budget(config.bytes_per_s, config.burst_bytes, beside=self.busy),
         }
+        self.pages = Pace(_PAGES_PER_S, _PAGE_WITHIN_S)
         self.refusals = Pace(_REFUSALS_PER_S, _REFUSED_WITHIN_S)
 
     def of(self, credential: Credential) -> Share:
@@ -90,7 +101,9 @@ class Share:
         if self._principal is not None:
             self._shares.rates["calls"].use(self._principal, 1)
             while wait_s := self._longest_wait()[1]:
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(min(wait_s, _LOOK_S))
+            if self._shares.busy.crowded(self._principal):
+                await asyncio.sleep(self._shares.pages.delay_s(self._principal))
 
     def inside(self) -> AbstractAsyncContextManager[None]:
         """Around a call that is not a long stream. OVERLOADED."""
@@ -102,9 +115,23 @@ class Share:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """As ``running``, for a short call; while others call, few of one principal are under way. OVERLOADED."""
-        async with self.running(), self._place(self._shares.reads):
+        """As ``running``, for a short call; while others call, few of one principal are under way, and of one that has
+        used much lately not all the time. OVERLOADED."""
+        async with self.running(), self._place(self._shares.reads), self._busy():
             yield
+
+    @asynccontextmanager
+    async def _busy(self) -> AsyncIterator[None]:
+        busy, started = self._shares.busy, 0.0
+        if self._principal is not None:
+            while wait_s := busy.wait_s(self._principal):
+                await asyncio.sleep(min(wait_s, _LOOK_S))
+            started = time.monotonic()
+        try:
+            yield
+        finally:
+            if self._principal is not None:
+                busy.use(self._principal, time.monotonic() - started)
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A place to wait in, for what the call reads; it is a call more for the application. OVERLOADED."""

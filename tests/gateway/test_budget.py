@@ -103,22 +103,54 @@ def test_who_was_busy_in_the_second_before_counts_and_one_later_no_more() -> Non
 def test_a_fortieth_of_all_is_in_nobody_s_way_and_more_is() -> None:
     for used, bounded in ((100, False), (101, True)):
         clock = Clock()
-        budget = Budget(4_000, 20, clock)
+        budget = Budget(4_000, 200, clock)
         budget.use("operator", used)
         clock.now += 0.1
         assert (used_at_once(budget, "ann") < 1000) == bounded
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    budget, _ = made()  # by the other it remembers one
-    budget.use("first", 1000)
-    for n in range(4094):
-        budget.use(f"p{n}", 1000)
+    clock = Clock()
+    another = Budget(40, 20, clock)
+    another.use("light", 5)
+    budget = Budget(40, 20, clock, beside=another)
+    for key in ("other", "first", *(f"p{n}" for n in range(4094))):
+        budget.use(key, 1000)
     assert budget.wait_s("first") > 0
     budget.use("other", 1000)
     budget.use("second", 1000)
     assert budget.wait_s("first") == 0, "of more than 4,096, the one that has used nothing for longest is forgotten"
     assert min(budget.wait_s(key) for key in ("other", "p0", "p4093", "second")) > 0
+
+
+def test_who_uses_another_budget_alone_has_a_share_of_each() -> None:
+    clock = Clock()
+    calls_ = Budget(40, 20, clock)
+    bytes_ = Budget(1_000, 500, clock, beside=calls_)
+    calls_.use("ann", 5)
+    bytes_.use("eve", 700)
+    assert bytes_.wait_s("eve") == pytest.approx(200 / 500), "half of it is hers, though ann sends none"
+
+
+def test_those_who_are_all_as_busy_do_not_wait_until_one_comes_who_is_not() -> None:
+    clock = Clock()
+    budget = Budget(40, 20, clock)
+    for _ in range(30):
+        for key in ("ann", "eve"):
+            budget.use(key, 3)
+        clock.now += 0.1
+    assert budget.wait_s("ann") == budget.wait_s("eve") == 0
+    budget.use("bob", 5)
+    clock.now += 0.15
+    budget.use("eve", 30)
+    assert budget.wait_s("eve") > 1
+    assert budget.wait_s("bob") == 0
+
+
+def test_a_debt_is_paid_within_a_second_of_all_there_is() -> None:
+    budget, _ = made()
+    budget.use("ann", 1e6)
+    assert budget.wait_s("ann") == pytest.approx(2), "half of it is hers"
 
 
 def test_a_pace_spaces_out_what_each_gets() -> None:

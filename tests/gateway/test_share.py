@@ -119,12 +119,68 @@ def test_a_large_message_delays_the_next_call_of_its_principal_alone() -> None:
     asyncio.run(scenario())
 
 
-def test_refusals_of_a_principal_come_twenty_a_second_and_none_later_than_five_seconds() -> None:
+def test_refusals_of_a_principal_come_twenty_a_second_and_none_later_than_half_a_minute() -> None:
     pace = Shares(config()).refusals
-    waits = [pace.delay_s("eve") for _ in range(200)]
+    waits = [pace.delay_s("eve") for _ in range(700)]
     assert waits[:3] == pytest.approx([0.05, 0.1, 0.15], abs=0.01)
     assert waits[98] == pytest.approx(4.95, abs=0.1)
-    assert waits[-1] == pytest.approx(5.0)
+    assert waits[-1] == pytest.approx(30.0)
+
+
+async def _at_once(call: Share, wanted: int) -> int:
+    """How many reads of a principal are under way of so many."""
+    async with AsyncExitStack() as stack:
+        entering = [asyncio.create_task(stack.enter_async_context(call.reading())) for _ in range(wanted)]
+        done, late = await asyncio.wait(entering, timeout=0.1)
+        for each in late:
+            each.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return len(done)
+
+
+def test_who_reads_alone_has_four_times_as_many_under_way() -> None:
+    async def scenario() -> None:
+        shares = Shares(config(contended_reads=2))
+        assert await _at_once(share(shares, "eve"), 10) == 8
+        async with share(shares, "ann").reading():
+            assert await _at_once(share(shares, "eve"), 10) == 1
+
+    asyncio.run(scenario())
+
+
+async def _reads(call: Share, seconds: float, took_s: float = 0.02) -> float:
+    """Read after read for so long; which part of it they were under way."""
+    ends_at, count = time.monotonic() + seconds, 0
+    while time.monotonic() < ends_at:
+        async with call.reading():
+            await asyncio.sleep(took_s)
+            count += 1
+    return count * took_s / seconds
+
+
+def test_who_has_used_up_a_burst_of_reads_pauses_between_them_while_another_has_not() -> None:
+    async def scenario() -> None:
+        shares = Shares(config(contended_reads=2, busy_share=0.2, burst_busy_s=0.5))
+        await _reads(share(shares, "eve"), 1.0)
+        ann, eve = await asyncio.gather(_reads(share(shares, "ann"), 0.4), _reads(share(shares, "eve"), 0.4))
+        assert eve < 0.5 < ann
+        await asyncio.gather(_reads(share(shares, "ann"), 1.0), _reads(share(shares, "eve"), 1.0))
+        assert min(await asyncio.gather(*(_reads(share(shares, name), 0.5) for name in ("ann", "eve")))) > 0.5
+
+    asyncio.run(scenario())
+
+
+def test_pages_of_a_principal_start_apart_while_another_calls() -> None:
+    async def scenario() -> None:
+        eve = await _beside_another(1_000)
+        for _ in range(30):
+            await enter(share(eve._shares, "ann"))
+        await asyncio.sleep(0.12)
+        start = time.monotonic()
+        await asyncio.gather(*(eve.pace() for _ in range(4)))
+        assert time.monotonic() - start >= 0.07, "fifty a second"
+
+    asyncio.run(scenario())
 
 
 def test_what_has_no_share_is_not_counted() -> None:
