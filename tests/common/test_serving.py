@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 import time
 from collections.abc import Sequence
 
@@ -64,9 +63,3 @@ def test_fields_that_this_release_does_not_know_are_dropped_at_every_depth() -> 
     returned = asyncio.run(application.unary("b", b"\x0a\x01a" + unknown, context))
     assert seen == [ObserveRequest(observation=Observation(id="a")).ByteSize(), 3]
     assert returned == b"\x0a\x01a"
-
-
-def test_threads_of_an_application_take_turns_ten_times_as_often_as_python_s_own() -> None:
-    sys.setswitchinterval(0.005)
-    Application("app", grant_signer(MasterKey(bytes(32))), {}, {})
-    assert sys.getswitchinterval() == pytest.approx(0.0005)

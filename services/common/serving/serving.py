@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -45,11 +44,6 @@ PULSE_S, PULSES = 0.5, 120
 # Serve replaces a replica after three checks in a row that did not come back in this time: one that is frozen within
 # some ten seconds. Each check runs in the replica's event loop, which does no work of its own: a busy replica answers.
 HEALTH_TIMEOUT_S = 3.0
-
-
-# Threads take turns this often, not every 5 ms: a call's path has many turns, and each waited for whoever computes for
-# another. Beside a second caller the median of a Recall fell from twice its quiet value to a third above it.
-_TURN_S = 0.0005
 
 _PRINCIPAL: ContextVar[str] = ContextVar("principal", default="")
 
@@ -185,7 +179,6 @@ class Application:
         mine = {method for method, spec in methods.items() if spec.app == name}
         if mine != set(handlers):
             raise ValueError(f"{name} must handle exactly {sorted(mine)}, not {sorted(handlers)}")
-        sys.setswitchinterval(_TURN_S)
         self._name = name
         self._grants = grants
         self._handlers = handlers
