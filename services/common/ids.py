@@ -10,6 +10,7 @@ from collections.abc import Sequence
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 MAX_NAMESPACE = 200
 MAX_ID = 200
+_UNNAMED = "~"  # no namespace's name begins so
 
 
 def digest(*parts: str | bytes | int) -> str:
@@ -29,6 +30,16 @@ def engram_id(namespace: str, kind: str, plugin: str, sources: Sequence[str], or
 
 def is_namespace(name: str) -> bool:
     return len(name) <= MAX_NAMESPACE and _NAMESPACE.fullmatch(name) is not None
+
+
+def unnamed(pseudonym: bytes) -> str:
+    """What a namespace is called where its name is gone; no namespace can be named so."""
+    return _UNNAMED + pseudonym.hex()
+
+
+def pseudonym_in(name: str) -> bytes | None:
+    """The pseudonym of what is called as by ``unnamed``; None of a name."""
+    return bytes.fromhex(name.removeprefix(_UNNAMED)) if name.startswith(_UNNAMED) else None
 
 
 def is_one_line(text: str) -> bool:

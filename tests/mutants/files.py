@@ -18,7 +18,7 @@ _LONG = "at_its_limits or real_kill_9 or dropped_until_it_is_gone or erasure_of_
 _FOLD = f"-k 'not ({_LONG})' " + _in("episodic", "said", "commands", "replay", "host", "erase", "parked", "crash")
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
-    "episodic", "mentions", "forget_person", "forget_aliases", "commands", "erase", "erasing", "parked", "delete"
+    "episodic", "mentions", "forget_person", "forget_aliases", "commands", "erase", "parked", "delete"
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")

@@ -23,18 +23,21 @@ class Sealed(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
 
 class DataKey(_message.Message):
-    __slots__ = ("key_id", "namespace", "wrapped")
+    __slots__ = ("key_id", "namespace", "wrapped", "pseudonym")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     WRAPPED_FIELD_NUMBER: _ClassVar[int]
+    PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     namespace: str
     wrapped: bytes
-    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ...) -> None: ...
+    pseudonym: bytes
+    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ..., pseudonym: _Optional[bytes] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
-    __slots__ = ("namespace", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted", "namespace_changed")
+    __slots__ = ("namespace", "pseudonym", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted", "namespace_changed")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
     INGESTED_AT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +50,7 @@ class LedgerEntry(_message.Message):
     NAMESPACE_DELETED_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
+    pseudonym: bytes
     ingested_at: _timestamp_pb2.Timestamp
     principal: str
     namespace_created: NamespaceCreated
@@ -58,7 +62,7 @@ class LedgerEntry(_message.Message):
     erased: Erased
     namespace_deleted: NamespaceDeleted
     namespace_changed: NamespaceChanged
-    def __init__(self, namespace: _Optional[str] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ..., namespace_changed: _Optional[_Union[NamespaceChanged, _Mapping]] = ...) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., pseudonym: _Optional[bytes] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ..., namespace_changed: _Optional[_Union[NamespaceChanged, _Mapping]] = ...) -> None: ...
 
 class NamespaceDeleted(_message.Message):
     __slots__ = ("receipt_id", "erasure_epoch")

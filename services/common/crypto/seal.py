@@ -3,6 +3,9 @@
 A base text has a data key of its own, made when it was accepted; derived text has keys of its own too. Data
 keys lie in ``mneme.keys.v1`` wrapped under the master key; deleting a key there is what erases the text. Keyed
 hashes (``mac``) let writers know ids and contents again without keeping them.
+
+A namespace's name is kept out of what cannot be deleted from in the same way: the ledger calls it by a keyed hash, its
+pseudonym, and the namespace's name key, which tells the name, is destroyed with it (``services.common.ledger.named``).
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +27,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
 from services.common.files import private_part
+from services.common.ids import pseudonym_in
 from services.common.ledger import topics
 from services.common.log.base import Log, Message
 
@@ -97,10 +102,14 @@ class NewKey:
     message: Message
 
 
-def destroying(namespace: str, key_ids: Iterable[str]) -> list[Message]:
+def destroying(namespace: str, key_ids: Iterable[str], partition: int | None = None) -> list[Message]:
     """Messages that destroy keys once appended. A key ring learns of it when it reads them, so a transaction that
-    fails has destroyed nothing anywhere."""
-    return [Message(topics.KEYS, k.encode(), None, partition_key=namespace.encode()) for k in key_ids]
+    fails has destroyed nothing anywhere.
+
+    ``partition``: of the ledger, where the namespace's name may be gone; its keys lie in the same one.
+    """
+    of = namespace.encode()
+    return [Message(topics.KEYS, k.encode(), None, partition=partition, partition_key=of) for k in key_ids]
 
 
 class Keyring:
@@ -113,17 +122,28 @@ class Keyring:
         self._wrapped: dict[str, DataKey] = {}
         self._next: dict[int, int] = {}
         self._lock = threading.Lock()
+        self.pseudonym: Callable[[str], bytes] = lru_cache(maxsize=65_536)(self._pseudonym)  # asked of every entry
 
     def new_key(self, namespace: str) -> NewKey:
         """Make a data key. Usable at once here; elsewhere once its message is in the log."""
+        data_key = self._made(namespace)
+        with self._lock:
+            self._wrapped[data_key.key_id] = data_key
+        return NewKey(data_key.key_id, _appending(data_key))
+
+    def name_key(self, namespace: str) -> list[Message]:
+        """What must be in the log before the entry that creates a namespace: its name key, unless there is one."""
+        if self.keys_of(namespace, naming=True):
+            return []
+        data_key = self._made(namespace)
+        data_key.pseudonym = self.pseudonym(namespace)
+        return [_appending(data_key)]
+
+    def _made(self, namespace: str) -> DataKey:
         key_id = secrets.token_hex(12)
         nonce = secrets.token_bytes(_NONCE)
         wrapped = nonce + self._wrap.encrypt(nonce, secrets.token_bytes(32), _bind(namespace, key_id))
-        data_key = DataKey(key_id=key_id, namespace=namespace, wrapped=wrapped)
-        with self._lock:
-            self._wrapped[key_id] = data_key
-        message = Message(topics.KEYS, key_id.encode(), data_key.SerializeToString(), partition_key=namespace.encode())
-        return NewKey(key_id, message)
+        return DataKey(key_id=key_id, namespace=namespace, wrapped=wrapped)
 
     def seal(self, key_id: str, plaintext: bytes, *, namespace: str, purpose: str) -> Sealed:
         nonce = secrets.token_bytes(_NONCE)
@@ -156,19 +176,27 @@ class Keyring:
         with self._lock:
             return key_id in self._wrapped
 
-    def keys_of(self, namespace: str) -> list[str]:
-        """Every key that exists of a namespace, as of the end of the log now."""
+    def keys_of(self, namespace: str, *, naming: bool | None = None) -> list[str]:
+        """Every key that exists of a namespace, as of the end of the log now.
+
+        ``naming``: only its name keys, or all but them.
+        """
         self.refresh()
         with self._lock:
-            return sorted(key_id for key_id, key in self._wrapped.items() if key.namespace == namespace)
+            own = [key for key in self._wrapped.values() if key.namespace == namespace]
+        return sorted(key.key_id for key in own if naming in (None, bool(key.pseudonym)))
 
-    def destroy(self, namespace: str, key_ids: Iterable[str]) -> list[Message]:
-        """Messages that destroy keys once appended. They stop working here at once."""
+    def namespace_of(self, key_id: str) -> str:
+        """Whose key it is. KeyDestroyed."""
+        return self._held(key_id).namespace
+
+    def destroy(self, namespace: str, key_ids: Iterable[str], partition: int | None = None) -> list[Message]:
+        """As ``destroying``. They stop working here at once."""
         ids = list(key_ids)
         with self._lock:
             for key_id in ids:
                 self._wrapped.pop(key_id, None)
-        return destroying(namespace, ids)
+        return destroying(namespace, ids, partition)
 
     def refresh(self) -> None:
         """Read what is new in the keys topic."""
@@ -190,7 +218,20 @@ class Keyring:
         h.update(value if isinstance(value, bytes) else value.encode())
         return h.finalize()[:MAC_BYTES]
 
+    def _pseudonym(self, namespace: str) -> bytes:
+        """What a namespace is called where its name may not stay, 16 bytes. Of what is called so already, the same."""
+        return pseudonym_in(namespace) or self.mac("", "namespace", namespace)
+
     def _unwrap(self, key_id: str) -> bytes:
+        data_key = self._held(key_id)
+        nonce, wrapped = data_key.wrapped[:_NONCE], data_key.wrapped[_NONCE:]
+        try:
+            return self._wrap.decrypt(nonce, wrapped, _bind(data_key.namespace, key_id))
+        except InvalidTag as error:
+            raise Tampered(f"data key {key_id}; is this the master key that wrapped it?") from error
+
+    def _held(self, key_id: str) -> DataKey:
+        """KeyDestroyed."""
         with self._lock:
             data_key = self._wrapped.get(key_id)
         if data_key is None:
@@ -199,11 +240,11 @@ class Keyring:
                 data_key = self._wrapped.get(key_id)
         if data_key is None:
             raise KeyDestroyed(key_id)
-        nonce, wrapped = data_key.wrapped[:_NONCE], data_key.wrapped[_NONCE:]
-        try:
-            return self._wrap.decrypt(nonce, wrapped, _bind(data_key.namespace, key_id))
-        except InvalidTag as error:
-            raise Tampered(f"data key {key_id}; is this the master key that wrapped it?") from error
+        return data_key
+
+
+def _appending(key: DataKey) -> Message:
+    return Message(topics.KEYS, key.key_id.encode(), key.SerializeToString(), partition_key=key.namespace.encode())
 
 
 def _bind(*parts: str) -> bytes:
