@@ -18,6 +18,7 @@ from mneme.v1.ledger_pb2 import NamespaceChanged, Sealed
 from services.common.crypto.seal import Keyring
 from services.common.ledger import topics
 from services.common.ledger.entries import aliases_after, entry_of, open_aliases
+from services.common.ledger.spaces import ByNamespace
 from services.common.log.base import Log, Record, partition_of
 from services.common.text.extract import Aliases
 
@@ -90,10 +91,11 @@ class LedgerFacts:
         self._ids: dict[bytes, FirstSeen] = {}
         self._erased: dict[bytes, Place] = {}
         self._sessions: dict[bytes, SessionSeen] = {}
-        self._created: dict[str, _Created] = {}
-        self._namespaces: dict[str, NamespaceSettings] = {}
-        self._unopened: set[str] = set()  # namespaces whose alias groups are newer than their settings
-        self._deleted: dict[str, Place] = {}  # the last deletion of each namespace
+        self._created: ByNamespace[_Created] = ByNamespace(keyring)
+        self._namespaces: ByNamespace[NamespaceSettings] = ByNamespace(keyring)
+        self._unopened: ByNamespace[_Created] = ByNamespace(keyring)  # whose alias groups are newer than their settings
+        # The last deletion of each, and the key that goes last then.
+        self._deleted: ByNamespace[tuple[Place, str]] = ByNamespace(keyring)
         self._erasures = 0
 
     def catch_up(self, partitions: Iterable[int] | None = None) -> None:
@@ -105,9 +107,9 @@ class LedgerFacts:
                     self._fold(record)
                     self._next[partition] = record.offset + 1
             # Not before: aliases that an erasure further on replaced cannot be opened any more.
-            for name in sorted(n for n in self._unopened if self.partition(n) in wanted):
-                self._namespaces[name] = self._settings(name, self._created[name])
-                self._unopened.remove(name)
+            for name in sorted(n for n, created in self._unopened.items() if created.place.partition in wanted):
+                self._namespaces[name] = self._settings(name, self._unopened[name])
+                del self._unopened[name]
 
     @contextmanager
     def exclusive(self, namespaces: Iterable[str]) -> Iterator[None]:
@@ -157,7 +159,18 @@ class LedgerFacts:
     def deleted_since(self, namespace: str, offset: int) -> bool:
         """Whether a namespace was deleted after an entry of it at this offset."""
         with self._lock:
-            return namespace in self._deleted and offset < self._deleted[namespace].offset
+            return namespace in self._deleted and offset < self._deleted[namespace][0].offset
+
+    def is_gone(self, namespace: str) -> bool:
+        """Whether a namespace was deleted, and not made anew as far as the ledger is known."""
+        with self._lock:
+            return namespace in self._deleted and namespace not in self._created
+
+    def is_going(self, namespace: str) -> bool:
+        """Whether it was, and some of it is still there. Looks at the log's end."""
+        with self._lock:
+            self.catch_up([self.partition(namespace)])
+            return self.is_gone(namespace) and self._keyring.has(self._deleted[namespace][1])
 
     def _fold(self, record: Record) -> None:
         entry = entry_of(record)
@@ -180,18 +193,18 @@ class LedgerFacts:
                 created = self._created.get(entry.namespace)
                 if created is not None and created.aliases.key_id in entry.erased.key_ids:
                     created.aliases, created.names_erased = aliases_after(created.aliases, entry.erased), True
-                    self._unopened.add(entry.namespace)
+                    self._unopened[entry.namespace] = created
             case "namespace_created":
                 if entry.namespace not in self._created:
                     first = entry.namespace_created
                     fields = {declared.name: declared for declared in first.metadata_fields}
-                    self._created[entry.namespace] = _Created(fields, place, first.aliases)
-                    self._unopened.add(entry.namespace)
+                    created = _Created(fields, place, first.aliases)
+                    self._created[entry.namespace] = self._unopened[entry.namespace] = created
             case "namespace_changed":
                 self._change(entry.namespace, entry.namespace_changed, place)
             case "namespace_deleted":
                 self._erasures += 1
-                self._delete(entry.namespace, place)
+                self._delete(entry.namespace, place, entry.namespace_deleted.name_key_id)
             case _:
                 pass  # what others wrote about engrams says nothing about observations
 
@@ -205,20 +218,20 @@ class LedgerFacts:
         if changed.HasField("aliases"):
             created.earlier_bytes = created.bytes_needed
             created.aliases, created.names_erased, created.told = changed.aliases, False, False
-        self._unopened.add(name)
+        self._unopened[name] = created
 
-    def _delete(self, name: str, place: Place) -> None:
+    def _delete(self, name: str, place: Place, name_key_id: str) -> None:
         """Forget what the ledger says of a namespace so far: made anew, its ids are free.
 
         Reads it again from the namespace's creation on, for nothing here is kept by namespace: deletions are rare.
         """
         since = created.place.offset if (created := self._created.pop(name, None)) else place.offset
-        self._deleted[name] = place
+        self._deleted[name] = (place, name_key_id)
         self._namespaces.pop(name, None)
-        self._unopened.discard(name)
+        self._unopened.pop(name, None)
         for record in self._log.read(topics.LEDGER, place.partition, since, place.offset):
             entry = entry_of(record)
-            if entry is None or entry.namespace != name:
+            if entry is None or self._keyring.pseudonym(entry.namespace) != self._keyring.pseudonym(name):
                 continue
             self._ids.pop(entry.observation_accepted.id_mac, None)
             for session_mac in (entry.observation_accepted.session_mac, entry.session_ended.session_mac):

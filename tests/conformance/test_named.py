@@ -50,7 +50,7 @@ def ring(log: Log) -> Keyring:
 
 
 def created(log: Log, namespace: str = NAMESPACE) -> Appended:
-    log.append(ring(log).name_key(namespace))
+    log.append([ring(log).name_key(namespace).message])
     entry = LedgerEntry(namespace=namespace, namespace_created=NamespaceCreated())
     [at] = log.append([ledger.message(entry)])
     return at
@@ -130,14 +130,14 @@ def test_a_namespace_whose_name_key_is_destroyed_has_no_name_for_who_comes_later
 def test_a_name_key_is_made_once(logs: Logs) -> None:
     log = logs()
     keyring = ring(log)
-    [key] = keyring.name_key(NAMESPACE)
-    assert keyring.name_key(NAMESPACE) != [], "until it is in the log there is none"
-    log.append([key])
-    assert keyring.name_key(NAMESPACE) == ring(log).name_key(NAMESPACE) == []
-    keyring.new_key(NAMESPACE)
-    assert keyring.keys_of(NAMESPACE, naming=True) == [key.key.decode()]
-    assert len(keyring.keys_of(NAMESPACE)) == 2
-    assert not set(keyring.keys_of(NAMESPACE, naming=False)) & {key.key.decode()}
+    key = keyring.name_key(NAMESPACE)
+    assert keyring.name_key(NAMESPACE) != key, "until it is in the log there is none"
+    log.append([key.message])
+    assert keyring.name_key(NAMESPACE) == ring(log).name_key(NAMESPACE) == key
+    other = keyring.new_key(NAMESPACE)
+    assert keyring.keys_of(NAMESPACE, naming=True) == [key.key_id]
+    assert keyring.keys_of(NAMESPACE, naming=False) == [other.key_id]
+    assert keyring.keys_of(NAMESPACE) == sorted([key.key_id, other.key_id])
 
 
 def test_a_record_that_is_no_entry_is_left_as_it_is(logs: Logs) -> None:

@@ -18,6 +18,7 @@ from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, RememberReques
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.ledger.named import Named
 from services.common.log.sqlite import SqliteLog
 from services.common.models.embed import Embedder
 from services.common.models.tokens import count_tokens
@@ -61,9 +62,9 @@ class World:
         self.folder = folder
         self.embedder = embedder
         self.plugins = plugins
-        self.log = SqliteLog(folder / "log.db")
-        self.log.ensure_topics(topics.specs(partitions, [topics.INBOX]))
-        self.keyring = Keyring(self.log, MasterKey.load_or_create(folder / "master.key"))
+        self.store = SqliteLog(folder / "log.db")
+        self.store.ensure_topics(topics.specs(partitions, [topics.INBOX]))
+        self._begin_anew()
         self.clock = START
         self.host: Host
 
@@ -106,18 +107,31 @@ class World:
         if self.host.consumer is not None:
             self.host.consumer.close()
         self.host.parts.index.close()
-        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+        self._begin_anew()
 
     def restart(self) -> World:
         self.close()
-        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+        self._begin_anew()
         return self.open()
+
+    def _begin_anew(self) -> None:
+        """As a process that knows nothing yet."""
+        self.log = Named(self.store)
+        self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
 
     # --- what perception writes ---
 
     def create(
-        self, namespace: str = NAMESPACE, aliases: Sequence[AliasGroup] = (), fields: Sequence[MetadataField] = ()
+        self,
+        namespace: str = NAMESPACE,
+        aliases: Sequence[AliasGroup] = (),
+        fields: Sequence[MetadataField] = (),
+        *,
+        in_clear: bool = False,
     ) -> None:
+        """``in_clear``: as before there were pseudonyms."""
+        if not in_clear:
+            self.log.append([self.keyring.name_key(namespace).message])
         key = self.keyring.new_key(namespace)
         settings = Namespace(name=namespace, aliases=aliases, metadata_fields=fields)
         sealed = self.keyring.seal(

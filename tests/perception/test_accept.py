@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mneme.v1.common_pb2 import MetadataValue, Observation
 from services.common import telemetry
 from services.common.crypto.auth import Caller, Right
 from services.common.ledger import topics
-from services.common.log.base import Cleanup, TopicSpec, partition_of
+from services.common.log.base import Appended, Cleanup, Message, TopicSpec, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.serving.errors import MnemeError
 from services.common.text.extract import Extractor
@@ -358,12 +358,13 @@ def test_of_two_processes_that_create_it_at_once_one_wins(world: World, make_wor
     other.known.catch_up = lambda partitions=None: None  # type: ignore[method-assign]
     real_append = other.log.append
 
-    def append_and_see(*args: object, **options: object) -> object:
-        out = real_append(*args, **options)  # type: ignore[arg-type]
-        del other.known.catch_up
+    def append_and_see(messages: Sequence[Message], timeout_s: float = 10.0) -> list[Appended]:
+        out = real_append(messages, timeout_s)
+        if messages[-1].topic == topics.LEDGER:
+            del other.known.catch_up
         return out
 
-    other.log.append = append_and_see  # type: ignore[method-assign,assignment]
+    other.log.append = append_and_see  # type: ignore[method-assign]
     with pytest.raises(MnemeError) as caught:
         other.intake.create_namespace(Namespace(name="acme/new"), ANYBODY)
     assert caught.value.reason == "NAMESPACE_EXISTS"

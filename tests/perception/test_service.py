@@ -12,6 +12,7 @@ from mneme.v1.ledger_pb2 import LedgerEntry
 from services.common.config import CommonConfig
 from services.common.crypto.seal import MasterKey
 from services.common.ledger import entries as ledger
+from services.common.ledger.named import Named
 from services.common.log.sqlite import SqliteLog
 from services.common.models.packages import ModelError
 from services.perception.config import PerceptionConfig
@@ -46,10 +47,10 @@ def _defaults(section: str) -> dict[str, object]:
 @pytest.fixture
 def start(world: World, common: CommonConfig) -> Iterator[Callable[..., Perception]]:
     started: list[Perception] = []
-    logs: list[SqliteLog] = []
+    logs: list[Named] = []
 
     def make(**changes: object) -> Perception:
-        logs.append(SqliteLog(world.folder / "log.db"))
+        logs.append(Named(SqliteLog(world.folder / "log.db")))
         one = Perception(logs[-1], MasterKey(bytes(range(32))), common, perception_config(**changes))
         started.append(one)
         one.start()

@@ -18,6 +18,7 @@ from services.common.crypto.auth import Caller, Right
 from services.common.crypto.seal import Keyring, MasterKey, destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.ledger.named import Named
 from services.common.log.base import Appended, Log, Message, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.text.extract import Extractor
@@ -58,7 +59,7 @@ class World:
 
     def __init__(self, folder: Path, extractor: Extractor, log: Log | None = None) -> None:
         self.folder = folder
-        self.log: Log = log or SqliteLog(folder / "log.db")
+        self.log: Log = Named(log or SqliteLog(folder / "log.db"))
         self.log.ensure_topics(topics.specs(PARTITIONS, [i.topic for i in INBOXES]))
         self.now = datetime(2026, 11, 21, 9, tzinfo=UTC)
         self.keyring = Keyring(self.log, MasterKey(bytes(range(32))))

@@ -65,12 +65,14 @@ class LedgerEntry(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., pseudonym: _Optional[bytes] = ..., ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., namespace_created: _Optional[_Union[NamespaceCreated, _Mapping]] = ..., observation_accepted: _Optional[_Union[ObservationAccepted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., episode_closed: _Optional[_Union[EpisodeClosed, _Mapping]] = ..., remembered: _Optional[_Union[Remembered, _Mapping]] = ..., corrected: _Optional[_Union[Corrected, _Mapping]] = ..., erased: _Optional[_Union[Erased, _Mapping]] = ..., namespace_deleted: _Optional[_Union[NamespaceDeleted, _Mapping]] = ..., namespace_changed: _Optional[_Union[NamespaceChanged, _Mapping]] = ...) -> None: ...
 
 class NamespaceDeleted(_message.Message):
-    __slots__ = ("receipt_id", "erasure_epoch")
+    __slots__ = ("receipt_id", "erasure_epoch", "name_key_id")
     RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
     ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NAME_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     receipt_id: str
     erasure_epoch: int
-    def __init__(self, receipt_id: _Optional[str] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
+    name_key_id: str
+    def __init__(self, receipt_id: _Optional[str] = ..., erasure_epoch: _Optional[int] = ..., name_key_id: _Optional[str] = ...) -> None: ...
 
 class NamespaceCreated(_message.Message):
     __slots__ = ("metadata_fields", "aliases")

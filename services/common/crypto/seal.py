@@ -14,6 +14,7 @@ import os
 import secrets
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class Keyring:
         self._wrap = AESGCM(master.derive("wrap"))
         self._mac_key = master.derive("mac")
         self._wrapped: dict[str, DataKey] = {}
+        self._naming: defaultdict[str, set[str]] = defaultdict(set)  # name keys by namespace
         self._next: dict[int, int] = {}
         self._lock = threading.Lock()
         self.pseudonym: Callable[[str], bytes] = lru_cache(maxsize=65_536)(self._pseudonym)  # asked of every entry
@@ -131,13 +133,15 @@ class Keyring:
             self._wrapped[data_key.key_id] = data_key
         return NewKey(data_key.key_id, _appending(data_key))
 
-    def name_key(self, namespace: str) -> list[Message]:
-        """What must be in the log before the entry that creates a namespace: its name key, unless there is one."""
-        if self.keys_of(namespace, naming=True):
-            return []
+    def name_key(self, namespace: str) -> NewKey:
+        """A namespace's name key, made if there is none: to be in the log before the entry that creates it."""
+        self.refresh()
+        with self._lock:
+            for key_id in sorted(self._naming.get(namespace, ())):
+                return NewKey(key_id, _appending(self._wrapped[key_id]))
         data_key = self._made(namespace)
         data_key.pseudonym = self.pseudonym(namespace)
-        return [_appending(data_key)]
+        return NewKey(data_key.key_id, _appending(data_key))
 
     def _made(self, namespace: str) -> DataKey:
         key_id = secrets.token_hex(12)
@@ -195,7 +199,7 @@ class Keyring:
         ids = list(key_ids)
         with self._lock:
             for key_id in ids:
-                self._wrapped.pop(key_id, None)
+                self._drop(key_id)
         return destroying(namespace, ids, partition)
 
     def refresh(self) -> None:
@@ -206,10 +210,17 @@ class Keyring:
                 for record in self._log.read(topics.KEYS, partition, start):
                     key_id = record.key.decode()
                     if record.value is None:
-                        self._wrapped.pop(key_id, None)
+                        self._drop(key_id)
                     else:
-                        self._wrapped[key_id] = DataKey.FromString(record.value)
+                        self._wrapped[key_id] = key = DataKey.FromString(record.value)
+                        if key.pseudonym:
+                            self._naming[key.namespace].add(key_id)
                     self._next[partition] = record.offset + 1
+
+    def _drop(self, key_id: str) -> None:
+        key = self._wrapped.pop(key_id, None)
+        if key is not None and key.pseudonym:
+            self._naming[key.namespace].discard(key_id)
 
     def mac(self, namespace: str, purpose: str, value: str | bytes) -> bytes:
         """A 16-byte keyed hash of ``value``, different in every namespace and for every purpose."""

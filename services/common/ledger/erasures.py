@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from services.common.ids import pseudonym_in
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of
 from services.common.log.base import Log
@@ -44,8 +45,8 @@ def read_erasures(log: Log, positions: Mapping[int, int]) -> Batch:
         end = log.end_offset(topics.LEDGER, partition)
         for record in log.read(topics.LEDGER, partition, start, end):
             entry = entry_of(record)
-            if entry is None:
-                continue
+            if entry is None or pseudonym_in(entry.namespace) is not None:
+                continue  # of a namespace that is gone, no keeper knows which: whoever deleted it has asked by its name
             if entry.HasField("erased"):
                 erased = entry.erased
                 erasures.append(Erasure(entry.namespace, erased.erasure_epoch, tuple(erased.engram_ids)))

@@ -13,7 +13,7 @@ from services.common.ledger import topics
 from services.episodic.erasure.person import said_in
 from services.episodic.state.mentions import DOUBTFUL_BYTES, LIKELY, NONE, Mentions, mentions_key, short_id
 from services.episodic.state.records import Stored
-from services.episodic.state.store import open_core, open_whole
+from services.episodic.state.store import from_index, open_core, open_whole
 from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import decode
 from services.episodic.write.writer import Host
@@ -85,7 +85,7 @@ class Probing:
         return [
             self._probe_keys(key_ids),
             self._probe_feed(partition, ids, set(key_ids)),
-            self._probe_index(ids),
+            self._probe_index(namespace, ids),
             self._probe_ledger(namespace, partition, macs, set(key_ids)),
             self._probe_recall(namespace, ids),
         ]
@@ -123,9 +123,9 @@ class Probing:
             return True
         return False
 
-    def _probe_index(self, ids: set[str]) -> ErasureProbe:
+    def _probe_index(self, namespace: str, ids: set[str]) -> ErasureProbe:
         rows = self._host.live.store.collection.sealed(sorted(ids))
-        readable = sum(self._readable(pb.FeedRecord.FromString(sealed)) for sealed in rows.values())
+        readable = sum(self._readable(from_index(sealed, namespace)) for sealed in rows.values())
         detail = f"{len(rows)} rows with these ids"
         return ErasureProbe(store="index", looked_at=len(ids), readable=max(readable, len(rows)), detail=detail)
 

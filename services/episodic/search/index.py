@@ -3,7 +3,8 @@
 A path opens Milvus Lite (this process owns it), a URI a server. One row a key of an engram: the row's dense and
 sparse vectors are of one key each, so that an engram can count by its best key. Row 0 also carries the sealed
 engram, base64 over two fields (one VARCHAR takes 65,535 bytes). Nothing here is plaintext: what can be filtered
-on is a keyed hash, a number or a time; terms are keyed hashes.
+on is a keyed hash, a number or a time; terms are keyed hashes. Of the namespace, too, there is only its pseudonym:
+files keep deleted rows until they are merged.
 
 Rows are visible at once and survive a killed process; they are on disk for good after ``flush``.
 """
@@ -30,7 +31,7 @@ _VARCHAR = 65_535
 _SEALED_DENSE = 2_400  # 4 bytes a dimension and 80 of the seal, as base64
 _NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it
 _PAGE = 1_000
-_INDEXED = ("namespace", "kind", "session", "actor", "source", "start_us", "end_us", "active")
+_INDEXED = ("pseudonym", "kind", "session", "actor", "source", "start_us", "end_us", "active")
 # pymilvus pings every ten seconds; Milvus Lite, which is in this process, closes the connection of who does that while
 # nothing is asked.
 _LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1}
@@ -58,7 +59,7 @@ class Row:
 
     id: str
     number: int  # 0 carries the sealed engram
-    namespace: str
+    pseudonym: str  # of the namespace, in hex
     kind: str
     active: bool
     session: str  # keyed hash, as actor, source and metadata texts are
@@ -93,7 +94,7 @@ class Found:
 
     id: str
     number: int
-    namespace: str
+    pseudonym: str
     rows: int
     feed_offset: int
     sealed: bytes
@@ -155,16 +156,16 @@ class Collection:
                 out[row["id"]] = base64.b64decode(row["sealed_a"] + row["sealed_b"])
         return out
 
-    def rows(self, namespace: str | None = None, *, vectors: bool = False) -> Iterator[Found]:
+    def rows(self, pseudonym: str | None = None, *, vectors: bool = False) -> Iterator[Found]:
         """Every row, of one namespace or of all; with its sealed vector on demand, where Milvus does not search it."""
-        where = f'namespace == "{namespace}"' if namespace is not None else ""
-        fields = ["id", "number", "namespace", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
+        where = f'pseudonym == "{pseudonym}"' if pseudonym is not None else ""
+        fields = ["id", "number", "pseudonym", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
         fields += ["dense_weight", *(["sealed_dense"] if vectors else [])]
         for row in self._iterate(where, fields):
             yield Found(
                 id=row["id"],
                 number=row["number"],
-                namespace=row["namespace"],
+                pseudonym=row["pseudonym"],
                 rows=row["rows"],
                 feed_offset=row["feed_offset"],
                 sealed=base64.b64decode(row["sealed_a"] + row["sealed_b"]),
@@ -264,7 +265,7 @@ def _schema(client: MilvusClient, searches_vectors: bool) -> Any:
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("pk", DataType.VARCHAR, max_length=64, is_primary=True)
     schema.add_field("id", DataType.VARCHAR, max_length=48)
-    schema.add_field("namespace", DataType.VARCHAR, max_length=200)
+    schema.add_field("pseudonym", DataType.VARCHAR, max_length=32)
     schema.add_field("kind", DataType.VARCHAR, max_length=16)
     for name in ("session", "actor", "source", *(f"m_text_{i}" for i in range(SLOTS))):
         schema.add_field(name, DataType.VARCHAR, max_length=32)
@@ -305,7 +306,7 @@ def _to_milvus(row: Row, searches_vectors: bool) -> dict[str, Any]:
         **dense,
         "pk": row.pk,
         "id": row.id,
-        "namespace": row.namespace,
+        "pseudonym": row.pseudonym,
         "kind": row.kind,
         "session": row.session,
         "actor": row.actor,

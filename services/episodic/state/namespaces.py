@@ -10,11 +10,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceChanged, NamespaceCreated, NamespaceDeleted
+from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceChanged, NamespaceDeleted
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
+from services.common.ledger.spaces import ByNamespace
 from services.common.log.base import Log
 from services.episodic.state.settings import NamespaceInfo, Settings
 
@@ -39,10 +40,12 @@ class Registry:
     def __init__(self, log: Log, keyring: Keyring) -> None:
         self._log = log
         self._keyring = keyring
-        self._settings: dict[str, Settings] = {}
-        self._erased: dict[str, _Erasures] = {}
-        self._deleted: dict[str, tuple[int, str]] = {}  # last deletion of each: its ledger offset, its receipt's id
-        self._going: set[str] = set()  # deleted, and not all of it is gone yet
+        self._settings: ByNamespace[Settings] = ByNamespace(keyring)
+        self._erased: ByNamespace[_Erasures] = ByNamespace(keyring)
+        # The last deletion of each: its ledger offset, its receipt's id.
+        self._deleted: ByNamespace[tuple[int, str]] = ByNamespace(keyring)
+        self._going: ByNamespace[int] = ByNamespace(keyring)  # deleted at that offset, and not all of it is gone yet
+        self._in_clear: ByNamespace[int] = ByNamespace(keyring)  # created at that offset, by its name
         self._lock = threading.Lock()
 
     def fold_all(self, committed: Sequence[int]) -> None:
@@ -68,12 +71,15 @@ class Registry:
         self._open(namespace)
 
     def _learn(self, entry: LedgerEntry, offset: int) -> None:
+        if entry.HasField("namespace_created") and not entry.pseudonym:
+            with self._lock:
+                self._in_clear.setdefault(entry.namespace, offset)
         if self.is_deleted_since(entry.namespace, offset):
             return  # of one that went; what is made anew begins after it
         if entry.WhichOneof("body") in FOLDED:
             self.need(entry.namespace, offset)
         elif entry.HasField("namespace_created"):
-            self._learn_created(entry.namespace, entry.namespace_created, offset)
+            self._learn_created(entry, offset)
         elif entry.HasField("namespace_changed"):
             self._learn_changed(entry.namespace, entry.namespace_changed, offset)
         elif entry.HasField("erased"):
@@ -93,7 +99,7 @@ class Registry:
             if self._deleted.get(name, (-1, ""))[0] == offset:
                 return
             self._deleted[name] = (offset, deleted.receipt_id)
-            self._going.add(name)
+            self._going[name] = offset
             self._settings.pop(name, None)
             before = self._erased.get(name, _Erasures())
             self._erased[name] = _Erasures(commanded=deleted.erasure_epoch, applied=before.applied)
@@ -105,7 +111,7 @@ class Registry:
     def deleted(self, name: str) -> None:
         """Call once nothing of a deleted namespace is left: one that was made anew is known from then on."""
         with self._lock:
-            self._going.discard(name)
+            self._going.pop(name, None)
 
     def is_going(self, name: str) -> bool:
         """Whether a namespace is deleted and some of it is still there."""
@@ -127,9 +133,14 @@ class Registry:
         with self._lock:
             return name in self._deleted and name not in self._settings
 
-    def _learn_created(self, name: str, created: NamespaceCreated, offset: int) -> None:
+    def is_in_clear(self, name: str) -> bool:
+        """Whether the ledger holds entries that are keyed by the name, for good."""
         with self._lock:
-            self._settings.setdefault(name, Settings.of(created, offset))
+            return name in self._in_clear
+
+    def _learn_created(self, entry: LedgerEntry, offset: int) -> None:
+        with self._lock:
+            self._settings.setdefault(entry.namespace, Settings.of(entry.namespace_created, offset))
 
     def _learn_changed(self, name: str, changed: NamespaceChanged, offset: int) -> None:
         with self._lock:
@@ -198,7 +209,7 @@ class Registry:
     def names(self) -> list[str]:
         with self._lock:
             there = (name for name, settings in self._settings.items() if settings.info is not None)
-            return sorted(set(there) - self._going)
+            return sorted(name for name in there if name not in self._going)
 
     def is_erased_mac(self, namespace: str, mac: bytes) -> bool:
         with self._lock:

@@ -22,7 +22,7 @@ def state_hash(collection: Collection, keyring: Keyring, namespace: str) -> str:
     """Hex. Reads every row of the namespace; KeyDestroyed when one cannot be opened any more."""
     cores: dict[str, bytes] = {}
     terms: dict[str, list[list[tuple[int, int]]]] = {}
-    for row in collection.rows(namespace):
+    for row in collection.rows(keyring.pseudonym(namespace).hex()):
         if row.number == 0:
             feed = FeedRecord.FromString(row.sealed)
             cores[row.id] = keyring.open(feed.sealed, namespace=namespace, purpose=SEAL_ENGRAM)

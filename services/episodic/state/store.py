@@ -90,15 +90,23 @@ def open_whole(feed: FeedRecord, keyring: Keyring) -> Stored:
 
 
 def index_bytes(feed: FeedRecord) -> bytes:
-    """What the index keeps: the feed record without the detail, of which the key's id stays."""
+    """What the index keeps: the feed record without the namespace, and the detail, of which the key's id stays."""
     kept = FeedRecord()
     kept.CopyFrom(feed)
+    kept.ClearField("namespace")
     kept.detail.CopyFrom(Sealed(key_id=feed.detail.key_id))
     return kept.SerializeToString()
 
 
+def from_index(kept: bytes, namespace: str) -> FeedRecord:
+    """The feed record, less the detail, of what ``index_bytes`` gave."""
+    feed = FeedRecord.FromString(kept)
+    feed.namespace = namespace
+    return feed
+
+
 class Hasher:
-    """Keyed hashes of a namespace's terms and values, as the index holds them."""
+    """Keyed hashes of a namespace, of its terms and values, as the index holds them."""
 
     def __init__(self, keyring: Keyring) -> None:
         @lru_cache(maxsize=131_072)
@@ -110,6 +118,7 @@ class Hasher:
         def value(namespace: str, name: str, text: str) -> str:
             return keyring.mac(namespace, MAC_VALUE, f"{name}\0{text}").hex() if text else ""
 
+        self.pseudonym: Callable[[str], str] = lambda namespace: keyring.pseudonym(namespace).hex()
         self.term: Callable[[str, str], int] = term
         self.value: Callable[[str, str, str], str] = value
 
@@ -213,7 +222,7 @@ class Store:
         return Row(
             id=slot.id,
             number=number,
-            namespace=slot.namespace,
+            pseudonym=self.hasher.pseudonym(slot.namespace),
             kind=slot.kind,
             active=slot.active,
             session=self.hasher.value(slot.namespace, "session", slot.session),
@@ -240,7 +249,7 @@ class Store:
             return replace(row, dense=vector, dense_weight=weight)
         plain = np.asarray(vector, "<f4").tobytes()
         try:
-            sealed = self._keyring.seal(key_id, plain, namespace=row.namespace, purpose=SEAL_VECTOR)
+            sealed = self._keyring.seal(key_id, plain, namespace=row.pseudonym, purpose=SEAL_VECTOR)
         except KeyDestroyed:
             return row  # a stub, or a newer version under another key, follows in the feed
         return replace(row, sealed_dense=sealed.SerializeToString(), dense_weight=weight)
@@ -248,7 +257,7 @@ class Store:
     def _vector(self, row: Found) -> Vector | None:
         sealed = Sealed.FromString(row.sealed_dense)
         try:
-            plain = self._keyring.open(sealed, namespace=row.namespace, purpose=SEAL_VECTOR)
+            plain = self._keyring.open(sealed, namespace=row.pseudonym, purpose=SEAL_VECTOR)
         except KeyDestroyed:
             return None
         return np.frombuffer(plain, "<f4")
@@ -276,7 +285,7 @@ class Store:
         for row in self.collection.rows(vectors=self.directory.holds_vectors):
             if row.number == 0:
                 try:
-                    stored = open_core(FeedRecord.FromString(row.sealed), self._keyring)
+                    stored = self._stored(row)
                 except KeyDestroyed:
                     unreadable += [pk(row.id, n) for n in range(row.rows)]
                     continue
@@ -288,6 +297,11 @@ class Store:
         for id, (stored, offset, rows) in cores.items():
             self.directory.put(slot_of(stored, offset, rows), documents.get(id, []), dense.get(id, []))
         self.collection.delete(unreadable)
+
+    def _stored(self, row: Found) -> Stored:
+        """The engram, whose namespace its key tells. KeyDestroyed."""
+        key_id = FeedRecord.FromString(row.sealed).sealed.key_id
+        return open_core(from_index(row.sealed, self._keyring.namespace_of(key_id)), self._keyring)
 
     def get(self, namespace: str, id: str) -> Stored | None:
         """An engram, in any state; None when there is none or it was erased."""
@@ -307,14 +321,14 @@ class Store:
             else:
                 missing.append(id)
         for start in range(0, len(missing), _BATCH):
-            out.update(self._open(missing[start : start + _BATCH]))
+            out.update(self._open(namespace, missing[start : start + _BATCH]))
         return out
 
-    def _open(self, ids: Sequence[str]) -> dict[str, Stored]:
+    def _open(self, namespace: str, ids: Sequence[str]) -> dict[str, Stored]:
         out: dict[str, Stored] = {}
         for id, sealed in self.collection.sealed(ids).items():
             try:
-                out[id] = open_core(FeedRecord.FromString(sealed), self._keyring)
+                out[id] = open_core(from_index(sealed, namespace), self._keyring)
             except KeyDestroyed:
                 continue  # erased between the look-up and now
             self._cache.put(out[id])
@@ -322,7 +336,7 @@ class Store:
 
     def vectors(self, namespace: str) -> Iterator[tuple[str, float, Vector]]:
         """(engram id, weight, vector) of every dense key of active engrams, from the index: for exact search."""
-        return self.collection.vectors(f'namespace == "{namespace}" and active == true')
+        return self.collection.vectors(f'pseudonym == "{self.hasher.pseudonym(namespace)}" and active == true')
 
     def whole(self, namespace: str, id: str) -> Stored | None:
         """An engram with its keys, history and counts, from the feed. None as ``get``."""

@@ -266,7 +266,7 @@ class ReadContext(_Searching):
     def _where(self, namespace: str, wanted: Filter) -> str:
         """A filter as a Milvus expression over hashed fields."""
         value = self._store.hasher.value
-        parts = [f'namespace == "{namespace}"', "active == true"]
+        parts = [f'pseudonym == "{self._store.hasher.pseudonym(namespace)}"', "active == true"]
         if wanted.kinds:
             parts.append("kind in [" + ", ".join(f'"{k}"' for k in wanted.kinds) + "]")
         for name, text in (("actor", wanted.actor), ("session", wanted.session), ("source", wanted.source)):

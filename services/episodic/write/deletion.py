@@ -1,8 +1,9 @@
 """Deleting a namespace: one command in the ledger, applied in bounded pieces, each of which may be done again.
 
-From the command on nobody is given anything of it. The writer then takes it from every generation, destroys all keys
-that the namespace ever had, so that whatever still holds a text of it in a log is unreadable, and commits the command's
-offset last: killed anywhere, it begins again and finds what is left.
+From the command on nobody is given anything of it. The writer then takes it from every generation and destroys all keys
+that the namespace ever had, so that whatever still holds a text of it in a log is unreadable. Last it destroys the name
+key, in the transaction that commits the command's offset: killed anywhere before, it begins again and finds by name
+what is left. As long as that is there nobody makes the namespace anew, whose keys would go too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ErasureReceipt
 
+from services.common.crypto.seal import destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_DELETE
@@ -46,10 +48,13 @@ def command(
             raise unknown_namespace(namespace)  # somebody was first
         if registry.namespace(namespace) is None:
             return receipt_id
-        deleted = pb.NamespaceDeleted(receipt_id=receipt_id, erasure_epoch=registry.next_epoch(namespace))
+        name_key = parts.keyring.name_key(namespace)
+        deleted = pb.NamespaceDeleted(
+            receipt_id=receipt_id, erasure_epoch=registry.next_epoch(namespace), name_key_id=name_key.key_id
+        )
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, namespace_deleted=deleted)
         entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
-        [at] = parts.log.append([ledger.message(entry)])
+        [*_, at] = parts.log.append([name_key.message, ledger.message(entry)])
         registry.delete(namespace, deleted, at.offset)
     return receipt_id
 
@@ -106,10 +111,11 @@ class Deletion:
         self._step("deletion index")
 
     def take_from_logs(self) -> Iterator[None]:
-        """The namespace's keys, then its records in topics that are compacted, and its receipts; a piece at a time."""
+        """The namespace's keys but those that name it, its records in topics that are compacted, and its receipts; a
+        piece at a time."""
         namespace, keyring = self._entry.namespace, self._parts.keyring
-        for ids in _pieces(keyring.keys_of(namespace)):
-            self._append(keyring.destroy(namespace, ids), "deletion keys")
+        for ids in _pieces(keyring.keys_of(namespace, naming=False)):
+            self._append(destroying(namespace, ids), "deletion keys")
             yield
         partition_key = namespace.encode()
         for keys in _pieces(self._feed_keys()):
@@ -121,10 +127,12 @@ class Deletion:
             yield
 
     def end(self, consumer: Consumer) -> None:
-        """Commit the command's offset: it does not come again."""
-        offset = {TopicPartition(topics.LEDGER, self._entry.partition): self._entry.offset + 1}
+        """Destroy the name key, and what came meanwhile, and commit the command's offset: it does not come again."""
+        namespace, offset = self._entry.namespace, self._entry.offset + 1
         with self._parts.log.transaction(consumer) as tx:
-            tx.commit(offset)
+            for message in destroying(namespace, self._parts.keyring.keys_of(namespace)):
+                tx.append(message)
+            tx.commit({TopicPartition(topics.LEDGER, self._entry.partition): offset})
         self._step("deletion ended")
 
     def _feed_keys(self) -> list[bytes]:

@@ -130,7 +130,7 @@ class Generation:
             extra += self._parking.park(entry, poison)
             return "poison", self.dead_letter(record, poison, payload=record.value)
         letters = [m for refusal in outcome.refused for m in self.dead_letter(record, refusal, payload=None)]
-        extra += self._keyring.destroy(entry.namespace, outcome.doomed_keys)
+        extra += self._keyring.destroy(entry.namespace, outcome.doomed_keys, entry.partition)
         return outcome.what, letters
 
     def dead_letter(self, record: Record, poison: Poison, payload: bytes | None) -> list[Message]:

@@ -509,7 +509,9 @@ class Host:
         self._step("scrubbed")
         finished = StoredReceipt()
         finished.CopyFrom(receipt)
-        finished.receipt.stores.extend(_stores(receipt, time.time_ns() // 1_000, bound_s, inbox_is_empty, self.parts))
+        in_clear = self.registry.is_in_clear(receipt.receipt.namespace)
+        now_us = time.time_ns() // 1_000
+        finished.receipt.stores.extend(_stores(receipt, now_us, bound_s, inbox_is_empty, in_clear, self.parts))
         finished.receipt.stores.extend(kept)
         self._keep(finished)
         self.finished += 1  # written by one thread: at the start, then the one that finishes
@@ -609,17 +611,21 @@ def _alone(record: Record) -> Entry | None:
     return entry if entry.body.HasField("erased") or entry.body.HasField("namespace_deleted") else None
 
 
-def _ledger(by_namespace: bool, log_done: bool, at: Timestamp) -> StoreErasure:
-    name = f"; {_NAME} stays, in clear, as the key of its entries" if by_namespace else ""
+def _ledger(named: bool, log_done: bool, at: Timestamp) -> StoreErasure:
+    name = f"; {_NAME} stays, in clear, as the key of entries that an earlier version of Mneme wrote" if named else ""
     return StoreErasure(store="ledger", done=log_done, detail=f"sealed under destroyed keys{name}", by=at)
 
 
-def _index(searches_vectors: bool, by_namespace: bool, at: Timestamp) -> StoreErasure:
-    name = f" and {_NAME}" if by_namespace else ""
+def _feed(by_namespace: bool, log_done: bool, at: Timestamp) -> StoreErasure:
+    what = f"removed and compacted away; the removals hold {_NAME} for a day" if by_namespace else ""
+    return StoreErasure(store="feed", done=log_done, detail=what or "replaced by stubs and compacted away", by=at)
+
+
+def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
     if searches_vectors:
-        detail = f"rows deleted; texts were sealed; Milvus keeps their vectors{name} until it compacts their segments"
+        detail = "rows deleted; texts were sealed; Milvus keeps their vectors until it compacts their segments"
         return StoreErasure(store=_INDEX, done=False, detail=detail)
-    left = f"their words' keyed hashes{name}"
+    left = "their words' keyed hashes"
     detail = f"rows deleted; texts and vectors were sealed; {left} go when its files are merged or rebuilt"
     return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
 
@@ -639,7 +645,7 @@ def _inbox(is_empty: bool, log_done: bool, at: Timestamp, until: Timestamp) -> S
 
 
 def _stores(
-    receipt: StoredReceipt, now_us: int, bound_s: float, inbox_is_empty: bool, parts: Components
+    receipt: StoredReceipt, now_us: int, bound_s: float, inbox_is_empty: bool, in_clear: bool, parts: Components
 ) -> list[StoreErasure]:
     at = stamp(from_us(now_us))
     scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
@@ -652,9 +658,9 @@ def _stores(
         StoreErasure(
             store="keys", done=log_done, detail=f"{count} data keys destroyed and compacted away", by=scrubbed
         ),
-        _ledger(by_namespace, log_done, scrubbed),
-        StoreErasure(store="feed", done=log_done, detail="replaced by stubs and compacted away", by=scrubbed),
-        _index(parts.index.searches_vectors, by_namespace, at),
+        _ledger(by_namespace and in_clear, log_done, scrubbed),
+        _feed(by_namespace, log_done, scrubbed),
+        _index(parts.index.searches_vectors, at),
         _inbox(inbox_is_empty, log_done, at, inbox),
         StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
     ]

@@ -7,6 +7,7 @@ call appends alone, the inbox together with its offsets and dead letters.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -26,7 +27,7 @@ from mneme.v1.ledger_pb2 import (
 
 from services.common import telemetry
 from services.common.crypto.auth import Caller
-from services.common.crypto.seal import Keyring
+from services.common.crypto.seal import KEY_WAIT_S, Keyring
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
 from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, names_that_fit
@@ -162,9 +163,12 @@ class Intake:
         """The entry that created it; the one that is there when it has the same settings."""
         check_new_namespace(settings)
         caller.require_namespace(settings.name)
+        with _log_errors():
+            self._await_gone(settings.name, KEY_WAIT_S)
         with _log_errors(), self.known.exclusive([settings.name]):
             there = self.known.namespace(settings.name)
             if there is None:
+                self._await_gone(settings.name, 0.0)
                 self._create(settings, caller.principal)
                 self.known.catch_up([self.known.partition(settings.name)])
                 there = self.known.namespace(settings.name)
@@ -288,11 +292,30 @@ class Intake:
             return decision.accept(key.message, ledger.message(entry))
 
     def _create(self, settings: Namespace, principal: str) -> None:
+        # First, and alone, so that nobody meets the entry before it can be read by its name. One that no entry follows,
+        # because the log went away here, is there for who tries again.
+        self._append_messages([self._keyring.name_key(settings.name).message])
         key = self._keyring.new_key(settings.name)
         sealed = ledger.seal_aliases(self._keyring, key.key_id, settings.name, settings.aliases)
         entry = self._entry(settings.name, principal)
         entry.namespace_created.CopyFrom(NamespaceCreated(metadata_fields=settings.metadata_fields, aliases=sealed))
         self._append_messages([key.message, ledger.message(entry)])
+
+    def _await_gone(self, name: str, within_s: float) -> None:
+        """Until nothing is left of one that was deleted, whose keys would take the new one's with them.
+
+        NAMESPACE_EXISTS.
+        """
+        deadline = time.monotonic() + within_s
+        while self.known.is_going(name):
+            if time.monotonic() >= deadline:
+                raise MnemeError(
+                    "NAMESPACE_EXISTS",
+                    "A namespace of that name is being deleted.",
+                    field="namespace",
+                    remedy="Create it once that is done: the deletion's receipt tells.",
+                )
+            time.sleep(0.02)
 
     def _change(self, request: UpdateNamespaceRequest, id_mac: bytes, content_mac: bytes, principal: str) -> None:
         name, keys = request.namespace, list[Message]()

@@ -33,7 +33,8 @@ class OpenSession:
     opened_at: datetime | None = None  # event time of the oldest open one
     last_ingested_at: datetime | None = None
     state: bytes = b""
-    key_id: str = ""  # of the checkpoint in the log; "" when there is none
+    key_id: str = ""  # of the checkpoint in the log; "" when there is none, or it is destroyed
+    saved: bool = False  # a checkpoint is in the log
 
     @property
     def key(self) -> bytes:
@@ -86,14 +87,17 @@ class Checkpoints:
                 session.key_id, plaintext, namespace=session.namespace, purpose=SEAL_SEGMENTER
             ),
         )
+        session.saved = True
         yield self._message(session, checkpoint.SerializeToString())
 
     def remove(self, session: OpenSession) -> Iterator[Message]:
         """Messages after which no checkpoint of the session, nor its key, is left."""
         if session.key_id:
             yield from destroying(session.namespace, [session.key_id])
-            yield self._message(session, None)
             session.key_id = ""
+        if session.saved:
+            yield self._message(session, None)
+            session.saved = False
 
     def _message(self, session: OpenSession, value: bytes | None) -> Message:
         return Message(topics.PERCEPTION, session.key, value, partition_key=session.namespace.encode())
@@ -116,6 +120,7 @@ class Checkpoints:
             last_ingested_at=_datetime(saved, "last_ingested_at"),
             state=state,
             key_id=saved.segmenter.key_id if plaintext else "",
+            saved=True,
         )
 
 

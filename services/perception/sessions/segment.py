@@ -190,14 +190,19 @@ class Segmenter:
                     self._drop(cut, closed, output)
             case "erased":
                 gone = frozenset(entry.erased.id_macs)
-                for one in [s for s in partition.sessions.values() if s.namespace == entry.namespace]:
+                for one in self._sessions(partition, entry.namespace):
                     if self._drop(one, gone, output):
                         output.rekeyed.add(one.session_mac)
             case "namespace_deleted":
-                for one in [s for s in partition.sessions.values() if s.namespace == entry.namespace]:
+                for one in self._sessions(partition, entry.namespace):
                     self._forget(partition, one, output)
             case _:
                 pass
+
+    def _sessions(self, partition: _Partition, namespace: str) -> list[OpenSession]:
+        """Of a namespace, which may read nameless by now: their checkpoints know its name."""
+        pseudonym = self._keyring.pseudonym
+        return [s for s in partition.sessions.values() if pseudonym(s.namespace) == pseudonym(namespace)]
 
     # --- observations -------------------------------------------------------------------------------------------
 
@@ -225,7 +230,7 @@ class Segmenter:
         place = first.place
         for record in self._log.read(topics.LEDGER, place.partition, place.offset, place.offset + 1):
             try:
-                raw = self._unseal(LedgerEntry.FromString(record.value or b""))
+                raw = self._unseal(LedgerEntry.FromString(record.value or b""), record.partition)
             except KeyDestroyed:
                 break
             return PerceivedObservation.FromString(raw).observation.text
@@ -240,8 +245,8 @@ class Segmenter:
         and whoever folds the ledger keeps it within reach of erasures.
         """
         accepted, here = entry.observation_accepted, Place(record.partition, record.offset)
-        if self._known.deleted_since(entry.namespace, record.offset):
-            return False  # its key goes with all those of the namespace
+        if self._known.deleted_since(entry.namespace, record.offset) or self._known.is_gone(entry.namespace):
+            return False  # its key goes with all those of the namespace; of what came too late, when it is folded
         erased = self._known.erased(accepted.id_mac)
         first = self._known.first(accepted.id_mac)
         if erased is None and first is not None and first.place == here:
@@ -254,7 +259,7 @@ class Segmenter:
     def _open(self, record: Record, entry: LedgerEntry, output: _Output) -> PerceivedObservation | None:
         sealed = entry.observation_accepted.sealed
         try:
-            return PerceivedObservation.FromString(self._unseal(entry))
+            return PerceivedObservation.FromString(self._unseal(entry, record.partition))
         except KeyDestroyed:
             _log.info("an observation was erased before it was segmented", extra={"offset": record.offset})
         except Tampered:
@@ -265,7 +270,7 @@ class Segmenter:
             output.messages += self._dead_letters.messages(record, error)
         return None
 
-    def _unseal(self, entry: LedgerEntry) -> bytes:
+    def _unseal(self, entry: LedgerEntry, partition: int) -> bytes:
         """The plaintext. Waits a little for a key, as whoever follows the ledger must, but not for one erased."""
         accepted = entry.observation_accepted
 
@@ -277,7 +282,7 @@ class Segmenter:
         try:
             return opened(0.0)
         except KeyDestroyed:
-            self._known.catch_up([self._known.partition(entry.namespace)])
+            self._known.catch_up([partition])
             if self._known.erased(accepted.id_mac) is not None:
                 raise
         return opened(KEY_WAIT_S)
