@@ -271,6 +271,17 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
         SqliteLog(tmp_path / "log.db")
 
 
+def test_a_file_of_the_format_before_is_taken_and_older_code_does_not_take_it_again(path: Path) -> None:
+    opened(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 1")
+    log = opened(path)
+    assert log.partitions("kept") > 0
+    log.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+
+
 def test_ensuring_topics_is_all_or_nothing(path: Path) -> None:
     log = opened(path)
     with pytest.raises(TopicMismatch):

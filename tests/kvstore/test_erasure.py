@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from mneme.v1 import kvstore_pb2 as pb
-from mneme.v1.ledger_pb2 import LedgerEntry, SessionEnded
+from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceDeleted, SessionEnded
 
+from services.common.crypto.seal import Keyring, MasterKey, destroying
 from services.common.ledger import topics
 from services.common.ledger.entries import message
 from services.common.ledger.erasures import Erasure, read_erasures
+from services.common.ledger.named import Named
 from services.common.log.base import Message
 from services.common.log.sqlite import SqliteLog
 from services.kvstore.client import KvClient, Origin
@@ -216,6 +218,30 @@ def test_a_store_that_was_away_learns_of_erasures_before_it_serves(
     with start(log=ledger, ledger_period_s=1000).client() as kv:
         stale = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e0")])
         assert kv.put(keys(1), payloads(1), stale) == [pb.PUT_OUTCOME_STALE_EPOCH]
+
+
+def test_a_store_that_was_away_while_a_namespace_was_deleted_hears_of_it_from_who_asks_by_its_name(
+    start: Callable[..., Running], ledger: SqliteLog
+) -> None:
+    """The ledger does not tell it which namespace that was; the receipt does, as long as a keeper owes its answer."""
+    log = Named(ledger)
+    keyring = Keyring(log, MasterKey(bytes(32)))
+    name_key = keyring.name_key(NAMESPACE)
+    log.append([name_key.message])
+    log.append([message(LedgerEntry(namespace=NAMESPACE, namespace_deleted=NamespaceDeleted(erasure_epoch=4)))])
+    assert read_erasures(log, {}).erasures == (Erasure(NAMESPACE, 4, ()),)
+    log.append(destroying(NAMESPACE, [name_key.key_id]))
+    log.compact(topics.KEYS)
+    missed = read_erasures(Named(ledger), {})
+    assert missed.erasures == ()
+    assert sum(missed.positions.values()) == 1, "it is not read again"
+    with start(log=Named(ledger), ledger_period_s=0.05).client() as kv:
+        chain = keys(1)
+        late = Origin(NAMESPACE, {NAMESPACE: 3}, [(NAMESPACE, "e0")])
+        kv.put(chain, payloads(1), late)
+        kv.drop(NAMESPACE, 4, ["e0"])
+        assert kv.lookup(chain) == 0
+        assert kv.put(chain, payloads(1), late) == [pb.PUT_OUTCOME_STALE_EPOCH]
 
 
 def test_a_running_store_follows_the_ledger_and_counts_once(start: Callable[..., Running], ledger: SqliteLog) -> None:

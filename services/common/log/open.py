@@ -1,7 +1,11 @@
-"""Opens a log by its address: ``sqlite:///absolute/path`` or ``kafka://host:port[,host:port]``."""
+"""Opens a log by its address: ``sqlite:///absolute/path`` or ``kafka://host:port[,host:port]``.
+
+Whoever reads or writes a ledger of Mneme opens its log here, for the names of its namespaces are not in the ledger.
+"""
 
 from __future__ import annotations
 
+from services.common.ledger.named import Named
 from services.common.log.base import Log, LogError
 from services.common.log.kafka.security import KafkaSecurity
 from services.common.log.sqlite import SqliteLog
@@ -16,11 +20,11 @@ def open_log(url: str, kafka: KafkaSecurity | None = None) -> Log:
     ``kafka``: how to speak to a cluster; none is plaintext, to anybody.
     """
     if url.startswith(_SQLITE + "/"):
-        return SqliteLog(url.removeprefix(_SQLITE))
+        return Named(SqliteLog(url.removeprefix(_SQLITE)))
     if url.startswith(_KAFKA):
         from services.common.log.kafka.log import KafkaLog  # its client takes a moment to import
 
-        return KafkaLog(_servers(url), security=kafka or KafkaSecurity())
+        return Named(KafkaLog(_servers(url), security=kafka or KafkaSecurity()))
     raise _unknown(url)
 
 

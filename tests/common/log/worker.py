@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from services.common.ledger.named import Named
 from services.common.log.base import Appended, Cleanup, Log, LogUnavailable, Message, TopicPartition, TopicSpec
 from services.common.log.open import open_log
 from services.common.log.sqlite import SqliteLog
@@ -89,15 +90,16 @@ def _count(log: Log) -> int:
 
 def _die_before_commit(log: Log) -> None:
     """Let the log die when everything is written and only the commit is missing."""
-    if isinstance(log, SqliteLog):
-        append_rows = log._append
+    assert isinstance(log, Named)
+    if isinstance(real := log._log, SqliteLog):
+        append_rows = real._append
 
         def append_then_die(*args: Any) -> list[Appended]:
             appended = append_rows(*args)
             _die_if(True)
             return appended
 
-        log._append = append_then_die  # type: ignore[method-assign, assignment]
+        real._append = append_then_die  # type: ignore[method-assign, assignment]
     else:
         from services.common.log.kafka.producer import TransactionalProducer
 

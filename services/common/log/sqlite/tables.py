@@ -21,7 +21,8 @@ from services.common.log.base import (
 )
 from services.common.log.sqlite.format import unpack
 
-FORMAT = 1  # user_version of the file
+FORMAT = 2  # user_version of the file
+FORMAT_BEFORE = 1  # the same, by a Mneme that knows no pseudonyms of namespaces and would pass over what has one
 OFFSET_BITS = 40
 MAX_OFFSET = 1 << OFFSET_BITS
 BATCH_ROWS = 256  # of one read, and so of the time a reader holds a snapshot

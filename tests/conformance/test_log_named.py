@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from mneme.v1.admin_pb2 import Namespace
 from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceCreated, SessionEnded
 
 from services.common.crypto.seal import Keyring, MasterKey, destroying
@@ -16,7 +19,11 @@ from services.common.ledger.named import Named
 from services.common.log.base import Appended, Cleanup, Log, Message, MessageTooLarge, Record, TopicPartition, TopicSpec
 from services.common.log.kafka.log import KafkaLog
 from services.common.log.sqlite import SqliteLog
+from services.common.text.extract import Extractor
+from services.perception.intake.accept import Intake
+from services.perception.ledger_facts import Known
 from tests.kafka import unique
+from tests.perception.world import ANYBODY
 
 NAMESPACE = "acme/anna"
 PARTITIONS = 4
@@ -155,3 +162,36 @@ def test_what_is_refused_in_a_transaction_is_refused_where_it_is_appended(logs: 
     with pytest.raises(MessageTooLarge), log.transaction() as tx:
         tx.append(Message(topics.KEYS, b"k", bytes(3 * 1024 * 1024)))
     assert log.end_offset(topics.LEDGER, at.partition) == at.offset + 1
+
+
+def test_nobody_meets_a_namespace_before_its_name(logs: Logs) -> None:
+    """Created by one process, told to by another at once, while a third reads on and on."""
+    here, there, reader = Named(logs()), Named(logs()), Named(logs())
+    intake = Intake(here, ring(here), Known(here, ring(here)), Extractor(), lambda: datetime.now(UTC))
+    known = Known(there, ring(there))
+    read: list[str] = []
+    ended_all = threading.Event()
+
+    def follow() -> None:
+        consumer = reader.subscribe(unique("group"), [topics.LEDGER])
+        while not (ended_all.is_set() and consumer.lag() == 0):
+            records = consumer.poll()
+            read.extend(r.key.decode() for r in records)
+            if records:
+                consumer.commit({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
+        consumer.close()
+
+    following = threading.Thread(target=follow)
+    following.start()
+    created_here = [f"acme/{n}" for n in range(20)]
+    try:
+        for name in created_here:
+            intake.create_namespace(Namespace(name=name), ANYBODY)
+            assert known.namespace(name) is not None
+            there.append([ended(name)])
+    finally:
+        ended_all.set()
+        following.join(60)
+    assert not following.is_alive()
+    assert sorted(read) == sorted(2 * created_here)
+    assert all(r.key.startswith(b"\0") for r in ledger_of(logs()))
