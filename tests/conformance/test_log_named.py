@@ -21,7 +21,7 @@ from services.common.log.kafka.log import KafkaLog
 from services.common.log.sqlite import SqliteLog
 from services.common.text.extract import Extractor
 from services.perception.intake.accept import Intake
-from services.perception.ledger_facts import Known
+from services.perception.ledger_facts import LedgerFacts
 from tests.kafka import unique
 from tests.perception.world import ANYBODY
 
@@ -167,8 +167,8 @@ def test_what_is_refused_in_a_transaction_is_refused_where_it_is_appended(logs: 
 def test_nobody_meets_a_namespace_before_its_name(logs: Logs) -> None:
     """Created by one process, told to by another at once, while a third reads on and on."""
     here, there, reader = Named(logs()), Named(logs()), Named(logs())
-    intake = Intake(here, ring(here), Known(here, ring(here)), Extractor(), lambda: datetime.now(UTC))
-    known = Known(there, ring(there))
+    intake = Intake(here, ring(here), LedgerFacts(here, ring(here)), Extractor(), lambda: datetime.now(UTC))
+    known = LedgerFacts(there, ring(there))
     read: list[str] = []
     ended_all = threading.Event()
 

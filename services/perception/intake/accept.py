@@ -1,8 +1,8 @@
 """Accepting: validate, know again, extract, seal, append. The one way into the ledger for what products send.
 
 Two steps, so that the slow one (names and times) runs beside others: ``examine`` looks at one observation alone;
-``decide``, inside ``LedgerFacts.exclusive``, compares it with the ledger and makes the entries. Who appends them differs: a
-call appends alone, the inbox together with its offsets and dead letters.
+``decide``, inside ``LedgerFacts.exclusive``, compares it with the ledger and makes the entries. Who appends them
+differs: a call appends alone, the inbox together with its offsets and dead letters.
 """
 
 from __future__ import annotations
