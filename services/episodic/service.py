@@ -48,7 +48,7 @@ class Episodic:
         """Returns when the index follows the feed, and was made by what is configured."""
         self.host.start()
         self.rebuilder.recover()
-        if self.host.outdated:
+        if self.host.generations.outdated:
             self.rebuilder.start()
             self.rebuilder.wait()
 

@@ -122,7 +122,7 @@ class Servicer:
         looked_at = -1
         while True:
             self._host.check()
-            if (finished := self._host.finished) != looked_at:
+            if (finished := self._host.receipts.finished) != looked_at:
                 receipt = await self._run(self._host.finished_receipt, namespace, id)
                 if receipt is not None:
                     return receipt

@@ -262,7 +262,7 @@ def test_a_store_that_was_stopped_and_goes_on_finishes_the_receipt(world: World)
 
 
 def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.episodic.write.writer._AGAIN_S", 0.01)
+    monkeypatch.setattr("services.episodic.write.receipts._AGAIN_S", 0.01)
     asked: list[int] = []
     answers = {"kvstore": Dropped("kvstore", False, "did not answer"), "engine": Dropped("engine", False, "busy")}
 
@@ -281,7 +281,7 @@ def test_asking_again_writes_nothing_where_nothing_has_changed(world: World, mon
 
 
 def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.episodic.write.writer._AGAIN_S", 0.5)
+    monkeypatch.setattr("services.episodic.write.receipts._AGAIN_S", 0.5)
     asked: list[int] = []
     in_round, go_on = threading.Event(), threading.Event()
 
@@ -307,7 +307,7 @@ def test_a_new_erasure_goes_before_those_that_are_owed(world: World, monkeypatch
     assert in_round.wait(20)
     rounds_first = len(asked) - 1
     late = command(3)
-    eventually(lambda: not world.host._unfinished.empty())
+    eventually(lambda: not world.host.receipts.unfinished.empty())
     go_on.set()
     assert world.await_receipt(NAMESPACE, late, 20) is not None
     eventually(lambda: len(asked) >= rounds_first + 3)

@@ -153,7 +153,7 @@ class Midway:
 
     def __call__(self, name: str) -> None:
         thread = threading.current_thread().name
-        if thread == "episodic-rebuild" and name == "flushed" and self.world.host.building is not None:
+        if thread == "episodic-rebuild" and name == "flushed" and self.world.host.generations.building is not None:
             self.reached.set()
             self.go_on.wait(30)
             if self.dead:
@@ -239,7 +239,7 @@ def test_invariant_13_a_failed_rebuild_keeps_nothing_from_an_erasure(
         OperationState.OPERATION_STATE_FAILED,
         type(error).__name__,
     )
-    assert world.host.building is None
+    assert world.host.generations.building is None
     receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
     assert generations(world) == {number} == set(world.host.parts.index.generations())
     assert not anywhere_in_feed(world, "1th lantern")

@@ -174,9 +174,9 @@ def test_invariant_10_an_upgrade_changes_what_it_should_once(world: World, tmp_p
     world.close()
     world.plugins = build([{"turns": {"words": 0}}, "episodes", "dense", "lexical"])
     world.open()
-    assert world.host.outdated
+    assert world.host.generations.outdated
     world.rebuild()
-    assert not world.host.outdated
+    assert not world.host.generations.outdated
     again = world.host.live.store.whole(NAMESPACE, world.base("o2"))
     assert again is not None
     assert again.id == turn.id
@@ -189,7 +189,7 @@ def test_an_index_of_terms_that_were_cut_otherwise_is_outdated(world: World, mon
     world.close()
     monkeypatch.setattr(lexical, "IDENTITY", "another")
     world.open()
-    assert world.host.outdated
+    assert world.host.generations.outdated
 
 
 def test_invariant_12_other_namespaces_change_nothing(world: World) -> None:

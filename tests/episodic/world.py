@@ -100,7 +100,7 @@ class World:
     def kill(self) -> None:
         """As if the process had died: nothing is flushed or finished; the kernel takes it out of its group."""
         self.host._stop.set()
-        self.host._unfinished.put(None)
+        self.host.receipts.unfinished.put(None)
         for thread in (self.host._thread, self.host._finisher):
             if thread is not None:
                 thread.join(10)

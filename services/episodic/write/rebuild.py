@@ -127,12 +127,12 @@ def build(
 
     The host drops what is in neither use then: the generation before, or the one that did not come to its end.
     """
-    generation = host.begin()
+    generation = host.generations.begin()
     with host.fold_lock:
         pass  # an erasure that was under way and did not know of it has ended
     try:
         if not _catch_up(host, generation, operation, save, stop):
-            host.abandon(generation)
+            host.generations.abandon(generation)
             return None
         with host.fold_lock:
             _require_building(host, generation)
@@ -140,11 +140,11 @@ def build(
                 while generation.applied[partition] < host.live.applied[partition]:
                     _read_on(host, generation, partition, host.parts.batch_entries)
             generation.flush()
-            host.swap(generation)
+            host.generations.swap(generation)
     except Exception:
-        host.abandon(generation)
+        host.generations.abandon(generation)
         raise
-    host.try_to_drop()
+    host.generations.try_to_drop()
     operation.done = operation.total = sum(generation.applied.values())
     return generation
 
@@ -185,7 +185,7 @@ def _read_on(host: Host, generation: Generation, partition: int, count: int) -> 
 
 def _require_building(host: Host, generation: Generation) -> None:
     """Call with a lock held that an erasure takes."""
-    if host.building is not generation:
+    if host.generations.building is not generation:
         raise Abandoned
 
 

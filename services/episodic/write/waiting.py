@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from services.episodic.write.writer import Progress
+from services.episodic.write.progress import Progress
 
 _LOOK_S = 0.004  # between two looks
 

@@ -1,0 +1,86 @@
+"""What an erasure's receipt says of each store: done, or bounded by when."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1.episodic_pb2 import StoreErasure
+from mneme.v1.ledger_pb2 import StoredReceipt
+
+from services.common.log.base import Log
+from services.episodic.state.records import from_us, stamp
+from services.episodic.state.service_state import BY_NAMESPACE
+from services.episodic.write.components import Components
+
+_INDEX = "index"
+_NAME = "the namespace's name"
+
+
+def unnamed(receipt: StoredReceipt) -> StoredReceipt:
+    """A deletion's receipt without the namespace's name, once nobody has to be told it any more."""
+    if receipt.receipt.selected_by == BY_NAMESPACE and not owing(receipt):
+        receipt.receipt.namespace = ""
+    return receipt
+
+
+def owes(store: StoreErasure) -> bool:
+    """A keeper of KV blocks that did not answer. What is bounded by time alone names its time."""
+    return not store.done and not store.HasField("by") and store.store != _INDEX
+
+
+def owing(receipt: StoredReceipt) -> bool:
+    return any(map(owes, receipt.receipt.stores))
+
+
+def _ledger(named: bool, log_done: bool, at: Timestamp) -> StoreErasure:
+    name = f"; {_NAME} stays, in clear, as the key of entries that an earlier version of Mneme wrote" if named else ""
+    return StoreErasure(store="ledger", done=log_done, detail=f"sealed under destroyed keys{name}", by=at)
+
+
+def _feed(by_namespace: bool, log_done: bool, at: Timestamp) -> StoreErasure:
+    what = f"removed and compacted away; the removals hold {_NAME} for a day" if by_namespace else ""
+    return StoreErasure(store="feed", done=log_done, detail=what or "replaced by stubs and compacted away", by=at)
+
+
+def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
+    if searches_vectors:
+        detail = "rows deleted; texts were sealed; Milvus keeps their vectors until it compacts their segments"
+        return StoreErasure(store=_INDEX, done=False, detail=detail)
+    left = "their words' keyed hashes"
+    detail = f"rows deleted; texts and vectors were sealed; {left} go when its files are merged or rebuilt"
+    return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
+
+
+def holds_any(log: Log, topic: str) -> bool:
+    return any(True for partition in range(log.partitions(topic)) for _ in log.read(topic, partition))
+
+
+def _inbox(is_empty: bool, log_done: bool, at: Timestamp, until: Timestamp) -> StoreErasure:
+    if is_empty and log_done:
+        return StoreErasure(store="inbox", done=True, detail="empty, and what was in it is overwritten", by=at)
+    if is_empty:
+        detail = "nothing to read; the broker's disk keeps what was removed until the retention ends"
+    else:
+        detail = "holds what perception has not taken and removed yet: seconds, and no longer than the retention"
+    return StoreErasure(store="inbox", done=False, detail=detail, by=until)
+
+
+def stores(
+    receipt: StoredReceipt, now_us: int, bound_s: float, inbox_is_empty: bool, in_clear: bool, parts: Components
+) -> list[StoreErasure]:
+    at = stamp(from_us(now_us))
+    scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
+    inbox = stamp(from_us(now_us + parts.inbox_retention_s * 1_000_000))
+    letters = stamp(from_us(now_us + parts.dead_letter_retention_s * 1_000_000))
+    count = receipt.receipt.keys_destroyed
+    log_done = bound_s == 0.0
+    by_namespace = receipt.receipt.selected_by == BY_NAMESPACE
+    return [
+        StoreErasure(
+            store="keys", done=log_done, detail=f"{count} data keys destroyed and compacted away", by=scrubbed
+        ),
+        _ledger(by_namespace and in_clear, log_done, scrubbed),
+        _feed(by_namespace, log_done, scrubbed),
+        _index(parts.index.searches_vectors, at),
+        _inbox(inbox_is_empty, log_done, at, inbox),
+        StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
+    ]

@@ -1,0 +1,135 @@
+"""Generations that come and go: the live one, the one that is being built, and those to drop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+from services.common.ledger import topics
+from services.common.log.base import LogUnavailable
+from services.episodic.search.index import IndexUnavailable
+from services.episodic.state.namespaces import Registry
+from services.episodic.state.service_state import OperatorState
+from services.episodic.state.store import Store
+from services.episodic.write.components import Components
+from services.episodic.write.dropping import drop, generations
+from services.episodic.write.fold import Reducer
+from services.episodic.write.generation import Generation, Step
+
+_log = logging.getLogger(__name__)
+
+
+class Generations:
+    """Of one process. ``building`` is None where nothing is built, which also tells whoever builds to give up."""
+
+    def __init__(self, parts: Components, registry: Registry, state: OperatorState, step: Step) -> None:
+        self._parts, self._registry, self._state, self._step = parts, registry, state, step
+        self.building: Generation | None = None
+        self._live: Generation | None = None
+        self._made_by = ""  # fingerprint of the live one
+        self._lock = threading.RLock()  # held while generations begin, end and are dropped
+        self._doomed: set[int] = set()  # generations to drop: neither live nor being built
+
+    def open(self, committed: Sequence[int]) -> None:
+        """Open the live one, and drop what is in no use. Reads the whole feed."""
+        known = self._state.generation()
+        fingerprint = self._parts.fingerprint
+        if known is None:
+            self._parts.log.append([self._state.set_generation(1, fingerprint)])
+        number = known.number if known else 1
+        self._made_by = known.fingerprint if known else fingerprint
+        generation = self._made(number)
+        generation.open()
+        generation.applied = dict(enumerate(committed))
+        self._live = generation
+        self._doomed = generations(self._parts) - {number}
+        self.drop_doomed()
+
+    def _made(self, number: int) -> Generation:
+        """A generation over its collection, which is made where missing."""
+        parts = self._parts
+        collection, made = parts.index.open(number)
+        if made:
+            parts.log.append([self._state.set_progress(number, None)])
+        store = Store(
+            number, parts.log, parts.keyring, self._registry, collection, parts.toolkit.embed, parts.cache_bytes
+        )
+        reducer = Reducer(parts.log, parts.keyring, self._registry, parts.toolkit, parts.plugins, store)
+        return Generation(
+            store,
+            reducer,
+            parts.log,
+            parts.keyring,
+            self._state,
+            flush_rows=parts.flush_rows,
+            flush_after_s=parts.flush_after_s,
+            step=self._step,
+        )
+
+    @property
+    def live(self) -> Generation:
+        assert self._live is not None, "no generation was opened"
+        return self._live
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the live generation was made by other plug-ins, parameters or vectors than are configured."""
+        known = self._state.generation()
+        return known is not None and known.fingerprint != self._parts.fingerprint
+
+    def begin(self) -> Generation:
+        """The next generation, empty, which erasures reach from now on."""
+        with self._lock:
+            number = self.live.number + 1
+            self._doomed.add(number)  # whatever an earlier one left
+            self.drop_doomed()
+            self._doomed.add(number)  # until it is there: what follows may fail half-way
+            generation = self._made(number)
+            generation.open()
+            generation.applied = dict.fromkeys(range(self._parts.log.partitions(topics.LEDGER)), 0)
+            self.building = generation
+            self._doomed.remove(number)
+            return generation
+
+    def swap(self, generation: Generation) -> None:
+        """Make what was built the live one; the one before is dropped soon. Call with ``fold_lock`` held."""
+        with self._lock:
+            self._parts.log.append([self._state.set_generation(generation.number, self._parts.fingerprint)])
+            self._doomed.add(self.live.number)
+            self._live, self._made_by = generation, self._parts.fingerprint
+            self.building = None
+
+    def abandon(self, generation: Generation) -> None:
+        """Give up what is being built; it is dropped soon. Whoever builds it may not write to it any more."""
+        with generation.lock, self._lock:
+            if generation is self.building:
+                self.building = None
+                self._doomed.add(generation.number)
+
+    def try_to_drop(self) -> None:
+        """Drop generations in neither use; where a store is away, a thread of the host does it later."""
+        try:
+            self.drop_doomed()
+        except (LogUnavailable, IndexUnavailable) as error:
+            _log.warning("a store is away; a generation is not dropped", extra={"error": type(error).__name__})
+
+    def drop_doomed(self) -> None:
+        """LogError, IndexUnavailable: what is left is dropped the next time."""
+        with self._lock:
+            if any(number > self.live.number for number in self._doomed):
+                # A swap to it that failed in doubt may yet come to be seen: the later word counts at the next start.
+                self._parts.log.append([self._state.set_generation(self.live.number, self._made_by)])
+            for number in sorted(self._doomed):
+                drop(self._parts, self._state, number)
+                self._doomed.remove(number)
+
+    @contextmanager
+    def building_held(self) -> Iterator[None]:
+        """With nothing folded into what is being built, if anything is: between two of its batches."""
+        with nullcontext() if (building := self.building) is None else building.lock:
+            yield
+
+    def all(self) -> list[Generation]:
+        return [self.live] if self.building is None else [self.live, self.building]
