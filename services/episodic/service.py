@@ -45,12 +45,11 @@ class Episodic:
         self.recaller = Recaller(self.host)
 
     def start(self) -> None:
-        """Returns when the index follows the feed, and was made by what is configured."""
+        """Returns when the index follows the feed. Where it was made by something else than is configured, it answers
+        until the one that is made beside it is whole."""
         self.host.start()
         self.rebuilder.recover()
-        if self.host.generations.outdated:
-            self.rebuilder.start()
-            self.rebuilder.wait()
+        self.rebuilder.upgrade()
 
     def require_alive(self) -> None:
         """RuntimeError when a thread has ended on its own."""

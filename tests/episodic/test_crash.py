@@ -22,6 +22,7 @@ from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import topics
 from services.common.log.base import Consumer, Fenced, LogUnavailable, Record
 from services.common.models.embed import Embedder
+from services.episodic.plugins import build
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.store import open_whole
@@ -112,31 +113,62 @@ def test_an_erasure_killed_in_the_middle_is_completed(started: World, step: str)
     world.close()
 
 
-def test_a_rebuild_killed_in_the_middle_leaves_nothing(started: World) -> None:
-    armed: list[str] = []
-
-    def kill_when_armed(name: str) -> None:
-        if name in armed:
-            raise Killed(name)
-
-    world = started.open(step=kill_when_armed)
+@pytest.mark.parametrize("step", ["folded", "committed", "indexed", "flushed"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_invariant_35_a_rebuild_killed_in_the_middle_is_gone_on_with(started: World, step: str, nth: int) -> None:
+    world = started.open(batch_entries=2)
     tell(world)
     world.settle()
     before, number = world.hash(), world.host.live.number
-    world.host.live.flush()
-    armed.append("committed")
+    world.close()
+    steps: list[str] = []
+
+    def kill(name: str) -> None:
+        if threading.current_thread().name == "episodic-rebuild":
+            steps.append(name)
+            if steps.count(step) == nth:
+                raise Killed(step)
+
+    world.open(step=kill, batch_entries=2, flush_rows=1)
     operation = world.rebuilder.start()
     world.rebuilder.wait()
+    done = steps.count("committed")
     world.kill()
-    assert generations(world) == {number, number + 1}
-    world.open()
+    steps.clear()
+    world.open(step=lambda name: steps.append(name), batch_entries=2)
+    world.rebuilder.wait()
     assert world.hash() == before
-    assert generations(world) == {number} == set(world.host.parts.index.generations())
+    assert generations(world) == {number + 1} == set(world.host.parts.index.generations())
     ended = world.host.state.operation(operation.id)
     assert ended is not None
-    assert ended.state == OperationState.OPERATION_STATE_FAILED
+    assert (ended.state, ended.result["generation"]) == (OperationState.OPERATION_STATE_DONE, str(number + 1))
+    batches = 4  # two of turns, one that holds the last turn and the boundary, and what made the namespace before them
+    assert steps.count("committed") == batches - done
     world.rebuild()
     assert world.hash() == before
+    world.close()
+
+
+def test_invariant_35_an_upgrade_answers_from_the_old_index_until_the_new_one_is_whole(started: World) -> None:
+    midway = Midway()
+    midway.world = world = started.open(batch_entries=6, flush_rows=1)
+    tell(world)
+    world.settle()
+    number = world.host.live.number
+    world.close()
+    world.plugins = build([{"turns": {"words": 0}}, "episodes", "dense", "lexical"])
+    world.open(step=midway, batch_entries=2, flush_rows=1)
+    world.rebuilder.upgrade()
+    assert midway.reached.wait(20)
+    world.observe("new", "A heron stood on the lighthouse.")
+    world.settle()
+    assert world.host.live.number == number
+    assert world.texts(world.recall("heron on the lighthouse"))[0] == "A heron stood on the lighthouse."
+    midway.go_on.set()
+    world.rebuilder.wait()
+    assert world.host.live.number == number + 1
+    assert not world.host.generations.outdated
+    assert world.texts(world.recall("heron on the lighthouse"))[0] == "A heron stood on the lighthouse."
     world.close()
 
 
@@ -192,6 +224,11 @@ def test_invariant_13_an_erasure_killed_beside_a_rebuild_is_completed(started: W
     assert receipt is not None
     assert (receipt.receipt.base_erased, receipt.receipt.derived_rebuilt) == (1, 1)
     assert_forgotten(world, receipt)
+    world.rebuilder.wait()  # gone on with, where it had followed
+    assert_forgotten(world, receipt)
+    after = world.hash()
+    world.rebuild()
+    assert world.hash() == after
     world.close()
 
 
@@ -441,6 +478,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from services.common.models.embed import Embedder
+from services.episodic.plugins import build
 from services.episodic.search.index import IndexUnavailable
 from tests.episodic.world import World
 

@@ -314,12 +314,14 @@ class ParkedEntry(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., key_id: _Optional[str] = ..., id_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("number", "fingerprint")
+    __slots__ = ("number", "fingerprint", "next")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     number: int
     fingerprint: str
-    def __init__(self, number: _Optional[int] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+    next: _containers.RepeatedCompositeFieldContainer[_common_pb2.Position]
+    def __init__(self, number: _Optional[int] = ..., fingerprint: _Optional[str] = ..., next: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ...) -> None: ...
 
 class IndexProgress(_message.Message):
     __slots__ = ("next",)

@@ -6,12 +6,13 @@ Each value has one writer. What is read is what was committed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
 from google.protobuf.message import Message as Proto
 from mneme.v1.admin_pb2 import Operation
+from mneme.v1.common_pb2 import Position
 from mneme.v1.ledger_pb2 import Generation, IndexProgress, StoredReceipt
 
 from services.common.ledger import topics
@@ -19,6 +20,7 @@ from services.common.log.base import Log, Message
 
 P = TypeVar("P", bound=Proto)
 _GENERATION = "generation/in-use"
+_BUILDING = "generation/building"
 BY_NAMESPACE = "namespace"  # what a receipt's selected_by says where a namespace was deleted
 _RECEIPT_IDS = ("base_ids", "derived_ids", "key_ids")
 _IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
@@ -72,6 +74,17 @@ class OperatorState:
     def set_generation(self, number: int, fingerprint: str) -> Message:
         return self.message(_GENERATION, Generation(number=number, fingerprint=fingerprint))
 
+    def building(self) -> Generation | None:
+        """What is being built, as far as it can be gone on with."""
+        return self.get(_BUILDING, Generation)
+
+    def set_building(self, number: int, fingerprint: str, applied: Mapping[int, int]) -> Message:
+        return self.message(_BUILDING, Generation(number=number, fingerprint=fingerprint, next=_positions(applied)))
+
+    def without_building(self) -> list[Message]:
+        """To append with whatever what is being built does not follow at once: it could not be gone on with."""
+        return [self.message(_BUILDING, None)] if self.building() is not None else []
+
     def progress(self, generation: int) -> dict[int, int]:
         """Next feed offset to index, by partition."""
         found = self.get(f"index/{generation}", IndexProgress)
@@ -80,7 +93,7 @@ class OperatorState:
     def set_progress(self, generation: int, progress: dict[int, int] | None) -> Message:
         value = None
         if progress is not None:
-            value = IndexProgress(next=[{"partition": p, "offset": o} for p, o in sorted(progress.items())])
+            value = IndexProgress(next=_positions(progress))
         return self.message(f"index/{generation}", value)
 
     def receipt(self, namespace: str, id: str) -> StoredReceipt | None:
@@ -144,6 +157,10 @@ class OperatorState:
 
     def set_operation(self, operation: Operation) -> Message:
         return self.message(f"operation/{operation.id}", operation)
+
+
+def _positions(offsets: Mapping[int, int]) -> list[Position]:
+    return [Position(partition=p, offset=o) for p, o in sorted(offsets.items())]
 
 
 def _receipt_key(namespace: str, id: str, part: int = 0) -> str:

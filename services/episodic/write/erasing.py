@@ -76,6 +76,7 @@ class Erasing:
             receipt = self._state.receipt(namespace, erased.receipt_id) or self._receipt(len(parked))
             extra += self._state.set_receipt(receipt)
             extra += [*self._state.without_notes(namespace, erased.receipt_id), *self._parking.gone(parked)]
+            extra += self._state.without_building()  # until it has followed: the entry does not come again
             reached = entry.offset + 1
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt

@@ -59,6 +59,7 @@ class Generation:
         self._flush_rows = flush_rows
         self._flush_after_s = flush_after_s
         self._step = step
+        self.built_as = ""  # fingerprint, where it is being built: each commit notes how far it is
         self._feed_next: dict[int, int] = {}
         self._unflushed = 0
         self._oldest_unflushed = 0.0
@@ -174,9 +175,10 @@ class Generation:
             written.append((len(messages), feed, None))
             messages.append(self._message(feed))
         messages += extra
-        if not messages and consumer is None:
-            self.applied[partition] = next_offset
-            return
+        if self.built_as:
+            messages.append(
+                self._state.set_building(self.number, self.built_as, {**self.applied, partition: next_offset})
+            )
         with self._log.transaction(consumer, name=f"episodic-{self.number}") as tx:
             for message in messages:
                 tx.append(message)

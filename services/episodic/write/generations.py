@@ -44,8 +44,21 @@ class Generations:
         generation.open()
         generation.applied = dict(enumerate(committed))
         self._live = generation
-        self._doomed = generations(self._parts) - {number}
+        self.building = self._begun_before()
+        self._doomed = generations(self._parts) - {each.number for each in self.all()}
         self.drop_doomed()
+
+    def _begun_before(self) -> Generation | None:
+        """What was being built when the last process ended, if it is what is wanted still."""
+        known = self._state.building()
+        wanted = (self.live.number + 1, self._parts.fingerprint)
+        if known is None or (known.number, known.fingerprint) != wanted:
+            return None
+        generation = self._made(known.number)
+        generation.open()
+        generation.applied = {position.partition: position.offset for position in known.next}
+        generation.built_as = known.fingerprint
+        return generation
 
     def _made(self, number: int) -> Generation:
         """A generation over its collection, which is made where missing."""
@@ -86,9 +99,12 @@ class Generations:
             self._doomed.add(number)  # whatever an earlier one left
             self.drop_doomed()
             self._doomed.add(number)  # until it is there: what follows may fail half-way
+            applied = dict.fromkeys(range(self._parts.log.partitions(topics.LEDGER)), 0)
+            self._parts.log.append([self._state.set_building(number, self._parts.fingerprint, applied)])
             generation = self._made(number)
             generation.open()
-            generation.applied = dict.fromkeys(range(self._parts.log.partitions(topics.LEDGER)), 0)
+            generation.applied = applied
+            generation.built_as = self._parts.fingerprint
             self.building = generation
             self._doomed.remove(number)
             return generation
@@ -96,7 +112,9 @@ class Generations:
     def swap(self, generation: Generation) -> None:
         """Make what was built the live one; the one before is dropped soon. Call with ``fold_lock`` held."""
         with self._lock:
-            self._parts.log.append([self._state.set_generation(generation.number, self._parts.fingerprint)])
+            in_use = self._state.set_generation(generation.number, generation.built_as)
+            self._parts.log.append([in_use, *self._state.without_building()])
+            generation.built_as = ""
             self._doomed.add(self.live.number)
             self._live, self._made_by = generation, self._parts.fingerprint
             self.building = None
@@ -121,7 +139,10 @@ class Generations:
             if any(number > self.live.number for number in self._doomed):
                 # A swap to it that failed in doubt may yet come to be seen: the later word counts at the next start.
                 self._parts.log.append([self._state.set_generation(self.live.number, self._made_by)])
+            building = self._state.building()
             for number in sorted(self._doomed):
+                if building is not None and building.number == number:
+                    self._parts.log.append(self._state.without_building())
                 drop(self._parts, self._state, number)
                 self._doomed.remove(number)
 

@@ -1,6 +1,6 @@
 """Rebuild: the ledger read again into a new generation beside the live one, swapped in when it has caught up.
 
-Recall works throughout. A rebuild that did not reach its end is begun again by asking again; what it left is dropped.
+Recall works throughout. A rebuild that a stop or a kill interrupts is gone on with by the next start.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from services.episodic.write.writer import Host
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 0.5
+_AGAIN_S = 5.0
 
 
 class Abandoned(Exception):
@@ -46,31 +47,46 @@ class Rebuilder:
         self._stop = threading.Event()
 
     def recover(self) -> None:
-        """At start, before anything else: an unfinished rebuild has failed. The host has dropped what it left."""
-        host = self._host
-        for operation in host.state.operations():
-            if operation.state == OperationState.OPERATION_STATE_RUNNING:
+        """At start: go on with the rebuild that the last process was at, where that can be."""
+        generations = self._host.generations
+        running = [o for o in self._host.state.operations() if o.state == OperationState.OPERATION_STATE_RUNNING]
+        resumed = running[-1] if running and generations.building is not None else None
+        for operation in running:
+            if operation is not resumed:
                 self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service was restarted"})
+        if generations.building is not None:
+            self.start(resumed)
 
-    def start(self) -> Operation:
-        """Begin; the operation tells its progress. OVERLOADED while another one runs."""
+    def upgrade(self) -> None:
+        """At start: where the index was made by other plug-ins, parameters or vectors than are configured, make it anew
+        beside the old one, which answers meanwhile."""
+        if self._host.generations.outdated and self._host.generations.building is None:
+            _log.warning("the index was made by other plug-ins, parameters or vectors; it answers until it is rebuilt")
+            self.start()
+
+    def start(self, resumed: Operation | None = None) -> Operation:
+        """Begin, or go on; the operation tells its progress. OVERLOADED while another one runs."""
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 raise MnemeError("OVERLOADED", "A rebuild is running.", remedy="Wait for its operation to end.")
-            operation = Operation(
-                id=f"rebuild-{secrets.token_hex(8)}",
-                kind="rebuild",
-                state=OperationState.OPERATION_STATE_RUNNING,
-                total=self._host.lag() + sum(self._host.progress.snapshot()),
-                started_at=_now(),
-            )
+            operation = resumed or self._new()
             self._save(operation)
             started = Operation()
             started.CopyFrom(operation)
             self._thread = threading.Thread(target=self._run, args=[operation], name="episodic-rebuild", daemon=True)
             self._thread.start()
-            _log.info("a rebuild begins", extra={"operation": operation.id, "count": operation.total})
+            what = "a rebuild begins" if resumed is None else "a rebuild goes on"
+            _log.info(what, extra={"operation": operation.id, "count": operation.total - operation.done})
             return started
+
+    def _new(self) -> Operation:
+        return Operation(
+            id=f"rebuild-{secrets.token_hex(8)}",
+            kind="rebuild",
+            state=OperationState.OPERATION_STATE_RUNNING,
+            total=self._host.lag() + sum(self._host.progress.snapshot()),
+            started_at=_now(),
+        )
 
     def wait(self) -> None:
         """Until the rebuild under way has ended."""
@@ -85,18 +101,21 @@ class Rebuilder:
     def _run(self, operation: Operation) -> None:
         give_way()
         start = time.monotonic()
-        try:
-            generation = build(self._host, operation, self._save, self._stop)
-        except Exception as error:
-            seconds = round(time.monotonic() - start, 1)
-            _log.exception("the rebuild failed", extra={"operation": operation.id, "seconds": seconds})
-            self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
-            if isinstance(error, _EXPECTED):
-                return
-            raise
+        while True:
+            try:
+                generation = build(self._host, operation, self._save, self._stop)
+                break
+            except Exception as error:
+                seconds = round(time.monotonic() - start, 1)
+                _log.exception("the rebuild failed", extra={"operation": operation.id, "seconds": seconds})
+                if isinstance(error, _EXPECTED) and self._host.generations.outdated and not self._stop.wait(_AGAIN_S):
+                    continue  # nobody asked for it, so nobody would ask again
+                self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": type(error).__name__})
+                if isinstance(error, _EXPECTED):
+                    return
+                raise
         if generation is None:
-            self._end_surely(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service stopped"})
-            return
+            return  # the service stops; the next start goes on
         result = {"generation": str(generation.number), "seconds": f"{time.monotonic() - start:.1f}"}
         self._end_surely(operation, OperationState.OPERATION_STATE_DONE, result)
         _log.info("a rebuild is done", extra={"operation": operation.id, **result})
@@ -123,16 +142,16 @@ class Rebuilder:
 def build(
     host: Host, operation: Operation, save: Callable[[Operation], None], stop: threading.Event
 ) -> Generation | None:
-    """Make the next generation and swap it in. None when stopped meanwhile.
+    """Make the next generation, or go on with the one that was begun, and swap it in. None when stopped meanwhile.
 
-    The host drops what is in neither use then: the generation before, or the one that did not come to its end.
+    The host drops what is in neither use then: the generation before, or the one that failed.
     """
-    generation = host.generations.begin()
+    generation = host.generations.building or host.generations.begin()
     with host.fold_lock:
         pass  # an erasure that was under way and did not know of it has ended
     try:
         if not _catch_up(host, generation, operation, save, stop):
-            host.generations.abandon(generation)
+            generation.flush()
             return None
         with host.fold_lock:
             _require_building(host, generation)
