@@ -19,10 +19,14 @@ from services.common.ledger.named import Named
 from services.common.log.base import partition_of
 from services.common.models.embed import Embedder
 from services.episodic.search import index
+from services.episodic.state.service_state import OperatorState
+from services.episodic.write import generation
+from tests.episodic.test_crash import Killed, at
 from tests.episodic.test_delete import OTHER, assert_gone, deleted, keys_left, told
 from tests.episodic.world import NAMESPACE, World
 
 __all__ = ["told"]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +122,32 @@ def test_an_index_that_holds_names_is_made_again_from_the_feed(
     assert told.recall("lantern").items
     told.close()
     assert files_naming(tmp_path) == {"log.db"}
+
+
+def test_making_it_again_goes_on_where_it_was_cut_short(told: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a start that is stopped because it takes long, again and again."""
+    monkeypatch.setattr(generation, "_DRAIN", 2)
+    before, number = told.hash(OTHER), told.host.live.number
+    told.close()
+    gone = index.Index(str(told.folder / "index.db"), searches_vectors=False)
+    gone.drop(number)
+    gone.close()
+    feed = sum(told.log.end_offset(topics.FEED, p) for p in range(4))
+    noted = [0]
+    for _ in range(feed):
+        try:
+            told.open(step=at("flushed", 2), flush_rows=1)
+            break
+        except Killed:
+            told.host.consumer.close()  # type: ignore[union-attr]
+            told.host.parts.index.close()
+            noted.append(sum(OperatorState(told.log).progress(number).values()))
+    assert len(noted) > 2
+    assert noted == sorted(set(noted))
+    told.close()
+    told.open()
+    assert told.hash(OTHER) == before
+    told.close()
 
 
 def test_what_was_deleted_is_known_by_a_process_that_never_read_the_name(told: World) -> None:

@@ -86,7 +86,10 @@ class Named:
             return record
         pseudonym = record.key.removeprefix(_MARK)
         name, lacking = self._read_as.get(pseudonym) or self._look_for(pseudonym, record)
-        return replace(record, key=name, value=(record.value or b"") + lacking)
+        value = (record.value or b"") + lacking
+        # As ``replace``, of which every entry would feel the time.
+        r = record
+        return Record(r.topic, r.partition, r.offset, name, value, r.headers, r.timestamp_ms)
 
     def _look_for(self, pseudonym: bytes, record: Record) -> tuple[bytes, bytes]:
         """Once, and again at each creation: before its entry a name made anew has a name key anew."""

@@ -91,6 +91,7 @@ class Generation:
                 if len(batch) == _DRAIN:
                     count += self._index(batch)
                     batch = []
+                    self.flush_if_due()  # cut short, the next start goes on from here
             count += self._index(batch)
         return count
 
