@@ -15,9 +15,9 @@ import numpy as np
 
 from services.common import ids
 from services.common.text import lexical
-from  import Lexicon
 from services.episodic.plugins.base import Candidate, Context, Filter, Interval, Record, Vector
 from services.episodic.plugins.exact import Embed, ExactContext, ExactHost, best, matches
+from services.episodic.search.terms import Lexicon
 
 _AT = datetime.fromisoformat("2023-06-01T12:00:00+00:00")
 _EVENT = (0, 1)

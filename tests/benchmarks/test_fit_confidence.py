@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks import confidence_cases, fit_confidence
 from benchmarks.confidence_cases import HALVES, Case
-from services.episodic import confidence
+from services.episodic.recall import confidence
 
 FIRST, LAST = 0, -2  # of the weights
 
