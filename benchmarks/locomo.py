@@ -23,14 +23,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 from services.common import ids
 from services.common.models.embed import Embedder
 from services.episodic import plugins as listed
 from services.episodic.plugins import pipeline
-from services.episodic.plugins.base import EpisodeClosed, Interval, Plugin, Query, Record
-from services.episodic.plugins.exact import ExactHost
+from services.episodic.plugins.base import Context, EpisodeClosed, Interval, Plugin, Query, Record
+from services.episodic.plugins.exact import Embed, ExactHost
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 KS = (5, 10, 25)
@@ -134,9 +134,9 @@ def _numbered(turns: Sequence[Record], first: int) -> Iterator[Record]:
 # --- running ----------------------------------------------------------------------------------------------------
 
 
-def remember(conversation: Conversation, plugins: Sequence[Plugin], embedder: Embedder) -> ExactHost:
+def remember(conversation: Conversation, plugins: Sequence[Plugin], embed: Embed) -> ExactHost:
     """An exact host that holds one conversation."""
-    host = ExactHost(plugins, embedder.embed)
+    host = ExactHost(plugins, embed)
     for turns in conversation.sessions:
         for turn in turns:
             host.observe(turn)
@@ -146,7 +146,17 @@ def remember(conversation: Conversation, plugins: Sequence[Plugin], embedder: Em
     return host
 
 
-def recall(host: ExactHost, conversation: Conversation, text: str, limit: int) -> pipeline.Recalled:
+class Host(Protocol):
+    """What recall needs of a host."""
+
+    plugins: Sequence[Plugin]
+
+    def context(self, now: datetime) -> Context: ...
+
+    def fetch(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]: ...
+
+
+def recall(host: Host, conversation: Conversation, text: str, limit: int) -> pipeline.Recalled:
     query = Query((conversation.name,), text, limit, None, conversation.asked_at)
     return pipeline.recall(host.plugins, query, host.context(conversation.asked_at), host.fetch)
 
@@ -163,7 +173,7 @@ def measure(conversations: Sequence[Conversation], setup: Setup, embedder: Embed
     scores: Scores = {(k, c): [] for k in KS for c in ("all", *CATEGORIES.values())}
     scores[RANK, "all"] = []
     for conversation in conversations:
-        host = remember(conversation, listed.build(setup), embedder)
+        host = remember(conversation, listed.build(setup), embedder.embed)
         for question in conversation.questions:
             found: list[str] = []
             for k in sorted(KS, reverse=True):

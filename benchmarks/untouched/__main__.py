@@ -68,7 +68,7 @@ def ask(
     embedder: Embedder,
     threshold: float,
 ) -> list[Asked]:
-    host = locomo.remember(book, plugins, embedder)
+    host = locomo.remember(book, plugins, embedder.embed)
     locomo.recall(host, book, "", FIRST)  # embeds the text, which is no question's time
     asked = []
     for question in questions:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
+from examples import demo
 from services.common import config
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins import build
@@ -109,6 +111,10 @@ def test_a_capital_of_any_alphabet_makes_a_name(said: str, of_it: str, of_anothe
 SMALL: dict[str, list[dict[str, list[str]]]] = yaml.safe_load(
     (Path(__file__).parent / "small_memories.yaml").read_text(encoding="utf-8")
 )
+DIARY = " ".join(
+    json.loads(line)["text"].replace("\n", " ")
+    for line in (Path(demo.HERE) / "diary.jsonl").read_text(encoding="utf-8").splitlines()
+)
 THRESHOLD = config.load(environ={}).section("episodic", EpisodicConfig).confidence_threshold
 
 
@@ -141,6 +147,43 @@ def test_a_memory_of_five_turns_answers_plain_questions_and_refuses_foreign_ones
 def test_a_memory_of_one_turn_knows_what_it_holds(question: str, found: bool) -> None:
     host = of_five({"turns": ["Ann: My dentist moved the appointment to Thursday at nine."]})
     assert (sure(host, question) >= THRESHOLD) == found
+
+
+BESIDE = [":My sister Nora lives in Bergen.", ":The dentist moved my appointment to Thursday."]
+FOREIGN = ["Where is the boat?", "How much did the piano cost?", "What is the name of the cat?", "When is the concert?"]
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "around"),
+    [
+        ("I parked the car behind the library.", "Where is the car?", 0),
+        ("I bought a bike for 450 euros.", "What is the price of the bike?", 0),
+        ("The code of the garage is 4471.", "What is the garage code?", 0),
+        ("I parked the car behind the library.", "Where is the car?", 10_000),
+        ("I bought a bike for 450 euros.", "How much was the bike?", 10_000),
+        ("The code of the garage is 4471.", "What is the garage code?", 10_000),
+    ],
+)
+def test_a_question_of_few_words_is_answered_where_one_place_says_them(said: str, question: str, around: int) -> None:
+    """Refused before: few words make a small sum. ``around``: bytes of a long note."""
+    text = DIARY[:around] + said + DIARY[around : 2 * around]
+    host = of_five({"turns": [f":{text}", *BESIDE]})
+    assert world.texts(world.ask(host, world.query(question)))[0] == text
+    assert sure(host, question) >= THRESHOLD
+    if not around:
+        assert {q: c for q in FOREIGN if (c := sure(host, q)) >= THRESHOLD} == {}
+
+
+def test_that_a_question_is_met_whole_counts_while_the_memory_is_small() -> None:
+    whole = []
+    for count in (0, 20, 600):
+        host = of_five({"turns": ["Ann: I parked the car behind the library.", *("Ann: Tea." for _ in range(count))]})
+        found = world.ask(host, world.query("What did Ann do with the car?"))
+        told = confidence.signals(found.plan, found.ranked, host.context(world.ASKED))
+        assert told is not None
+        assert told.said == pytest.approx(0.84 / confidence.SAID_UNIT, abs=0.05)  # of "car" alone: Ann says it all
+        whole.append(told.whole)
+    assert 1.0 > whole[0] > whole[1] > whole[2] == 0.0
 
 
 def test_how_rare_a_word_is_does_not_depend_on_the_size_of_a_small_memory() -> None:

@@ -249,7 +249,7 @@ class ExactContext:
             for r in self._active(namespace)
             if vectors[r.id] and matches(r, filter)
         ]
-        return _best(scored, k)
+        return best(scored, k)
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         query = Counter(lexical.terms(text))
@@ -263,7 +263,7 @@ class ExactContext:
                 scores = [_bm25(weights, d, average) for d in space.documents[r.id]]
                 if matches(r, filter) and scores and max(scores) > 0:
                     scored.append((max(scores), r))
-        return _best(scored, k)
+        return best(scored, k)
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         asked = _shown(time)
@@ -274,7 +274,7 @@ class ExactContext:
             if r.is_base and met and matches(r, filter):
                 away = min(abs((t.start + (t.end - t.start) / 2 - middle).total_seconds()) for t in met)
                 scored.append((-away, r))
-        return _best(scored, k)
+        return best(scored, k)
 
     def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
         records = self._space(namespace).records
@@ -354,7 +354,7 @@ def _bm25(weights: Mapping[str, float], document: _Document, average: float) -> 
     )
 
 
-def _best(scored: list[tuple[float, Record]], k: int) -> list[Candidate]:
+def best(scored: list[tuple[float, Record]], k: int) -> list[Candidate]:
     """The k best, equal scores (to 1e-6) by event time descending, then id."""
     ordered = sorted(scored, key=lambda p: (-round(p[0], 6), -p[1].event.start.timestamp(), p[1].id))
     return [Candidate(r.id, r.namespace, round(score, 6), sources=r.sources) for score, r in ordered[:k]]

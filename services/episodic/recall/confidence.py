@@ -1,18 +1,20 @@
-"""How sure recall is that its first items answer the question: one number, and what it is made of.
+"""How sure recall is that one of its first items answers the question: one number, and what it is made of.
 
 Rules, no model. Is the question near an item in meaning? Has the namespace ever seen its words? Is whom and what it
-names spoken of there, and how much of it is said in one place? A share alone deceives where a question has few words
-("What is the name of the Pooters' cat?" is met by every sentence with their cat), so what is said counts in full, not
-as a share. What the question asks of a time that was resolved ("the week after the ball") was found already and is not
-asked of the items again.
+names spoken of there, and how much of it is said in one place? In a large memory a share deceives where a question has
+few words ("What is the name of the Pooters' cat?" is met by every sentence with their cat), so what is said counts in
+full; in a small one it is the sum that deceives ("Where is the car?" has one word to say), so the share counts too.
+What the question asks of a time that was resolved ("the week after the ball") was found already and is not asked of
+the items again.
 
 The number means the same in a memory of one engram and of a hundred thousand. A word weighs 1 where no engram holds
 it, and less the more do, on a scale that does not shrink below ``GROWN`` engrams: in a memory of two, a word that one
-of them holds is not a common word. That a memory has never seen a word says little while it is small.
+of them holds is not a common word. That a memory has never seen a word says little while it is small; that it says the
+whole question in one place says little once it is large, for every few words meet somewhere there.
 
 ``WEIGHTS``, ``BIAS`` and the threshold below which Mneme says "not found" (``confidence_threshold`` of the episodic
-defaults) are fitted on LoCoMo's development set and EpBench's development questions, at several sizes of memory, and
-only there, by ``python -m benchmarks.fit_confidence``.
+defaults) are fitted by ``python -m benchmarks.fit_confidence``, on one half of LoCoMo's development set, of EpBench's
+development questions and of small plain memories, at sizes from one engram to 50,000; the other half judges them.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ LOOKED_AT = 5  # best items
 SPAN, STEP = 30, 10  # terms
 SAID_UNIT = 3.0  # rare words, of ``Signals.said``
 GROWN = 500  # engrams, from which on a memory's own counts say alone how common a word is
+LARGE = 100_000  # engrams, beyond which nothing was measured
 
 # What a question says about its own form ("what kind of", "how many times"), and words that only join others. Evidence
 # seldom repeats them, and that it does not says nothing.
@@ -51,12 +54,14 @@ _FRAME = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What confidence rests on."""
+    """What confidence rests on: of one of the best items, for an answer stands in one place."""
 
-    cosine: float  # best cosine of a best item, 0 to 1
+    cosine: float  # of the item, 0 to 1
     unseen: float  # share of the question's words that the namespace has never seen; less where it is small
-    names: float  # share of the names in the question that a best item or its neighbours speak; 1 without names
-    said: float  # weight of the question's words that one stretch of a best item says, in SAID_UNIT
+    names: float  # share of the names in the question that the item or its neighbours speak; 1 without names
+    said: float  # weight of the question's words that one stretch of it says, in SAID_UNIT; no speaker's name
+    whole: float  # share of that weight in the question's; less where the namespace is large, 0 from GROWN engrams on
+    large: float  # 0 up to GROWN engrams, 1 at LARGE, by their logarithm: among many, more is alike by chance
 
 
 def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
@@ -75,22 +80,40 @@ def score(found: Signals) -> float:
 
 
 def signals(plan: Plan, items: Sequence[Ranked], ctx: Context) -> Signals | None:
-    """None without items, or for a question without words."""
+    """Those of the surest item. None without items, or for a question without words."""
+    return max(of_each(plan, items, ctx), key=score, default=None)
+
+
+def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
+    """Of each of the best items, in their order; empty for a question without words."""
     best = items[:LOOKED_AT]
     text = plan.text if lexical.terms(plan.text) else plan.query.text
     weights = rarity(text, plan.query.namespaces, ctx)
     if not best or not weights:
-        return None
+        return []
     names = [t for t in _names(text) if t in weights]
-    passages = [_passage(item, plan, ctx) for item in best]
-    said = max(sum(w for t, w in weights.items() if t in stretch) for p in passages for stretch in p.stretches())
-    grown = min(1.0, _never(plan.query.namespaces, ctx) / _OF_GROWN)
-    return Signals(
-        cosine=max(0.0, min(1.0, max(_cosine(item) for item in best))),
-        unseen=grown * sum(weight == 1.0 for weight in weights.values()) / len(weights),
-        names=max(sum(t in p.everything for t in names) for p in passages) / len(names) if names else 1.0,
-        said=said / SAID_UNIT,
-    )
+    # Whatever one asks of a speaker, every turn of theirs says the name.
+    speakers = {term for item in best for term in ctx.terms(item.record.actor)}
+    content = {t: w for t, w in weights.items() if t not in speakers} or weights
+    never = _never(plan.query.namespaces, ctx)
+    grown = min(1.0, never / _OF_GROWN)
+    unseen = grown * sum(weight == 1.0 for weight in weights.values()) / len(weights)
+    large = min(1.0, max(0.0, never - _OF_GROWN) / (_OF_LARGE - _OF_GROWN))
+    out = []
+    for item in best:
+        passage = _passage(item, plan, ctx)
+        said = max(sum(w for t, w in content.items() if t in stretch) for stretch in passage.stretches())
+        out.append(
+            Signals(
+                cosine=max(0.0, min(1.0, _cosine(item))),
+                unseen=unseen,
+                names=sum(t in passage.everything for t in names) / len(names) if names else 1.0,
+                said=said / SAID_UNIT,
+                whole=(1.0 - grown) * said / sum(content.values()),
+                large=large,
+            )
+        )
+    return out
 
 
 def rarity(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, float]:
@@ -115,7 +138,7 @@ def _never(namespaces: Sequence[str], ctx: Context) -> float:
 
 
 _NEVER = "zzqxvjw"
-_OF_GROWN = lexical.idf(GROWN, 0)
+_OF_GROWN, _OF_LARGE = lexical.idf(GROWN, 0), lexical.idf(LARGE, 0)
 
 # A word with a capital that does not begin a sentence ("Mr. Abernethy" does not; "¿Dónde" does), titles left out.
 _NAME = regex.compile(
@@ -170,9 +193,6 @@ def _cosine(item: Ranked) -> float:
     return next((score for stage, _, score in item.trace if stage == "dense"), 0.0)
 
 
-# Signals where there are none.
-NOTHING = astuple(Signals(cosine=0.0, unseen=0.0, names=1.0, said=0.0))
-
 # Fitted: see above.
-BIAS = -7.52
-WEIGHTS = (6.89, -9.45, 3.22, 3.41)
+BIAS = -6.96
+WEIGHTS = (5.01, -5.55, 3.17, 4.41, 3.65, -1.05)
