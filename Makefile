@@ -47,7 +47,7 @@ unit: $(INSTALLED) $(NATIVE)
 
 MUTANTS ?= 200
 WORKERS ?= 1
-mutants: $(INSTALLED) $(NATIVE) ## plant defects in the core at random; how many do the tests notice? (an hour; WORKERS=2: half)
+mutants: $(INSTALLED) $(NATIVE) ## plant defects in the core at random; how many do the tests notice? (half an hour of one idle core; WORKERS=2: half of it)
 	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) --workers $(WORKERS)
 
 lint: $(INSTALLED) ## ruff

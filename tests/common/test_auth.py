@@ -4,7 +4,9 @@ import base64
 import json
 import re
 import time
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import jwt
 import pytest
@@ -170,6 +172,24 @@ def test_a_token_that_was_found_good_expires_all_the_same(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(MnemeError, match="no valid token"):
             SIGNER.check(token)
+
+
+def test_of_the_last_4096_tokens_no_signature_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = Signer(b"k" * 32, "mneme")
+    tokens = [signer.issue("ann", ("acme",), frozenset({Right.READ}), 60)[0] for _ in range(4_097)]
+    decode, looked = jwt.decode, Counter[str]()
+
+    def counted(token: str, *args: Any, **options: Any) -> Any:
+        looked[token] += 1
+        return decode(token, *args, **options)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    for token in (*tokens[:4_096], tokens[0]):
+        signer.check(token)
+    assert {*looked.values()} == {1}
+    for token in (tokens[-1], tokens[0]):
+        signer.check(token)
+    assert looked[tokens[0]] == 2
 
 
 def test_a_grant_ends_with_its_token_however_short_that_lives(clock: Clock) -> None:

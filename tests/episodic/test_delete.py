@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup, OperationState
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
+from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.erasures import read_erasures
 from services.common.models.embed import Embedder
@@ -97,6 +99,8 @@ def assert_other_stands(world: World) -> None:
 
 def test_nothing_of_a_deleted_namespace_is_left(told: World) -> None:
     receipt = deleted(told)
+    assert receipt.receipt.id == told.mac(ledger.MAC_DELETE, "d1").hex()
+    assert receipt.receipt.at.seconds == pytest.approx(time.time(), abs=60)
     assert receipt.receipt.erasure_epoch == 2
     assert_gone(told, receipt)
     assert_other_stands(told)
@@ -184,7 +188,10 @@ def test_what_comes_late_for_a_deleted_namespace_leaves_no_readable_text(told: W
 
 
 def test_the_same_key_deletes_once(told: World) -> None:
+    ids = [f"d{n}" for n in range(8)]
+    assert [told.forgetting.known_deletion(NAMESPACE, id) for id in ids] == [None] * 8
     receipt = deleted(told)
+    assert [told.forgetting.known_deletion(NAMESPACE, id) is not None for id in ids] == [id == "d1" for id in ids]
     end = sum(told.log.end_offset(topics.LEDGER, p) for p in range(told.log.partitions(topics.LEDGER)))
     assert told.forgetting.known_deletion(NAMESPACE, "d1") == receipt.receipt.id
     assert told.forgetting.delete(NAMESPACE, "d1", "test") == receipt.receipt.id

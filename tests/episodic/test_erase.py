@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import ClassVar
 import pytest
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.admin_pb2 import AliasGroup
+from mneme.v1.common_pb2 import TimeRange
 from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
 
 from services.common.ledger import entries as ledger
@@ -60,7 +62,7 @@ def test_the_probe_finds_it_before_and_nothing_after(world: World) -> None:
     assert before.pop("feed") >= 1  # it is written again whenever a later batch changes it
     assert before == {"keys": 2, "index": 1, "ledger": 1, "recall": 1}
     looked_at = {p.store: p.looked_at for p in found}
-    assert looked_at.pop("feed") >= 5
+    assert looked_at.pop("feed") == len(list(world.log.read(topics.FEED, x.partition))) >= 5
     assert looked_at == {"keys": 2, "index": 1, "ledger": 6, "recall": 1}
     before["feed"] = 0
     receipt = world.forget(ids("x"))
@@ -71,6 +73,7 @@ def test_the_probe_finds_it_before_and_nothing_after(world: World) -> None:
 def test_state_is_as_if_it_had_never_been(world: World, tmp_path: Path, embedder: Embedder) -> None:
     tell(world)
     receipt = world.forget(ids("x")).receipt
+    assert receipt.at.seconds == pytest.approx(time.time(), abs=60)
     assert (receipt.base_erased, receipt.derived_retired, receipt.derived_rebuilt) == (1, 0, 1)
     never = sibling(world, tmp_path / "never", embedder)
     tell(never, secret=False)
@@ -104,11 +107,46 @@ def test_a_neighbours_key_no_longer_holds_the_text(world: World) -> None:
     assert world.keyring.has(whole.seal_key)
 
 
+def test_a_neighbours_key_loses_the_text_though_the_erased_has_no_row_any_more(world: World) -> None:
+    for id, text in (("x", SECRET), ("o1", OTHERS[1])):
+        world.observe(id, text)
+    world.settle()
+    world.host.live.store.forget(NAMESPACE, [world.base("x")])
+    mac = world.mac(ledger.MAC_OBSERVATION, "x")
+    erased = pb.Erased(receipt_id="r", id_macs=[mac], engram_ids=[world.base("x")], erasure_epoch=1)
+    world.append(NAMESPACE, erased=erased)
+    world.settle()
+    whole = world.host.live.store.whole(NAMESPACE, world.base("o1"))
+    assert whole is not None
+    assert "emerald" not in whole.record.keys[0].text
+
+
+def test_what_held_nothing_of_the_erased_keeps_its_keys_and_the_rest_has_new_ones(world: World) -> None:
+    turns = [f"o{n}" for n in range(8)]
+    for n, id in enumerate(turns):
+        world.observe(id, f"Lamp {n} " + "was lit at dusk by whoever came first " * 12)
+    for start in (0, 4):
+        world.close_episode(turns[start : start + 4])
+    world.settle()
+    directory = world.host.live.store.directory
+    before = {slot.id: (slot.seal_key, slot.detail_key) for slot in directory.slots(NAMESPACE)}
+    receipt = world.forget(ids("o0")).receipt
+    assert (receipt.base_erased, receipt.derived_retired, receipt.derived_rebuilt) == (1, 0, 1)
+    after = {slot.id: (slot.seal_key, slot.detail_key) for slot in directory.slots(NAMESPACE)}
+    kept = {id for id in after if after[id] == before[id]}
+    first, second = sorted((s for s in directory.slots(NAMESPACE) if not s.is_base), key=lambda s: s.start_us)
+    assert {world.base("o7"), second.id} <= kept
+    assert {first.id, world.base("o1")}.isdisjoint(kept)
+    assert not any(world.keyring.has(key) for key in before[first.id])
+
+
 def test_an_episode_of_nothing_else_is_retired(world: World) -> None:
     world.observe("x", SECRET)
     world.close_episode(["x"])
     world.settle()
     [episode] = [s for s in world.host.live.store.directory.slots(NAMESPACE) if s.kind == "episode"]
+    targets = world.forgetting.resolve(NAMESPACE, ids("x"))
+    assert ([s.id for s in targets.base], [s.id for s in targets.derived]) == ([world.base("x")], [episode.id])
     receipt = world.forget(ids("x"))
     assert receipt.receipt.derived_retired == 1
     assert list(receipt.derived_ids) == [episode.id]
@@ -441,9 +479,18 @@ def test_forget_by_session_source_time_and_ids(world: World) -> None:
     by_time = ForgetSelector()
     by_time.event_time.start.FromDatetime(world.clock)
     assert resolved(by_time) == {base["o2"]}
-    with pytest.raises(MnemeError) as caught:
-        world.forgetting.resolve(NAMESPACE, ForgetSelector())
-    assert caught.value.reason == "INVALID_FIELD"
+    by_time.event_time.end.CopyFrom(by_time.event_time.start)
+    by_time.event_time.ClearField("start")
+    assert resolved(by_time) == {base["o0"], base["o1"]}, "the end is not part of it"
+    for nothing, field in (
+        (ForgetSelector(), "selector"),
+        (ForgetSelector(event_time=TimeRange()), "selector.event_time"),
+        (ForgetSelector(session=""), "selector.session"),
+        (ForgetSelector(source=""), "selector.source"),
+    ):
+        with pytest.raises(MnemeError) as caught:
+            world.forgetting.resolve(NAMESPACE, nothing)
+        assert (caught.value.reason, caught.value.field) == ("INVALID_FIELD", field)
 
 
 def test_a_correction_goes_with_what_it_corrects(world: World) -> None:

@@ -369,6 +369,18 @@ def test_an_outage_inside_a_hook_is_waited_out_and_loses_nothing(
     world.close()
 
 
+def test_a_plug_in_s_defect_costs_its_own_contribution_to_one_entry(tmp_path: Path, embedder: Embedder) -> None:
+    world = open_with(tmp_path, embedder, Failing(ZeroDivisionError("of Ruth's emerald")))
+    [letter] = dead_letters(world)
+    assert (letter.reason, letter.message) == ("INTERNAL", "failing.encode failed: ZeroDivisionError")
+    for id, keys in (("o1", 0), ("o2", 1)):
+        whole = world.host.live.store.whole(NAMESPACE, world.base(id))
+        assert whole is not None
+        assert len(whole.record.keys) == keys
+    world.host.check()
+    world.close()
+
+
 def test_keys_that_no_record_takes_cost_the_plug_in_its_own_contribution(tmp_path: Path, embedder: Embedder) -> None:
     world = open_with(tmp_path, embedder, Failing(IndexUnavailable("away"), "x" * 1_600_000))
     assert [letter.reason for letter in dead_letters(world)] == ["INTERNAL", "INTERNAL"]

@@ -6,10 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from mneme.v1.admin_pb2 import OperationState
+from mneme.v1.admin_pb2 import Operation, OperationState
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
+from services.common.log.base import LogUnavailable
 from services.common.models.embed import Embedder
+from services.common.serving.errors import MnemeError
+from services.episodic.write import rebuild
 from tests.episodic.test_crash import standing
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
@@ -112,3 +115,44 @@ def test_invariant_36_erasures_in_a_thread_beside_rebuilds(started: World) -> No
     world.rebuild()
     assert world.hash() == before
     world.close()
+
+
+def test_one_rebuild_runs_at_a_time_and_ends_where_the_service_stops(started: World) -> None:
+    meeting = Meeting("folded", 1)
+    world = started.open(step=meeting, batch_entries=2, flush_rows=1)
+    tell(world)
+    world.settle()
+    before = world.hash()
+    operation = world.rebuilder.start()
+    assert meeting.reached.wait(20)
+    with pytest.raises(MnemeError) as refused:
+        world.rebuilder.start()
+    assert refused.value.reason == "OVERLOADED"
+    world.rebuilder.stop(timeout_s=0)
+    meeting.commanded.set()
+    world.rebuilder.wait()
+    ended = world.host.state.operation(operation.id)
+    assert ended is not None
+    assert (ended.state, ended.result["reason"]) == (
+        OperationState.OPERATION_STATE_FAILED,
+        "the service stopped",
+    )
+    assert world.host.generations.building is None
+    assert world.hash() == before
+    world.close()
+
+
+def test_a_rebuild_that_is_done_says_so_once_the_log_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild, "_REPORT_S", 0.01)
+    save, away = world.rebuilder._save, [LogUnavailable("away")] * 2
+
+    def saved(operation: Operation) -> None:
+        if operation.state == OperationState.OPERATION_STATE_DONE and away:
+            raise away.pop()
+        save(operation)
+
+    monkeypatch.setattr(world.rebuilder, "_save", saved)
+    tell(world)
+    world.settle()
+    world.rebuild()  # asserts that it came to its end
+    assert not away

@@ -24,6 +24,7 @@ from services.common.text import lexical
 from services.common.text.extract import Aliases
 from services.episodic.plugins import build
 from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.write import generation
 from tests.episodic.world import NAMESPACE, World
 
 SESSIONS = ("s1", "s2")
@@ -149,7 +150,11 @@ def test_invariant_01_compaction_loses_no_memory(world: World) -> None:
     assert (world.hash(), history(world)) == (before, told)
 
 
-def test_invariant_01_the_index_is_made_from_a_compacted_feed(world: World) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 512])
+def test_invariant_01_the_index_is_made_from_a_compacted_feed(
+    world: World, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(generation, "_DRAIN", at_once)
     for n in range(4):
         world.observe(f"o{n}", f"Page {n} of the logbook.")
     world.close_episode(["o0", "o1"])
@@ -249,19 +254,37 @@ def test_poison_is_a_dead_letter_and_the_partition_goes_on(world: World) -> None
     body.sealed.CopyFrom(wrong)
     world.append(NAMESPACE, key.message, observation_accepted=body)
     world.append("never/created", observation_accepted=body)
+    stranger = pb.LedgerEntry(namespace=NAMESPACE, episode_closed=pb.EpisodeClosed())
+    world.log.append([topic_message("another/one", stranger.SerializeToString())])
     world.observe("o1", "It did not move.")
     world.observe("o2", "Nor did it look up.")
     world.settle()
     letters = dead_letters(world)
-    assert sorted(letter.reason for letter in letters) == ["INVALID_FIELD", "INVALID_FIELD", "UNKNOWN_NAMESPACE"]
+    assert sorted(letter.reason for letter in letters) == ["INVALID_FIELD"] * 3 + ["UNKNOWN_NAMESPACE"]
+    assert [letter for letter in letters if "keyed by another namespace" in letter.message]
     assert world.keyring.has(key.key_id)  # the right master key may yet open it
     assert not any(b"not an entry" in letter.SerializeToString() for letter in letters)
     world.rebuild()
-    assert len(dead_letters(world)) == 3  # said once
+    assert len(dead_letters(world)) == 4  # said once
     world.restart()
     receipt = world.forget(ForgetSelector(ids=Ids(ids=["o2"])))
     assert all(probe.readable == 0 for probe in world.forgetting.probe(NAMESPACE, receipt))
     assert world.reads.get(NAMESPACE, world.base("o1")).record.text == "It did not move."
+
+
+def test_a_text_whose_key_is_gone_when_it_is_read_is_no_engram_and_no_dead_letter(world: World) -> None:
+    """As segmentation destroys the key of what two writers took at once."""
+    world.host.stop()
+    world.observe("o1", "It did not move.")
+    [*_, last] = (r for p in range(4) for r in world.log.read(topics.LEDGER, p))
+    sealed = pb.LedgerEntry.FromString(last.value or b"").observation_accepted.sealed
+    world.log.append(world.keyring.destroy(NAMESPACE, [sealed.key_id]))
+    world.observe("o2", "Nor did it look up.")
+    world.kill()
+    world.open()
+    world.settle()
+    assert dead_letters(world) == []
+    assert [slot.id for slot in world.host.live.store.directory.slots(NAMESPACE)] == [world.base("o2")]
 
 
 def test_what_this_code_does_not_understand_keeps_its_key_for_code_that_does(world: World) -> None:

@@ -203,3 +203,17 @@ def test_while_others_call_a_key_has_an_even_share_of_the_contended_places_and_o
         await ann.go()
 
     run(scenario)
+
+
+def test_who_called_a_moment_ago_counts_among_those_who_call() -> None:
+    async def scenario() -> None:
+        limiter = Limiter("reads", 10, 10, running_per_key=4, contended=2)
+        async with limiter.place("ann"):
+            pass
+        callers = [Caller(limiter, "eve") for _ in range(2)]
+        await settled()
+        assert [caller.inside.is_set() for caller in callers] == [True, False]
+        for caller in callers:
+            await caller.go()
+
+    run(scenario)

@@ -10,6 +10,7 @@ import pytest
 
 from services.common.crypto.auth import Caller, Right
 from services.common.serving.errors import MnemeError
+from services.gateway.errors import overloaded
 from services.gateway.shares import Share, Shares
 from services.gateway.tokens import Credential
 from tests.gateway.probe import config
@@ -106,6 +107,17 @@ def test_a_page_of_a_stream_costs_one_and_waits_for_its_turn() -> None:
     asyncio.run(scenario())
 
 
+def test_a_call_that_waits_for_what_it_reads_costs_one_more() -> None:
+    async def scenario() -> None:
+        eve = await _beside_another(1)
+        for _ in range(6):
+            async with eve.waiting():
+                pass
+        await _took(eve)
+
+    asyncio.run(scenario())
+
+
 def test_a_large_message_delays_the_next_call_of_its_principal_alone() -> None:
     async def scenario() -> None:
         shares = Shares(config(bytes_per_s=1_000, burst_bytes=1_000))
@@ -190,7 +202,48 @@ def test_what_has_no_share_is_not_counted() -> None:
         for _ in range(50):
             await enter(service)
             await service.pace()
-            service.count_bytes(10**9)
+            async with service.waiting():
+                service.count_bytes(10**9)
         await asyncio.wait_for(enter(eve), 0.2)
+
+    asyncio.run(scenario())
+
+
+def test_only_a_caller_s_refusal_for_overload_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def fail(call: Share, error: MnemeError) -> None:
+        with pytest.raises(MnemeError) as caught:
+            async with call.entered():
+                raise error
+        assert caught.value is error
+
+    async def scenario() -> None:
+        shares, full = Shares(config()), overloaded("calls")
+        await fail(share(shares, "eve", is_grant=True), full)
+        for reason in ("NOT_FOUND", "UNKNOWN_METHOD"):
+            await fail(share(shares, "eve"), MnemeError(reason, "It is not there.", remedy="Look elsewhere."))
+        assert slept == []
+        await fail(share(shares, "eve"), full)
+        await fail(shares.nobody(), full)
+        assert slept == [0.25, 0.25]
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(scenario())
+
+
+def test_while_others_call_a_principal_has_its_part_of_the_contended_reads() -> None:
+    async def scenario() -> None:
+        shares = Shares(config(max_running_calls=9, max_running_calls_per_principal=5, contended_reads=6))
+        eve, ann = share(shares, "eve"), share(shares, "ann")
+        async with ann.reading(), eve.reading(), eve.reading(), eve.reading():
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), eve.reading():
+                    pass
+            async with asyncio.timeout(5), ann.reading():
+                pass
 
     asyncio.run(scenario())

@@ -6,18 +6,21 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mneme.v1 import admin_pb2
+from mneme.v1.ledger_pb2 import TokenRecord
 
 from services.common.crypto.auth import MAX_TOKEN_TTL_S, Caller, Right, Signer
 from services.common.ledger import topics
-from services.common.log.base import Log, LogUnavailable, Message
+from services.common.log.base import Log, LogUnavailable, Message, Record
 from services.common.log.open import open_log
 from services.common.serving.errors import MnemeError
 from services.common.serving.serving import CallContext
+from services.gateway import tokens
 from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 from services.gateway.servicer import application
@@ -252,6 +255,63 @@ def test_the_record_of_a_token_goes_when_it_expires_and_names_nobody_in_clear(lo
     issued.refresh()
     assert issued.get("0123456789abcdef") is None
     assert [each.value for each in log.read(topics.STATE, 0)][-1] is None
+
+
+def test_what_one_gateway_drops_is_gone_from_the_others(log: Log) -> None:
+    issued, revocations, id = Issued(log, TOKENS), Revocations(log), OPERATOR.token_id
+    issued.add(OPERATOR)
+    revocations.revoke(id)
+    for gone in (False, True):
+        issued.refresh()
+        revocations.refresh()
+        assert (issued.get(id) is None, id not in revocations) == (gone, gone)
+        log.append([Message(topics.STATE, f"{kind}/{id}".encode(), None) for kind in ("token", "revoked")])
+
+
+def test_of_the_last_credentials_no_signature_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_KNOWN_TOKENS", 2)
+    looked: list[str] = []
+
+    class Watched(Signer):
+        def check(self, token: str) -> Caller:
+            looked.append(token)
+            return TOKENS.check(token)
+
+    credentials = Credentials(Watched(b"", ""), GRANTS, set())
+    a, b, c = (TOKENS.issue(name, ("acme",), READ_WRITE, 600)[0] for name in "abc")
+    for token in (a, b, a, b, c, b, c, a):
+        credentials.check(bearer(token))
+    assert looked == [a, b, c, a]
+
+
+def test_a_record_that_an_older_release_wrote_is_read(log: Log) -> None:
+    """A nonce of twelve bytes, then what the token says, bound to the record's key."""
+    said = TokenRecord(principal="bob", namespace_prefixes=["acme"], rights=["read", "write"], expires_at=4e9)
+    key, nonce = b"token/0123456789abcdef", b"n" * 12
+    sealed = AESGCM(TOKENS.derive("records")).encrypt(nonce, said.SerializeToString(), key)
+    log.append([Message(topics.STATE, key, nonce + sealed)])
+    issued = Issued(log, TOKENS)
+    issued.refresh()
+    assert issued.all() == [Caller("bob", ("acme",), READ_WRITE, "0123456789abcdef", 4e9)]
+
+
+@pytest.mark.parametrize("follower", [Revocations, lambda log: Issued(log, TOKENS)], ids=["revocations", "issued"])
+def test_each_look_reads_what_is_new_and_nothing_twice(
+    log: Log, monkeypatch: pytest.MonkeyPatch, follower: Callable[[Log], Revocations | Issued]
+) -> None:
+    following, read, seen = follower(log), log.read, list[int]()
+
+    def watched(*place: int) -> Iterator[Record]:
+        for record in read(*place):  # type: ignore[arg-type]
+            seen.append(record.offset)
+            yield record
+
+    monkeypatch.setattr(log, "read", watched)
+    for n in range(6):
+        log.append([Message(topics.STATE, b"generation/%d" % n, b"not ours")])
+        if n % 2:
+            following.refresh()
+    assert seen == [*range(6)]
 
 
 def test_a_record_of_another_master_key_is_none(log: Log, caplog: pytest.LogCaptureFixture) -> None:

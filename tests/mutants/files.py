@@ -1,5 +1,5 @@
-"""Which files are mutated, and which tests must notice: those that reach the planted line are run first, the quickest
-before the others, and the first failure ends a run. What needs a cluster, a broker or a process of its own is left out
+"""Which files are mutated, and which tests must notice: those of them that reach the planted line are run, the quickest
+first, and the first failure ends a run. What needs a cluster, a broker or a process of its own is left out
 (so is the log over Kafka, which only a broker can try): a share printed here is a lower bound."""
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ def _in(folder: str, *modules: str) -> str:
 
 # Long ones that reach no line of their files that others do not.
 _LONG = "at_its_limits or real_kill_9 or dropped_until_it_is_gone or erasure_of_many or beside_a_rebuild"
-_FOLD = f"-k 'not ({_LONG})' " + _in("episodic", "said", "commands", "replay", "host", "erase", "parked", "crash")
+_FOLD = f"-k 'not ({_LONG})' " + _in(
+    "episodic", "said", "commands", "change", "replay", "host", "erase", "parked", "crash", "delete"
+)
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
-    "episodic", "mentions", "forget_person", "forget_aliases", "commands", "erase", "parked", "delete"
+    "episodic", *"mentions forget_person forget_aliases commands change erase erasing parked delete".split()
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
-_ACCEPT = _in("perception", "known", "deleted", "accept", "inbox")
+_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox")
 _SEGMENT = _in("perception", "deleted", "segment")
 _HELD = _in("perception", "held", "inbox")
 _TOKENS = _in("common", "auth") + " " + _in("gateway", "tokens", "door") + " " + _in("cli", "tokens")
@@ -34,15 +36,8 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _FOLD: ("episodic/write/fold", "episodic/write/said", "episodic/write/generation"),
     _REBUILD: ("episodic/write/rebuild",),
     _FORGET: (
-        *(
-            "episodic/write/erase",
-            "episodic/write/erasing",
-            "episodic/erasure/forget",
-            "episodic/state/mentions",
-            "episodic/erasure/probe",
-            "episodic/write/parked",
-        ),
-        "episodic/write/deletion",
+        *(f"episodic/write/{part}" for part in ("erase", "erasing", "parked", "deletion")),
+        *("episodic/erasure/forget", "episodic/erasure/probe", "episodic/state/mentions"),
     ),
     _RECALL: ("episodic/recall/recall", "episodic/state/directory"),
     _LOG: tuple(

@@ -19,9 +19,12 @@ from parso.python.tree import PythonNode
 # They need arguments: which variable for which.
 _NEED_ARGUMENTS = ("core/VariableReplacer", "core/VariableInserter")
 # What a log line says, or a metric counts, is no behaviour of the core.
-_UNSEEN = ("_log.", "telemetry.")
+_UNSEEN = ("_log.", "telemetry.", "self._gauge.")
 # What a dataclass has for memory's sake, and against a program that sets what it should not: mypy sees that none does.
 _MANNERS = ("slots", "frozen")
+_FLAGS = ("os.O_", "fcntl.LOCK_")  # that have no bit in common: any way to put them together is one
+# To be a member of an enumeration and to equal it are the same.
+_EQUAL: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Is: ast.Eq, ast.IsNot: ast.NotEq}
 _CACHES = ("lru_cache", "cache")  # of pure functions: time alone
 
 
@@ -171,8 +174,20 @@ class _Running(ast.NodeTransformer):
         node.returns = None
         return self.generic_visit(node)
 
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        if all(isinstance(each, ast.Attribute) and each.attr.isupper() for each in node.comparators):
+            node.ops = [_EQUAL.get(type(op), type(op))() for op in node.ops]
+        return self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        if isinstance(node.op, ast.BitXor | ast.Add) and ast.unparse(node.right).startswith(_FLAGS):
+            node.op = ast.BitOr()
+        return self.generic_visit(node)
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         return ast.Pass() if ast.unparse(node).startswith(_UNSEEN) else self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST:
-        return ast.Pass() if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+        self.generic_visit(node)
+        only_logs = not node.orelse and all(isinstance(each, ast.Pass) for each in node.body)
+        return ast.Pass() if only_logs or ast.unparse(node.test) == "TYPE_CHECKING" else node

@@ -27,9 +27,11 @@ from tests.mutants.files import ROOT
 
 # What tests import and we do not change: read once, before the children are made.
 _OTHERS = (
-    "grpc hypothesis numpy torch pymilvus google.protobuf.json_format opentelemetry.sdk.trace pydantic yaml".split()
-)
+    "cryptography.hazmat.primitives.ciphers.aead grpc google.protobuf.json_format hypothesis jwt numpy "
+    "opentelemetry.sdk.trace prometheus_client pydantic pymilvus torch torch._dynamo transformers triton yaml"
+).split()
 ALIVE, KILLED, ENDLESS = "alive", "killed", "endless"
+_OUTSIDE = ""  # of any test: the name that coverage gives it
 
 
 def warm() -> None:
@@ -39,21 +41,27 @@ def warm() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """Tests to run with ``sources`` in the place of some files, until ``limit_s``; those of ``first`` before others."""
+    """Tests to run with ``sources`` in the place of some files, until ``limit_s``: ``only`` some, in order."""
 
     sources: Mapping[str, str]
     tests: str
     limit_s: float
-    first: Sequence[str] = ()
+    only: Sequence[str] = ()
     measured: str = ""  # where what ``reach`` reads is written
 
 
 @dataclass(frozen=True, slots=True)
 class Became:
-    """ "alive" when all tests passed, "killed" when one failed, "endless" past the limit; and what it took."""
+    """ "alive" when all tests passed, "killed" when one failed, "endless" past the limit; what it took and printed."""
 
     what: str
     seconds: float
+    output: str
+
+    @property
+    def by(self) -> str:
+        """The test that failed."""
+        return next((line for line in self.output.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))), "")
 
 
 def run(trials: Iterable[Trial], workers: int) -> Iterator[tuple[Trial, Became]]:
@@ -75,9 +83,10 @@ class _Running:
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self._started = time.monotonic()
+        self._output = os.memfd_create("output")
         self._child = os.fork()
         if self._child == 0:
-            _child(trial)
+            _child(trial, self._output)
 
     def ended(self) -> Became | None:
         seconds = time.monotonic() - self._started
@@ -85,10 +94,11 @@ class _Running:
         if not ended and seconds < self.trial.limit_s:
             return None
         _end_group(self._child)  # and what the tests started and left
-        if ended:
-            return Became(ALIVE if status == 0 else KILLED, seconds)
-        os.waitpid(self._child, 0)
-        return Became(ENDLESS, seconds)
+        if not ended:
+            os.waitpid(self._child, 0)
+        os.lseek(self._output, 0, os.SEEK_SET)
+        with open(self._output, errors="replace") as output:
+            return Became(ENDLESS if not ended else KILLED if status else ALIVE, seconds, output.read())
 
 
 # --- which tests reach a line ---
@@ -96,23 +106,25 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which tests run which lines of the unchanged files, and the seconds of each test."""
+    """Which tests run which lines of the unchanged files, and the seconds of each test that passes then."""
 
     lines: Mapping[str, Mapping[int, Sequence[str]]]
     seconds: Mapping[str, float]
+    failed: Sequence[str]
 
-    def first(self, file: str, line: int) -> list[str]:
-        """Tests that run the statement at a line, quickest first. Others run after them: what a fixture does for many
-        tests counts for the first of them alone."""
+    def of(self, file: str, line: int) -> list[str]:
+        """Tests that run the statement at a line, quickest first; behind them all others, where it also runs when the
+        file is imported. What a fixture does for many tests counts for the first of them alone."""
         lines = self.lines[file]
         found = {test for at in _statement((ROOT / file).read_text(), line) for test in lines.get(at, ())}
-        return sorted(found, key=lambda test: self.seconds.get(test, 0.0))
+        wanted = [test for test in self.seconds if test in found or _OUTSIDE in found]
+        return sorted(wanted, key=lambda test: (test not in found, self.seconds[test]))
 
 
 def reach(measured: str) -> Reach:
     read = json.loads(Path(measured).read_text())
     lines = {file: {int(n): tests for n, tests in found.items()} for file, found in read["lines"].items()}
-    return Reach(lines, read["seconds"])
+    return Reach(lines, read["seconds"], read["failed"])
 
 
 def _statement(source: str, line: int) -> range:
@@ -136,6 +148,11 @@ class _Measured:
     files: Sequence[str]
     coverage: Coverage
     seconds: dict[str, float] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -143,29 +160,27 @@ class _Measured:
         started = time.monotonic()
         result = yield
         self.seconds[item.nodeid] = time.monotonic() - started
-        self.coverage.switch_context("")
+        self.coverage.switch_context(_OUTSIDE)
         return result
 
     def write(self, path: str) -> None:
         self.coverage.stop()
         data = self.coverage.get_data()
-        lines = {
-            file: {n: [t for t in tests if t] for n, tests in data.contexts_by_lineno(str(ROOT / file)).items()}
-            for file in self.files
-        }
-        Path(path).write_text(json.dumps({"lines": lines, "seconds": self.seconds}))
+        lines = {file: data.contexts_by_lineno(str(ROOT / file)) for file in self.files}
+        seconds = {test: took for test, took in self.seconds.items() if test not in self.failed}
+        Path(path).write_text(json.dumps({"lines": lines, "seconds": seconds, "failed": sorted(self.failed)}))
 
 
 @dataclass(frozen=True, slots=True)
-class _First:
-    """A plug-in of pytest: some tests before the others."""
+class _Only:
+    """A plug-in of pytest: some of the tests, in an order of their own."""
 
     tests: Sequence[str]
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        place = {test: n for n, test in enumerate(self.tests)}
-        items.sort(key=lambda item: place.get(item.nodeid, len(place)))
+        by_id = {item.nodeid: item for item in items}
+        items[:] = [by_id[test] for test in self.tests]
 
 
 # --- the child ---
@@ -188,27 +203,30 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._source, str(self._path), "exec"), module.__dict__)
 
 
-def _child(trial: Trial) -> None:
+def _child(trial: Trial, output: int) -> None:
     os.setsid()
     code = 1
     try:
-        silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, 1)
-        os.dup2(silent, 2)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         os.environ.pop("MNEME_NO_SKIPS", None)
         os.chdir(ROOT)
         for file, source in trial.sources.items():
             name = file.removesuffix(".py").replace("/", ".")
             assert name not in sys.modules, f"{name} was imported before it was replaced"
             sys.meta_path.insert(0, _Instead(name, ROOT / file, source))
-        code = _measure(trial) if trial.measured else _test(trial, _First(trial.first))
+        code = _measure(trial) if trial.measured else _try(trial)
     finally:
         os._exit(code)
 
 
-def _test(trial: Trial, plugin: object) -> int:
-    quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=60"]
+def _test(trial: Trial, plugin: object, *more: str) -> int:
+    quiet = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=60", *more]
     return int(pytest.main([*shlex.split(trial.tests), *quiet], plugins=[plugin]))
+
+
+def _try(trial: Trial) -> int:
+    return _test(trial, _Only(trial.only), "-x") if trial.only else 0  # no test comes there
 
 
 def _measure(trial: Trial) -> int:
@@ -218,7 +236,7 @@ def _measure(trial: Trial) -> int:
     coverage.start()
     code = _test(trial, measured)
     measured.write(trial.measured)
-    return code
+    return 0 if measured.failed else code
 
 
 def _end_group(child: int) -> None:

@@ -25,10 +25,23 @@ def test_our_operators_do_as_their_examples_say(operator: type[Operator]) -> Non
 
 
 def test_what_never_runs_is_no_place_for_a_defect() -> None:
-    source = "def f(a: int | None) -> int | None:\n    _log.info('x', extra={'n': 1})\n"
+    source = "def f(a: int | None) -> int | None:\n    if a and g:\n        _log.info('x', extra={'n': 1})\n"
     planted = [plant(source, site, random.Random(seed)) for site in sites(source) for seed in range(4)]
     assert planted
     assert not any(planted)
+
+
+@pytest.mark.parametrize(
+    ("source", "defect", "none"),
+    [
+        ("wrong = kind is not Kind.ONE\n", "wrong = kind == Kind.ONE\n", "wrong = kind != Kind.ONE\n"),
+        ("flags = os.O_RDWR | os.O_CREAT\n", "flags = os.O_RDWR & os.O_CREAT\n", "flags = os.O_RDWR ^ os.O_CREAT\n"),
+    ],
+)
+def test_what_comes_to_the_same_is_no_defect(source: str, defect: str, none: str) -> None:
+    planted = {plant(source, site, random.Random(seed)) for site in sites(source) for seed in range(99)}
+    assert {None, defect} < planted
+    assert none not in planted
 
 
 def test_a_defect_is_planted_where_it_was_drawn() -> None:

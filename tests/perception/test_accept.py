@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
-from mneme.v1.common_pb2 import MetadataValue, Observation
+from mneme.v1.admin_pb2 import (
+    AliasGroup,
+    AliasGroups,
+    MetadataField,
+    MetadataType,
+    Namespace,
+    UpdateNamespaceRequest,
+)
+from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common import telemetry
 from services.common.crypto.auth import Caller, Right
+from services.common.crypto.seal import NewKey
 from services.common.ledger import topics
+from services.common.ledger.room import HOST_BYTES
 from services.common.log.base import Appended, Cleanup, Message, TopicSpec, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.serving.errors import MnemeError
 from services.common.text.extract import Extractor
+from services.perception.intake import accept
 from services.perception.intake.decision import Accepted
 from services.perception.intake.validate import MAX_ALIASES_BYTES
 from services.perception.sessions.segmentation.fixed import FixedSize
@@ -196,6 +206,40 @@ def test_invariant_2_a_caller_without_a_right_over_the_namespace_is_refused(worl
     assert len(world.entries()) == 1
 
 
+def test_invariant_2_no_session_ends_and_no_namespace_is_made_or_changed_out_of_reach(world: World) -> None:
+    stranger = Caller("other", ("umbrella",), frozenset({Right.WRITE, Right.ADMIN}), "t", float("inf"))
+    world.observe(observation(0))
+    before = world.entries()
+    change = UpdateNamespaceRequest(namespace="acme/user", id="c1", aliases=AliasGroups())
+    attempts: list[Callable[[], object]] = [
+        lambda: world.intake.end_session("acme/user", "s", stranger),
+        lambda: world.intake.create_namespace(Namespace(name="acme/new"), stranger),
+        lambda: world.intake.change_namespace(change, stranger),
+    ]
+    for attempt in attempts:
+        with pytest.raises(MnemeError) as caught:
+            attempt()
+        assert (caught.value.reason, caught.value.field) == ("PERMISSION_DENIED", "namespace")
+    assert world.entries() == before
+
+
+def test_an_observation_may_be_a_day_ahead_and_no_more(world: World) -> None:
+    ahead = observation(0)
+    ahead.observed_at.FromDatetime(world.now + timedelta(days=1))
+    world.observe(ahead)
+    ahead.id = "o1"
+    ahead.observed_at.seconds += 1
+    error = refusal(world, ahead)
+    assert (error.reason, error.field) == ("INVALID_FIELD", "observed_at")
+
+
+def test_what_is_of_no_kind_is_a_turn(world: World) -> None:
+    [accepted] = world.observe(observation(0))
+    assert world.perceived(accepted).observation.kind == ObservationKind.OBSERVATION_KIND_TURN
+    [again] = world.observe(observation(0, kind=ObservationKind.OBSERVATION_KIND_TURN))
+    assert again.duplicate
+
+
 def test_an_unknown_namespace_is_refused_until_another_process_creates_it(
     world: World, make_world: Callable[[], World]
 ) -> None:
@@ -256,6 +300,7 @@ def test_a_full_disk_acknowledges_nothing_and_the_same_again_works(
         _observe_one_by_one(full, sent)
     full.close()
     assert caught.value.reason == "LOG_UNAVAILABLE"
+    assert "nothing of this was acknowledged" in caught.value.message
     taken = len(world.entries()) - 1
     assert 0 < taken < len(sent)
 
@@ -300,6 +345,22 @@ def test_a_session_that_goes_on_can_be_ended_again(world: World) -> None:
     first = world.intake.end_session("acme/user", "s", ANYBODY)
     world.observe(observation(1))
     assert world.intake.end_session("acme/user", "s", ANYBODY).offset > first.offset
+
+
+@pytest.mark.parametrize(
+    ("namespace", "session", "reason", "field"),
+    [
+        ("no namespace", "s", "INVALID_FIELD", "namespace"),
+        ("acme/none", "s", "UNKNOWN_NAMESPACE", "namespace"),
+        ("acme/user", "", "INVALID_FIELD", "session"),
+    ],
+)
+def test_an_end_that_names_nothing_is_refused(
+    world: World, namespace: str, session: str, reason: str, field: str
+) -> None:
+    with pytest.raises(MnemeError) as caught:
+        world.intake.end_session(namespace, session, ANYBODY)
+    assert (caught.value.reason, caught.value.field) == (reason, field)
 
 
 def test_a_session_nobody_has_heard_of_cannot_end(world: World) -> None:
@@ -395,6 +456,20 @@ def test_settings_that_name_a_forgotten_person_are_other_settings(world: World) 
 # --- sizes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("room", "kept"), [(24, ["Ann Aske", "Ben Bell"]), (23, ["Ann Aske"])])
+def test_as_many_names_are_kept_as_an_engram_has_room_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, room: int, kept: list[str]
+) -> None:
+    """Eight bytes a name and four around it; what it derives from is not kept in the engram."""
+    names = ("Ann Aske", "Ben Bell", "Cid Cole")
+    world.create("acme/home", aliases=[AliasGroup(name=name) for name in names])
+    sent = observation(0, " ".join(names), namespace="acme/home", derived_from=["answer"])
+    sent.kind = ObservationKind.OBSERVATION_KIND_TURN
+    monkeypatch.setattr(accept, "ENGRAM_BYTES", HOST_BYTES + sent.ByteSize() - len("answer") + room)
+    [accepted] = world.observe(sent)
+    assert list(world.perceived(accepted).people) == kept
+
+
 def test_fields_that_this_release_does_not_know_are_not_kept(world: World) -> None:
     unknown = _with_unknown_field(observation(0), b"zorblewax" * 100_000)
     [accepted] = world.observe(unknown)
@@ -420,6 +495,21 @@ def test_what_is_more_than_a_record_of_the_log_takes_is_refused_for_good(world: 
     assert caught.value.reason == "TEXT_SIZE"
     assert "again" not in caught.value.remedy
     world.observe(observation(1))
+
+
+def test_the_key_of_what_the_log_did_not_take_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    new_key, made = world.keyring.new_key, list[NewKey]()
+
+    def noted(namespace: str) -> NewKey:
+        made.append(new_key(namespace))
+        return made[-1]
+
+    monkeypatch.setattr(world.keyring, "new_key", noted)
+    world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
+    assert isinstance(world.intake.observe([observation(0)], ANYBODY)[0], Accepted)
+    with pytest.raises(MnemeError):
+        world.observe(observation(1, "x" * 3_000))
+    assert [world.keyring.has(key.key_id) for key in made] == [True, False]
 
 
 def test_a_page_ends_at_a_reused_id_and_nothing_behind_it_is_in_the_ledger(world: World) -> None:

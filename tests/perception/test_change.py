@@ -17,6 +17,7 @@ from mneme.v1.admin_pb2 import (
 from mneme.v1.common_pb2 import MetadataValue
 
 from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ledger import entries as ledger
 from services.common.serving.errors import MnemeError
 from services.perception.ledger_facts import LedgerFacts, NamespaceSettings
 from tests.perception.test_servicer import unary
@@ -62,6 +63,8 @@ def refusal(world: World, request: UpdateNamespaceRequest) -> MnemeError:
 def test_observations_are_read_with_the_groups_that_it_has_now(home: World) -> None:
     [before] = home.observe(observation(0, "Mr. Posh called on my wife.", namespace=HOME))
     home.intake.change_namespace(asked("n1", POSH), ANYBODY)
+    id_mac = home.keyring.mac(HOME, ledger.MAC_CHANGE, "n1")
+    assert home.entries(HOME)[-1].namespace_changed.id_mac == id_mac, "a retry is known whatever release took the first"
     [after] = home.observe(observation(1, "Mr. Posh called on my wife.", namespace=HOME))
     people = [set(home.perceived(accepted).people) for accepted in (before, after)]
     assert "Carrie Pooter" in people[0] - people[1]

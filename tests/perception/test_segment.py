@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
@@ -208,6 +209,23 @@ def test_a_tampered_entry_is_a_dead_letter_and_the_partition_goes_on(world: Worl
     assert [letter.reason for letter in world.dead_letters()] == ["INTERNAL"]
 
 
+def test_a_dead_letter_can_be_opened_though_the_transaction_of_the_first_one_failed(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    world.observe(observation(0))
+    [entry] = [e for e in world.entries() if e.HasField("observation_accepted")]
+    entry.observation_accepted.id_mac, entry.observation_accepted.sealed.ciphertext = world.id_mac("o7"), b"?" * 99
+    world.log.append([ledger.message(entry)])
+    real, segmenter = world.log, world.segmenter()
+    segmenter._log = CrashingLog(real, points=3)  # type: ignore[assignment]  # everything appended, nothing committed
+    with pytest.raises(Crash):
+        world.drain(segmenter)
+    segmenter._log = real
+    world.drain(segmenter)
+    [letter] = world.dead_letters()
+    assert make_world().keyring.open(letter.payload, namespace="", purpose=ledger.SEAL_DEAD_LETTER)
+
+
 def test_a_boundary_continues_the_trace_of_the_observation_that_made_it(world: World) -> None:
     telemetry.configure("test")
     with telemetry.span("test", parent={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}):
@@ -321,6 +339,37 @@ def test_a_consumer_that_was_away_unnoticed_does_not_go_on_with_stale_episodes(
     assert [ids for ids, _ in world.episodes()] == [["o0", "o1", "o2", "o3"], ["o4", "o5", "o6", "o7"]]
 
 
+def test_what_is_open_in_a_partition_that_went_to_another_is_the_other_s_to_close(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    names = [f"acme/n{n}" for n in range(8)]
+    for name in names:
+        world.create(name)
+        world.observe(observation(0, namespace=name))
+    other = make_world()
+    segmenters = [world.segmenter(FixedSize(units=10))]
+    world.drain(segmenters[0])
+    segmenters.append(other.segmenter(FixedSize(units=10)))
+
+    def step() -> None:
+        for segmenter in segmenters:
+            segmenter._looked_at = 0.0
+            segmenter.step()
+
+    def owned() -> list[int]:
+        return [len(s._consumer.assignment()) for s in segmenters if s._consumer is not None]
+
+    while owned() != [PARTITIONS // 2] * 2:
+        step()
+    step()
+    assert [world.episodes(name) for name in names] == [[]] * 8
+    for each in (world, other):
+        each.now += LIMITS.idle
+    for _ in range(3):
+        step()
+    assert [world.episodes(name) for name in names] == [[(["o0"], "idle")]] * 8
+
+
 def test_another_plug_in_after_a_restart_takes_over_what_is_open(world: World, make_world: Callable[[], World]) -> None:
     world.observe(*[observation(n) for n in range(3)])
     world.drain(world.segmenter(FixedSize(units=10)))
@@ -330,6 +379,35 @@ def test_another_plug_in_after_a_restart_takes_over_what_is_open(world: World, m
     later.intake.end_session("acme/user", "s", ANYBODY)
     later.drain(later.segmenter(Surprise()))
     assert later.episodes() == [(["o0", "o1", "o2", "o3", "o4", "o5"], "session_end")]
+
+
+def test_a_checkpoint_whose_key_is_gone_says_what_is_open_all_the_same(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    world.observe(*[observation(n) for n in range(3)])
+    world.drain(world.segmenter(FixedSize(units=10)))
+    [before] = world.checkpoints().values()
+    world.log.append(world.keyring.destroy("acme/user", [seal_of(before)]))
+    world.close()
+    later = make_world()
+    later.observe(*[observation(n) for n in range(3, 5)])
+    later.drain(later.segmenter(FixedSize(units=10)))
+    [after] = later.checkpoints().values()
+    assert later.keyring.has(seal_of(after))
+    later.intake.end_session("acme/user", "s", ANYBODY)
+    later.drain(later._segmenters[0])
+    assert later.episodes() == [(["o0", "o1", "o2", "o3", "o4"], "session_end")]
+
+
+def test_a_key_that_comes_after_its_text_is_waited_for(world: World, make_world: Callable[[], World]) -> None:
+    intake = make_world().intake
+    key, entry = intake.decide([intake.examine(observation(0), ANYBODY)]).messages
+    world.log.append([entry])
+    late = threading.Timer(0.3, world.log.append, [[key]])
+    late.start()
+    world.drain(world.segmenter(FixedSize(units=1)))
+    late.join()
+    assert world.episodes() == [(["o0"], "count")]
 
 
 # --- erasure ----------------------------------------------------------------------------------------------------
@@ -408,6 +486,30 @@ def test_an_erasure_elsewhere_leaves_checkpoints_alone(world: World) -> None:
     world.erase("o1", namespace="acme/other")
     world.drain(segmenter)
     assert world.checkpoints() == before
+
+
+def test_an_erasure_leaves_checkpoints_of_other_sessions_alone(world: World) -> None:
+    world.observe(observation(0, session="s0"), observation(1, session="s1"), observation(2, session="s1"))
+    segmenter = world.segmenter(FixedSize(units=10))
+    world.drain(segmenter)
+    before = world.checkpoints()
+    world.erase("o1")
+    world.drain(segmenter)
+    after = world.checkpoints()
+    assert len([key for key in before if after[key] == before[key]]) == 1 == len(before) - 1
+
+
+def test_an_erasure_reaches_what_another_plug_in_left_open(world: World, make_world: Callable[[], World]) -> None:
+    world.observe(*[observation(n) for n in range(3)])
+    world.drain(world.segmenter(FixedSize(units=10)))
+    [before] = world.checkpoints().values()
+    world.close()
+    later = make_world()
+    later.erase("o1")
+    later.drain(later.segmenter(Surprise()))
+    [after] = later.checkpoints().values()
+    assert list(PerceptionCheckpoint.FromString(after).open_id_macs) == [later.id_mac("o0"), later.id_mac("o2")]
+    assert not later.keyring.has(seal_of(before))
 
 
 def test_an_observation_appended_behind_its_own_erasure_becomes_unreadable(

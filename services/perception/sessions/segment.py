@@ -127,7 +127,7 @@ class Segmenter:
         consumer = self._consumer
         records = consumer.poll(self._batch, self._poll_s)
         due = time.monotonic() - self._looked_at >= _LOOK_PERIOD_S
-        if records or due or not self._partitions:
+        if records or due:
             self._follow_assignment(consumer)
         if records:
             with telemetry.Stages("perception")("segment"):

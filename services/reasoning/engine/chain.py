@@ -142,7 +142,6 @@ class Chain:
             blocks, live, ended = self._batch(limit - done)
             self._putting = self._runner(lambda b=blocks, o=live, e=ended: self._put(b, o, e))  # type: ignore[misc]
             done += len(blocks) + 1
-        self._collect()
         return done > 0
 
     def leave(self, live: RequestState) -> None:

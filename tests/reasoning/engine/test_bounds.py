@@ -10,7 +10,7 @@ import torch
 
 from services.reasoning.blocks import Span
 from services.reasoning.engine import chain
-from services.reasoning.engine.port import Dropped, Finished, Refused, Token
+from services.reasoning.engine.port import Dropped, Finished, Refused, Sampling, Token
 from services.reasoning.engine.scheduler import Work
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
 from services.reasoning.models.load import LoadedModel
@@ -131,6 +131,17 @@ def test_pages_found_in_the_pool_are_not_asked_for_again(model: LoadedModel) -> 
     assert driver.core.stats().running == 2
     driver.run()
     assert len(driver.tokens(second)[0]) == 20
+
+
+def test_a_request_holds_and_is_promised_what_it_needs_and_no_more(model: LoadedModel) -> None:
+    """Two full pages of the prompt and, for each sample, a copy of the third and one more."""
+    driver = Driver(model)
+    driver.submit(prompt(40), 12, sampling=Sampling(temperature=1.0, seed=11), samples=4)
+    driver.core.step()
+    while driver.core.stats().running:
+        assert driver.core.stats().pages_used + driver.core._scheduler.promised() == 2 + 4 * 2
+        driver.core.step()
+    assert driver.core.stats().copies_on_write == 3
 
 
 # --- a step ---

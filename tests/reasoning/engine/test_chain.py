@@ -59,6 +59,14 @@ def test_invariant_26_one_prefill_for_many(model: LoadedModel, naive: Naive) -> 
     assert_nothing_is_held(driver)
 
 
+def test_a_prefix_that_gave_way_to_another_is_computed_again(model: LoadedModel, naive: Naive) -> None:
+    """Whoever computed it the first time computes it no more: nobody is waited for."""
+    driver = Driver(model, pool_pages=9)
+    for tokens in (LONG, prompt(140, 1), LONG):
+        assert driver.generate(tokens, 4) == naive.generate(tokens, 4)
+    assert (driver.usage.blocks_in_pool, driver.usage.blocks_computed) == (0, 6)
+
+
 def test_who_waits_goes_on_when_the_prefill_is_cancelled(model: LoadedModel, naive: Naive) -> None:
     driver = Driver(model, chunk_tokens=16)
     first = driver.submit(LONG, 6)
@@ -83,6 +91,20 @@ def test_invariant_26_one_prefill_for_many_engines(model: LoadedModel, naive: Na
     second.run()
     assert first.tokens(a) == second.tokens(b) == [naive.generate(LONG, 6)]
     assert (second.usage.blocks_loaded, second.usage.blocks_in_pool, second.usage.blocks_computed) == (6, 0, 0)
+
+
+def test_another_engine_waits_for_a_prompt_and_not_for_its_answer(model: LoadedModel) -> None:
+    store, clock = MemoryStore(4), Clock()  # the last two blocks are not kept
+    first, second = (
+        Driver(model, store.of(1), clock, step_tokens=128, chunk_tokens=128),
+        Driver(model, store.of(2), clock),
+    )
+    first.submit(LONG, 200)
+    for _ in range(3):
+        first.core.step()
+    assert not first.core.idle
+    second.generate(LONG, 2)
+    assert (second.usage.blocks_loaded, second.usage.blocks_computed) == (4, 2)
 
 
 def test_an_engine_that_died_while_computing_is_waited_for_so_long_only(model: LoadedModel, naive: Naive) -> None:
