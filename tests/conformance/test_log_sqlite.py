@@ -190,6 +190,8 @@ def test_scrubbing_says_when_a_reader_is_in_the_way(path: Path, monkeypatch: pyt
 
 def test_a_stopped_writer_costs_others_their_timeout_and_no_more(path: Path) -> None:
     log = opened(path)
+    consumer = log.subscribe("group", ["kept"])
+    consumer.poll(timeout_s=0.0)
     with open(path.with_name("log.db-lock")) as stopped:
         fcntl.flock(stopped, fcntl.LOCK_EX)
         began = time.monotonic()
@@ -198,6 +200,7 @@ def test_a_stopped_writer_costs_others_their_timeout_and_no_more(path: Path) -> 
                 log.append([Message("kept", b"k", b"v")], timeout_s=0.1)
         assert 0.5 <= time.monotonic() - began < 4.5
         assert read_all(log, "kept") == []  # readers do not wait
+        assert consumer.poll(timeout_s=0.0) == []
     log.append([Message("kept", b"k", b"v")])
     other = SqliteLog(path)
     other.append([Message("kept", b"k", b"w")], timeout_s=1.0)  # nobody kept the lock
