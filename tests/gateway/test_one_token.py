@@ -17,7 +17,7 @@ from services.common.crypto.auth import Right
 from services.common.serving.serving import CallContext
 from tests.gateway.probe import Gateway, bearer, gateway, stream, token, unary
 
-EVE = bearer(token(Right.READ, principal="eve"))
+EVE = bearer(token(Right.READ, principal="eve", ttl_s=86_400.0))  # made at collection, used an hour later
 FLOOD = 900
 WORK_S = 0.002
 ANNS = StringValue(value="of Ann")

@@ -28,7 +28,7 @@ from tests.gateway.probe import (
     until,
 )
 
-EVE = bearer(token(Right.READ, principal="eve"))
+EVE = bearer(token(Right.READ, principal="eve", ttl_s=86_400.0))  # made at collection, used an hour later
 
 
 @contextmanager
