@@ -141,7 +141,7 @@ def temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="mutants-")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Measured:
     """A plug-in of pytest: notes what each test runs of ``files``, and for how long."""
 
