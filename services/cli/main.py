@@ -16,8 +16,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.commands import forget, ingest, namespaces, tokens
-from services.cli.terminal import interruptible
-from services.common.serving import wire_json
+from services.cli.terminal import given_time, interruptible, read_time
 from services.common.serving.errors import MnemeError, from_rpc_error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -150,20 +149,8 @@ def _asked_at(context: click.Context, parameter: click.Parameter, text: str | No
     """Fields of a request: when it is asked, and how far east of UTC that clock is."""
     if text is None:
         return {}
-    at, offset = _given_time(text, "--asked-at")
+    at, offset = read_time(text, "--asked-at")
     return {"asked_at": at, "asked_utc_offset_minutes": offset}
-
-
-def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> Timestamp | None:
-    return None if text is None else _given_time(text, "--as-of")[0]
-
-
-def _given_time(text: str, option: str) -> tuple[Timestamp, int | None]:
-    """A time, and how many minutes east of UTC it says that it is. BadParameter."""
-    try:
-        return wire_json.timestamp(text, option)
-    except MnemeError as error:
-        raise click.BadParameter(f"{error.message} {error.remedy}") from error
 
 
 _asked_at_option = click.option(
@@ -179,12 +166,16 @@ _COUNT = click.IntRange(0, 1_000_000)  # a message carries it; the service says 
 @main.command()
 @namespace_option
 @click.argument("query")
-@click.option("-k", "--limit", default=5, type=_COUNT, show_default=True, help="Items to return.")
+@click.option("-k", "--limit", default=5, type=click.IntRange(1, 100), show_default=True, help="Items to return.")
 @click.option("--budget", default=0, type=_COUNT, help="Tokens of text at most; 0 is no budget.")
 @click.option("--also", "scopes", multiple=True, help="Another namespace to read; may be repeated.")
 @click.option("--fresh", is_flag=True, help="Wait for everything acknowledged before.")
 @click.option(
-    "--as-of", "known", metavar="TIME", callback=_as_of, help="Only what had been said by then: 2026-01-31T10:00:00Z."
+    "--as-of",
+    "known",
+    metavar="TIME",
+    callback=given_time,
+    help="Only what was said by then: 2026-01-31T10:00:00Z.",
 )
 @_asked_at_option
 @click.pass_obj

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from services.common.config import Settings
 from services.common.crypto.auth import Caller
 from services.common.serving import clocks
 
+_NAME_WIDTH = 24
+_OBEYED = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})  # Unicode's categories
+_JOINERS = "\u200c\u200d\u00ad"  # of ordinary words
 TEXT_WIDTH = 96
 
 
@@ -153,7 +157,8 @@ def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
     name = engram.observation_id or engram.id[:12]
     trace = ", ".join(f"{s.stage}{f' #{s.rank}' if s.rank else ''} {s.score:.3f}" for s in recalled.trace)
     why = f"{recalled.why} " if recalled.why else ""
-    head = f"  {number}. {date} {name}  {shorten(engram.text, TEXT_WIDTH)}"
+    speaker = f"{shorten(engram.actor, _NAME_WIDTH)}: " if engram.actor else ""
+    head = f"  {number}. {date} {printable(name)}  {speaker}{shorten(engram.text, TEXT_WIDTH)}"
     return f"{head}\n     score {recalled.score:.4f}: {why}({trace})"
 
 
@@ -161,8 +166,17 @@ def stages(times: Iterable[episodic_pb2.StageTime]) -> str:
     return ", ".join(f"{t.stage} {t.duration.ToTimedelta().total_seconds() * 1000:.0f} ms" for t in times)
 
 
+def printable(text: str) -> str:
+    """Without what a terminal obeys instead of showing: others' words may hold control and formatting characters."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_obeyed(c) else c for c in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    return unicodedata.category(character) in _OBEYED and character not in _JOINERS
+
+
 def shorten(text: str, width: int) -> str:
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return flat if len(flat) <= width else flat[: width - 1].rstrip() + "…"
 
 

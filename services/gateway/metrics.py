@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     arguments = parser.parse_args()
     os.nice(_NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal is for `mneme up`, which ends this last
     http, numbers = (socket.socket(fileno=fd) for fd in (arguments.http_fd, arguments.numbers_fd))
     asyncio.run(_run(http, numbers, Machine(os.getppid(), arguments.data_dir)))
 

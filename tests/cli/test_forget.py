@@ -115,3 +115,26 @@ def test_a_used_key_does_not_pass_for_the_erasure_of_what_came_since(door: Door)
     assert said.exit_code == 1
     assert "receipt r1" in said.output
     assert "1 of those listed are not in its receipt" in said.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--session", "s", "--alias", "Bob"), "--alias goes with --person"),
+        (("--from", "2026-05-05T00:00:00"), "offset"),
+        (("--to", "yesterday"), "--to"),
+    ],
+)
+def test_what_would_be_left_out_of_account_is_refused(door: Door, arguments: tuple[str, ...], said: str) -> None:
+    command = ["--address", door.address, "forget", "-n", "acme/ann", *arguments]
+    result = CliRunner(env={"MNEME_TOKEN": "t"}).invoke(main, command)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_range_is_that_of_the_clock_whose_offset_is_given(door: Door) -> None:
+    door.listed, door.outcomes = ["e1"], [DONE]
+    command = ["--address", door.address, "forget", "-n", "acme/ann", "--from", "2026-05-05T00:00:00+02:00", "--yes"]
+    assert CliRunner(env={"MNEME_TOKEN": "t"}).invoke(main, command).exit_code == 0
+    [asked] = door.asked
+    assert asked.selector.event_time.start.ToJsonString() == "2026-05-04T22:00:00Z"

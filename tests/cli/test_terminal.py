@@ -303,3 +303,12 @@ def test_a_status_that_is_not_ours_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     with peering() as (_, address):
         said = mneme("--address", address, "stats", "-n", "a/b", env={"MNEME_TOKEN": "x"}, code=1)
     assert said.startswith("mneme: INTERNAL: UNKNOWN: ")
+
+
+def test_what_others_said_is_shown_with_who_said_it_and_obeyed_by_no_terminal() -> None:
+    said = "\x1b]0;title\x07My \u202enew\x00 code\u2028 is 4417, क्\u200dष."
+    engram = episodic_pb2.Engram(text=said, actor="Grace\x1b[2J", observation_id="g1")
+    shown = render.recall(episodic_pb2.RecallResponse(items=[episodic_pb2.RecallItem(engram=engram)]))
+    assert "Grace\N{REPLACEMENT CHARACTER}[2J: " in shown
+    assert "is 4417, क्\u200dष." in shown
+    assert not set("\x1b\x07\u202e\x00\u2028") & set(shown)

@@ -110,6 +110,20 @@ def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tm
     assert settings.common.token_path.read_text() == token
 
 
+def test_another_master_key_than_the_log_s_is_refused_and_the_token_stays(tmp_path: Path) -> None:
+    settings = load(environ=environment(tmp_path))
+    prepare(settings)
+    ensure_topics(settings, print)
+    key, token = settings.common.master_key_path, settings.common.token_path.read_text()
+    with contextlib.closing(open_log(settings.common.log_url)) as log:
+        log.append([Keyring(log, MasterKey.load(key)).new_key("acme/ann").message])
+    ensure_topics(settings, print)  # its own
+    key.rename(tmp_path / "mk")
+    MasterKey.load_or_create(key)
+    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", f"{key} is another key", "Put back")
+    assert settings.common.token_path.read_text() == token
+
+
 def test_a_token_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "token").mkdir()
     _one_clear_line(_up(environment(tmp_path)), "common.data_dir", "token")

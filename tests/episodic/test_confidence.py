@@ -195,3 +195,13 @@ def test_how_rare_a_word_is_does_not_depend_on_the_size_of_a_small_memory() -> N
     small, large = (confidence.rarity("dentist", ("home",), c)["dentist"] for c in ctx)
     assert small == pytest.approx(large, abs=0.02)
     assert large > 0.7
+
+
+@pytest.mark.parametrize("when", ["yesterday", "two days ago", "last night"])
+def test_a_time_that_was_resolved_is_not_asked_of_the_items_again(when: str) -> None:
+    turns = ["Grace: I mended the garden gate.", "Tom: The soup was too salty.", "Grace: The parcel has come."]
+    host = of_five({"turns": turns})
+    plain, asked = "What did Grace say about the gate?", f"What did Grace say about the gate {when}?"
+    found = world.ask(host, world.query(asked, 5))
+    assert found.plan.time is not None
+    assert sure(host, asked) > sure(host, plain) - 0.15

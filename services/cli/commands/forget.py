@@ -15,19 +15,22 @@ from mneme.v1 import common_pb2, episodic_pb2
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
 from services.cli.commands.namespaces import repeatable
+from services.cli.terminal import given_time
 from services.common.serving.errors import MnemeError, from_rpc_error
 
 _ERASURE_S = 120.0
 
 
-@click.option("--person", help="Everything that names this person or an alias.")
+@click.option("--person", help="Everything that names this person or an alias, and everything they said.")
 @click.option("--alias", multiple=True, help="Another name of --person; may be repeated.")
 @click.option("--include-doubtful", is_flag=True, help="With --person: what only may name them too (see --dry-run).")
 @click.option("--session", help="One session.")
 @click.option("--source", help="Everything from one source.")
 @click.option("--id", "ids", multiple=True, help="One observation or engram; may be repeated.")
-@click.option("--from", "start", type=click.DateTime(), help="Everything from this time on (UTC) ...")
-@click.option("--to", "end", type=click.DateTime(), help="... and before this one.")
+@click.option(
+    "--from", "start", metavar="TIME", callback=given_time, help="Everything from 2026-01-31T10:00:00+01:00 on ..."
+)
+@click.option("--to", "end", metavar="TIME", callback=given_time, help="... and before this time. Both with offset.")
 @click.option("--dry-run", is_flag=True, help="List what would go; change nothing.")
 @click.option("--key", help="Idempotency key of an erasure: repeat one that was cut off, for its receipt.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -81,14 +84,14 @@ def _selector(
     session: str | None,
     source: str | None,
     ids: tuple[str, ...],
-    start: Any,
-    end: Any,
+    start: Timestamp | None,
+    end: Timestamp | None,
 ) -> episodic_pb2.ForgetSelector:
     chosen = [bool(person), bool(session), bool(source), bool(ids), bool(start or end)]
     if sum(chosen) != 1:
         raise click.UsageError("name exactly one of --person, --session, --source, --id, --from/--to")
-    if include_doubtful and not person:
-        raise click.UsageError("--include-doubtful goes with --person")
+    if (include_doubtful or alias) and not person:
+        raise click.UsageError(f"{'--include-doubtful' if include_doubtful else '--alias'} goes with --person")
     if person:
         named = episodic_pb2.Person(name=person, aliases=alias, include_doubtful=include_doubtful)
         return episodic_pb2.ForgetSelector(person=named)
@@ -98,15 +101,7 @@ def _selector(
         return episodic_pb2.ForgetSelector(source=source)
     if ids:
         return episodic_pb2.ForgetSelector(ids=episodic_pb2.Ids(ids=ids))
-    return episodic_pb2.ForgetSelector(event_time=common_pb2.TimeRange(start=_timestamp(start), end=_timestamp(end)))
-
-
-def _timestamp(value: Any) -> Timestamp | None:
-    if value is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
+    return episodic_pb2.ForgetSelector(event_time=common_pb2.TimeRange(start=start, end=end))
 
 
 @click.argument("receipt")

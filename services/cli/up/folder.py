@@ -41,7 +41,7 @@ def prepare(settings: Settings) -> None:
     with making_folders():
         common.data_dir.mkdir(parents=True, exist_ok=True)
     with _writing_token():
-        operator_token.write(common.token_path, _master_key(common.master_key_path))
+        operator_token.write(common.token_path, master_key(common.master_key_path))
 
 
 def record_operator_token(settings: Settings) -> None:
@@ -49,7 +49,7 @@ def record_operator_token(settings: Settings) -> None:
     common = settings.common
     try:
         with _writing_token():
-            operator_token.record(common, _master_key(common.master_key_path))
+            operator_token.record(common, master_key(common.master_key_path))
     except LogError as error:
         raise StartError(f"common.log: {error}") from error
 
@@ -57,7 +57,7 @@ def record_operator_token(settings: Settings) -> None:
 def operator(settings: Settings) -> Caller:
     """What the operator's token says."""
     common = settings.common
-    return operator_token.read(common.token_path, _master_key(common.master_key_path))
+    return operator_token.read(common.token_path, master_key(common.master_key_path))
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def making_folders() -> Iterator[None]:
         raise StartError(f"common.data_dir: {error}. Name a folder that this user can write.") from error
 
 
-def _master_key(path: Path) -> MasterKey:
+def master_key(path: Path) -> MasterKey:
     try:
         return MasterKey.load_or_create(path)
     except MalformedKey as error:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from mneme.v1.ledger_pb2 import DataKey
 
 from services.cli.up.errors import StartError
+from services.cli.up.folder import master_key
 from services.common.config import Settings
+from services.common.crypto.seal import wrapped_by
 from services.common.ledger import topics
 from services.common.log.base import Log, LogError, LogUnavailable
 from services.common.log.open import open_log
@@ -32,11 +37,7 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
         try:
             with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
                 log.ensure_topics(specs)
-                if not common.master_key_path.exists() and _has_data(log):
-                    raise StartError(
-                        f"common.master_key_file: {common.master_key_path} is missing, but the log has data. "
-                        "Put the copy back: without it, nothing in the log can be read."
-                    )
+                _require_its_key(log, common.master_key_path)
             return
         except LogUnavailable as error:
             if time.monotonic() > deadline:
@@ -45,6 +46,26 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
             time.sleep(_RETRY_S)
         except LogError as error:
             raise StartError(f"common.log: {error}") from error
+
+
+def _require_its_key(log: Log, path: Path) -> None:
+    """StartError when the log has data and the master key is missing, or is another one: nothing could be read."""
+    if not path.exists():
+        if _has_data(log):
+            raise StartError(
+                f"common.master_key_file: {path} is missing, but the log has data. "
+                "Put the copy back: without it, nothing in the log can be read."
+            )
+        return
+    master = master_key(path)
+    for partition in range(log.partitions(topics.KEYS)):
+        records = log.read(topics.KEYS, partition)
+        first = next((DataKey.FromString(record.value) for record in records if record.value is not None), None)
+        if first is not None and not wrapped_by(master, first):
+            raise StartError(
+                f"common.master_key_file: {path} is another key than that of the log. Put back the one that belongs to "
+                "it: with this one, nothing in the log can be read."
+            )
 
 
 def _has_data(log: Log) -> bool:

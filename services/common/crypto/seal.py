@@ -254,6 +254,16 @@ class Keyring:
         return data_key
 
 
+def wrapped_by(master: MasterKey, key: DataKey) -> bool:
+    """Whether a data key was wrapped under this master key."""
+    bound = _bind(key.namespace, key.key_id)
+    try:
+        AESGCM(master.derive("wrap")).decrypt(key.wrapped[:_NONCE], key.wrapped[_NONCE:], bound)
+    except InvalidTag:
+        return False
+    return True
+
+
 def _appending(key: DataKey) -> Message:
     return Message(topics.KEYS, key.key_id.encode(), key.SerializeToString(), partition_key=key.namespace.encode())
 

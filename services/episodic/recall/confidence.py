@@ -88,7 +88,7 @@ def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
     """Of each of the best items, in their order; empty for a question without words."""
     best = items[:LOOKED_AT]
     text = plan.text if lexical.terms(plan.text) else plan.query.text
-    weights = rarity(text, plan.query.namespaces, ctx)
+    weights = _asked_of_items(rarity(text, plan.query.namespaces, ctx), text, plan, ctx)
     if not best or not weights:
         return []
     names = [t for t in _names(text) if t in weights]
@@ -130,6 +130,19 @@ def rarity(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, f
             merged[term] = min(rare, merged.get(term, rare))
     told = {term: weight for term, weight in merged.items() if term not in _FRAME}
     return told or merged
+
+
+def _asked_of_items(weights: Mapping[str, float], text: str, plan: Plan, ctx: Context) -> Mapping[str, float]:
+    """Without the words of a time that was resolved and that no key could repeat ("yesterday", "two days ago"): the
+    days of keys are written as weekdays, months and numbers."""
+    if plan.time is None:
+        return weights
+    found = (words for words, _ in ctx.dates(text, plan.query.asked_at) if not _WRITTEN_DAY.search(words))
+    resolved = {term for words in found for term in ctx.terms(words)}
+    return {term: weight for term, weight in weights.items() if term not in resolved} or weights
+
+
+_WRITTEN_DAY = regex.compile(r"\d|\p{Lu}")
 
 
 def _never(namespaces: Sequence[str], ctx: Context) -> float:

@@ -93,3 +93,26 @@ def test_time_grows_with_the_text_alone(unit: str) -> None:
         return best
 
     assert seconds(32_000) < 16 * seconds(4_000) + 0.02
+
+
+GERMAN = [
+    ("Wolf", "Wir haben im Wildpark einen Wolf gesehen, er heulte lange.", True),
+    ("König", "Der König von Spanien war in der Stadt.", True),
+    ("Stein", "Der Stein ist schwer, ich habe ihn nicht gehoben.", True),
+    ("Rose", "Ich habe gestern eine rote Rose gekauft.", True),
+    ("Sommer", "Im Sommer fahren wir an die See.", True),
+    ("Ernst", "Er meint es im Ernst und nicht als Scherz.", True),
+    ("Wolf", "Gestern hat mich Wolf angerufen und war sehr müde.", False),
+    ("König", "Ich habe mit Herrn König über die Rechnung gesprochen.", False),
+    ("Rose", "Rose kommt morgen mit dem Zug und bleibt eine Woche.", False),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "is_doubtful"), GERMAN)
+def test_a_german_noun_with_a_determiner_may_be_the_noun(name: str, text: str, is_doubtful: bool) -> None:
+    assert judged(name, text) == ("perhaps" if is_doubtful else "yes")
+
+
+@pytest.mark.parametrize(("text", "is_doubtful"), [("朝の光がきれいだった。", True), ("光さんが来た。", False)])
+def test_a_name_of_one_character_may_be_the_word(text: str, is_doubtful: bool) -> None:
+    assert judged("光", text) == ("perhaps" if is_doubtful else "yes")

@@ -134,7 +134,7 @@ _HIRAGANA = re.compile(
 )
 _HIRAGANA_PARTICLES = frozenset("はがをにのともでへやか")
 _HAN_HONORIFIC = re.compile(
-    "先生|女士|小姐|老师|老師|同学|同學|经理|經理|主任|医生|醫生|教授|阿姨|叔叔|[氏君様殿总總哥姐嬢妈媽爸爷爺奶]"
+    "先生|女士|小姐|老师|老師|同学|同學|经理|經理|主任|医生|醫生|教授|阿姨|叔叔|さん|ちゃん|くん|さま|せんせい|[氏君様殿总總哥姐嬢妈媽爸爷爺奶]"
 )
 _HAN_PLACES = re.compile(
     "[市区區县縣町村州省街镇鎮乡鄉寺川河山島岛湖駅港桥橋郡]|路(?![过過上])|[车車]站|公[园園]|[大中小][学學]|[医醫]院"
@@ -155,6 +155,7 @@ _ARTICLES = re.compile("[وف]?[بك]?ال|[وف]?لل")
 
 GOES_ON = "the word goes on after the name"
 IN_A_RUN = "it is short, and stands in a run of letters that no space divides"
+ONE_CHARACTER = "it is one character, and may be the word"
 A_PLACE = "a place may be named so"
 AN_ARTICLE = "an article is written onto it"
 ANOTHER_NAME = "another person's name is spelled so"
@@ -251,7 +252,9 @@ def _after_unspaced(text: str, start: int, end: int, here: str, there: str) -> s
             return ""
         if _HAN_PLACES.match(rest):
             return A_PLACE
-        return "" if length > 1 or alone else IN_A_RUN
+        if length > 1 or (start == 0 and end == len(text)):
+            return ""
+        return ONE_CHARACTER if alone else IN_A_RUN
     if here == "HIRAGANA":
         return "" if there != here or _HIRAGANA.match(rest) else GOES_ON
     if here == "KATAKANA":

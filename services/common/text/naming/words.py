@@ -28,6 +28,12 @@ _ARTICLE = re.compile(
     r"|une?|el|los|las|il|lo|gli|uno|o|os|as|um|uma)\s+$",
     re.IGNORECASE,
 )
+# Before a German noun, which is always written with a capital: a determiner, and perhaps an adjective.
+_BEFORE_NOUN = re.compile(
+    r"\b(?:der|die|das|den|dem|des|(?:k?ein|mein|dein|sein|ihr|unser|eu(?:e?r)|dies|jed|jen|welch|manch|all)(?:e[nmrs]?)?"
+    r"|im|am|beim|vom|zum|zur|ins|ans|aufs)\s+(?:[a-zäöüß]+e[nmrs]?\s+)?$",
+    re.IGNORECASE,
+)
 _BEFORE_MONTH = re.compile(
     r"(?:\b(?:in|since|until|till|by|of|this|last|next|every|early|late|mid|from|to|during|through|en|im|seit|bis|de"
     r"|du|ab|before|after|on)|\d(?:st|nd|rd|th)?\.?)\s+$",
@@ -60,26 +66,34 @@ _LEAST_WORDS = 4  # of a text whose language is none of ours
 class _Lexicon:
     words: Mapping[str, frozenset[str]]  # by language: told from a name by a capital
     openers: Mapping[str, frozenset[str]]  # and not even so at the head of a sentence
+    nouns: Mapping[str, frozenset[str]]  # of a language that writes its nouns with a capital: told by what goes before
     rare: Mapping[str, frozenset[str]]  # a word where it is written small, and seldom meant by that
     marks: Mapping[str, frozenset[str]]
 
 
 @cache
 def _lexicon() -> _Lexicon:
-    kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("word", "opener", "rare", "marks")}
+    names = ("word", "opener", "noun", "rare", "marks")
+    kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in names}
     text = resources.files(__package__).joinpath("words.txt").read_text("utf-8")
     for line in text.splitlines():
         if not line.startswith("#"):
             language, kind, words = line.split(" ", 2)
             kinds[kind][language].update(map(folded, words.split()) if kind != "marks" else words.split())
     frozen = {kind: {lang: frozenset(words) for lang, words in of.items()} for kind, of in kinds.items()}
-    return _Lexicon(frozen["word"], frozen["opener"], frozen["rare"], frozen["marks"])
+    return _Lexicon(frozen["word"], frozen["opener"], frozen["noun"], frozen["rare"], frozen["marks"])
 
 
 def may_be_words(name: Sequence[str]) -> bool:
     """Whether each word of a folded name is one in some language."""
     lexicon = _lexicon()
-    every = (*lexicon.words.values(), *lexicon.openers.values(), *lexicon.rare.values(), _MONTHS)
+    every = (
+        *lexicon.words.values(),
+        *lexicon.openers.values(),
+        *lexicon.nouns.values(),
+        *lexicon.rare.values(),
+        _MONTHS,
+    )
     return bool(name) and all(any(word in words for words in every) for word in name)
 
 
@@ -103,6 +117,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     words = lexicon.words[spoken or _ENGLISH] | _MONTHS
     openers = lexicon.openers[spoken or _ENGLISH]
     written = text[start:end]
+    if len(name) == 1 and name[0] in lexicon.nouns.get(spoken, ()):
+        return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(_head(text, start)) else ""
     if not all(word in words or word in openers for word in name):
         is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ()) and not written[:1].isupper()
         return SMALL if is_rare and not _is_spoken_of(text, start, end) else ""
@@ -113,7 +129,7 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return "" if not written.isupper() else CAPITALS
     if written.isupper() and len(written) > 1:
         return CAPITALS
-    head = text[max(0, start - _LOOK_BACK) : start]
+    head = _head(text, start)
     if name[0] in _MONTHS and (_BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end)):
         return MONTH
     if _ARTICLE.search(head):
@@ -121,6 +137,10 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     if _owns(text, end) or (spoken == _ENGLISH and _DOES.match(text, end)) or not opens_sentence(text, start):
         return ""
     return OPENS if name[0] in openers else MONTH if name[0] in _MONTHS else ""
+
+
+def _head(text: str, start: int) -> str:
+    return text[max(0, start - _LOOK_BACK) : start]
 
 
 def _is_spoken_of(text: str, start: int, end: int) -> bool:
