@@ -23,8 +23,13 @@ def run(package: Path, data: Path, port: int) -> None:
 
     # The package's own starter is a second process, which leaves the server behind when it is stopped, and puts
     # 250 MB of binaries into every data folder.
-    config = milvus.MilvusServerConfig(data_dir=str(data), **_ports(port))
-    config.resolve()
+    config = milvus.MilvusServerConfig(data_dir=str(data))
+    config.resolve_storage()
+    for part, free in _free_ports([key for key in config.config_key_maps.values() if key.endswith("_port")]).items():
+        config.set(part, free)
+    config.set("proxy_port", port)
+    config.set("common.session.ttl", 5)  # seconds that a start waits for one that was killed; 60 by default
+    config.write_config()
     os.chdir(data)
     own = {
         "DEPLOY_MODE": "STANDALONE",
@@ -37,16 +42,13 @@ def run(package: Path, data: Path, port: int) -> None:
     os.execve(package / "bin" / "milvus", command, {**os.environ, **own})
 
 
-def _ports(port: int) -> dict[str, int]:
-    """Of the server's parts. Free ones: by default they would be the same for two servers that start at once."""
-    import milvus
-
-    parts = [key for key in milvus.MilvusServerConfig().configurable_items if key.endswith("_port")]
+def _free_ports(parts: list[str]) -> dict[str, int]:
+    """For the server's parts, which by default have the same ones in every server on the machine."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in parts]
     free = {part: each.getsockname()[1] for part, each in zip(parts, held, strict=True)}
     for each in held:
         each.close()
-    return {**free, "proxy_port": port}
+    return free
 
 
 def is_healthy(port: int) -> bool:

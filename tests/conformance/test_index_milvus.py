@@ -97,13 +97,13 @@ def test_rows_come_back_as_written_and_are_replaced_whole(index: Index, collecti
 def test_what_is_replaced_again_and_again_is_there_once(collection: Collection) -> None:
     """In pieces, of many namespaces: an upsert with a partition key lost rows on old servers."""
     spaces = [f"{n:032x}" for n in range(20)]
-    for version in (1, 2, 3):
-        for start in range(0, 210, 30):
-            numbers = range(start, start + 30)
+    for version in (1, 2):
+        for start in range(0, 210, 70):
+            numbers = range(start, start + 70)
             collection.write([row(f"e{n}", of=spaces[n % 20], feed_offset=version) for n in numbers])
     found = list(collection.rows())
     assert sorted(r.id for r in found) == sorted(f"e{n}" for n in range(210))
-    assert {r.feed_offset for r in found} == {3}
+    assert {r.feed_offset for r in found} == {2}
     for number, space in enumerate(spaces):
         assert {r.id for r in collection.rows(space)} == {f"e{n}" for n in range(number, 210, 20)}
 
@@ -154,7 +154,8 @@ def test_what_was_written_is_seen_at_once_and_no_search_waits_for_it(collection:
     for n in range(10):
         collection.write([near(f"e{n}", n)])
         start = time.perf_counter()
-        assert collection.search(unit(n), 1, f'pseudonym == "{OURS}"') == [(f"e{n}", pytest.approx(1.0))]
+        [(id, score)] = collection.search(unit(n), 1, f'pseudonym == "{OURS}"')
+        assert (id, round(score, 4)) == (f"e{n}", 1.0)
         assert collection.sealed([f"e{n}"])
         waits.append(time.perf_counter() - start)
     assert sorted(waits)[5] < 0.15, "a read that waits for the server's next tick takes 200 ms"

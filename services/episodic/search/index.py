@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ OLDEST = (2, 3)  # has partition keys and iterators
 # only text and whole numbers had an index.
 _MATURE = (2, 4)
 _PAGE = 1_000
+_AGAIN_S = 2.0
 _NO_COLLECTION = 100  # Milvus's code
 # pymilvus pings every ten seconds; Milvus Lite, which is in this process, closes the connection of who does that while
 # nothing is asked.
@@ -240,6 +242,21 @@ class Index:
 
     def close(self) -> None:
         self._channel.client.close()
+
+
+def opened(uri: str, wait_s: float = 60.0, **options: Any) -> Index:
+    """An index, as ``Index`` takes ``options``. A server that is away is waited for. IndexUnavailable; IndexTooOld."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return Index(uri, **options)
+        except IndexTooOld:
+            raise
+        except IndexUnavailable as error:
+            if "://" not in uri or time.monotonic() > deadline:
+                raise
+            _log.warning("the index is away; trying again", extra={"error": str(error)})
+            time.sleep(_AGAIN_S)
 
 
 def _name(generation: int) -> str:
