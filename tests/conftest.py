@@ -23,10 +23,10 @@ EXPECTED_SKIPS = (
 )
 
 
-# Where services and clusters are started: two at once are too much for a small machine. What needs a Kafka broker is
+# Where services and clusters are started: two at once are too much for a small machine. What needs a server of infra is
 # apart, for it waits most of the time: `make test` runs it beside what only reads the code.
 ALONE = ("e2e/", "gateway/test_serve")
-BROKER = ("conformance/test_log", "e2e/test_kafka")
+BROKER = ("conformance/test_log", "conformance/test_index", "e2e/test_kafka")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,7 +21,7 @@ from services.episodic.plugins.base import Interval
 from services.episodic.recall import confidence
 from services.episodic.recall.reads import Reads
 from services.episodic.recall.recall import Recaller
-from services.episodic.search.index import Index
+from services.episodic.search.index import opened
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write.commands import Commands
 from services.episodic.write.components import Components
@@ -34,7 +34,10 @@ class Episodic:
     """Everything episodic does in one process. Made, started and stopped once."""
 
     def __init__(self, log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig) -> None:
-        """Checks the models' digests and opens the index. ModelError, PluginError, IndexUnavailable."""
+        """Checks the models' digests and opens the index; a server that is away is waited for.
+
+        ModelError, PluginError, IndexUnavailable.
+        """
         self.config = config
         self._grace_s = config.stop_grace_s
         self.host = Host(_parts(log, master, common, config))
@@ -72,7 +75,7 @@ def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicCo
     return Components(
         log=log,
         keyring=Keyring(log, master),
-        index=Index(
+        index=opened(
             config.index_uri or str(common.data_dir.absolute() / "index.db"),
             token=config.index_token,
             timeout_s=config.index_timeout_s,

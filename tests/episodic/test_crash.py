@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from services.common.ledger import topics
 from services.common.log.base import Consumer, Fenced, LogUnavailable, Record
 from services.common.models.embed import Embedder
 from services.episodic.plugins import build
-from services.episodic.search.index import IndexUnavailable
+from services.episodic.search.index import Collection, IndexUnavailable
+from services.episodic.search.rows import Row
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.store import open_whole
 from tests.episodic.test_erase import readable
@@ -401,6 +402,29 @@ def test_an_index_that_is_away_for_a_moment_is_caught_up(started: World, step: s
     assert world.hash() == after
     world.host.check()
     world.close()
+
+
+def test_what_an_index_that_stays_away_did_not_take_comes_again(
+    started: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started.open()
+    started.settle()
+    write, left = Collection.write, [3]  # the fold, and two looks whether it is back
+
+    def away(self: Collection, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
+        if (new or gone) and left[0]:
+            left[0] -= 1
+            raise IndexUnavailable("away")
+        write(self, new, gone)
+
+    monkeypatch.setattr(Collection, "write", away)
+    started.observe("late", "The baker sold a violet bicycle.")
+    started.settle()
+    assert left == [0]
+    assert started.texts(started.recall("Who sold a bicycle?"))[0] == "The baker sold a violet bicycle."
+    state = started.hash()
+    assert started.restart().hash() == state
+    started.close()
 
 
 def test_the_writer_joins_again_once_the_log_is_back(started: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from services.common.ledger.erasures import read_erasures
 from services.common.ledger.named import Named
 from services.common.log.base import partition_of
 from services.common.models.embed import Embedder
-from services.episodic.search import index
+from services.episodic.search import index, rows
 from services.episodic.state.service_state import OperatorState
 from services.episodic.write import generation
 from tests.episodic.test_crash import Killed, at
@@ -94,7 +94,7 @@ def test_an_index_that_holds_names_is_made_again_from_the_feed(
 ) -> None:
     before, number = told.hash(), told.host.live.number
     told.close()
-    schema = index._schema
+    schema = rows.schema
 
     def of_before(*args: Any) -> Any:
         made = schema(*args)
@@ -104,17 +104,15 @@ def test_an_index_that_holds_names_is_made_again_from_the_feed(
         return made
 
     with monkeypatch.context() as patched:
-        patched.setattr(index, "_schema", of_before)
-        patched.setattr(index, "_INDEXED", ("namespace", *index._INDEXED[1:]))
+        patched.setattr(rows, "schema", of_before)
+        patched.setattr(rows, "INDEXED", ("namespace", *rows.INDEXED[1:]))
         old = index.Index(str(tmp_path / "index.db"), searches_vectors=False)
         old.drop(number)
         old.open(number)
-        row: dict[str, Any] = {
-            f.name: "" if f.dtype == DataType.VARCHAR else 0 for f in of_before(old._client, False).fields
-        }
+        row: dict[str, Any] = {f.name: "" if f.dtype == DataType.VARCHAR else 0 for f in of_before(False).fields}
         row |= {"sparse": {7: 1.0}, "pk": "a", "active": True, "namespace": NAMESPACE}
-        old._client.insert(index._name(number), [row])
-        old._client.flush(index._name(number))
+        old._channel.client.insert(index._name(number), [row])
+        old._channel.client.flush(index._name(number))
         old.close()
     assert "index.db" in files_naming(tmp_path)
     told.open()

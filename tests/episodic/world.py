@@ -60,6 +60,7 @@ class World:
         self.entities: Entities = lambda text, info: ((), ())
         self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
         self.folder = folder
+        self.index_uri, self.index_timeout_s = str(folder / "index.db"), 10.0
         self.embedder = embedder
         self.plugins = plugins
         self.store = SqliteLog(folder / "log.db")
@@ -74,7 +75,7 @@ class World:
         parts = Components(
             log=self.log,
             keyring=self.keyring,
-            index=Index(str(self.folder / "index.db"), searches_vectors=self.searches_vectors),
+            index=Index(self.index_uri, timeout_s=self.index_timeout_s, searches_vectors=self.searches_vectors),
             toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
             plugins=self.plugins,
             embedder="test",

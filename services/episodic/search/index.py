@@ -6,36 +6,40 @@ engram, base64 over two fields (one VARCHAR takes 65,535 bytes). Nothing here is
 on is a keyed hash, a number or a time; terms are keyed hashes. Of the namespace, too, there is only its pseudonym:
 files keep deleted rows until they are merged.
 
-Rows are visible at once and survive a killed process; they are on disk for good after ``flush``.
+Rows survive a killed process. Milvus Lite has them on disk for good after ``flush``, a server once it takes them.
 """
 
 from __future__ import annotations
 
-import base64
 import logging
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
-from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus import MilvusClient, MilvusException
 
-from services.common.models.embed import DIMENSION
 from services.common.serving.errors import MnemeError
 from services.episodic.plugins.base import Vector
+from services.episodic.search import rows
+from services.episodic.search.rows import Found, Row, pk
 
-SLOTS = 4  # filterable metadata fields of each type in a namespace
-_VARCHAR = 65_535
-_SEALED_DENSE = 2_400  # 4 bytes a dimension and 80 of the seal, as base64
-_NO_TERM = 0  # stands in the sparse field of a row without terms; no term hashes to it
+OLDEST = (2, 3)  # has partition keys and iterators
+# Before, an upsert into a collection with a partition key could put a row into another partition (milvus#30772), and
+# only text and whole numbers had an index.
+_MATURE = (2, 4)
 _PAGE = 1_000
-_INDEXED = ("pseudonym", "kind", "session", "actor", "source", "start_us", "end_us", "active")
+_AGAIN_S = 2.0
+_NO_COLLECTION = 100  # Milvus's code
 # pymilvus pings every ten seconds; Milvus Lite, which is in this process, closes the connection of who does that while
 # nothing is asked.
 _LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1}
 _open_lock = threading.Lock()
+_log = logging.getLogger(__name__)
 
 # pymilvus logs every error it raises, with values of the call; we raise it on and log it ourselves.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -50,80 +54,91 @@ logging.getLogger("grpc._server").addFilter(_is_news)
 
 
 class IndexUnavailable(Exception):
-    """Milvus does not answer, or refuses. The feed still has everything."""
+    """Milvus does not answer, or refuses. The feed still has everything. The text names the setting and the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One key of an engram."""
-
-    id: str
-    number: int  # 0 carries the sealed engram
-    pseudonym: str  # of the namespace, in hex
-    kind: str
-    active: bool
-    session: str  # keyed hash, as actor, source and metadata texts are
-    actor: str
-    source: str
-    start_us: int
-    end_us: int
-    seq: int
-    feed_offset: int
-    rows: int  # rows of this engram
-    dense_weight: float
-    sparse_weight: float
-    dense: Vector | None  # where Milvus searches it; else it is sealed, and nothing else
-    terms: Mapping[int, int]
-    sealed: bytes = b""
-    sealed_dense: bytes = b""
-    texts: Mapping[int, str] = field(default_factory=dict)  # metadata slot -> keyed hash
-    numbers: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def pk(self) -> str:
-        return pk(self.id, self.number)
+class IndexTooOld(IndexUnavailable):
+    """The server lacks what the index needs: to try again is no remedy."""
 
 
-def pk(id: str, number: int) -> str:
-    return f"{id}#{number}"
+class _Channel:
+    """One Milvus, and what its version can do. Calls raise IndexUnavailable."""
 
+    def __init__(self, uri: str, token: str, timeout_s: float) -> None:
+        self.is_server = "://" in uri
+        self._uri = uri
+        self._timeout_s = timeout_s
+        options = {} if self.is_server else _LITE_CHANNEL
+        with _open_lock:  # parallel first opens of Milvus Lite fail
+            self.client: MilvusClient = self.guarded(
+                "connect", lambda: MilvusClient(uri=uri, token=token, timeout=timeout_s, grpc_options=options)
+            )
+        self.is_mature = not self.is_server or self._version() >= _MATURE
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One row of an engram as read back."""
+    def _version(self) -> tuple[int, int]:
+        """IndexTooOld. A build without a number is taken for a new one."""
+        said = self.call("get_server_version")
+        number = re.match(r"v?(\d+)\.(\d+)", said)
+        version = (int(number[1]), int(number[2])) if number else _MATURE
+        if version < OLDEST:
+            self.client.close()
+            oldest = ".".join(map(str, OLDEST))
+            raise IndexTooOld(
+                f"episodic.index_uri: {self._uri} runs Milvus {said}; Mneme needs {oldest} or newer. Upgrade the "
+                "server, or leave the setting empty: the embedded index is filled from the feed."
+            )
+        return version
 
-    id: str
-    number: int
-    pseudonym: str
-    rows: int
-    feed_offset: int
-    sealed: bytes
-    terms: Mapping[int, int]
-    sparse_weight: float
-    dense_weight: float
-    sealed_dense: bytes  # empty where the row has none, or it was not asked for
+    def call(self, method: str, *positional: Any, **arguments: Any) -> Any:
+        """A method of the client, within the time that a call has."""
+        run = getattr(self.client, method)
+        return self.guarded(method, lambda: run(*positional, timeout=self._timeout_s, **arguments))
+
+    def guarded(self, what: str, run: Callable[[], Any]) -> Any:
+        try:
+            return run()
+        except (MilvusException, grpc.RpcError) as error:  # pymilvus passes a deadline on as gRPC raises it
+            code = error.code if isinstance(error, MilvusException) else error.code().name
+            raise IndexUnavailable(self._problem(what, code)) from error
+
+    def _problem(self, what: str, code: object) -> str:
+        if not self.is_server:
+            remedy = "Is another process using the path?"
+        elif code == _NO_COLLECTION:
+            remedy = "It lacks the collection. Start Mneme again: what is missing is filled from the feed."
+        else:
+            remedy = "Start the server, or name another one; what was told meanwhile is indexed then."
+        return f"episodic.index_uri: {self._uri} does not answer ({what}, code {code}). {remedy}"
 
 
 class Collection:
     """Rows of one generation. Thread-safe as far as Milvus is: one writer, many readers."""
 
-    def __init__(self, client: MilvusClient, name: str, timeout_s: float, *, searches_vectors: bool) -> None:
+    def __init__(self, channel: _Channel, name: str, *, searches_vectors: bool) -> None:
         self.searches_vectors = searches_vectors
-        self._client = client
+        self._channel = channel
         self._name = name
-        self._timeout_s = timeout_s
 
-    def upsert(self, rows: Sequence[Row]) -> None:
-        if rows:
-            self._call("upsert", data=[_to_milvus(row, self.searches_vectors) for row in rows])
-
-    def delete(self, pks: Sequence[str]) -> None:
-        if pks:
-            self._call("delete", ids=list(pks))
+    def write(self, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
+        """Add or replace rows, and delete those with the keys ``gone``. Searches see it from then on."""
+        data = [rows.to_milvus(row, self.searches_vectors) for row in new]
+        gone = list(gone)
+        if data and self._channel.is_mature:
+            self._call("upsert", data=data)
+        elif data:
+            # A search between the two misses what is replaced; a kill between them is made good from the feed.
+            self._call("delete", ids=[row.pk for row in new])
+            self._call("insert", data=data)
+        if gone:
+            self._call("delete", ids=gone)
+        if self._channel.is_server and (data or gone):
+            # A server shows rows some 200 ms late. Waited for here, once, so that no search has to.
+            self._call("query", ids=["-"], output_fields=["pk"], consistency_level="Strong")
 
     def flush(self) -> None:
-        """Return once everything written so far is on disk."""
-        self._call("flush")
+        """Return once everything written so far is on disk: of a server it was when it was taken."""
+        if not self._channel.is_server:
+            self._call("flush")
 
     def search(self, vector: Vector, k: int, where: str) -> list[tuple[str, float]]:
         """(engram id, cosine x weight) of the rows nearest to ``vector``; approximate, an id may come twice."""
@@ -132,15 +147,12 @@ class Collection:
             data=[vector],
             anns_field="dense",
             limit=k,
-            filter=where,
+            filter=f"({where}) and dense_weight > 0.0",
             search_params={"params": {"ef": max(64, k)}},
             output_fields=["id", "dense_weight"],
+            consistency_level="Bounded",
         )
-        return [
-            (hit["entity"]["id"], float(hit["distance"]) * hit["entity"]["dense_weight"])
-            for hit in hits
-            if hit["entity"]["dense_weight"] > 0.0
-        ]
+        return [(hit["entity"]["id"], float(hit["distance"]) * hit["entity"]["dense_weight"]) for hit in hits]
 
     def vectors(self, where: str) -> Iterator[tuple[str, float, Vector]]:
         """(engram id, weight, vector) of every row that has one: for exact search."""
@@ -152,44 +164,31 @@ class Collection:
         out: dict[str, bytes] = {}
         for start in range(0, len(ids), _PAGE):
             pks = [pk(i, 0) for i in ids[start : start + _PAGE]]
-            for row in self._call("query", ids=pks, output_fields=["id", "sealed_a", "sealed_b"]):
-                out[row["id"]] = base64.b64decode(row["sealed_a"] + row["sealed_b"])
+            fields = ["id", "sealed_a", "sealed_b"]
+            for row in self._call("query", ids=pks, output_fields=fields, consistency_level="Bounded"):
+                out[row["id"]] = rows.joined(row, "sealed")
         return out
 
     def rows(self, pseudonym: str | None = None, *, vectors: bool = False) -> Iterator[Found]:
         """Every row, of one namespace or of all; with its sealed vector on demand, where Milvus does not search it."""
         where = f'pseudonym == "{pseudonym}"' if pseudonym is not None else ""
-        fields = ["id", "number", "pseudonym", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse", "sparse_weight"]
-        fields += ["dense_weight", *(["sealed_dense"] if vectors else [])]
+        fields = ["id", "number", "pseudonym", "rows", "feed_offset", "sealed_a", "sealed_b", "sparse_weight"]
+        fields += ["dense_weight", *rows.TERMS[self.searches_vectors], *(["sealed_dense"] if vectors else [])]
         for row in self._iterate(where, fields):
-            yield Found(
-                id=row["id"],
-                number=row["number"],
-                pseudonym=row["pseudonym"],
-                rows=row["rows"],
-                feed_offset=row["feed_offset"],
-                sealed=base64.b64decode(row["sealed_a"] + row["sealed_b"]),
-                terms={int(t): round(n) for t, n in row["sparse"].items() if int(t) != _NO_TERM},
-                sparse_weight=row["sparse_weight"],
-                dense_weight=row["dense_weight"],
-                sealed_dense=base64.b64decode(row["sealed_dense"]) if vectors else b"",
-            )
+            yield rows.found(row)
 
     def _iterate(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
-        iterator = self._call("query_iterator", filter=where, output_fields=fields, batch_size=_PAGE)
+        iterator = self._call(
+            "query_iterator", filter=where, output_fields=fields, batch_size=_PAGE, consistency_level="Strong"
+        )
         try:
-            while page := iterator.next():
+            while page := self._channel.guarded(f"query of {self._name}", iterator.next):
                 yield from page
-        except MilvusException as error:
-            raise IndexUnavailable(f"query of {self._name}: code {error.code}") from error
         finally:
             iterator.close()
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        try:
-            return getattr(self._client, method)(self._name, timeout=self._timeout_s, **arguments)
-        except MilvusException as error:
-            raise IndexUnavailable(f"{method} of {self._name}: code {error.code}") from error
+        return self._channel.call(method, self._name, **arguments)
 
 
 class Index:
@@ -201,132 +200,70 @@ class Index:
         """``uri``: a path for Milvus Lite, which this process then owns, or http(s)://host:port.
 
         ``searches_vectors``: whether Milvus does, or the directory (vectors.py); a server does, Lite does not.
+        IndexUnavailable; IndexTooOld.
         """
-        self._timeout_s = timeout_s
         embedded = "://" not in uri
         self.searches_vectors = not embedded if searches_vectors is None else searches_vectors
         if embedded:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with _open_lock:  # parallel first opens of Milvus Lite fail
-            try:
-                options = _LITE_CHANNEL if embedded else {}
-                self._client = MilvusClient(uri=uri, token=token, timeout=timeout_s, grpc_options=options)
-            except MilvusException as error:
-                raise IndexUnavailable(
-                    f"episodic.index_uri: {uri} cannot be opened (code {error.code}). "
-                    "Is another process using the path, or is the server away?"
-                ) from error
+        self._channel = _Channel(uri, token, timeout_s)
 
     def open(self, generation: int) -> tuple[Collection, bool]:
         """The collection of a generation, made where missing, and whether it was made now."""
-        name = _name(generation)
-        try:
-            schema = _schema(self._client, self.searches_vectors)
-            made = not self._has(name, schema)
-            if made:
-                self._client.create_collection(name, schema=schema)
-            if len(self._client.list_indexes(name)) < len(_INDEXED) + 1 + self.searches_vectors:
-                # Not waited for: pymilvus would look only every half second, for each of them.
-                self._client.create_index(name, _indexes(self._client, self.searches_vectors), sync=False)
-            self._client.load_collection(name)
-        except MilvusException as error:
-            raise IndexUnavailable(f"collection {name}: code {error.code}") from error
-        return Collection(self._client, name, self._timeout_s, searches_vectors=self.searches_vectors), made
+        name, call, searched = _name(generation), self._channel.call, self.searches_vectors
+        schema = rows.schema(searched)
+        made = not self._has(name, schema)
+        if made:
+            call("create_collection", name, schema=schema, **({"num_partitions": rows.PARTITIONS} if searched else {}))
+        wanted = rows.indexes(searched, scalars=self._channel.is_mature)
+        if len(call("list_indexes", name)) < len(wanted):
+            # Not waited for: pymilvus would look only every half second, for each of them.
+            call("create_index", name, wanted, sync=False)
+        call("load_collection", name)
+        return Collection(self._channel, name, searches_vectors=searched), made
 
     def _has(self, name: str, schema: Any) -> bool:
         """Whether there is such a collection. One with other fields goes: the feed fills a new one."""
-        if not self._client.has_collection(name):
+        if not self._channel.call("has_collection", name):
             return False
-        if {f["name"] for f in self._client.describe_collection(name)["fields"]} == {f.name for f in schema.fields}:
+        there = self._channel.call("describe_collection", name)["fields"]
+        if {f["name"] for f in there} == {f.name for f in schema.fields}:
             return True
-        self._client.drop_collection(name)
+        self._channel.call("drop_collection", name)
         return False
 
     def drop(self, generation: int) -> None:
-        try:
-            if self._client.has_collection(_name(generation)):
-                self._client.drop_collection(_name(generation))
-        except MilvusException as error:
-            raise IndexUnavailable(f"drop of {_name(generation)}: code {error.code}") from error
+        if self._channel.call("has_collection", _name(generation)):
+            self._channel.call("drop_collection", _name(generation))
 
     def generations(self) -> list[int]:
-        names = self._client.list_collections()
+        names = self._channel.call("list_collections")
         return sorted(int(n.removeprefix("engrams_g")) for n in names if n.startswith("engrams_g"))
 
     def close(self) -> None:
-        self._client.close()
+        self._channel.client.close()
+
+
+def opened(uri: str, wait_s: float = 60.0, **options: Any) -> Index:
+    """An index, as ``Index`` takes ``options``. A server that is away is waited for. IndexUnavailable; IndexTooOld."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return Index(uri, **options)
+        except IndexTooOld:
+            raise
+        except IndexUnavailable as error:
+            if "://" not in uri or time.monotonic() > deadline:
+                raise
+            _log.warning("the index is away; trying again", extra={"error": str(error)})
+            time.sleep(_AGAIN_S)
 
 
 def _name(generation: int) -> str:
     return f"engrams_g{generation}"
 
 
-def _schema(client: MilvusClient, searches_vectors: bool) -> Any:
-    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("pk", DataType.VARCHAR, max_length=64, is_primary=True)
-    schema.add_field("id", DataType.VARCHAR, max_length=48)
-    schema.add_field("pseudonym", DataType.VARCHAR, max_length=32)
-    schema.add_field("kind", DataType.VARCHAR, max_length=16)
-    for name in ("session", "actor", "source", *(f"m_text_{i}" for i in range(SLOTS))):
-        schema.add_field(name, DataType.VARCHAR, max_length=32)
-    for i in range(SLOTS):
-        schema.add_field(f"m_num_{i}", DataType.DOUBLE, nullable=True)
-    schema.add_field("active", DataType.BOOL)
-    for name in ("number", "rows", "start_us", "end_us", "seq", "feed_offset"):
-        schema.add_field(name, DataType.INT64)
-    schema.add_field("dense_weight", DataType.FLOAT)
-    schema.add_field("sparse_weight", DataType.FLOAT)
-    if searches_vectors:
-        schema.add_field("dense", DataType.FLOAT_VECTOR, dim=DIMENSION)
-    else:
-        schema.add_field("sealed_dense", DataType.VARCHAR, max_length=_SEALED_DENSE)
-    schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
-    schema.add_field("sealed_a", DataType.VARCHAR, max_length=_VARCHAR)
-    schema.add_field("sealed_b", DataType.VARCHAR, max_length=_VARCHAR)
-    return schema
-
-
-def _indexes(client: MilvusClient, searches_vectors: bool) -> Any:
-    indexes = client.prepare_index_params()
-    if searches_vectors:
-        indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
-    indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-    for name in _INDEXED:
-        indexes.add_index(name, index_type="INVERTED")
-    return indexes
-
-
-def _to_milvus(row: Row, searches_vectors: bool) -> dict[str, Any]:
-    text = base64.b64encode(row.sealed).decode()
-    if searches_vectors:
-        dense: dict[str, Any] = {"dense": row.dense if row.dense is not None else np.zeros(DIMENSION, np.float32)}
-    else:
-        dense = {"sealed_dense": base64.b64encode(row.sealed_dense).decode()}
-    return {
-        **dense,
-        "pk": row.pk,
-        "id": row.id,
-        "pseudonym": row.pseudonym,
-        "kind": row.kind,
-        "session": row.session,
-        "actor": row.actor,
-        "source": row.source,
-        **{f"m_text_{i}": row.texts.get(i, "") for i in range(SLOTS)},
-        **{f"m_num_{i}": row.numbers.get(i) for i in range(SLOTS)},
-        "active": row.active,
-        "number": row.number,
-        "rows": row.rows,
-        "start_us": row.start_us,
-        "end_us": row.end_us,
-        "seq": row.seq,
-        "feed_offset": row.feed_offset,
-        "dense_weight": row.dense_weight,
-        "sparse_weight": row.sparse_weight,
-        "sparse": {t: float(n) for t, n in row.terms.items()} or {_NO_TERM: 1.0},
-        "sealed_a": text[:_VARCHAR],
-        "sealed_b": text[_VARCHAR:],
-    }
-
-
 def unavailable(error: IndexUnavailable) -> MnemeError:
+    """SERVICE_UNAVAILABLE for the caller, who learns nothing of our servers; the cause goes to our own log."""
+    _log.warning("the index is away", extra={"error": str(error)})
     return MnemeError("SERVICE_UNAVAILABLE", "The index does not answer.", remedy="Try again shortly.")

@@ -13,7 +13,7 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.ledger_pb2 import Erased, NamespaceChanged, NamespaceCreated, Sealed
 
 from services.common.ledger.entries import aliases_after
-from services.episodic.search.index import SLOTS
+from services.episodic.search.rows import SLOTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from services.common.log.base import Log, Message
 from services.common.models.embed import Vectors
 from services.common.text import lexical
 from services.episodic.plugins.base import Key, Vector
-from services.episodic.search.index import Collection, Found, Row, pk
+from services.episodic.search.index import Collection
+from services.episodic.search.rows import Found, Row, pk
 from services.episodic.state.directory import Directory, Document, Slot, slot_of
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.records import Stored, from_core, to_core, to_detail, with_detail
@@ -181,7 +182,7 @@ class Store:
         for namespace, id in gone:
             slot = self.directory.get(namespace, id)
             rows += [pk(id, n) for n in range(slot.rows if slot else 1)]
-        self.collection.delete(rows)
+        self.collection.write((), rows)
         for namespace, id in gone:
             self.directory.remove(namespace, id)
             self._cache.drop(id)
@@ -206,8 +207,7 @@ class Store:
             before = self.directory.get(slot.namespace, slot.id)
             surplus += [pk(slot.id, n) for n in range(slot.rows, before.rows if before else 0)]
             slots.append((slot, [d for d in documents if d.counts], held))
-        self.collection.upsert(rows)
-        self.collection.delete(surplus)
+        self.collection.write(rows, surplus)
         for (slot, documents, held), (_, stored) in zip(slots, live, strict=True):
             self.directory.put(slot, documents, held)
             self._cache.put(stored)
@@ -296,7 +296,7 @@ class Store:
                 dense.setdefault(row.id, []).append((row.dense_weight, vector))
         for id, (stored, offset, rows) in cores.items():
             self.directory.put(slot_of(stored, offset, rows), documents.get(id, []), dense.get(id, []))
-        self.collection.delete(unreadable)
+        self.collection.write((), unreadable)
 
     def _stored(self, row: Found) -> Stored:
         """The engram, whose namespace its key tells. KeyDestroyed."""

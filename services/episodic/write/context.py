@@ -18,6 +18,7 @@ from services.common.ids import digest
 from services.common.models.embed import Vectors
 from services.common.text import lexical
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
+from services.episodic.search.rows import NO_NUMBER
 from services.episodic.state.directory import Slot, bounds, matches, shown, slot_of
 from services.episodic.state.namespaces import NamespaceInfo, Registry
 from services.episodic.state.records import Stored, from_us, seen_by_hooks
@@ -290,6 +291,8 @@ class ReadContext(_Searching):
                 parts.append(f"m_num_{place[1]} == {equal!r}")
         for name, (low, high) in wanted.metadata_range.items():
             place = info.slot(name) if info else None
+            if place:
+                parts.append(f"m_num_{place[1]} > {NO_NUMBER!r}")
             if place and low is not None:
                 parts.append(f"m_num_{place[1]} >= {low!r}")
             if place and high is not None:

@@ -83,16 +83,19 @@ class Generation:
         count = 0
         for partition in range(self._log.partitions(topics.FEED)):
             batch: list[Written] = []
-            for record in self._log.read(topics.FEED, partition, self._feed_next.get(partition, 0)):
+            following = self._feed_next.get(partition, 0)
+            for record in self._log.read(topics.FEED, partition, following):
                 feed = FeedRecord.FromString(record.value) if record.value is not None else None
                 if feed is not None and feed.generation == self.number:
                     batch.append(Written(feed, record.offset))
-                self._feed_next[partition] = record.offset + 1
+                following = record.offset + 1
                 if len(batch) == _DRAIN:
                     count += self._index(batch)
+                    self._feed_next[partition] = following
                     batch = []
                     self.flush_if_due()  # cut short, the next start goes on from here
             count += self._index(batch)
+            self._feed_next[partition] = following  # not before: where the index is away still, it comes again
         return count
 
     # --- entries ---

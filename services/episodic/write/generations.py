@@ -131,7 +131,7 @@ class Generations:
         try:
             self.drop_doomed()
         except (LogUnavailable, IndexUnavailable) as error:
-            _log.warning("a store is away; a generation is not dropped", extra={"error": type(error).__name__})
+            _log.warning("a store is away; a generation is not dropped", extra={"error": str(error)})
 
     def drop_doomed(self) -> None:
         """LogError, IndexUnavailable: what is left is dropped the next time."""

@@ -88,7 +88,7 @@ class Receipts:
             try:
                 return work()
             except (LogUnavailable, IndexUnavailable) as error:
-                _log.warning("a store is away; receipts wait", extra={"error": type(error).__name__})
+                _log.warning("a store is away; receipts wait", extra={"error": str(error)})
                 if self._stop.wait(_STORES_AGAIN_S):
                     return None
 

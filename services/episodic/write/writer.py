@@ -157,7 +157,7 @@ class Host:
             with self.fold_lock:
                 self.live.flush_if_due()
         except (LogUnavailable, IndexUnavailable) as error:
-            _log.warning("a store is away; trying again", extra={"error": type(error).__name__})
+            _log.warning("a store is away; trying again", extra={"error": str(error)})
             self._recover()
         except Fenced:
             _log.warning("lost the partitions; joining again")

@@ -1,0 +1,161 @@
+"""The index's port: Milvus Lite that keeps vectors, that searches them, and a real server answer alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.common.models.embed import DIMENSION
+from services.episodic.plugins.base import Vector
+from services.episodic.search.index import Collection, Index
+from services.episodic.search.rows import NO_NUMBER, Row, pk
+
+OURS, THEIRS = "a" * 32, "b" * 32
+
+
+def unit(at: int) -> Vector:
+    vector: Vector = np.zeros(DIMENSION, np.float32)
+    vector[at] = 1.0
+    return vector
+
+
+def row(id: str, number: int = 0, *, of: str = OURS, **more: object) -> Row:
+    fields: dict[str, object] = dict(
+        id=id,
+        number=number,
+        pseudonym=of,
+        kind="turn",
+        active=True,
+        session="s",
+        actor="",
+        source="",
+        start_us=1_000,
+        end_us=2_000,
+        seq=0,
+        feed_offset=7,
+        rows=1,
+        dense_weight=0.0,
+        sparse_weight=1.0,
+        dense=None,
+        terms={1: 2, 2**32 - 2: 1},
+        sealed=b"sealed " + id.encode() if number == 0 else b"",
+    )
+    return Row(**{**fields, **more})  # type: ignore[arg-type]
+
+
+def near(id: str, at: int, **more: object) -> Row:
+    """A row that Milvus is to search by a vector."""
+    return row(id, **{"dense": unit(at), "dense_weight": 1.0, **more})  # type: ignore[arg-type]
+
+
+KEEPING, SEARCHING, SERVER = "embedded, keeping vectors", "embedded, searching them", "server"
+
+
+@pytest.fixture(params=[KEEPING, SEARCHING, SERVER])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
+    if request.param == SERVER:
+        index = Index(request.getfixturevalue("milvus_server").fresh())
+    else:
+        index = Index(str(tmp_path / "index.db"), searches_vectors=request.param == SEARCHING)
+    yield index
+    index.close()
+
+
+@pytest.fixture
+def collection(index: Index) -> Collection:
+    collection, made = index.open(1)
+    assert made
+    return collection
+
+
+def test_rows_come_back_as_written_and_are_replaced_whole(index: Index, collection: Collection) -> None:
+    many = {n * 200_003 + 1: 1 + n % 300 for n in range(20_000)}  # as many as a text of 60,000 bytes may hold
+    sealed = bytes(range(256)) * 350  # more than one field takes
+    collection.write([row("x", rows=2, sealed=sealed), row("x", 1, terms=many), row("y", of=THEIRS, terms={})])
+    assert collection.sealed(["x", "y", "gone"]) == {"x": sealed, "y": b"sealed y"}
+    found = {(r.id, r.number): r for r in collection.rows()}
+    assert {key: dict(r.terms) for key, r in found.items()} == {
+        ("x", 0): {1: 2, 2**32 - 2: 1},
+        ("x", 1): many,
+        ("y", 0): {},
+    }
+    assert (found["x", 0].rows, found["x", 0].feed_offset, found["x", 0].sparse_weight) == (2, 7, 1.0)
+    assert {r.id for r in collection.rows(THEIRS)} == {"y"}
+    collection.write([row("x", sealed=b"new", terms={5: 1})], [pk("x", 1)])
+    [again] = collection.rows(OURS)
+    assert (again.sealed, dict(again.terms), again.rows) == (b"new", {5: 1}, 1)
+    collection.flush()
+    reopened, made = index.open(1)
+    assert not made
+    assert {r.id: r.sealed for r in reopened.rows()} == {"x": b"new", "y": b"sealed y"}
+
+
+def test_what_is_replaced_again_and_again_is_there_once(collection: Collection) -> None:
+    """In pieces, of many namespaces: an upsert with a partition key lost rows on old servers."""
+    spaces = [f"{n:032x}" for n in range(20)]
+    for version in (1, 2):
+        for start in range(0, 210, 70):
+            numbers = range(start, start + 70)
+            collection.write([row(f"e{n}", of=spaces[n % 20], feed_offset=version) for n in numbers])
+    found = list(collection.rows())
+    assert sorted(r.id for r in found) == sorted(f"e{n}" for n in range(210))
+    assert {r.feed_offset for r in found} == {2}
+    for number, space in enumerate(spaces):
+        assert {r.id for r in collection.rows(space)} == {f"e{n}" for n in range(number, 210, 20)}
+
+
+def test_what_is_deleted_is_nowhere(index: Index, collection: Collection) -> None:
+    collection.write([row("x"), row("y"), row("z", of=THEIRS)])
+    collection.flush()
+    collection.write((), [pk("x", 0), pk("z", 0), pk("never", 0)])
+    assert collection.sealed(["x", "y", "z"]) == {"y": b"sealed y"}
+    assert [r.id for r in collection.rows()] == ["y"]
+    index.open(3)
+    assert index.generations() == [1, 3]
+    index.drop(1)
+    index.drop(2)
+    assert index.generations() == [3]
+
+
+@pytest.mark.parametrize("index", [SEARCHING, SERVER], indirect=True)
+def test_the_nearest_are_found_as_filtered(collection: Collection) -> None:
+    collection.write(
+        [
+            near("a", 0, numbers={0: 5.0}, texts={1: "attic"}),
+            near("half", 0, dense_weight=0.5),
+            near("b", 1, numbers={0: -3.0}),
+            near("old", 0, active=False),
+            row("no vector"),
+            near("theirs", 0, of=THEIRS),
+        ]
+    )
+
+    def found(where: str) -> dict[str, float]:
+        return {id: round(score, 4) for id, score in collection.search(unit(0), 10, f'pseudonym == "{OURS}"{where}')}
+
+    assert found(" and active == true") == {"a": 1.0, "half": 0.5, "b": 0.0}
+    assert found(' and m_text_1 == "attic"') == {"a": 1.0}
+    assert found(f" and m_num_0 > {NO_NUMBER!r} and m_num_0 < 9.0") == {"a": 1.0, "b": 0.0}
+    assert found(" and m_num_0 >= 4.0") == {"a": 1.0}
+    assert found(" and end_us >= 2000 and start_us < 1001 and kind in ['turn']").keys() == {"a", "half", "b", "old"}
+    exact = {id: (weight, vector) for id, weight, vector in collection.vectors(f'pseudonym == "{OURS}"')}
+    assert exact.keys() == {"a", "half", "b", "old"}
+    assert exact["half"][0] == 0.5
+    assert np.array_equal(exact["b"][1], unit(1))
+
+
+@pytest.mark.parametrize("index", [SERVER], indirect=True)
+def test_what_was_written_is_seen_at_once_and_no_search_waits_for_it(collection: Collection) -> None:
+    waits = []
+    for n in range(10):
+        collection.write([near(f"e{n}", n)])
+        start = time.perf_counter()
+        [(id, score)] = collection.search(unit(n), 1, f'pseudonym == "{OURS}"')
+        assert (id, round(score, 4)) == (f"e{n}", 1.0)
+        assert collection.sealed([f"e{n}"])
+        waits.append(time.perf_counter() - start)
+    assert sorted(waits)[5] < 0.15, "a read that waits for the server's next tick takes 200 ms"
