@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NATIVE := kernels/native/libmneme_kernels.so
 
-.PHONY: demo up test checks broker unit mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
+.PHONY: demo up test checks broker milvus unit mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -39,11 +39,15 @@ test: $(INSTALLED) $(NATIVE) ## every check
 checks: lint types layers protos-lint protos-check
 
 broker: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m broker
+	$(BIN)/python -m pytest -m "broker and not milvus"
+
+milvus: $(INSTALLED) $(NATIVE) ## the tests on a real Milvus server, which is fetched the first time (58 MB)
+	infra/milvus/up && infra/milvus/down
+	$(BIN)/python -m pytest -m milvus
 
 unit: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "not alone and not broker" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "not alone and not broker and not milvus" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not milvus"
 
 MUTANTS ?= 200
 WORKERS ?= 1

@@ -33,7 +33,6 @@ class MilvusServer:
 
     def start(self) -> None:
         """Start it, on what it wrote before. Skips the test where the machine cannot run it."""
-        # Its words are shown: the first time it is fetched from the package index.
         done = self._infra("up")
         if done.returncode == _EX_UNAVAILABLE:
             pytest.skip(f"no Milvus server here: {done.stderr.strip()}")
