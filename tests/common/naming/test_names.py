@@ -116,3 +116,21 @@ def test_a_german_noun_with_a_determiner_may_be_the_noun(name: str, text: str, i
 @pytest.mark.parametrize(("text", "is_doubtful"), [("朝の光がきれいだった。", True), ("光さんが来た。", False)])
 def test_a_name_of_one_character_may_be_the_word(text: str, is_doubtful: bool) -> None:
     assert judged("光", text) == ("perhaps" if is_doubtful else "yes")
+
+
+ENGLISH = [
+    ("Don", "Don't forget the milk.", "no"),
+    ("Shan", "We shan’t be late, Shan’t we?", "no"),
+    ("Don", "Don's car is red, and Don drives it.", "yes"),
+    ("Jan", "The rent is due on Jan 5.", "perhaps"),
+    ("Jan", "It has been closed since Jan.", "perhaps"),
+    ("Jan", "Jan is my brother and I had a letter from Jan.", "yes"),
+    ("Diego", "We flew to San Diego.", "perhaps"),
+    ("Louis", "The train to St. Louis was late.", "perhaps"),
+    ("Diego", "I met Diego in San Juan.", "yes"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "what"), ENGLISH)
+def test_what_stands_beside_a_name_makes_it_another_thing(name: str, text: str, what: str) -> None:
+    assert judged(name, text) == what

@@ -155,6 +155,8 @@ class _Text:
             self._language = words.language(source)
         if len(spelling.words) == 1 and not source[start].isupper() and self._is_small_script(spelling, start, end):
             return words.SMALL_HERE
+        if words.names_a_place(source, start):
+            return words.PLACE
         if not spelling.may_be_words:
             return ""
         return words.doubt(spelling.words, source, start, end, self._language)

@@ -151,6 +151,8 @@ _PREFIXES = {
 }
 _ARTICLES = re.compile("[وف]?[بك]?ال|[وف]?لل")
 
+_NOT = re.compile(r"['’]t(?!\w)")
+
 # --- doubts -----------------------------------------------------------------------------------------------------------
 
 GOES_ON = "the word goes on after the name"
@@ -189,6 +191,8 @@ def after(text: str, start: int, end: int) -> str | None:
     there = script(text[end]) if end < len(text) else ""
     if here in UNSPACED:
         return _after_unspaced(text, start, end, here, there)
+    if here == "LATIN" and _NOT.match(text, end):
+        return None  # "Don't": no name owns a t
     if there != here or here == "DIGIT":
         return "" if not inside_cluster(text, end) else None
     rest = _run(text, end, here)

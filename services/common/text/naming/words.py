@@ -16,12 +16,14 @@ CAPITALS = "it is written in capitals, and is also a word"
 OPENS = "it opens a sentence, and is also a word"
 THING = "an article or a number stands beside it, and it is also a word"
 MONTH = "it may be the month"
+PLACE = "a place is named so with the word before it"
 SMALL_HERE = "it is written small, where names are not"
 
 _ENGLISH = "en"
 OTHER = ""
 _MARKS_LOOKED_AT = 400  # words at the head of a text by which its language is guessed
 _MONTHS = frozenset("april may june august avril mai juin juni juli januar junio julio abril agosto augusta".split())
+_SHORT_MONTHS = frozenset("jan feb mar apr jun jul aug sep sept oct okt nov dec dez".split())
 _WORD = re.compile(r"[^\W\d_]+")
 _ARTICLE = re.compile(
     r"\b(?:the|an?|this|that|these|those|my|your|our|his|her|its|their|der|die|das|den|dem|des|eine?[nmrs]?|le|la|les"
@@ -40,6 +42,11 @@ _BEFORE_MONTH = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_AFTER = re.compile(r"\.?\s+\d")
+_BEFORE_SHORT_MONTH = re.compile(
+    r"(?:\b(?:in|since|until|till|during|early|late|mid|last|next|im|seit|bis|en)|\d(?:st|nd|rd|th)?\.?)\s+$",
+    re.IGNORECASE,
+)
+_NAMES_A_PLACE = re.compile(r"\b(?:San|Santa|Santo|St\.?|Saint|Sankt|Fort|Port|Mount|Mt\.|Lake|Cape)\s+$")
 _OPENER = re.compile(r"(?:^|[.!?:;…。！？।؟՞։\n\r]['\"”’»)\]]*)[\s\"“”'‘’«(\[*_#>•–—-]*$")
 _ABBREVIATED = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|prof|sr|jr|mme|mlle|hr|fr)|(?<!\w)\w)\.\s*$", re.IGNORECASE)
 # What a person did, at the head of a sentence: no verb or noun goes before these.
@@ -87,13 +94,8 @@ def _lexicon() -> _Lexicon:
 def may_be_words(name: Sequence[str]) -> bool:
     """Whether each word of a folded name is one in some language."""
     lexicon = _lexicon()
-    every = (
-        *lexicon.words.values(),
-        *lexicon.openers.values(),
-        *lexicon.nouns.values(),
-        *lexicon.rare.values(),
-        _MONTHS,
-    )
+    kinds = (lexicon.words, lexicon.openers, lexicon.nouns, lexicon.rare)
+    every = (_MONTHS, _SHORT_MONTHS, *(words for kind in kinds for words in kind.values()))
     return bool(name) and all(any(word in words for words in every) for word in name)
 
 
@@ -117,6 +119,9 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     words = lexicon.words[spoken or _ENGLISH] | _MONTHS
     openers = lexicon.openers[spoken or _ENGLISH]
     written = text[start:end]
+    is_dated = _NUMBER_AFTER.match(text, end) or _BEFORE_SHORT_MONTH.search(_head(text, start))
+    if len(name) == 1 and name[0] in _SHORT_MONTHS and is_dated:
+        return MONTH
     if len(name) == 1 and name[0] in lexicon.nouns.get(spoken, ()):
         return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(_head(text, start)) else ""
     if not all(word in words or word in openers for word in name):
@@ -137,6 +142,11 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     if _owns(text, end) or (spoken == _ENGLISH and _DOES.match(text, end)) or not opens_sentence(text, start):
         return ""
     return OPENS if name[0] in openers else MONTH if name[0] in _MONTHS else ""
+
+
+def names_a_place(text: str, start: int) -> bool:
+    """Whether what stands before a name makes it a place: "San Diego", "St. Louis"."""
+    return _NAMES_A_PLACE.search(_head(text, start)) is not None
 
 
 def _head(text: str, start: int) -> str:
