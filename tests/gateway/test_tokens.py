@@ -391,3 +391,16 @@ def test_a_revocation_that_cannot_be_written_says_so(log: Log) -> None:
     with pytest.raises(MnemeError) as refused:
         call(log, "RevokeToken", admin_pb2.RevokeTokenRequest(token_id="0123456789abcdef"))
     assert refused.value.reason == "LOG_UNAVAILABLE"
+
+
+def test_a_token_that_was_good_is_refused_once_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remembered one too, and not by the application's own check alone: health and reflection have none."""
+    credentials = Credentials(TOKENS, GRANTS, set())
+    metadata = (("authorization", f"Bearer {TOKENS.issue('ann', ('',), frozenset(Right), 60)[0]}"),)
+    known = credentials.check(metadata)
+    assert credentials.check(metadata) is known
+    later = time.time() + 61
+    monkeypatch.setattr("services.gateway.tokens.time.time", lambda: later)
+    with pytest.raises(MnemeError) as refused:
+        credentials.check(metadata)
+    assert refused.value.reason == "UNAUTHENTICATED"
