@@ -86,8 +86,6 @@ class Broker:
                 f"listeners=PLAINTEXT://{plain},CONTROLLER://{controller},SASL_SSL://{secure}\n"
                 f"advertised.listeners=PLAINTEXT://{plain},SASL_SSL://{secure}\n"
                 "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL\n"
-                # A client that is kept waiting by a busy machine still reads why it was refused.
-                "connection.failed.authentication.delay.ms=3000\n"
                 f"ssl.keystore.type=PEM\nssl.keystore.location={store}\n"
                 "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n"
                 f'listener.name.sasl_ssl.plain.sasl.jaas.config={login} user_{USER}="{PASSWORD}";\n'
