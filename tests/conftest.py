@@ -23,10 +23,9 @@ EXPECTED_SKIPS = (
 )
 
 
-# Where services and clusters are started: two at once are too much for a small machine; and where a client must be quick
-# to read a refusal, which a broker sends and closes in one breath. What needs a server of infra is
+# Where services and clusters are started: two at once are too much for a small machine. What needs a server of infra is
 # apart, for it waits most of the time: `make test` runs it beside what only reads the code.
-ALONE = ("e2e/", "gateway/test_serve", "conformance/test_log_kafka_secure")
+ALONE = ("e2e/", "gateway/test_serve")
 BROKER = ("conformance/test_log", "e2e/test_kafka")
 # And what needs a Milvus server, which is fetched first: `make milvus`.
 MILVUS = ("conformance/test_index_server",)
@@ -38,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(here).as_posix()
         if place.startswith(MILVUS) or (place.startswith("conformance/test_index_milvus") and "[server" in item.nodeid):
             item.add_marker(pytest.mark.milvus)
-        elif place.startswith(BROKER) and not place.startswith(ALONE):
+        elif place.startswith(BROKER):
             item.add_marker(pytest.mark.broker)
         elif place.startswith(ALONE):
             item.add_marker(pytest.mark.alone)

@@ -16,6 +16,7 @@ from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 from services.common.log.base import LogError
 from services.common.log.kafka.security import SETTING, KafkaSecurity
@@ -90,6 +91,22 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # untyped
     def _note(self, error: BaseException) -> None:
         if isinstance(error, _REFUSALS):
             self._refusal = error
+
+
+def _deliver_what_came_with_the_end(transport: Any) -> None:
+    """kafka-python (3.0.12) drops what it reads together with the end of a connection: a broker's reason for refusing
+    us, which it sends and closes in one breath. The end is read again, the data is not."""
+    receive = transport._sock_recv
+
+    def data_first(self: Any) -> tuple[bytes, Any]:
+        data, ended = receive(self)
+        return data, None if data else ended
+
+    transport._sock_recv = data_first
+
+
+for _transport in (KafkaTCPTransport, KafkaSSLTransport):
+    _deliver_what_came_with_the_end(_transport)
 
 
 def _client(**settings: Any) -> KafkaNetClient:
