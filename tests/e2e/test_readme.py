@@ -39,7 +39,7 @@ def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path)
     said = "My dentist moved the appointment to Thursday at nine."
     assert not re.findall("nothing good enough|nothing found|not found", ran.stdout), ran.stdout
     lines = ran.stdout.splitlines()
-    assert [line for line in lines if line.startswith("  1. ")] == [f"  1. 2026-03-02 t1  {said}"] * 3
+    assert [line for line in lines if line.startswith("  1. ")] == [f"  1. 2026-03-02 t1  Ann: {said}"] * 3
     assert lines.count(f"  {said}") == 2
 
 
