@@ -1,7 +1,8 @@
-"""Small files that only this user may read, never seen half-written."""
+"""Small files that only this user may read, never seen half-written; locks that a dead process lets go."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,3 +22,12 @@ def private_part(path: Path, text: str) -> Iterator[Path]:
         yield part
     finally:
         part.unlink(missing_ok=True)
+
+
+def try_lock(fd: int, *, shared: bool = False) -> bool:
+    """Lock an open file if nobody holds it (``shared``: holds it alone). Held until the file is closed everywhere."""
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

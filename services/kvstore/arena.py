@@ -7,7 +7,6 @@ are never shrunk and never handed to readers half made: the live epoch is 0 unti
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import mmap
 import os
@@ -16,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.files import try_lock
 from services.kvstore import layout
 from services.kvstore.errors import StartError
 from services.kvstore.layout import BadArena, Header
@@ -112,14 +112,12 @@ def _lock(path: Path) -> int:
                 f"kvstore.arena_dir: {path.parent} cannot be written ({error.strerror}). Name a folder in memory, "
                 "such as /dev/shm, that this user can write."
             ) from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(fd):
             os.close(fd)
             raise StartError(
                 f"Another KV store owns {path.with_suffix('.arena')}. Stop it, or give this one its own "
                 "common.data_dir."
-            ) from error
+            )
         if _is_at(path, fd):
             return fd
         os.close(fd)  # its last owner removed it between the two calls

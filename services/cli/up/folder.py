@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from services.cli.up.errors import StartError
 from services.common.config import Settings
 from services.common.crypto.auth import Caller
 from services.common.crypto.seal import ExposedKey, MalformedKey, MasterKey
+from services.common.files import try_lock
 from services.common.log.base import LogError
 
 
@@ -23,14 +23,12 @@ def claim(data_dir: Path) -> None:
         # Never closed: the kernel does that, however the process ends. No child inherits it, so that what outlives
         # a kill for a moment does not hold the folder.
         lock = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(lock):
             holder = os.read(lock, 20).decode()
             raise StartError(
                 f"common.data_dir: another `mneme up` (process {holder}) uses {data_dir.absolute()}. "
                 "Stop it, or name another folder."
-            ) from error
+            )
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
 

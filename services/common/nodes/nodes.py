@@ -19,7 +19,7 @@ from typing import TextIO
 
 from services.common.crypto.auth import Right, Signer
 from services.common.crypto.seal import MasterKey
-from services.common.files import private_part
+from services.common.files import private_part, try_lock
 
 _TTL_S = 300.0
 KVSTORE, ENGINES = "kvstore", "engines"
@@ -121,9 +121,7 @@ def keepers(data_dir: Path, *, one_machine: bool = False) -> list[Keeper]:
 
 def _is_running(file: TextIO, here: bool) -> bool | None:
     """``here``: the lock of a process that runs would be seen."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(file.fileno(), shared=True):
         return True
     return False if here else None
 

@@ -10,6 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.files import try_lock
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -49,13 +51,12 @@ def is_released(path: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        is_free = try_lock(fd, shared=True)
     finally:
         os.close(fd)
-    path.unlink(missing_ok=True)  # its process died and left it
-    return True
+    if is_free:
+        path.unlink(missing_ok=True)  # its process died and left it
+    return is_free
 
 
 def load_group(db: sqlite3.Connection, group: str) -> Group:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from services.common.files import try_lock
 from services.common.log.base import LogUnavailable
 
 
@@ -46,7 +47,7 @@ class WriterLock:
         while True:
             if self._waiting is None:
                 fd = self._open()
-                if _try_lock(fd):
+                if try_lock(fd):
                     return fd
                 self._waiting = _Waiting(fd)
             got = self._waiting.wait(deadline - time.monotonic())
@@ -104,11 +105,3 @@ class _Waiting:
     def _let_go(self) -> None:
         os.close(self._fd)
         self.is_over = True
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
