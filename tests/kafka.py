@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import neighbours
 from tests.tls import self_signed
 
 _INFRA = Path(__file__).parent.parent / "infra" / "kafka"
@@ -115,7 +115,7 @@ _brokers: list[Broker] = []  # the one of this session: pytest makes a fixture a
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     if not _brokers:
-        broker = Broker(tmp_path_factory.mktemp("kafka"), _free_ports())
+        broker = Broker(tmp_path_factory.mktemp("kafka"), neighbours(3))
         broker.start()
         _brokers.append(broker)
     yield _brokers[0]
@@ -124,18 +124,3 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def unique(name: str) -> str:
     return f"{name}.{uuid.uuid4().hex[:10]}"
-
-
-def _free_ports() -> int:
-    """The first of three neighbouring free ports: the second is the controller's, the third speaks TLS."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-                third.bind(("127.0.0.1", port + 2))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise RuntimeError("no three neighbouring free ports")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from services.episodic.search.index import Index
+from tests.ports import neighbours
 
 _INFRA = Path(__file__).parent.parent / "infra" / "milvus"
 _EX_UNAVAILABLE = 69
@@ -72,21 +72,7 @@ class MilvusServer:
 
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
-    server = MilvusServer(tmp_path_factory.mktemp("milvus"), _free_ports())
+    server = MilvusServer(tmp_path_factory.mktemp("milvus"), neighbours(2))
     server.start()
     yield server
     server.remove()
-
-
-def _free_ports() -> int:
-    """The first of two neighbouring free ports."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise RuntimeError("no two neighbouring free ports")
