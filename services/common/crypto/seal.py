@@ -118,7 +118,7 @@ class Keyring:
 
     def __init__(self, log: Log, master: MasterKey) -> None:
         self._log = log
-        self._wrap = AESGCM(master.derive("wrap"))
+        self._wrap = _wrapping(master)
         self._mac_key = master.derive("mac")
         self._wrapped: dict[str, DataKey] = {}
         self._naming: defaultdict[str, set[str]] = defaultdict(set)  # name keys by namespace
@@ -234,10 +234,8 @@ class Keyring:
         return pseudonym_in(namespace) or self.mac("", "namespace", namespace)
 
     def _unwrap(self, key_id: str) -> bytes:
-        data_key = self._held(key_id)
-        nonce, wrapped = data_key.wrapped[:_NONCE], data_key.wrapped[_NONCE:]
         try:
-            return self._wrap.decrypt(nonce, wrapped, _bind(data_key.namespace, key_id))
+            return _unwrapped(self._wrap, self._held(key_id))
         except InvalidTag as error:
             raise Tampered(f"data key {key_id}; is this the master key that wrapped it?") from error
 
@@ -256,12 +254,20 @@ class Keyring:
 
 def wrapped_by(master: MasterKey, key: DataKey) -> bool:
     """Whether a data key was wrapped under this master key."""
-    bound = _bind(key.namespace, key.key_id)
     try:
-        AESGCM(master.derive("wrap")).decrypt(key.wrapped[:_NONCE], key.wrapped[_NONCE:], bound)
+        _unwrapped(_wrapping(master), key)
     except InvalidTag:
         return False
     return True
+
+
+def _wrapping(master: MasterKey) -> AESGCM:
+    return AESGCM(master.derive("wrap"))
+
+
+def _unwrapped(wrapping: AESGCM, key: DataKey) -> bytes:
+    """InvalidTag."""
+    return wrapping.decrypt(key.wrapped[:_NONCE], key.wrapped[_NONCE:], _bind(key.namespace, key.key_id))
 
 
 def _appending(key: DataKey) -> Message:
