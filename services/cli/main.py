@@ -149,7 +149,7 @@ def _asked_at(context: click.Context, parameter: click.Parameter, text: str | No
     """Fields of a request: when it is asked, and how far east of UTC that clock is."""
     if text is None:
         return {}
-    at, offset = read_time(text, "--asked-at")
+    at, offset = read_time(text, parameter.opts[0])
     return {"asked_at": at, "asked_utc_offset_minutes": offset}
 
 

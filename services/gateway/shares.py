@@ -122,16 +122,17 @@ class Share:
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:
-        busy, started = self._shares.busy, 0.0
-        if self._principal is not None:
-            while wait_s := busy.wait_s(self._principal):
-                await asyncio.sleep(min(wait_s, _LOOK_S))
-            started = time.monotonic()
+        if self._principal is None:
+            yield
+            return
+        busy = self._shares.busy
+        while wait_s := busy.wait_s(self._principal):
+            await asyncio.sleep(min(wait_s, _LOOK_S))
+        started = time.monotonic()
         try:
             yield
         finally:
-            if self._principal is not None:
-                busy.use(self._principal, time.monotonic() - started)
+            busy.use(self._principal, time.monotonic() - started)
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A place to wait in, for what the call reads; it is a call more for the application. OVERLOADED."""

@@ -23,7 +23,7 @@ _WAIT_S, _RETRY_S = 300.0, 2.0
 def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
     """Make or check every topic. A broker that is away is waited for; StartError when it stays so.
 
-    StartError, too, when the master key is missing and the log has data: a new key could read nothing of it.
+    StartError, too, when the log has data and the master key is missing or another one: nothing of it could be read.
     """
     common = settings.common
     specs = topics.specs(

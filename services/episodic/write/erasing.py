@@ -46,12 +46,13 @@ class Erasing:
         if engrams and any(plugin.reads == "namespace" for plugin in self._parts.plugins):
             yield None
             return
-        piece: list[str] = []
+        piece, held = list[str](), 0
         for session in sorted(engrams):
-            if piece and sum(engrams[s] for s in piece) + engrams[session] > _AT_ONCE:
+            if piece and held + engrams[session] > _AT_ONCE:
                 yield piece
-                piece = []
+                piece, held = [], 0
             piece.append(session)
+            held += engrams[session]
         yield piece
 
     def apply(
@@ -70,14 +71,14 @@ class Erasing:
         receipt, reached = None, generation.applied[entry.partition]
         if consumer is not None:
             self._notes.append(_note(result))
-        if consumer is not None and not last:
-            extra.append(self._state.note(namespace, erased.receipt_id, len(self._notes), self._notes[-1]))
-        if consumer is not None and last:
-            receipt = self._state.receipt(namespace, erased.receipt_id) or self._receipt(len(parked))
-            extra += self._state.set_receipt(receipt)
-            extra += [*self._state.without_notes(namespace, erased.receipt_id), *self._parking.gone(parked)]
-            extra += self._state.without_building()  # until it has followed: the entry does not come again
-            reached = entry.offset + 1
+            if last:
+                receipt = self._state.receipt(namespace, erased.receipt_id) or self._receipt(len(parked))
+                extra += self._state.set_receipt(receipt)
+                extra += [*self._state.without_notes(namespace, erased.receipt_id), *self._parking.gone(parked)]
+                extra += self._state.without_building()  # until it has followed: the entry does not come again
+                reached = entry.offset + 1
+            else:
+                extra.append(self._state.note(namespace, erased.receipt_id, len(self._notes), self._notes[-1]))
         generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
         return receipt
 

@@ -148,7 +148,7 @@ def build(
     """
     generation = host.generations.building or host.generations.begin()
     with host.fold_lock:
-        pass  # an erasure that was under way and did not know of it has ended
+        pass  # a piece of an erasure that was under way and did not know of it has ended
     try:
         if not _catch_up(host, generation, operation, save, stop):
             generation.flush()

@@ -119,11 +119,12 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     words = lexicon.words[spoken or _ENGLISH] | _MONTHS
     openers = lexicon.openers[spoken or _ENGLISH]
     written = text[start:end]
-    is_dated = _NUMBER_AFTER.match(text, end) or _BEFORE_SHORT_MONTH.search(_head(text, start))
-    if len(name) == 1 and name[0] in _SHORT_MONTHS and is_dated:
+    head = _head(text, start)
+    is_short_month = len(name) == 1 and name[0] in _SHORT_MONTHS
+    if is_short_month and (_NUMBER_AFTER.match(text, end) or _BEFORE_SHORT_MONTH.search(head)):
         return MONTH
     if len(name) == 1 and name[0] in lexicon.nouns.get(spoken, ()):
-        return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(_head(text, start)) else ""
+        return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(head) else ""
     if not all(word in words or word in openers for word in name):
         is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ()) and not written[:1].isupper()
         return SMALL if is_rare and not _is_spoken_of(text, start, end) else ""
@@ -134,7 +135,6 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return "" if not written.isupper() else CAPITALS
     if written.isupper() and len(written) > 1:
         return CAPITALS
-    head = _head(text, start)
     if name[0] in _MONTHS and (_BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end)):
         return MONTH
     if _ARTICLE.search(head):
@@ -155,13 +155,13 @@ def _head(text: str, start: int) -> str:
 
 def _is_spoken_of(text: str, start: int, end: int) -> bool:
     """Whether a small word stands as only a person's name does: addressed, owning, or acting without an article."""
-    if _owns(text, end) or _ADDRESSED.search(text[max(0, start - _LOOK_BACK) : start]):
+    if _owns(text, end) or _ADDRESSED.search(_head(text, start)):
         return True
     return _DOES.match(text, end) is not None or (_IS.match(text, end) is not None and opens_sentence(text, start))
 
 
 def opens_sentence(text: str, start: int) -> bool:
-    head = text[max(0, start - _LOOK_BACK) : start]
+    head = _head(text, start)
     if start > _LOOK_BACK:
         head = "x" + head  # what is cut off was not the beginning
     return _OPENER.search(head) is not None and _ABBREVIATED.search(head) is None
