@@ -33,8 +33,8 @@ class EpisodicApp(Application):
         self._servicer = Servicer(self._episodic)
         super().__init__("episodic", grant_signer(master), self._servicer.handlers())
         self._episodic.start()
-        generation = self._episodic.host.live.number
-        _log.info("remembering", extra={"generation": generation, "seconds": telemetry.since_start_s()})
+        partitions = len(self._episodic.partitions)
+        _log.info("remembering", extra={"count": partitions, "seconds": telemetry.since_start_s()})
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""

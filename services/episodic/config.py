@@ -13,7 +13,7 @@ class EpisodicConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # A path, "" for data_dir/index.db, or http(s)://host:port of a Milvus server with its token.
+    # A folder, "" for data_dir/index, or http(s)://host:port of a Milvus server with its token.
     index_uri: str
     index_token: str
     index_timeout_s: float = Field(gt=0)

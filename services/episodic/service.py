@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
+
+from mneme.v1.admin_pb2 import Operation
 
 from services.common.config import CommonConfig
 from services.common.crypto.seal import Keyring, MasterKey
-from services.common.log.base import Log
+from services.common.ledger import topics
+from services.common.log.base import Log, partition_of
 from services.common.models.embed import Embedder, identity
 from services.common.models.tokens import count_tokens
 from services.common.text import tagger
@@ -16,86 +24,128 @@ from services.common.text.times import find as find_times
 from services.episodic import plugins
 from services.episodic.config import EpisodicConfig
 from services.episodic.erasure.blocks import BlockDrops
-from services.episodic.erasure.forget import Forgetting
+from services.episodic.partition import Partition
 from services.episodic.plugins.base import Interval
 from services.episodic.recall import confidence
-from services.episodic.recall.reads import Reads
 from services.episodic.recall.recall import Recaller
-from services.episodic.search.index import opened
+from services.episodic.search.index import Index, opened
 from services.episodic.state.namespaces import NamespaceInfo
-from services.episodic.write.commands import Commands
 from services.episodic.write.components import Components
 from services.episodic.write.context import Toolkit
-from services.episodic.write.rebuild import Rebuilder
-from services.episodic.write.writer import Host
+from services.episodic.write.progress import Progress
+from services.episodic.write.rebuild import merged, new_id, rebuilding
+
+_log = logging.getLogger(__name__)
 
 
 class Episodic:
     """Everything episodic does in one process. Made, started and stopped once."""
 
     def __init__(self, log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig) -> None:
-        """Checks the models' digests and opens the index; a server that is away is waited for.
+        """Checks the models' digests and opens the indexes; a server that is away is waited for.
 
         ModelError, PluginError, IndexUnavailable.
         """
         self.config = config
+        self.log = log
         self._grace_s = config.stop_grace_s
-        self.host = Host(_parts(log, master, common, config))
-        self.rebuilder = Rebuilder(self.host)
-        self.forgetting = Forgetting(self.host)
-        self.commands = Commands(self.host)
-        self.reads = Reads(self.host)
-        self.recaller = Recaller(self.host)
+        count = log.partitions(topics.LEDGER)
+        self.progress = Progress(count)
+        _remove_former(common.data_dir)
+        parts, turn = _parts(log, master, common, config, self.progress), threading.Lock()
+        self.partitions = [Partition(parts(number), number, turn) for number in range(count)]
+        self.recaller = Recaller(self.partitions[0].host.parts, lambda namespace: self.of(namespace).host)
+
+    def of(self, namespace: str) -> Partition:
+        """What owns a namespace."""
+        return self.partitions[partition_of(namespace.encode(), len(self.partitions))]
+
+    def names(self) -> list[str]:
+        """Of every namespace, in order."""
+        return sorted(name for partition in self.partitions for name in partition.host.registry.names())
 
     def start(self) -> None:
-        """Returns when the index follows the feed. Where it was made by something else than is configured, it answers
-        until the one that is made beside it is whole."""
-        self.host.start()
-        self.rebuilder.recover()
-        self.rebuilder.upgrade()
+        """As ``Partition.start``, all at once: joining a group takes a while on Kafka, and no work."""
+        with ThreadPoolExecutor(len(self.partitions)) as threads:
+            list(threads.map(Partition.start, self.partitions))
+
+    def rebuild(self) -> Operation:
+        """Begin to rebuild every partition. OVERLOADED while one is rebuilt."""
+        id = new_id()
+        if any(partition.rebuilder.is_running for partition in self.partitions):
+            raise rebuilding()
+        return merged([partition.rebuilder.start(id=id) for partition in self.partitions])
+
+    def operation(self, id: str) -> Operation | None:
+        """What is done of it in all partitions."""
+        parts = [partition.host.state.operation(id) for partition in self.partitions]
+        return merged(there) if (there := [part for part in parts if part is not None]) else None
 
     def require_alive(self) -> None:
         """RuntimeError when a thread has ended on its own."""
-        self.host.check()
+        for partition in self.partitions:
+            partition.host.check()
 
     def stop(self) -> None:
         """End what runs; what is written is flushed."""
-        self.rebuilder.stop(self._grace_s)
-        self.host.stop(self._grace_s)
-        self.host.parts.index.close()
+        with ThreadPoolExecutor(len(self.partitions)) as threads:
+            list(threads.map(lambda partition: partition.stop(self._grace_s), self.partitions))
 
 
-def _parts(log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig) -> Components:
+def _remove_former(data_dir: Path) -> None:
+    """Remove the embedded index of earlier versions, which held every partition: the feed fills those that are now."""
+    if (former := data_dir / "index.db").is_dir():
+        shutil.rmtree(former)
+        _log.warning("the index of an earlier version is removed; it is filled again from the feed")
+
+
+def _parts(
+    log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig, progress: Progress
+) -> Callable[[int], Components]:
+    """What a partition's host is made of; but for the index, all of them share it."""
     embedder = Embedder.packaged(
         threads=common.torch_threads,
         package=config.embed_package,
         sha256=config.embed_sha256,
         setting="episodic.embed_sha256",
     )
-    return Components(
-        log=log,
-        keyring=Keyring(log, master),
-        index=opened(
-            config.index_uri or str(common.data_dir.absolute() / "index.db"),
-            token=config.index_token,
-            timeout_s=config.index_timeout_s,
-        ),
-        toolkit=_toolkit(embedder, config),
-        plugins=plugins.build(config.plugins),
-        embedder=identity(config.embed_sha256),
-        assess=confidence.assess,
-        threshold=config.confidence_threshold,
-        drop_blocks=BlockDrops(common.data_dir, master, one_machine=common.log_url.startswith("sqlite")),
-        batch_entries=config.batch_entries,
-        poll_records=config.poll_records,
-        poll_s=config.poll_s,
-        flush_rows=config.flush_rows,
-        flush_after_s=config.flush_after_s,
-        cache_bytes=config.cache_bytes,
-        inboxes=[inbox.topic for inbox in common.inboxes],
-        inbox_retention_s=common.inbox_retention_s,
-        dead_letter_retention_s=common.dead_letter_retention_s,
-    )
+    keyring, toolkit, built = Keyring(log, master), _toolkit(embedder, config), plugins.build(config.plugins)
+    drop_blocks = BlockDrops(common.data_dir, master, one_machine=common.log_url.startswith("sqlite"))
+
+    def parts(partition: int) -> Components:
+        return Components(
+            log=log,
+            keyring=keyring,
+            index=_index(common, config, partition),
+            toolkit=toolkit,
+            plugins=built,
+            embedder=identity(config.embed_sha256),
+            assess=confidence.assess,
+            threshold=config.confidence_threshold,
+            progress=progress,
+            drop_blocks=drop_blocks,
+            batch_entries=config.batch_entries,
+            poll_records=config.poll_records,
+            poll_s=config.poll_s,
+            flush_rows=config.flush_rows,
+            flush_after_s=config.flush_after_s,
+            cache_bytes=config.cache_bytes // log.partitions(topics.LEDGER),
+            inboxes=[inbox.topic for inbox in common.inboxes],
+            inbox_retention_s=common.inbox_retention_s,
+            dead_letter_retention_s=common.dead_letter_retention_s,
+        )
+
+    return parts
+
+
+def _index(common: CommonConfig, config: EpisodicConfig, partition: int) -> Index:
+    """A partition's: on a server collections of its own, embedded a file of its own in the folder."""
+    uri = config.index_uri or str(common.data_dir.absolute() / "index")
+    if "://" not in uri:
+        uri = f"{uri}/{partition}.db"
+    index = opened(uri, partition, token=config.index_token, timeout_s=config.index_timeout_s)
+    index.drop_former()
+    return index
 
 
 def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:

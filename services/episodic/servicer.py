@@ -50,9 +50,10 @@ _MAX_CURSOR = 19  # digits
 class Servicer:
     def __init__(self, episodic: Episodic) -> None:
         self._episodic = episodic
-        self._host = episodic.host
-        self._log = episodic.host.parts.log
-        self._waiting = Waiting(episodic.host.progress)
+        self._at = episodic.of  # what owns a namespace
+        self._log = episodic.log
+        self._progress = episodic.progress
+        self._waiting = Waiting(episodic.progress)
         threads = episodic.config.call_threads
         self._threads = FairThreads(threads, max(1, threads // _SHARES), principal, "call")
         # Erasures are commanded one at a time; those that wait for their turn may not hold up reads.
@@ -85,7 +86,7 @@ class Servicer:
 
     async def remember(self, request: episodic_pb2.RememberRequest, call: Call) -> episodic_pb2.RememberResponse:
         info = await self._namespace(request.namespace, call)
-        commands = self._episodic.commands
+        commands = self._at(request.namespace).commands
         id, position, known = await self._run(commands.remember, request, info, call.caller.principal)
         return episodic_pb2.RememberResponse(engram_id=id, position=position, duplicate=known)
 
@@ -94,12 +95,13 @@ class Servicer:
         check_given(request.engram_id, "engram_id")
         # A product may correct what it has just stated: wait until it is there.
         await self._fresh([request.namespace], Freshness(strong=True), call)
-        correct = self._episodic.commands.correct
+        correct = self._at(request.namespace).commands.correct
         id, position, known = await self._run(correct, request, call.caller.principal)
         return episodic_pb2.CorrectResponse(engram_id=id, position=position, duplicate=known)
 
     async def forget(self, request: episodic_pb2.ForgetRequest, call: Call) -> episodic_pb2.ForgetResponse:
-        namespace, forgetting = request.namespace, self._episodic.forgetting
+        namespace, owner = request.namespace, self._at(request.namespace)
+        forgetting = owner.forgetting
         await self._namespace(namespace, call)
         if not request.dry_run:
             check_id(request.id)
@@ -108,7 +110,7 @@ class Servicer:
         if request.dry_run:
             targets = await self._run(forgetting.resolve, namespace, request.selector)
             ids = [slot.id for slot in (*targets.base, *targets.derived, *(each.slot for each in targets.doubtful))]
-            texts = await self._run(self._host.live.store.fetch, namespace, ids)
+            texts = await self._run(owner.host.live.store.fetch, namespace, ids)
             return converters.to_dry_run(targets, {**texts, **targets.unfolded})
         command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
         receipt_id, targets = await self._run_in(self._commanding, command)
@@ -118,12 +120,13 @@ class Servicer:
 
     async def _receipt(self, namespace: str, id: str, call: Call) -> StoredReceipt:
         """The finished receipt of what was commanded. Takes a thread only to look, when one was finished. DEADLINE."""
+        host = self._at(namespace).host
         until = time.monotonic() + max(0.0, call.time_left_s() - _MARGIN_S)
         looked_at = -1
         while True:
-            self._host.check()
-            if (finished := self._host.receipts.finished) != looked_at:
-                receipt = await self._run(self._host.finished_receipt, namespace, id)
+            host.check()
+            if (finished := host.receipts.finished) != looked_at:
+                receipt = await self._run(host.finished_receipt, namespace, id)
                 if receipt is not None:
                     return receipt
                 looked_at = finished
@@ -161,7 +164,7 @@ class Servicer:
         await self._namespace(request.namespace, call)
         check_given(request.engram_id, "engram_id")
         await self._fresh([request.namespace], request.freshness, call)
-        stored = await self._run(self._episodic.reads.get, request.namespace, request.engram_id)
+        stored = await self._run(self._at(request.namespace).reads.get, request.namespace, request.engram_id)
         return episodic_pb2.GetResponse(engram=to_engram(stored))
 
     async def list_engrams(self, request: episodic_pb2.ListRequest, call: Call) -> episodic_pb2.ListResponse:
@@ -170,7 +173,7 @@ class Servicer:
         wanted = converters.to_filter(request.filter, infos)
         size = converters.page_size(request.page_size)
         await self._fresh([request.namespace], request.freshness, call)
-        page = self._episodic.reads.page
+        page = self._at(request.namespace).reads.page
         found, token = await self._run(page, request.namespace, wanted, size, request.page_token, by_time=False)
         return episodic_pb2.ListResponse(engrams=map(to_engram, found), next_page_token=token)
 
@@ -181,7 +184,7 @@ class Servicer:
         wanted = converters.narrowed(converters.to_filter(request.filter, infos), start, end)
         size = converters.page_size(request.page_size)
         await self._fresh([request.namespace], request.freshness, call)
-        page = self._episodic.reads.page
+        page = self._at(request.namespace).reads.page
         found, token = await self._run(page, request.namespace, wanted, size, request.page_token, by_time=True)
         return episodic_pb2.TimelineResponse(engrams=map(to_engram, found), next_page_token=token)
 
@@ -189,7 +192,7 @@ class Servicer:
         await self._namespace(request.namespace, call)
         check_given(request.engram_id, "engram_id")
         await self._fresh([request.namespace], request.freshness, call)
-        events = await self._run(self._episodic.reads.history, request.namespace, request.engram_id)
+        events = await self._run(self._at(request.namespace).reads.history, request.namespace, request.engram_id)
         return episodic_pb2.HistoryResponse(events=events)
 
     async def verify_forgotten(
@@ -197,22 +200,23 @@ class Servicer:
     ) -> episodic_pb2.VerifyForgottenResponse:
         await self._namespace(request.namespace, call)
         check_given(request.receipt_id, "receipt_id")
-        receipt = await self._run(self._host.state.receipt, request.namespace, request.receipt_id)
+        owner = self._at(request.namespace)
+        receipt = await self._run(owner.host.state.receipt, request.namespace, request.receipt_id)
         if receipt is None:
             raise not_found("receipt_id", request.receipt_id, "receipt")
-        probes, possible = await self._run(self._episodic.forgetting.verify, request.namespace, receipt)
+        probes, possible = await self._run(owner.forgetting.verify, request.namespace, receipt)
         clean = not any(p.readable for p in probes)
         return episodic_pb2.VerifyForgottenResponse(clean=clean, probes=probes, possible_mentions=possible)
 
     async def watch(self, request: episodic_pb2.WatchRequest, cursor: bytes, call: Call) -> Page:
         """The changes after ``cursor``; waits a little for the first."""
         await self._namespace(request.namespace, call)
-        reads, namespace = self._episodic.reads, request.namespace
+        reads, namespace = self._at(request.namespace).reads, request.namespace
         start = await self._watch_from(request, cursor)
         until = time.monotonic() + min(_WATCH_WAIT_S, max(0.0, call.time_left_s() - _MARGIN_S))
         [partition] = self._partitions([namespace])
         while True:
-            applied = self._host.progress.snapshot()[partition]
+            applied = self._progress.snapshot()[partition]
             changes, after = await self._run(reads.changes, namespace, start, _WATCH_PAGE)
             if changes or after > start or time.monotonic() >= until:
                 messages = [converters.to_watched(change, at) for change, at in changes]
@@ -226,7 +230,7 @@ class Servicer:
             if not given.isdecimal() or len(given) > _MAX_CURSOR:
                 raise invalid("cursor", "This is no cursor.", "Send the cursor of a WatchResponse, or none.")
             return int(given)
-        return 0 if request.from_start else await self._run(self._episodic.reads.end, request.namespace)
+        return 0 if request.from_start else await self._run(self._at(request.namespace).reads.end, request.namespace)
 
     # --- operating ---
 
@@ -234,27 +238,29 @@ class Servicer:
         self, request: admin_pb2.ListNamespacesRequest, call: Call
     ) -> admin_pb2.ListNamespacesResponse:
         size = converters.page_size(request.page_size)
-        registry = self._host.registry
         names = [
             name
-            for name in registry.names()
+            for name in self._episodic.names()
             if name > request.page_token and any(covers(prefix, name) for prefix in call.caller.prefixes)
         ]
-        infos = [info for name in names[:size] if (info := registry.namespace(name)) is not None]
+        registries = [(name, self._at(name).host.registry) for name in names[:size]]
+        infos = [(info, registry) for name, registry in registries if (info := registry.namespace(name)) is not None]
         return admin_pb2.ListNamespacesResponse(
-            namespaces=[converters.to_namespace(info, registry.epoch(info.name)) for info in infos],
+            namespaces=[converters.to_namespace(info, registry.epoch(info.name)) for info, registry in infos],
             next_page_token=names[size - 1] if len(names) > size else "",
         )
 
     async def delete_namespace(
         self, request: admin_pb2.DeleteNamespaceRequest, call: Call
     ) -> admin_pb2.DeleteNamespaceResponse:
-        namespace, forgetting = request.namespace, self._episodic.forgetting
+        namespace = request.namespace
         call.require_namespace(namespace)
+        owner = self._at(namespace)
+        forgetting = owner.forgetting
         if request.dry_run:
             await self._namespace(namespace, call)
             await self._fresh([namespace], Freshness(strong=True), call)
-            slots = await self._run(self._host.live.store.directory.slots, namespace)
+            slots = await self._run(owner.host.live.store.directory.slots, namespace)
             return admin_pb2.DeleteNamespaceResponse(engrams=len(slots))
         check_id(request.id)
         receipt_id = await self._run(forgetting.known_deletion, namespace, request.id)
@@ -268,7 +274,7 @@ class Servicer:
 
     async def get_operation(self, request: admin_pb2.GetOperationRequest, call: Call) -> admin_pb2.GetOperationResponse:
         check_given(request.id, "id")
-        operation = await self._run(self._host.state.operation, request.id)
+        operation = await self._run(self._episodic.operation, request.id)
         # Every operation there is is a rebuild, which is of every namespace.
         if operation is None or "" not in call.caller.prefixes:
             raise not_found("id", request.id, "operation")
@@ -282,25 +288,24 @@ class Servicer:
                 remedy='Use a token whose prefix is "".',
                 metadata={"right": "admin", "namespace": ""},
             )
-        return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuilder.start))
+        return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuild))
 
     async def get_stats(self, request: admin_pb2.GetStatsRequest, call: Call) -> admin_pb2.GetStatsResponse:
         await self._namespace(request.namespace, call)
-        lag = await self._run(self._host.lag)
-        counts = await self._run(
-            self._episodic.reads.counts, request.namespace, with_hash=lag == 0 and not request.counts_only
-        )
-        applied = self._host.progress.snapshot()
-        directory = self._host.live.store.directory
-        unfolded = await self._run(self._host.parking.waiting, request.namespace, directory)
+        owner = self._at(request.namespace)
+        host = owner.host
+        lag = await self._run(host.lag)
+        counts = await self._run(owner.reads.counts, request.namespace, with_hash=lag == 0 and not request.counts_only)
+        directory = host.live.store.directory
+        unfolded = await self._run(host.parking.waiting, request.namespace, directory)
         return admin_pb2.GetStatsResponse(
             namespace=request.namespace,
             engrams_by_kind=counts.by_kind,
             state_hash=counts.state_hash,
-            applied=converters.positions(applied, range(len(applied))),
+            applied=converters.positions(self._progress.snapshot(), [host.partition]),
             lag=lag,
-            generation=self._host.live.number,
-            erasure_epoch=self._host.registry.epoch(request.namespace),
+            generation=host.live.number,
+            erasure_epoch=host.registry.epoch(request.namespace),
             unfolded=[
                 admin_pb2.Unfolded(position=n.position, reason=n.reason, message=n.message)
                 for n in unfolded[:_MAX_UNFOLDED]
@@ -327,13 +332,13 @@ class Servicer:
     async def _namespace(self, name: str, call: Call, field: str = "namespace") -> NamespaceInfo:
         """The namespace, once the caller may use it. Waits a little for one that was just created."""
         call.require_namespace(name, field)
-        registry = self._host.registry
+        registry = self._at(name).host.registry
         if registry.namespace(name) is None:
             wanted = await self._ends([name])
             within_s = min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
             known = await self._reached(wanted, call, within_s)
             if not known and registry.namespace(name) is None:
-                raise not_fresh(self._host.progress.snapshot(), wanted, field)  # its creation may be on its way
+                raise not_fresh(self._progress.snapshot(), wanted, field)  # its creation may be on its way
         info = registry.namespace(name)
         if info is None:
             raise unknown_namespace(name, field)
@@ -347,7 +352,7 @@ class Servicer:
         if all(fields <= {declared.name for declared in info.fields} for info in infos):
             return infos
         await self._fresh([info.name for info in infos], freshness, call)
-        return [self._host.registry.namespace(info.name) or info for info in infos]
+        return [self._at(info.name).host.registry.namespace(info.name) or info for info in infos]
 
     async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> None:
         """Wait until the index is as fresh as asked for. NOT_FRESH at the deadline."""
@@ -362,11 +367,11 @@ class Servicer:
 
     async def _wait_for(self, wanted: Mapping[int, int], call: Call) -> None:
         if not await self._reached(wanted, call, max(0.0, call.time_left_s() - _MARGIN_S)):
-            raise not_fresh(self._host.progress.snapshot(), wanted)
+            raise not_fresh(self._progress.snapshot(), wanted)
 
     async def _reached(self, wanted: Mapping[int, int], call: Call, within_s: float) -> bool:
         """Whether everything before these offsets is visible, now or within the time. NotYet."""
-        if not call.patient and not self._host.progress.reached(wanted):
+        if not call.patient and not self._progress.reached(wanted):
             raise NotYet
         return await self._waiting.reached(wanted, within_s)
 
@@ -378,7 +383,7 @@ class Servicer:
         for n, p in enumerate(positions):
             if p.partition >= self._log.partitions(topics.LEDGER):
                 raise _no_position(f"positions[{n}] names a partition that is not there.")
-            if not self._host.progress.reached({p.partition: p.offset + 1}):
+            if not self._progress.reached({p.partition: p.offset + 1}):
                 if p.partition not in ends:
                     ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)
                 if p.offset >= ends[p.partition]:

@@ -12,7 +12,7 @@ from pathlib import Path
 AGAIN_S = 5.0  # walking over every page of a process, and every file, is not done for each scrape
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_LOG, _INDEX = "log.db", "index.db"
+_LOG, _INDEX = "log.db", "index"
 _UNNAMED = "ray"
 
 Sample = tuple[str, dict[str, str], float]

@@ -95,7 +95,7 @@ def test_an_episode_is_found_with_its_members(real: World, exact: ExactHost) -> 
 
 def _contexts(real: World, exact: ExactHost) -> tuple[ExactContext, ExactContext]:
     host = real.host
-    ctx = ReadContext(host.live.store, host.registry, host.parts.toolkit, ["home"], small.ASKED)
+    ctx = ReadContext({name: real.scope(name) for name in ("home", "nowhere")}, host.parts.toolkit, small.ASKED)
     return ctx, exact.context(small.ASKED)  # type: ignore[return-value]
 
 

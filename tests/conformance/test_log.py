@@ -400,6 +400,28 @@ def test_members_share_the_partitions(store: Store, log: Log) -> None:
     poll_until("the second has all", lambda: second.assignment() == everything, second)
 
 
+def test_members_that_name_a_partition_have_it_one_after_the_other_and_no_other(store: Store, log: Log) -> None:
+    topic, group = store.topic(log), unique("group")
+
+    def subscribe(partition: int, group: str) -> Consumer:
+        consumer = store.open().subscribe(group, [topic], partition=partition)
+        store.consumers.append(consumer)
+        return consumer
+
+    log.append([Message(topic, b"", b"%d" % n, partition=n % PARTITIONS) for n in range(16)])
+    first = subscribe(2, group)
+    records = poll_records(first, 4)
+    assert [r.value for r in records] == [b"2", b"6", b"10", b"14"]
+    first.commit(next_offsets(records))
+    second = subscribe(2, group)
+    assert {r.partition for r in poll_records(subscribe(1, unique("group")), 4)} == {1}
+    poll_until("one of two has it", lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
+    first.close()
+    poll_until("the second has it", lambda: second.assignment() == {TopicPartition(topic, 2)}, second)
+    log.append([Message(topic, b"", b"new", partition=2)])
+    assert [r.value for r in poll_records(second, 1)] == [b"new"]
+
+
 def test_what_a_lost_partition_held_uncommitted_comes_again_when_it_is_back(store: Store, log: Log) -> None:
     topic = store.topic(log)
     first = store.subscribe(log, topic)

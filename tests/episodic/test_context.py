@@ -32,6 +32,7 @@ from services.episodic.plugins.base import (
 )
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.write.context import ReadContext
+from services.episodic.write.operations import Refused
 from tests.episodic.test_replay import dead_letters
 from tests.episodic.world import NAMESPACE, START, World
 
@@ -74,8 +75,7 @@ def told(request: pytest.FixtureRequest, tmp_path: Path, embedder: Embedder) -> 
 
 
 def reading(world: World) -> ReadContext:
-    host = world.host
-    return ReadContext(host.live.store, host.registry, host.parts.toolkit, [NAMESPACE], START)
+    return ReadContext({NAMESPACE: world.scope()}, world.host.parts.toolkit, START)
 
 
 def rounded(hits: Sequence[Candidate]) -> list[tuple[str, float]]:
@@ -241,7 +241,7 @@ def test_a_namespace_wide_plug_in_is_folded_one_by_one_and_again_on_erasure(tmp_
     world.close()
 
 
-def test_nothing_leaves_the_scopes_whatever_a_plug_in_returns(tmp_path: Path, embedder: Embedder) -> None:
+def test_a_plug_in_reads_nothing_outside_the_scopes(tmp_path: Path, embedder: Embedder) -> None:
     @dataclass(frozen=True)
     class Leak(Plugin):
         name: ClassVar[str] = "leak"
@@ -256,5 +256,7 @@ def test_nothing_leaves_the_scopes_whatever_a_plug_in_returns(tmp_path: Path, em
     world.observe("o0", "The vault opens at nine.", namespace="acme/secret")
     world.observe("o0", "Breakfast is at eight.")
     world.settle()
-    assert world.texts(world.recall("vault")) == ["Breakfast is at eight."]
+    with pytest.raises(Refused):
+        world.recall("vault")
+    assert world.texts(world.recall("vault", NAMESPACE, "acme/secret"))[0] == "The vault opens at nine."
     world.close()

@@ -28,7 +28,7 @@ def told(tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) ->
     """Of each session the even turns are to go, and one session is a piece."""
     monkeypatch.setattr(erasing, "_AT_ONCE", 5)
     assert partition_of(OTHER.encode(), 4) != partition_of(NAMESPACE.encode(), 4)
-    world = World(tmp_path, embedder)
+    world = World(tmp_path, embedder, partitions=4)
     for namespace in (NAMESPACE, OTHER):
         world.create(namespace)
     world.open()

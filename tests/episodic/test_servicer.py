@@ -43,13 +43,14 @@ class Door:
         self.world = world
         self.grants = grant_signer(MasterKey.load_or_create(world.folder / "master.key"))
         service = SimpleNamespace(
-            host=world.host,
             config=SimpleNamespace(call_threads=CALL_THREADS, recall_limit=10),
-            commands=world.commands,
-            forgetting=world.forgetting,
-            reads=world.reads,
+            log=world.log,
+            progress=world.host.progress,
             recaller=world.recaller,
-            rebuilder=world.rebuilder,
+            of=lambda namespace: world,
+            names=lambda: world.host.registry.names(),
+            operation=lambda id: world.host.state.operation(id),
+            rebuild=world.rebuilder.start,
         )
         self.servicer = Servicer(service)  # type: ignore[arg-type]
         self.application = Application("episodic", self.grants, self.servicer.handlers())

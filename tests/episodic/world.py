@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +20,7 @@ from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.named import Named
+from services.common.log.base import partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.models.embed import Embedder
 from services.common.models.tokens import count_tokens
@@ -35,8 +37,9 @@ from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
 from services.episodic.write.commands import Commands
 from services.episodic.write.components import Components
-from services.episodic.write.context import Toolkit
+from services.episodic.write.context import Scope, Toolkit
 from services.episodic.write.generation import Step, no_step
+from services.episodic.write.progress import Progress
 from services.episodic.write.rebuild import Rebuilder
 from services.episodic.write.writer import Host
 from tests.episodic.plugins.world import SHIPPED
@@ -56,7 +59,7 @@ def named(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequenc
 class World:
     """Folders of one machine, and whatever runs on them. ``open`` again after ``kill`` is a restart."""
 
-    def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 4):
+    def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 1):
         self.entities: Entities = lambda text, info: ((), ())
         self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
         self.folder = folder
@@ -67,47 +70,60 @@ class World:
         self.store.ensure_topics(topics.specs(partitions, [topics.INBOX]))
         self._begin_anew()
         self.clock = START
+        self.hosts: list[Host] = []
         self.host: Host
 
     # --- life ---
 
     def open(self, step: Step = no_step, **numbers: object) -> World:
-        parts = Components(
+        progress = Progress(self.log.partitions(topics.LEDGER))
+        self.hosts = [Host(self._parts(n, progress, numbers), n, step) for n in range(len(progress.snapshot()))]
+        self.host = self._host_of(NAMESPACE)
+        for host in self.hosts:
+            host.start()
+        self.rebuilder = Rebuilder(self.host, threading.Lock())
+        self.rebuilder.recover()
+        self.forgetting = Forgetting(self.host)
+        self.commands = Commands(self.host)
+        self.reads = Reads(self.host)
+        self.recaller = Recaller(self.host.parts, self._host_of)
+        return self
+
+    def _host_of(self, namespace: str) -> Host:
+        return self.hosts[partition_of(namespace.encode(), len(self.hosts))]
+
+    def _parts(self, partition: int, progress: Progress, numbers: Mapping[str, object]) -> Components:
+        uri = self.index_uri if "://" in self.index_uri else f"{self.index_uri}/{partition}.db"
+        return Components(
             log=self.log,
             keyring=self.keyring,
-            index=Index(self.index_uri, timeout_s=self.index_timeout_s, searches_vectors=self.searches_vectors),
+            index=Index(uri, partition, timeout_s=self.index_timeout_s, searches_vectors=self.searches_vectors),
             toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
             plugins=self.plugins,
             embedder="test",
             assess=assess,
             threshold=0.5,
+            progress=progress,
             **{"poll_s": 0.01, **numbers},  # type: ignore[arg-type]
         )
-        self.host = Host(parts, step)
-        self.host.start()
-        self.rebuilder = Rebuilder(self.host)
-        self.rebuilder.recover()
-        self.forgetting = Forgetting(self.host)
-        self.commands = Commands(self.host)
-        self.reads = Reads(self.host)
-        self.recaller = Recaller(self.host)
-        return self
 
     def close(self) -> None:
         self.rebuilder.stop()
-        self.host.stop()
-        self.host.parts.index.close()
+        for host in self.hosts:
+            host.stop()
+            host.parts.index.close()
 
     def kill(self) -> None:
         """As if the process had died: nothing is flushed or finished; the kernel takes it out of its group."""
-        self.host._stop.set()
-        self.host.receipts.unfinished.put(None)
-        for thread in (self.host._thread, self.host._finisher):
-            if thread is not None:
-                thread.join(10)
-        if self.host.consumer is not None:
-            self.host.consumer.close()
-        self.host.parts.index.close()
+        for host in self.hosts:
+            host._stop.set()
+            host.receipts.unfinished.put(None)
+            for thread in (host._thread, host._finisher):
+                if thread is not None:
+                    thread.join(10)
+            if host.consumer is not None:
+                host.consumer.close()
+            host.parts.index.close()
         self._begin_anew()
 
     def restart(self) -> World:
@@ -255,6 +271,9 @@ class World:
         return self.recaller.recall(
             Query(namespaces or (NAMESPACE,), text, limit, None, self.clock + timedelta(hours=1), wanted)
         )
+
+    def scope(self, namespace: str = NAMESPACE) -> Scope:
+        return Scope(self.host.live.store, self.host.registry.namespace(namespace))
 
     def texts(self, recalled: Recalled) -> list[str]:
         return [item.record.text for item in recalled.items]

@@ -57,8 +57,10 @@ class Named:
                 tx.commit(outer.offsets)
         outer.ended(list(tx.appended))
 
-    def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> Consumer:
-        return _Reading(self._log.subscribe(group, topics, session_timeout_s), self._named)
+    def subscribe(
+        self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0, *, partition: int | None = None
+    ) -> Consumer:
+        return _Reading(self._log.subscribe(group, topics, session_timeout_s, partition=partition), self._named)
 
     def read(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
         return map(self._named, self._log.read(topic, partition, start, end))

@@ -222,7 +222,11 @@ class Log(Protocol):
         """
         ...
 
-    def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> Consumer: ...
+    def subscribe(
+        self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0, *, partition: int | None = None
+    ) -> Consumer:
+        """``partition``: of each topic this one alone; every member of the group must name the same."""
+        ...
 
     def read(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
         """Committed records in [start, end), end defaulting to the end at the call. No group, no commit."""

@@ -1,4 +1,4 @@
-"""Recall on the live generation: the plug-ins' pipeline over it, bounded to what the caller may see, and assessed.
+"""Recall on the live generations: the plug-ins' pipeline over them, bounded to what the caller may see, and assessed.
 
 One query is one thread: its channels take a millisecond or two each, handing them to threads costs more, and the
 second that needs the query's vector finds it made.
@@ -6,7 +6,7 @@ second that needs the query's vector finds it made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -17,7 +17,8 @@ from services.episodic.plugins.base import Interval, Query, Ranked, Record
 from services.episodic.plugins.fuse import FUSED
 from services.episodic.search.index import IndexUnavailable, unavailable
 from services.episodic.state.records import Stored, seen_by_hooks
-from services.episodic.write.context import ReadContext
+from services.episodic.write.components import Components
+from services.episodic.write.context import ReadContext, Scope
 from services.episodic.write.writer import Host
 
 
@@ -39,10 +40,11 @@ class Recalled:
 
 
 class Recaller:
-    """Answers queries from the live generation. Thread-safe."""
+    """Answers queries from the live generations. Thread-safe."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, parts: Components, host_of: Callable[[str], Host]) -> None:
+        """``host_of``: gives what holds a namespace."""
+        self._parts, self._host_of = parts, host_of
 
     def recall(self, query: Query) -> Recalled:
         """SERVICE_UNAVAILABLE when the index does not answer."""
@@ -56,11 +58,12 @@ class Recaller:
                 raise unavailable(error) from error
 
     def _recall(self, query: Query) -> Recalled:
-        host, parts = self._host, self._host.parts
+        parts, hosts = self._parts, {namespace: self._host_of(namespace) for namespace in query.namespaces}
         # Before anything is read: what is erased meanwhile has a higher epoch than we return.
-        epochs = {namespace: host.registry.epoch(namespace) for namespace in query.namespaces}
-        applied = host.progress.snapshot()
-        ctx = ReadContext(host.live.store, host.registry, parts.toolkit, query.namespaces, query.asked_at)
+        epochs = {namespace: host.registry.epoch(namespace) for namespace, host in hosts.items()}
+        applied = parts.progress.snapshot()
+        scopes = {name: Scope(host.live.store, host.registry.namespace(name)) for name, host in hosts.items()}
+        ctx = ReadContext(scopes, parts.toolkit, query.asked_at)
         fetched = _Fetched(ctx)
         stages = Stages("episodic")
         recalled = pipeline.recall(parts.plugins, query, ctx, fetched, stages)

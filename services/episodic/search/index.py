@@ -1,4 +1,4 @@
-"""The index: one Milvus collection a generation, reached through pymilvus only.
+"""The index of a partition: one Milvus collection a generation, reached through pymilvus only.
 
 A path opens Milvus Lite (this process owns it), a URI a server. One row a key of an engram: the row's dense and
 sparse vectors are of one key each, so that an engram can count by its best key. Row 0 also carries the sealed
@@ -192,10 +192,16 @@ class Collection:
 
 
 class Index:
-    """Milvus: opens, creates and drops collections of generations."""
+    """Milvus: opens, creates and drops collections of a partition's generations."""
 
     def __init__(
-        self, uri: str, *, token: str = "", timeout_s: float = 10.0, searches_vectors: bool | None = None
+        self,
+        uri: str,
+        partition: int = 0,
+        *,
+        token: str = "",
+        timeout_s: float = 10.0,
+        searches_vectors: bool | None = None,
     ) -> None:
         """``uri``: a path for Milvus Lite, which this process then owns, or http(s)://host:port.
 
@@ -203,6 +209,7 @@ class Index:
         IndexUnavailable; IndexTooOld.
         """
         embedded = "://" not in uri
+        self._prefix = f"engrams_p{partition}_g"
         self.searches_vectors = not embedded if searches_vectors is None else searches_vectors
         if embedded:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +217,7 @@ class Index:
 
     def open(self, generation: int) -> tuple[Collection, bool]:
         """The collection of a generation, made where missing, and whether it was made now."""
-        name, call, searched = _name(generation), self._channel.call, self.searches_vectors
+        name, call, searched = self._name(generation), self._channel.call, self.searches_vectors
         schema = rows.schema(searched)
         made = not self._has(name, schema)
         if made:
@@ -233,23 +240,32 @@ class Index:
         return False
 
     def drop(self, generation: int) -> None:
-        if self._channel.call("has_collection", _name(generation)):
-            self._channel.call("drop_collection", _name(generation))
+        if self._channel.call("has_collection", self._name(generation)):
+            self._channel.call("drop_collection", self._name(generation))
 
     def generations(self) -> list[int]:
         names = self._channel.call("list_collections")
-        return sorted(int(n.removeprefix("engrams_g")) for n in names if n.startswith("engrams_g"))
+        return sorted(int(n.removeprefix(self._prefix)) for n in names if n.startswith(self._prefix))
+
+    def drop_former(self) -> None:
+        """Drop what earlier versions had, in which a collection held every partition."""
+        for name in self._channel.call("list_collections"):
+            if name.startswith("engrams_g"):
+                self._channel.call("drop_collection", name)
+
+    def _name(self, generation: int) -> str:
+        return f"{self._prefix}{generation}"
 
     def close(self) -> None:
         self._channel.client.close()
 
 
-def opened(uri: str, wait_s: float = 60.0, **options: Any) -> Index:
+def opened(uri: str, partition: int = 0, wait_s: float = 60.0, **options: Any) -> Index:
     """An index, as ``Index`` takes ``options``. A server that is away is waited for. IndexUnavailable; IndexTooOld."""
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return Index(uri, **options)
+            return Index(uri, partition, **options)
         except IndexTooOld:
             raise
         except IndexUnavailable as error:
@@ -257,10 +273,6 @@ def opened(uri: str, wait_s: float = 60.0, **options: Any) -> Index:
                 raise
             _log.warning("the index is away; trying again", extra={"error": str(error)})
             time.sleep(_AGAIN_S)
-
-
-def _name(generation: int) -> str:
-    return f"engrams_g{generation}"
 
 
 def unavailable(error: IndexUnavailable) -> MnemeError:

@@ -1,4 +1,4 @@
-"""Namespaces, and what was erased: folded from the whole ledger before anything is read or written.
+"""Namespaces of a partition, and what was erased: folded from all of its ledger before anything is read or written.
 
 Erased ids are known here from the moment the command is in the ledger, so that nothing that comes late, again or
 in another order can bring an erased observation back. Thread-safe.
@@ -7,7 +7,6 @@ in another order can bring an erased observation back. Thread-safe.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceChanged, NamespaceDeleted
@@ -48,16 +47,15 @@ class Registry:
         self._in_clear: ByNamespace[int] = ByNamespace(keyring)  # created at that offset, by its name
         self._lock = threading.Lock()
 
-    def fold_all(self, committed: Sequence[int]) -> None:
-        """Read the whole ledger. Entries before ``committed``, by partition, have been applied."""
-        for partition in range(self._log.partitions(topics.LEDGER)):
-            for record in self._log.read(topics.LEDGER, partition):
-                entry = entry_of(record)
-                if entry is None:
-                    continue
-                self._learn(entry, record.offset)
-                if record.offset < committed[partition]:
-                    self._learn_applied(entry)
+    def fold_all(self, partition: int, committed: int) -> None:
+        """Read a partition of the ledger whole. Entries before ``committed`` have been applied."""
+        for record in self._log.read(topics.LEDGER, partition):
+            entry = entry_of(record)
+            if entry is None:
+                continue
+            self._learn(entry, record.offset)
+            if record.offset < committed:
+                self._learn_applied(entry)
         for name in sorted(self._settings):  # now, for aliases that an erasure replaced cannot be opened any more
             self._open(name)
 

@@ -1,4 +1,5 @@
-"""Small state in ``mneme.state.v1``: the generation in use, index progress, receipts, operations.
+"""Small state in ``mneme.state.v1``: of each partition of the ledger the generation in use, index progress, receipts,
+operations.
 
 Each value has one writer. What is read is what was committed.
 """
@@ -6,7 +7,7 @@ Each value has one writer. What is read is what was committed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -19,18 +20,20 @@ from services.common.ledger import topics
 from services.common.log.base import Log, Message
 
 P = TypeVar("P", bound=Proto)
-_GENERATION = "generation/in-use"
-_BUILDING = "generation/building"
+_BEFORE_PARTITIONS = "generation/in-use"  # of all partitions, as earlier versions had it
 BY_NAMESPACE = "namespace"  # what a receipt's selected_by says where a namespace was deleted
 _RECEIPT_IDS = ("base_ids", "derived_ids", "key_ids")
 _IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
 
 
 class OperatorState:
-    """A view of the topic. Thread-safe."""
+    """A view of the topic, by whoever owns a partition of the ledger. Thread-safe."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, partition: int) -> None:
         self._log = log
+        self._partition = partition
+        self._generation = f"generation/in-use/{partition}"
+        self._building = f"generation/building/{partition}"
         self._values: dict[str, bytes] = {}
         self._next = 0
         self._lock = threading.Lock()
@@ -69,32 +72,37 @@ class OperatorState:
     # --- what there is ---
 
     def generation(self) -> Generation | None:
-        return self.get(_GENERATION, Generation)
+        return self.get(self._generation, Generation) or self._held(_BEFORE_PARTITIONS, Generation)
 
     def set_generation(self, number: int, fingerprint: str) -> Message:
-        return self.message(_GENERATION, Generation(number=number, fingerprint=fingerprint))
+        return self.message(self._generation, Generation(number=number, fingerprint=fingerprint))
 
     def building(self) -> Generation | None:
         """What is being built, as far as it can be gone on with."""
-        return self.get(_BUILDING, Generation)
+        return self.get(self._building, Generation)
 
-    def set_building(self, number: int, fingerprint: str, applied: Mapping[int, int]) -> Message:
-        return self.message(_BUILDING, Generation(number=number, fingerprint=fingerprint, next=_positions(applied)))
+    def set_building(self, number: int, fingerprint: str, applied: int) -> Message:
+        """``applied``: the next ledger offset to fold."""
+        position = Position(partition=self._partition, offset=applied)
+        return self.message(self._building, Generation(number=number, fingerprint=fingerprint, next=[position]))
 
     def without_building(self) -> list[Message]:
         """To append with whatever what is being built does not follow at once: it could not be gone on with."""
-        return [self.message(_BUILDING, None)] if self.building() is not None else []
+        return [self.message(self._building, None)] if self.building() is not None else []
 
-    def progress(self, generation: int) -> dict[int, int]:
-        """Next feed offset to index, by partition."""
-        found = self.get(f"index/{generation}", IndexProgress)
-        return {p.partition: p.offset for p in found.next} if found else {}
+    def progress(self, generation: int) -> int:
+        """Next feed offset to index."""
+        found = self.get(self._index(generation), IndexProgress)
+        return found.next[0].offset if found else 0
 
-    def set_progress(self, generation: int, progress: dict[int, int] | None) -> Message:
+    def set_progress(self, generation: int, progress: int | None) -> Message:
         value = None
         if progress is not None:
-            value = IndexProgress(next=_positions(progress))
-        return self.message(f"index/{generation}", value)
+            value = IndexProgress(next=[Position(partition=self._partition, offset=progress)])
+        return self.message(self._index(generation), value)
+
+    def _index(self, generation: int) -> str:
+        return f"index/{self._partition}/{generation}"
 
     def receipt(self, namespace: str, id: str) -> StoredReceipt | None:
         receipt = self.get(_receipt_key(namespace, id), StoredReceipt)
@@ -106,10 +114,11 @@ class OperatorState:
         return receipt and self._completed(receipt)
 
     def receipts(self) -> Iterator[StoredReceipt]:
-        """Of erasures and of deletions."""
+        """Of the partition's erasures and deletions."""
         for prefix in ("receipt/", "deletion/"):
             for _, receipt in self.items(prefix, StoredReceipt):
-                yield self._completed(receipt)
+                if receipt.receipt.position.partition == self._partition:
+                    yield self._completed(receipt)
 
     def without(self, namespace: str) -> list[Message]:
         """Messages that remove the receipts of a namespace, and whatever else is kept under its name."""
@@ -150,17 +159,16 @@ class OperatorState:
         return [self.message(key, None) for key, _ in self.items(_note_key(namespace, id), StoredReceipt)]
 
     def operation(self, id: str) -> Operation | None:
-        return self.get(f"operation/{id}", Operation)
+        """The partition's part of it."""
+        return self.get(f"operation/{id}/{self._partition}", Operation)
 
     def operations(self) -> Iterator[Operation]:
-        return (operation for _, operation in self.items("operation/", Operation))
+        """The partition's parts."""
+        part = f"/{self._partition}"
+        return (operation for key, operation in self.items("operation/", Operation) if key.endswith(part))
 
     def set_operation(self, operation: Operation) -> Message:
-        return self.message(f"operation/{operation.id}", operation)
-
-
-def _positions(offsets: Mapping[int, int]) -> list[Position]:
-    return [Position(partition=p, offset=o) for p, o in sorted(offsets.items())]
+        return self.message(f"operation/{operation.id}/{self._partition}", operation)
 
 
 def _receipt_key(namespace: str, id: str, part: int = 0) -> str:

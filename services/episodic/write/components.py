@@ -12,6 +12,7 @@ from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 from services.episodic.search.index import Index
 from services.episodic.write.context import Toolkit
 from services.episodic.write.fold import fingerprint
+from services.episodic.write.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,14 @@ def no_blocks(namespace: str, epoch: int, engram_ids: Sequence[str]) -> list[Dro
 class Components:
     log: Log
     keyring: Keyring
-    index: Index
+    index: Index  # of one partition of the ledger
     toolkit: Toolkit
     plugins: Sequence[Plugin]
     embedder: str  # names the vectors; part of the generation
     # How sure recall is of its items, 0 to 1, and from where on they count as found.
     assess: Callable[[Plan, Sequence[Ranked], Context], float]
     threshold: float
+    progress: Progress
     # (namespace, epoch, engram ids) erased: tells the keepers of KV blocks, and what each of them did.
     drop_blocks: Callable[[str, int, Sequence[str]], list[Dropped]] = no_blocks
     batch_entries: int = 128

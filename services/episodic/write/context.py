@@ -20,7 +20,7 @@ from services.common.text import lexical
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
 from services.episodic.search.rows import NO_NUMBER
 from services.episodic.state.directory import Slot, bounds, matches, shown, slot_of
-from services.episodic.state.namespaces import NamespaceInfo, Registry
+from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, seen_by_hooks
 from services.episodic.state.store import Scratch, Store
 from services.episodic.state.view import View
@@ -76,26 +76,25 @@ class _Common:
 class _Searching(_Common):
     """Searches over a store's directory, exact."""
 
-    def __init__(
-        self, searched: Store | Scratch, toolkit: Toolkit, now: datetime, seed: str, info: NamespaceInfo | None
-    ) -> None:
-        super().__init__(toolkit, now, seed, info)
-        self._searched = searched
+    def _searched(self, namespace: str) -> Store | Scratch:
+        """What holds the namespace."""
+        raise NotImplementedError
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        query = self._searched.hasher.counts(namespace, lexical.terms(text))
-        hits = self._searched.directory.search(namespace, query, k, filter)
+        searched = self._searched(namespace)
+        query = searched.hasher.counts(namespace, lexical.terms(text))
+        hits = searched.directory.search(namespace, query, k, filter)
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
     def _nearest(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        hits = self._searched.directory.nearest(namespace, vector, k, filter)
+        hits = self._searched(namespace).directory.nearest(namespace, vector, k, filter)
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
     def _scanned(
         self, rows: Iterable[tuple[str, float, Vector]], vector: Vector, k: int, namespace: str, filter: Filter
     ) -> list[Candidate]:
         """The nearest of these rows that are searched and match; exact."""
-        slots = {s.id: s for s in self._searched.directory.slots(namespace) if matches(s, filter)}
+        slots = {s.id: s for s in self._searched(namespace).directory.slots(namespace) if matches(s, filter)}
         scored: dict[str, float] = {}
         for id, weight, row in rows:
             score = weight * float(np.dot(row, vector))
@@ -103,18 +102,19 @@ class _Searching(_Common):
         return best(scored, slots, k)
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        hits = self._searched.directory.between(namespace, *shown(time), k, filter)
+        hits = self._searched(namespace).directory.between(namespace, *shown(time), k, filter)
         return [Candidate(slot.id, namespace, round(-away / 1e6, 6)) for slot, away in hits]
 
     def began(self, namespace: str, ids: Iterable[str]) -> Mapping[str, datetime]:
-        return {id: from_us(start) for id, start in self._searched.directory.began(namespace, ids).items()}
+        return {id: from_us(start) for id, start in self._searched(namespace).directory.began(namespace, ids).items()}
 
     def span(self, namespace: str) -> Interval | None:
-        span = self._searched.directory.span(namespace)
+        span = self._searched(namespace).directory.span(namespace)
         return Interval(from_us(span[0]), from_us(span[1])) if span else None
 
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
-        directory, term = self._searched.directory, self._searched.hasher.term
+        searched = self._searched(namespace)
+        directory, term = searched.directory, searched.hasher.term
         return {t: directory.idf(namespace, term(namespace, t)) for t in Counter(lexical.terms(text))}
 
 
@@ -142,11 +142,14 @@ class WriteContext(_Searching):
         now: datetime,
         trigger: str,
     ) -> None:
-        super().__init__(view.searched, toolkit, now, digest(namespace.name, trigger), namespace)
+        super().__init__(toolkit, now, digest(namespace.name, trigger), namespace)
         self._view = view
         self._plugin = plugin
         self._namespace = namespace.name
         self._session = session
+
+    def _searched(self, namespace: str) -> Store | Scratch:
+        return self._view.searched
 
     def get(self, namespace: str, id: str) -> Record | None:
         stored = self._view.get(namespace, id)
@@ -171,9 +174,10 @@ class WriteContext(_Searching):
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("knn", namespace, None)
-        if not isinstance(self._searched, Store) or self._searched.directory.holds_vectors:
+        searched = self._searched(namespace)
+        if not isinstance(searched, Store) or searched.directory.holds_vectors:
             return self._nearest(vector, k, namespace, filter)
-        return self._scanned(self._searched.vectors(namespace), vector, k, namespace, filter)
+        return self._scanned(searched.vectors(namespace), vector, k, namespace, filter)
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         self._require("bm25", namespace, None)
@@ -208,57 +212,67 @@ def _unplaced(record: Record) -> Stored:
     return Stored(record=record, partition=0, version=0, place=record.seq)
 
 
-class ReadContext(_Searching):
-    """Reads of a recall over several namespaces. Nothing erased is returned."""
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A namespace that a recall looks into: what holds it, and its settings."""
 
-    def __init__(
-        self, store: Store, registry: Registry, toolkit: Toolkit, namespaces: Sequence[str], now: datetime
-    ) -> None:
-        super().__init__(store, toolkit, now, digest(*namespaces, now.isoformat()), registry.namespace(namespaces[0]))
-        self._store = store
-        self._registry = registry
+    store: Store
+    info: NamespaceInfo | None
+
+
+class ReadContext(_Searching):
+    """Reads of a recall over several namespaces, the first of which is the caller's own. Nothing erased is returned."""
+
+    def __init__(self, scopes: Mapping[str, Scope], toolkit: Toolkit, now: datetime) -> None:
+        super().__init__(toolkit, now, digest(*scopes, now.isoformat()), next(iter(scopes.values())).info)
+        self._scopes = scopes
+
+    def _searched(self, namespace: str) -> Store:
+        if namespace not in self._scopes:
+            raise Refused("a plug-in reads a namespace that the recall does not look into")
+        return self._scopes[namespace].store
 
     def get(self, namespace: str, id: str) -> Record | None:
-        stored = self._store.get(namespace, id)
+        stored = self._searched(namespace).get(namespace, id)
         return seen_by_hooks(stored) if stored else None
 
     def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, Stored]:
-        return self._store.fetch(namespace, ids)
+        return self._searched(namespace).fetch(namespace, ids)
 
     def scan(self, namespace: str, *, kind: Kind | None = None, session: str | None = None) -> Sequence[Record]:
-        slots = self._store.directory.slots(namespace, session)
+        slots = self._searched(namespace).directory.slots(namespace, session)
         chosen = sorted((s.seq, s.id) for s in slots if s.active and kind in (None, s.kind))[:SCAN_LIMIT]
         return self._records(namespace, [id for _, id in chosen])
 
     def neighbours(self, record: Record, before: int, after: int) -> tuple[Sequence[Record], Sequence[Record]]:
-        slot = self._store.directory.get(record.namespace, record.id)
+        store = self._searched(record.namespace)
+        slot = store.directory.get(record.namespace, record.id)
         if slot is None or not slot.session:
             return (), ()
-        previous, following = self._store.directory.around(
-            record.namespace, slot.session, slot.place, slot.id, before, after
-        )
-        records = self._store.fetch(record.namespace, [*previous, *following])
+        previous, following = store.directory.around(record.namespace, slot.session, slot.place, slot.id, before, after)
+        records = store.fetch(record.namespace, [*previous, *following])
         return (
             [seen_by_hooks(records[i]) for i in previous if i in records],
             [seen_by_hooks(records[i]) for i in following if i in records],
         )
 
     def _records(self, namespace: str, ids: Sequence[str]) -> list[Record]:
-        records = self._store.fetch(namespace, ids)
+        records = self._searched(namespace).fetch(namespace, ids)
         return [seen_by_hooks(records[i]) for i in ids if i in records]
 
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        if self._store.directory.holds_vectors:
+        store = self._searched(namespace)
+        if store.directory.holds_vectors:
             return self._nearest(vector, k, namespace, filter)
-        info = self._registry.namespace(namespace)
+        info = self._scopes[namespace].info
         if info is not None and not info.late.isdisjoint((*filter.metadata_equals, *filter.metadata_range)):
             # Rows from before it was declared have no column of it, so the server cannot choose by it.
-            return self._scanned(self._store.vectors(namespace), vector, k, namespace, filter)
+            return self._scanned(store.vectors(namespace), vector, k, namespace, filter)
         where = self._where(namespace, filter)
         scored: dict[str, float] = {}
         slots: dict[str, Slot] = {}
-        for id, score in self._store.collection.search(vector, k, where):
-            slot = self._store.directory.get(namespace, id)
+        for id, score in store.collection.search(vector, k, where):
+            slot = store.directory.get(namespace, id)
             if slot is not None and matches(slot, filter):
                 slots[id] = slot
                 scored[id] = max(score, scored.get(id, score))
@@ -266,8 +280,9 @@ class ReadContext(_Searching):
 
     def _where(self, namespace: str, wanted: Filter) -> str:
         """A filter as a Milvus expression over hashed fields."""
-        value = self._store.hasher.value
-        parts = [f'pseudonym == "{self._store.hasher.pseudonym(namespace)}"', "active == true"]
+        hasher = self._searched(namespace).hasher
+        value = hasher.value
+        parts = [f'pseudonym == "{hasher.pseudonym(namespace)}"', "active == true"]
         if wanted.kinds:
             parts.append("kind in [" + ", ".join(f'"{k}"' for k in wanted.kinds) + "]")
         for name, text in (("actor", wanted.actor), ("session", wanted.session), ("source", wanted.source)):
@@ -281,12 +296,12 @@ class ReadContext(_Searching):
         return " and ".join(parts + self._metadata(namespace, wanted))
 
     def _metadata(self, namespace: str, wanted: Filter) -> list[str]:
-        info = self._registry.namespace(namespace)
+        info, hasher = self._scopes[namespace].info, self._searched(namespace).hasher
         parts: list[str] = []
         for name, equal in wanted.metadata_equals.items():
             place = info.slot(name) if info else None
             if place and isinstance(equal, str):
-                parts.append(f'm_text_{place[1]} == "{self._store.hasher.value(namespace, name, equal)}"')
+                parts.append(f'm_text_{place[1]} == "{hasher.value(namespace, name, equal)}"')
             elif place:
                 parts.append(f"m_num_{place[1]} == {equal!r}")
         for name, (low, high) in wanted.metadata_range.items():

@@ -1,4 +1,4 @@
-"""Deleting generations: one that was replaced, one whose rebuild did not reach its end.
+"""Deleting a partition's generations: one that was replaced, one whose rebuild did not reach its end.
 
 Until one is gone, its feed records and keys hold derived text that erasures no longer reach.
 """
@@ -19,22 +19,19 @@ from services.episodic.write.components import Components
 _TOMBSTONES = 1_000
 
 
-def drop(parts: Components, state: OperatorState, number: int) -> None:
+def drop(parts: Components, partition: int, state: OperatorState, number: int) -> None:
     """Delete a generation: its collection, its feed records, the keys that only it used. Again is once."""
     log, keyring = parts.log, parts.keyring
     parts.index.drop(number)
-    for partition in range(log.partitions(topics.FEED)):
-        messages: list[Message] = []
-        for feed in _feed_of(log, number, partition):
-            messages += keyring.destroy(feed.namespace, sorted(_own_keys(keyring, feed)))
-            key = feed_key(number, feed.namespace, feed.engram_id)
-            messages.append(Message(topics.FEED, key, None, partition_key=feed.namespace.encode()))
-            if len(messages) >= _TOMBSTONES:
-                log.append(messages)
-                messages = []
-        if messages:
+    messages: list[Message] = []
+    for feed in _feed_of(log, number, partition):
+        messages += keyring.destroy(feed.namespace, sorted(_own_keys(keyring, feed)))
+        key = feed_key(number, feed.namespace, feed.engram_id)
+        messages.append(Message(topics.FEED, key, None, partition_key=feed.namespace.encode()))
+        if len(messages) >= _TOMBSTONES:
             log.append(messages)
-    log.append([state.set_progress(number, None)])
+            messages = []
+    log.append([*messages, state.set_progress(number, None)])
 
 
 def _own_keys(keyring: Keyring, feed: FeedRecord) -> set[str]:
@@ -58,12 +55,10 @@ def _feed_of(log: Log, number: int, partition: int) -> Sequence[FeedRecord]:
     return [feed for feed in newest.values() if feed is not None]
 
 
-def generations(parts: Components) -> set[int]:
-    """Numbers of those of which the index or the feed holds anything. Reads the whole feed."""
-    log = parts.log
+def generations(parts: Components, partition: int) -> set[int]:
+    """Numbers of those of which the index or the feed holds anything. Reads the partition's whole feed."""
     return set(parts.index.generations()) | {
         int(record.key.split(b"/", 1)[0])
-        for partition in range(log.partitions(topics.FEED))
-        for record in log.read(topics.FEED, partition)
+        for record in parts.log.read(topics.FEED, partition)
         if record.value is not None
     }

@@ -98,7 +98,7 @@ def _sessions_in_ledger(generation: Generation, entry: Entry, log: Log) -> set[s
 
 def _until(generation: Generation, entry: Entry) -> int:
     """The ledger offset that the generation was folded to, before the erasure."""
-    return min(entry.offset, generation.applied.get(entry.partition, entry.offset))
+    return min(entry.offset, generation.applied)
 
 
 def _fold_again(

@@ -68,7 +68,7 @@ class Erasing:
             result.doomed_keys |= {*erased.key_ids, *self._stray_aliases(), *(note.key_id for note in parked)}
         stubs = [erased_stub(generation.number, namespace, i, entry) for i in (*result.base, *result.retired)]
         extra: list[Message] = keyring.destroy(namespace, sorted(result.doomed_keys))
-        receipt, reached = None, generation.applied[entry.partition]
+        receipt, reached = None, generation.applied
         if consumer is not None:
             self._notes.append(_note(result))
             if last:
@@ -79,7 +79,7 @@ class Erasing:
                 reached = entry.offset + 1
             else:
                 extra.append(self._state.note(namespace, erased.receipt_id, len(self._notes), self._notes[-1]))
-        generation.commit(result.changed, stubs, extra, entry.partition, reached, consumer)
+        generation.commit(result.changed, stubs, extra, reached, consumer)
         return receipt
 
     def _stray_aliases(self) -> set[str]:

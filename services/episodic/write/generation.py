@@ -1,4 +1,4 @@
-"""One generation as it is written: entries folded, committed to the feed, and from there indexed.
+"""One generation of a partition as it is written: entries folded, committed to the feed, and from there indexed.
 
 The live one follows the ledger; a rebuild writes another beside it. ``lock`` is held by whoever folds into it.
 """
@@ -42,6 +42,7 @@ class Generation:
         log: Log,
         keyring: Keyring,
         state: OperatorState,
+        partition: int,
         *,
         flush_rows: int,
         flush_after_s: float,
@@ -50,8 +51,8 @@ class Generation:
         self.store = store
         self.reducer = reducer
         self.lock = threading.RLock()
-        # Next ledger offset to fold, by partition.
-        self.applied: dict[int, int] = {}
+        self.applied = 0  # next ledger offset to fold
+        self._partition = partition
         self._log = log
         self._keyring = keyring
         self._state = state
@@ -60,7 +61,7 @@ class Generation:
         self._flush_after_s = flush_after_s
         self._step = step
         self.built_as = ""  # fingerprint, where it is being built: each commit notes how far it is
-        self._feed_next: dict[int, int] = {}
+        self._feed_next = 0
         self._unflushed = 0
         self._oldest_unflushed = 0.0
 
@@ -81,27 +82,26 @@ class Generation:
     def drain(self) -> int:
         """Write into the index what the feed has beyond it. Again is once."""
         count = 0
-        for partition in range(self._log.partitions(topics.FEED)):
-            batch: list[Written] = []
-            following = self._feed_next.get(partition, 0)
-            for record in self._log.read(topics.FEED, partition, following):
-                feed = FeedRecord.FromString(record.value) if record.value is not None else None
-                if feed is not None and feed.generation == self.number:
-                    batch.append(Written(feed, record.offset))
-                following = record.offset + 1
-                if len(batch) == _DRAIN:
-                    count += self._index(batch)
-                    self._feed_next[partition] = following
-                    batch = []
-                    self.flush_if_due()  # cut short, the next start goes on from here
-            count += self._index(batch)
-            self._feed_next[partition] = following  # not before: where the index is away still, it comes again
+        batch: list[Written] = []
+        following = self._feed_next
+        for record in self._log.read(topics.FEED, self._partition, following):
+            feed = FeedRecord.FromString(record.value) if record.value is not None else None
+            if feed is not None and feed.generation == self.number:
+                batch.append(Written(feed, record.offset))
+            following = record.offset + 1
+            if len(batch) == _DRAIN:
+                count += self._index(batch)
+                self._feed_next = following
+                batch = []
+                self.flush_if_due()  # cut short, the next start goes on from here
+        count += self._index(batch)
+        self._feed_next = following  # not before: where the index is away still, it comes again
         return count
 
     # --- entries ---
 
     def fold(self, records: Sequence[Record], consumer: Consumer | None) -> dict[str, int]:
-        """Fold consecutive ledger records of one partition and make them durable and visible, all or none.
+        """Fold consecutive ledger records and make them durable and visible, all or none.
 
         What cannot be taken is parked, and destroys nothing. Without a consumer (a rebuild) nothing is said again that
         was said the first time: dead letters, traces.
@@ -116,8 +116,7 @@ class Generation:
             extra += letters if consumer is not None else []
             outcomes[what] = outcomes.get(what, 0) + 1
         self._step("folded")
-        last = records[-1]
-        self.commit(view.changed.values(), (), extra, last.partition, last.offset + 1, consumer)
+        self.commit(view.changed.values(), (), extra, records[-1].offset + 1, consumer)
         for record in records if consumer is not None else ():
             with telemetry.span("episodic.recallable", parent=telemetry.from_headers(record.headers)):
                 pass  # a mark in the observation's own trace
@@ -163,7 +162,6 @@ class Generation:
         changed: Iterable[Stored],
         erased: Sequence[FeedRecord],
         extra: Sequence[Message],
-        partition: int,
         next_offset: int,
         consumer: Consumer | None,
     ) -> None:
@@ -180,20 +178,18 @@ class Generation:
             messages.append(self._message(feed))
         messages += extra
         if self.built_as:
-            messages.append(
-                self._state.set_building(self.number, self.built_as, {**self.applied, partition: next_offset})
-            )
-        with self._log.transaction(consumer, name=f"episodic-{self.number}") as tx:
+            messages.append(self._state.set_building(self.number, self.built_as, next_offset))
+        with self._log.transaction(consumer, name=f"episodic-{self._partition}-{self.number}") as tx:
             for message in messages:
                 tx.append(message)
             if consumer is not None:
-                tx.commit({TopicPartition(topics.LEDGER, partition): next_offset})
+                tx.commit({TopicPartition(topics.LEDGER, self._partition): next_offset})
         self._step("committed")
         places = tx.appended
         self._index([Written(feed, places[at].offset, stored) for at, feed, stored in written])
-        for at, _, _ in written:
-            self._feed_next[places[at].partition] = places[at].offset + 1
-        self.applied[partition] = next_offset
+        if written:
+            self._feed_next = places[written[-1][0]].offset + 1
+        self.applied = next_offset
         self._step("indexed")
 
     def _message(self, feed: FeedRecord) -> Message:

@@ -1,13 +1,12 @@
-"""Generations that come and go: the live one, the one that is being built, and those to drop."""
+"""A partition's generations, that come and go: the live one, the one that is being built, and those to drop."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from services.common.ledger import topics
 from services.common.log.base import LogUnavailable
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.namespaces import Registry
@@ -22,9 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Generations:
-    """Of one process. ``building`` is None where nothing is built, which also tells whoever builds to give up."""
+    """Of one partition. ``building`` is None where nothing is built, which also tells whoever builds to give up."""
 
-    def __init__(self, parts: Components, registry: Registry, state: OperatorState, step: Step) -> None:
+    def __init__(self, parts: Components, partition: int, registry: Registry, state: OperatorState, step: Step) -> None:
+        self._partition = partition
         self._parts, self._registry, self._state, self._step = parts, registry, state, step
         self.building: Generation | None = None
         self._live: Generation | None = None
@@ -32,8 +32,8 @@ class Generations:
         self._lock = threading.RLock()  # held while generations begin, end and are dropped
         self._doomed: set[int] = set()  # generations to drop: neither live nor being built
 
-    def open(self, committed: Sequence[int]) -> None:
-        """Open the live one, and drop what is in no use. Reads the whole feed."""
+    def open(self, committed: int) -> None:
+        """Open the live one, and drop what is in no use. Reads the partition's whole feed."""
         known = self._state.generation()
         fingerprint = self._parts.fingerprint
         if known is None:
@@ -42,10 +42,10 @@ class Generations:
         self._made_by = known.fingerprint if known else fingerprint
         generation = self._made(number)
         generation.open()
-        generation.applied = dict(enumerate(committed))
+        generation.applied = committed
         self._live = generation
         self.building = self._begun_before()
-        self._doomed = generations(self._parts) - {each.number for each in self.all()}
+        self._doomed = generations(self._parts, self._partition) - {each.number for each in self.all()}
         self.drop_doomed()
 
     def _begun_before(self) -> Generation | None:
@@ -56,7 +56,7 @@ class Generations:
             return None
         generation = self._made(known.number)
         generation.open()
-        generation.applied = {position.partition: position.offset for position in known.next}
+        generation.applied = known.next[0].offset
         generation.built_as = known.fingerprint
         return generation
 
@@ -76,6 +76,7 @@ class Generations:
             parts.log,
             parts.keyring,
             self._state,
+            self._partition,
             flush_rows=parts.flush_rows,
             flush_after_s=parts.flush_after_s,
             step=self._step,
@@ -99,11 +100,9 @@ class Generations:
             self._doomed.add(number)  # whatever an earlier one left
             self.drop_doomed()
             self._doomed.add(number)  # until it is there: what follows may fail half-way
-            applied = dict.fromkeys(range(self._parts.log.partitions(topics.LEDGER)), 0)
-            self._parts.log.append([self._state.set_building(number, self._parts.fingerprint, applied)])
+            self._parts.log.append([self._state.set_building(number, self._parts.fingerprint, 0)])
             generation = self._made(number)
             generation.open()
-            generation.applied = applied
             generation.built_as = self._parts.fingerprint
             self.building = generation
             self._doomed.remove(number)
@@ -143,7 +142,7 @@ class Generations:
             for number in sorted(self._doomed):
                 if building is not None and building.number == number:
                     self._parts.log.append(self._state.without_building())
-                drop(self._parts, self._state, number)
+                drop(self._parts, self._partition, self._state, number)
                 self._doomed.remove(number)
 
     @contextmanager

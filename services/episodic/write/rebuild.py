@@ -9,14 +9,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import Operation, OperationState
 
 from services.common.crypto.seal import KeyDestroyed, Tampered
-from services.common.ledger import topics
 from services.common.log.base import LogError, LogUnavailable
 from services.common.serving.background import give_way
 from services.common.serving.errors import MnemeError
@@ -34,14 +33,22 @@ class Abandoned(Exception):
     """An erasure did not reach the generation that was being built, so it must not become the live one."""
 
 
+_WEIGHTY = (
+    OperationState.OPERATION_STATE_RUNNING,
+    OperationState.OPERATION_STATE_FAILED,
+    OperationState.OPERATION_STATE_DONE,
+    OperationState.OPERATION_STATE_UNSPECIFIED,
+)
 _EXPECTED = (LogError, IndexUnavailable, KeyDestroyed, Tampered, Abandoned)
 
 
 class Rebuilder:
-    """Runs one rebuild at a time, in a thread of its own."""
+    """Rebuilds a partition, in a thread of its own."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, turn: threading.Lock) -> None:
+        """``turn``: held by whoever rebuilds: one partition of a process at a time."""
         self._host = host
+        self._turn = turn
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -64,12 +71,15 @@ class Rebuilder:
             _log.warning("the index was made by other plug-ins, parameters or vectors; it answers until it is rebuilt")
             self.start()
 
-    def start(self, resumed: Operation | None = None) -> Operation:
-        """Begin, or go on; the operation tells its progress. OVERLOADED while another one runs."""
+    def start(self, resumed: Operation | None = None, id: str = "") -> Operation:
+        """Begin, or go on; the operation tells its progress. OVERLOADED while another one runs.
+
+        ``id``: of the operation that this is a part of.
+        """
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
-                raise MnemeError("OVERLOADED", "A rebuild is running.", remedy="Wait for its operation to end.")
-            operation = resumed or self._new()
+            if self.is_running:
+                raise rebuilding()
+            operation = resumed or self._new(id or new_id())
             self._save(operation)
             started = Operation()
             started.CopyFrom(operation)
@@ -79,14 +89,18 @@ class Rebuilder:
             _log.info(what, extra={"operation": operation.id, "count": operation.total - operation.done})
             return started
 
-    def _new(self) -> Operation:
+    def _new(self, id: str) -> Operation:
         return Operation(
-            id=f"rebuild-{secrets.token_hex(8)}",
+            id=id,
             kind="rebuild",
             state=OperationState.OPERATION_STATE_RUNNING,
-            total=self._host.lag() + sum(self._host.progress.snapshot()),
+            total=self._host.lag() + self._host.applied,
             started_at=_now(),
         )
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def wait(self) -> None:
         """Until the rebuild under way has ended."""
@@ -100,6 +114,15 @@ class Rebuilder:
 
     def _run(self, operation: Operation) -> None:
         give_way()
+        while not self._turn.acquire(timeout=_REPORT_S):
+            if self._stop.is_set():
+                return  # as if it had been interrupted: the next start goes on
+        try:
+            self._rebuild(operation)
+        finally:
+            self._turn.release()
+
+    def _rebuild(self, operation: Operation) -> None:
         start = time.monotonic()
         while True:
             try:
@@ -139,6 +162,28 @@ class Rebuilder:
         self._host.parts.log.append([self._host.state.set_operation(operation)])
 
 
+def new_id() -> str:
+    return f"rebuild-{secrets.token_hex(8)}"
+
+
+def rebuilding() -> MnemeError:
+    return MnemeError("OVERLOADED", "A rebuild is running.", remedy="Wait for its operation to end.")
+
+
+def merged(parts: Sequence[Operation]) -> Operation:
+    """One operation of its parts: it runs as long as one of them does, and has failed where one has."""
+    states = {part.state for part in parts}
+    whole = Operation(id=parts[0].id, kind=parts[0].kind, state=next(state for state in _WEIGHTY if state in states))
+    for part in parts:
+        whole.done += part.done
+        whole.total += part.total
+        whole.result.update(part.result)
+    whole.started_at.CopyFrom(min((part.started_at for part in parts), key=Timestamp.ToNanoseconds))
+    if whole.state != OperationState.OPERATION_STATE_RUNNING:
+        whole.ended_at.CopyFrom(max((part.ended_at for part in parts), key=Timestamp.ToNanoseconds))
+    return whole
+
+
 def build(
     host: Host, operation: Operation, save: Callable[[Operation], None], stop: threading.Event
 ) -> Generation | None:
@@ -155,16 +200,15 @@ def build(
             return None
         with host.fold_lock:
             _require_building(host, generation)
-            for partition in list(generation.applied):
-                while generation.applied[partition] < host.live.applied[partition]:
-                    _read_on(host, generation, partition, host.parts.batch_entries)
+            while generation.applied < host.live.applied:
+                _read_on(host, generation)
             generation.flush()
             host.generations.swap(generation)
     except Exception:
         host.generations.abandon(generation)
         raise
     host.generations.try_to_drop()
-    operation.done = operation.total = sum(generation.applied.values())
+    operation.done = operation.total = generation.applied
     return generation
 
 
@@ -173,13 +217,12 @@ def _catch_up(
 ) -> bool:
     """Until the generation is less than a batch behind the live one. False when stopped before."""
     reported = time.monotonic()
-    while (behind := _behind(host, generation)) > host.parts.batch_entries:
-        for partition in list(generation.applied):
-            if stop.is_set():
-                return False
-            _read_on(host, generation, partition, host.parts.batch_entries)
+    while (behind := host.live.applied - generation.applied) > host.parts.batch_entries:
+        if stop.is_set():
+            return False
+        _read_on(host, generation)
         generation.flush_if_due()
-        operation.done = sum(generation.applied.values())
+        operation.done = generation.applied
         operation.total = operation.done + behind
         if time.monotonic() - reported > _REPORT_S:
             save(operation)
@@ -187,17 +230,12 @@ def _catch_up(
     return True
 
 
-def _behind(host: Host, generation: Generation) -> int:
-    return sum(host.live.applied[p] - n for p, n in generation.applied.items())
-
-
-def _read_on(host: Host, generation: Generation, partition: int, count: int) -> None:
+def _read_on(host: Host, generation: Generation) -> None:
     """Fold the next entries, never beyond what the live generation has applied."""
-    limit = 1 if any(p.reads == "namespace" for p in host.parts.plugins) else count
+    limit = 1 if any(p.reads == "namespace" for p in host.parts.plugins) else host.parts.batch_entries
     with generation.lock:
         _require_building(host, generation)
-        start, end = generation.applied[partition], host.live.applied[partition]
-        records = list(islice(host.parts.log.read(topics.LEDGER, partition, start, end), limit))
+        records = list(islice(host.entries(generation.applied, host.live.applied), limit))
         if records:
             generation.fold(records, None)
 

@@ -1,4 +1,4 @@
-"""The one writer of engrams: follows the ledger, partition by partition and in order.
+"""The one writer of a partition's engrams: follows the ledger in order.
 
 Per batch: fold, one transaction (feed records, keys, ledger offset), then the index from those feed records, then the
 next. An erasure is a batch of its own. Entries may share a batch because later ones see what earlier ones of the
@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import chain
 
 from mneme.v1.ledger_pb2 import StoredReceipt
 
@@ -39,31 +38,32 @@ from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import Generation, Step, decode, no_step
 from services.episodic.write.generations import Generations
 from services.episodic.write.parked import Parking
-from services.episodic.write.progress import Progress
 from services.episodic.write.receipts import Receipts
 
-GROUP = "episodic"
+GROUP = "episodic"  # of earlier versions, in which one member had every partition; now each has a group of its own
 _log = logging.getLogger(__name__)
 _ASSIGN_S = 30.0
 _DONE = object()
 
 
 class Host:
-    """What episodic holds, and the thread that writes it."""
+    """What episodic holds of one partition of the ledger, and the thread that writes it."""
 
-    def __init__(self, parts: Components, step: Step = no_step) -> None:
+    def __init__(self, parts: Components, partition: int, step: Step = no_step) -> None:
         self.parts = parts
+        self.partition = partition
+        self._ledger = TopicPartition(topics.LEDGER, partition)
+        self._group = f"{GROUP}-{partition}"
         self.registry = Registry(parts.log, parts.keyring)
-        self.state = OperatorState(parts.log)
+        self.state = OperatorState(parts.log, partition)
         self.parking = Parking(self.state, parts.log, parts.keyring)
-        self.progress = Progress(parts.log.partitions(topics.LEDGER))
+        self.progress = parts.progress
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
         self.consumer: Consumer | None = None
         self._step = step
         self._stop = threading.Event()
-        self.generations = Generations(parts, self.registry, self.state, step)
+        self.generations = Generations(parts, partition, self.registry, self.state, step)
         self.receipts = Receipts(parts, self.registry, self.state, self.generations, step, self._stop)
-        self._work: dict[int, Iterator[None]] = {}  # of partitions whose records are under way; the writer's own
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._finisher: threading.Thread | None = None
@@ -72,13 +72,11 @@ class Host:
 
     def start(self) -> None:
         """Learn what was erased, bring the index up to the feed, then follow the ledger in a thread."""
-        log = self.parts.log
-        self.consumer = log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
+        self.consumer = self._subscribed()
         committed = self._committed()
-        self.registry.fold_all(committed)
+        self.registry.fold_all(self.partition, committed)
         self.generations.open(committed)
-        for partition, offset in enumerate(committed):
-            self.progress.advance(partition, offset)
+        self.progress.advance(self.partition, committed)
         for receipt in self.receipts.begun():
             self.receipts.finish(receipt)
         self._thread = threading.Thread(target=self._guarded, args=[self._run], name="episodic-writer", daemon=True)
@@ -87,19 +85,28 @@ class Host:
         self._thread.start()
         self._finisher.start()
 
-    def _committed(self) -> list[int]:
-        """Committed ledger offsets, once this member owns every partition."""
+    def _subscribed(self) -> Consumer:
+        return self.parts.log.subscribe(self._group, [topics.LEDGER], BETWEEN_POLLS_S, partition=self.partition)
+
+    def _committed(self) -> int:
+        """The committed ledger offset, once this member owns the partition."""
         assert self.consumer is not None
-        partitions = [TopicPartition(topics.LEDGER, p) for p in range(self.parts.log.partitions(topics.LEDGER))]
         deadline = time.monotonic() + _ASSIGN_S
-        while not self.consumer.assignment() >= set(partitions):
+        while self._ledger not in self.consumer.assignment():
             self.consumer.poll(max_records=1, timeout_s=0.05)
             if time.monotonic() > deadline:
-                raise LogUnavailable(f"group {GROUP}: another member holds partitions of {topics.LEDGER}; stop it.")
-        committed = [self.consumer.committed(p) for p in partitions]
-        for partition, offset in zip(partitions, committed, strict=True):
-            self.consumer.seek(partition, offset)
+                raise LogUnavailable(f"group {self._group}: another process holds the partition; stop it.")
+        committed = max(self.consumer.committed(self._ledger), self._committed_before())
+        self.consumer.seek(self._ledger, committed)
         return committed
+
+    def _committed_before(self) -> int:
+        """What the group of earlier versions had committed."""
+        before = self.parts.log.subscribe(GROUP, [topics.LEDGER])
+        try:
+            return before.committed(self._ledger)
+        finally:
+            before.close()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End after the batch in hand, flushed."""
@@ -122,8 +129,20 @@ class Host:
 
     def lag(self) -> int:
         """Ledger entries that are not visible yet."""
-        log = self.parts.log
-        return sum(max(0, log.end_offset(topics.LEDGER, p) - n) for p, n in enumerate(self.progress.snapshot()))
+        return max(0, self.end() - self.applied)
+
+    def end(self) -> int:
+        """Where the ledger ends."""
+        return self.parts.log.end_offset(topics.LEDGER, self.partition)
+
+    @property
+    def applied(self) -> int:
+        """The first ledger offset that is not visible yet."""
+        return self.progress.snapshot()[self.partition]
+
+    def entries(self, start: int, end: int | None = None) -> Iterator[Record]:
+        """Records of the ledger."""
+        return self.parts.log.read(topics.LEDGER, self.partition, start, end)
 
     # --- the writer's thread ---
 
@@ -143,43 +162,37 @@ class Host:
         self.live.flush()
 
     def _once(self) -> None:
-        """Take what is new, and do one piece of each partition's work: a long one delays its own partition alone."""
+        """Take what is new; between two pieces of a long work others may fold and read."""
         assert self.consumer is not None
         try:
-            busy = [TopicPartition(topics.LEDGER, p) for p in self._work]
-            poll_s = 0.0 if busy else self.parts.poll_s
-            records = self.consumer.poll(self.parts.poll_records, poll_s, without=busy)
-            for partition, batch in _by_partition(records).items():
-                self._work[partition] = chain(self._work.get(partition, ()), self._take(batch))
-            for partition, work in list(self._work.items()):
-                if next(work, _DONE) is _DONE:
-                    del self._work[partition]
+            for _ in self._take(self.consumer.poll(self.parts.poll_records, self.parts.poll_s)):
+                self.consumer.poll(1, 0.0, without=[self._ledger])  # the heartbeat
+                if self._stop.is_set():
+                    return
             with self.fold_lock:
                 self.live.flush_if_due()
         except (LogUnavailable, IndexUnavailable) as error:
             _log.warning("a store is away; trying again", extra={"error": str(error)})
             self._recover()
         except Fenced:
-            _log.warning("lost the partitions; joining again")
+            _log.warning("lost the partition; joining again", extra={"partition": self.partition})
             self._recover(join=True)
 
     def _recover(self, *, join: bool = False) -> None:
         """Go back to what was committed, and let the index follow the feed up to there."""
         assert self.consumer is not None
-        self._work.clear()
         pause = 0.2
         while not self._stop.wait(pause):
             try:
                 if join:  # in here, for the broker that fenced us may be away by now
                     self.consumer.close()
-                    self.consumer = self.parts.log.subscribe(GROUP, [topics.LEDGER], BETWEEN_POLLS_S)
+                    self.consumer = self._subscribed()
                     join = False
                 committed = self._committed()
                 with self.fold_lock:
                     self.live.drain()
-                    for partition, offset in enumerate(committed):
-                        self.live.applied[partition] = offset
-                        self.progress.advance(partition, offset)
+                    self.live.applied = committed
+                    self.progress.advance(self.partition, committed)
                 for receipt in self.receipts.begun():
                     self.registry.applied(receipt.receipt.namespace, receipt.receipt.erasure_epoch)
                     self.receipts.unfinished.put(receipt)
@@ -188,7 +201,7 @@ class Host:
                 pause = min(5.0, pause * 2)
 
     def _take(self, records: Sequence[Record]) -> Iterator[None]:
-        """Records of one partition, in order and a piece at a time: erasures alone, the rest in batches."""
+        """Records in order and a piece at a time: erasures alone, the rest in batches."""
         limit = 1 if any(p.reads == "namespace" for p in self.parts.plugins) else self.parts.batch_entries
         batch: list[Record] = []
         for record in records:
@@ -210,11 +223,11 @@ class Host:
         start = time.perf_counter()
         with self.fold_lock, self.live.lock:
             outcomes = self.live.fold(batch, self.consumer)
-        self.progress.advance(batch[-1].partition, batch[-1].offset + 1)
+        self.progress.advance(self.partition, batch[-1].offset + 1)
         for outcome, count in outcomes.items():
             telemetry.RECORDS.labels(GROUP, outcome).inc(count)
         telemetry.STAGE_SECONDS.labels(GROUP, "batch").observe(time.perf_counter() - start)
-        telemetry.LAG.labels(GROUP, topics.LEDGER).set(self.lag())
+        telemetry.LAG.labels(GROUP, f"ledger/{self.partition}").set(self.lag())
 
     # --- erasure ---
 
@@ -240,7 +253,7 @@ class Host:
             self._step("erased" if receipt is not None else "erased in part")
             yield
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
-        self.progress.advance(entry.partition, entry.offset + 1)
+        self.progress.advance(self.partition, entry.offset + 1)
         telemetry.RECORDS.labels(GROUP, "erasure").inc()
         self.receipts.unfinished.put(receipt)
 
@@ -267,9 +280,9 @@ class Host:
         """An erasure in a namespace that is deleted further on: all of it goes there."""
         assert self.consumer is not None
         with self.fold_lock, self.live.lock:
-            self.live.commit((), (), (), entry.partition, entry.offset + 1, self.consumer)
+            self.live.commit((), (), (), entry.offset + 1, self.consumer)
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
-        self.progress.advance(entry.partition, entry.offset + 1)
+        self.progress.advance(self.partition, entry.offset + 1)
 
     def _delete(self, entry: Entry) -> Iterator[None]:
         """Apply a NamespaceDeleted entry in pieces, between which others fold and read; its offset last."""
@@ -285,10 +298,10 @@ class Host:
         yield from deletion.take_from_logs()
         with self.fold_lock:
             deletion.end(self.consumer)
-            self.live.applied[entry.partition] = entry.offset + 1
+            self.live.applied = entry.offset + 1
         self.registry.applied(entry.namespace, receipt.receipt.erasure_epoch)
         self.registry.deleted(entry.namespace)
-        self.progress.advance(entry.partition, entry.offset + 1)
+        self.progress.advance(self.partition, entry.offset + 1)
         _log.info(
             "a namespace was deleted",
             extra={

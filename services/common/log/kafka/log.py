@@ -31,6 +31,7 @@ from services.common.log.base import (
     TopicSpec,
     Transaction,
 )
+from services.common.log.kafka.assignor import OnePartition
 from services.common.log.kafka.cluster import Cluster
 from services.common.log.kafka.consumer import KafkaLogConsumer
 from services.common.log.kafka.contact import admin_client
@@ -237,9 +238,11 @@ class KafkaLog:
     def end_offset(self, topic: str, partition: int) -> int:
         return self._reader.end_of_records(KafkaPartition(topic, self.topic(topic).require(partition)))
 
-    def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> KafkaLogConsumer:
+    def subscribe(
+        self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0, *, partition: int | None = None
+    ) -> KafkaLogConsumer:
         for name in topics:
-            self.topic(name)
+            self.topic(name).require(0 if partition is None else partition)
         session_ms = int(session_timeout_s * 1000)
         settings = {
             **self._reader.settings(),
@@ -250,6 +253,8 @@ class KafkaLog:
             "max_poll_interval_ms": session_ms,
             "heartbeat_interval_ms": min(1_000, session_ms // 3),
         }
+        if partition is not None:
+            settings["partition_assignment_strategy"] = (OnePartition(partition),)
         with self._cluster.translating():
             self._cluster.require_answer()
             consumer = KafkaConsumer(**settings)

@@ -168,11 +168,13 @@ class SqliteLog:
             yield from batch
             start = batch[-1].offset + 1
 
-    def subscribe(self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0) -> SqliteConsumer:
+    def subscribe(
+        self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0, *, partition: int | None = None
+    ) -> SqliteConsumer:
         partition_ids = {
             TopicPartition(name, n): self._topic(name).partition_id(n)
             for name in topics
-            for n in range(self.partitions(name))
+            for n in (range(self.partitions(name)) if partition is None else [partition])
         }
         return SqliteConsumer(self._db, self.keep_house, group, partition_ids, session_timeout_s)
 
