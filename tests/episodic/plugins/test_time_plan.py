@@ -46,7 +46,7 @@ def test_a_date_means_a_day_of_the_memorys_own_years(
 
 
 def test_a_date_within_an_anchor_needs_no_search() -> None:
-    shifted = planned("Who came the day after Christmas?")
+    shifted = planned("Who came the day immediately after Christmas?")
     assert (shifted.text, days(shifted.time)) == ("Who came ?", ("1888-12-26", "1888-12-27"))
     same = planned("Who came on the evening of 7 May, 1889?")
     assert (same.text, days(same.time)) == (same.query.text, ("1889-05-07", "1889-05-08"))
@@ -54,7 +54,7 @@ def test_a_date_within_an_anchor_needs_no_search() -> None:
 
 
 def test_a_date_of_the_calendar_goes_before_one_that_counts_from_now() -> None:
-    plan = planned("What did she do last weekend before April 10, 1889?", asked=datetime(1889, 6, 12, tzinfo=UTC))
+    plan = planned("What did she do last weekend, before April 10, 1889?", asked=datetime(1889, 6, 12, tzinfo=UTC))
     assert days(plan.time) == ("1889-04-10", "1889-04-11")
 
 

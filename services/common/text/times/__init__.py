@@ -13,7 +13,7 @@ and by episodic on what is asked, so both read a date alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -60,11 +60,18 @@ class _Expression:
     form: str
     match: re.Match[str]  # of the form alone
     at: int
-    future: bool | None
+    future: tense.Future
 
     @property
     def end(self) -> int:
         return self.at + len(self.match.group())
+
+    def days(self, now: datetime) -> Days | None:
+        """None too where they are those before ``now`` or those to come, and the sentence leaves it open."""
+        if self.future != tense.DOUBTFUL:
+            return meaning.resolve(self.form, self.match, now, self.future)
+        past, ahead = (meaning.resolve(self.form, self.match, now, future) for future in (False, True))
+        return past if past == ahead else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ class Spoken:
 
     def at(self, now: datetime) -> list[Mention]:
         """As ``find``."""
-        found = [(e, days) for e in self._expressions if (days := meaning.resolve(e.form, e.match, now, e.future))]
+        found = [(e, days) for e in self._expressions if (days := e.days(now))]
         proper = [(e, days) for e, days in found if days[0] < days[1]]
         return [
             Mention(self.text[at:end], _midnight(days[0], now), _midnight(days[1], now), at, yearless)
@@ -102,8 +109,8 @@ def _expressions(text: str) -> Iterator[_Expression]:
             future = tense.future(text, start, end, form, tagged) if form in meaning.OF_TENSE else None
             yield _Expression(form, alone, start, future)
             place, count = end, count + 1
-        elif alone is not None and meaning.resolve(form, alone, _ANY_TIME, None) is None:
-            place = end  # "31 June 2024" is no day, nor is it June
+        elif alone is not None and _is_other(form, alone, text, start):
+            place = end  # "31 June 2024" is no day, nor is it June; nor is "two days after 3 June 2024"
         else:  # a time may begin within: "7 and 9 April"
             first = _FIRST_WORD.match(text, start)
             place = max(start + 1, first.end() if first else 0)
@@ -113,6 +120,13 @@ def _is_time(form: str, alone: re.Match[str], text: str, start: int) -> bool:
     end = start + len(alone.group())
     surely = doubt.is_time(form, alone, text[max(0, start - _LOOK) : start], text[end : end + _LOOK])
     return surely and meaning.resolve(form, alone, _ANY_TIME, None) is not None
+
+
+def _is_other(form: str, alone: re.Match[str], text: str, start: int) -> bool:
+    """Whether nothing within is a time either, for the whole of it would be one."""
+    if meaning.resolve(form, alone, _ANY_TIME, None) is None:
+        return True
+    return doubt.is_counted_from(alone, text[max(0, start - _LOOK) : start])
 
 
 _FIRST_WORD = re.compile(r"\w+")
@@ -132,23 +146,26 @@ def _join_ranges(text: str, found: Sequence[tuple[_Expression, Days]], now: date
     waiting = list(reversed(found))
     while waiting:
         one, days = waiting.pop()
-        at, end, yearless = one.at, one.end, meaning.is_yearless(one.form, one.match)
+        at, end, yearless = one.at, one.end, _is_yearless(one)
         if waiting:
             other, until = waiting[-1]
             joined = _joined(one, other, days, until, now) if _is_range(text, one, other) else None
             if joined is not None:
                 waiting.pop()
                 days, end = joined, other.end
-                yearless = yearless and meaning.is_yearless(other.form, other.match)
+                yearless = yearless and _is_yearless(other)
         yield at, end, days, yearless
 
 
 def _joined(one: _Expression, other: _Expression, days: Days, until: Days, now: datetime) -> Days | None:
     """From the start of the one to the end of the other; None where that comes first."""
     if one.form == other.form == "weekday":
-        return meaning.weekdays(days[0], other.match, now, one.future)
-    start = _with_the_year_of(one, other, days, until)
-    return (start[0], until[1]) if start[1] <= until[1] else None
+        return meaning.weekdays(days[0], other.match, now, one.future is True or None)
+    if re.search(words.ANY_YEAR, other.match.group()) or (one.future is True and _is_yearless(one)):
+        days = _in_years(one, (until[0].year, until[0].year - 1), lambda days: days[0] <= until[0]) or days
+    elif _is_yearless(other):
+        until = _in_years(other, (days[0].year, days[0].year + 1), lambda until: until[0] >= days[0]) or until
+    return (days[0], until[1]) if days[1] <= until[1] else None
 
 
 def _is_range(text: str, one: _Expression, other: _Expression) -> bool:
@@ -162,15 +179,14 @@ def _is_range(text: str, one: _Expression, other: _Expression) -> bool:
     return bool(joins and (led or alike))
 
 
-def _with_the_year_of(one: _Expression, other: _Expression, days: Days, until: Days) -> Days:
-    """ "from 20 December to 5 January 2024" begins in 2023."""
-    if not re.search(words.YEAR, other.match.group()):
-        return days
-    for year in (until[0].year, until[0].year - 1):
-        meant = meaning.within(one.form, one.match, year) if year > 0 else None
-        if meant is not None and meant[0] <= until[0]:
-            return meant
-    return days
+def _is_yearless(one: _Expression) -> bool:
+    return meaning.is_yearless(one.form, one.match)
+
+
+def _in_years(one: _Expression, years: Sequence[int], fits: Callable[[Days], bool]) -> Days | None:
+    """The same words in the first of these years that fits: "from 20 December to 5 January 2024" begins in 2023."""
+    read = (meaning.within(one.form, one.match, year) for year in years if year > 0)
+    return next((days for days in read if days is not None and fits(days)), None)
 
 
 def misdated(at: datetime, latest: datetime) -> tuple[str, str] | None:

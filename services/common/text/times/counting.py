@@ -19,7 +19,7 @@ def relative(match: _Match, now: datetime, future: bool | None) -> Days:
     return calendar.day(now.date() + timedelta(steps.get(plain, 0)))
 
 
-_LENGTHS = {
+LENGTHS = {
     "day": {"days": 1},
     "week": {"weeks": 1},
     "fortnight": {"weeks": 2},
@@ -33,12 +33,16 @@ def _unit_of(match: _Match) -> str:
     return match["unit"].lower().removesuffix("s")
 
 
+def length(unit: str, many: int = 1) -> relativedelta:
+    return many * relativedelta(**LENGTHS[unit])
+
+
 def ago(match: _Match, now: datetime, future: bool | None) -> Days:
     least, most = words.count(match["count"])
     unit, on = _unit_of(match), (match["on"] or "").lower()
-    if on and unit in _LENGTHS:  # "two weeks ago today": to the day
+    if on and unit in LENGTHS:  # "two weeks ago today": to the day
         counted_from = now.date() - timedelta(1 if on == "yesterday" else 0)
-        return calendar.day(counted_from - most * relativedelta(**_LENGTHS[unit]))
+        return calendar.day(counted_from - length(unit, most))
     if unit in ("hour", "minute"):
         lengths = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
         return (now - most * lengths[unit]).date(), (now - least * lengths[unit]).date() + timedelta(1)
@@ -84,10 +88,10 @@ def spell(match: _Match, now: datetime, future: bool | None) -> Days:
     """ "The last three weeks" end today, "the next three weeks" begin today; by the day."""
     _, most = words.count(match["count"])
     unit = _unit_of(match)
-    length = most * relativedelta(**_LENGTHS[unit])
+    reach = length(unit, most)
     today = now.date()
     is_past = words.which(match) == "last"
-    return (today - length, today + timedelta(1)) if is_past else (today, today + length + timedelta(1))
+    return (today - reach, today + timedelta(1)) if is_past else (today, today + reach + timedelta(1))
 
 
 def unit(match: _Match, now: datetime, future: bool | None) -> Days:

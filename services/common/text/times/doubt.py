@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from services.common.text.times import titles
 from services.common.text.times.words import AGAIN
 
 _Match = re.Match[str]
@@ -16,8 +17,23 @@ _Match = re.Match[str]
 
 def is_time(form: str, words: _Match, before: str, after: str) -> bool:
     """Whether ``words``, a match of ``form`` alone, surely mean a time between these two stretches of text."""
+    if titles.is_name(form, words, before, after) or is_counted_from(words, before):
+        return False
     rule = _RULES.get(form)
     return rule is None or rule(words, before, after)
+
+
+def is_counted_from(words: _Match, before: str) -> bool:
+    """ "Three days before Christmas" and "the Friday after Easter" are other days."""
+    preposition = _BEFORE_OR_AFTER.match(words.group())
+    return _COUNTED.search(before[-40:] + (preposition.group() if preposition else "")) is not None
+
+
+_BEFORE_OR_AFTER = re.compile(r"(?i)(?:before|after) (?:the )?")
+_COUNTED = re.compile(
+    r"(?i)\b(?:(?:hour|day|night|weekend|week|fortnight|month|year)s?"
+    r"|the (?:mon|tues|wednes|thurs|fri|satur|sun)day) (?:before|after) (?:the )?$"
+)
 
 
 # --- what may stand around --------------------------------------------------------------------------------------
@@ -75,7 +91,7 @@ _WORDS = ("may", "march", "mar")  # that are words in small letters
 _DATED = re.compile(r"(?i)\b(?:on|since|until|till|by|before|after|from|for|dated|due|sent|is|was)(?: the)? $")
 _PART = re.compile(
     r"(?i)\b(?:end|start|beginning|middle|rest|month|months|week|weekend|whole|most|days?|all|part|half|evening"
-    r"|morning|night|monday|tuesday|wednesday|thursday|friday|saturday|sunday) $"
+    r"|morning|night|as|monday|tuesday|wednesday|thursday|friday|saturday|sunday) $"
 )
 
 
@@ -175,8 +191,8 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
     if words["day"].lower() in _SHORT and words["day"][0].islower() and which in ("", "to", "for", "of", "from"):
         return False
-    if re.match(r" (?:week|before last|after next)\b", after) or _LENGTH_FROM.search(f"{before}{which}".rstrip()):
-        return False  # "Monday week", "a week from Monday"
+    if _is_of_another_week(f"{before}{which}".rstrip(), after):
+        return False
     if _EVERY.search(before) or _NAMED.search(before) or re.match(r"-\w", after):
         return False
     if which in _POINTS or _AGAIN.fullmatch(which):
@@ -198,7 +214,16 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     return not (_OPENS.search(before) and _ACTS.match(after))
 
 
-_LENGTH_FROM = re.compile(r"(?i)\b(?:day|week|fortnight|month)s? from$")
+def _is_of_another_week(before: str, after: str) -> bool:
+    """ "Monday week", "the Monday before Easter", "a week from Monday", "a week last Monday"."""
+    if re.match(r" (?:week|before last|after next|but one)\b", after) or _LENGTH_FROM.search(before):
+        return True
+    return re.search(r"(?i)\bthe$", before) is not None and re.match(r" (?:before|after)\b", after) is not None
+
+
+_LENGTH_FROM = re.compile(
+    r"(?i)\b(?:day|week|fortnight|month)s? from$|\b(?:a|one|two|three) weeks? (?:on|last|next|this)$"
+)
 # "her Sunday dress", "a Monday thing", "I gave Friday a nut", "out with Friday"
 _OF_SOMEBODY = re.compile(
     r"(?i)\b(?:an?|my|our|your|his|her|their|give|gave|fed|feed|told|asked?|bathed|petted|walked|with|like"
@@ -217,13 +242,13 @@ def _holiday(words: _Match, before: str, after: str) -> bool:
         return True
     if re.search(r"(?i)\b(?:father|mother|merry|happy|every|each) $", before):
         return False
-    if re.match(
-        r" (?i:Island|Bunny|Rising|Carol|tree|eggs?|cards?|cakes?|puddings?|lights|stockings?|costumes?)\b", after
-    ):
+    if re.match(r" (?i:tree|eggs?|cards?|cakes?|puddings?|lights|stockings?|costumes?)\b", after):
         return False
-    return _FREE.match(after) is not None or _AT.search(before) is not None
+    is_free = _FREE.match(after) is not None and not _CAPITAL_AFTER.match(after)  # not "Easter Island"
+    return is_free or (_AT.search(before) is not None and not _CAPITAL_OF.match(after))
 
 
+_CAPITAL_OF = re.compile(r" (?:Island|Bunny|Rising|Carol|Parade|Market|Show)\b")
 _AT = re.compile(r"(?i)\b(?:at|on|over|for|during|since|until|till|by|before|after|around) $")
 
 
@@ -303,6 +328,8 @@ def _is_year_here(number: str, which: str, before: str, after: str) -> bool:
 
 def _year(words: _Match, before: str, after: str) -> bool:
     which = words["which"].lower()
+    if not words["year"][0].isdigit():  # "in '98"
+        return _FREE.match(after) is not None
     if which in ("from", "after", "before", "around") and words["year"] < "1700":
         return False
     return "year" in which or _is_year_here(words["year"], which, before, after)
@@ -312,17 +339,25 @@ def _years(words: _Match, before: str, after: str) -> bool:
     which, first, last = (words["which"] or "").lower(), words["first"], words["last"]
     if first >= last or (" and " in words.group() and which != "between"):
         return False
-    if not which and (first < "1900" or _is_number_of_something(before) or not _stands_alone(before, after)):
+    if which in ("of", "for") and _QUANTITY.search(before):
+        return False  # "a budget of 1800-2000"
+    if (
+        not which
+        and not words["named"]
+        and (first < "1900" or _is_number_of_something(before) or not _stands_alone(before, after))
+    ):
         return False
     return _is_year_here(first, "in", before, "") and _is_year_here(last, "in", "and ", after)
 
 
 def _stands_alone(before: str, after: str) -> bool:
     """Whether nothing beside two figures without a preposition measures or counts: "he was mayor (2010-2014)"."""
-    return _OPENS_YEARS.search(before) is not None and re.match(r"\s*(?:$|[.,;:!?)\]])", after) is not None
+    heads_line = re.search(r"(?:^|\n)\W*$", before) and re.match(r" [A-Z]", after)  # "2003-2007 University of Leeds"
+    closes = _OPENS_YEARS.search(before) and re.match(r"\s*(?:$|[.,;:!?)\]])", after)
+    return bool(heads_line or closes)
 
 
-_OPENS_YEARS = re.compile(r"(?:[(\[,;:]|\b(?:there|here|then|home|abroad|together|\w+ed|[A-Z]\w+))\s*$")
+_OPENS_YEARS = re.compile(r"(?:^|[(\[,;:\n]|\b(?:there|here|then|home|abroad|together|\w+ed|[A-Z]\w+))\s*$")
 _MEASURED = re.compile(
     r"(?i)\b(?:temperatures?|degrees?|highs?|lows?|mercury|heat|fahrenheit|humidity|scores?|grades?)\b"
 )

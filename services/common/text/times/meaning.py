@@ -4,7 +4,7 @@ from that day are in ``counting``."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
@@ -15,7 +15,7 @@ from services.common.text.times.calendar import Days
 _Match = re.Match[str]
 
 # No year stands in these, and none is counted from the day they are said: other years are possible readings.
-YEARLESS = frozenset({"date", "dayofmonth", "days", "around", "months", "month", "season", "holiday"})
+YEARLESS = frozenset({"date", "dayofmonth", "days", "around", "offset", "months", "month", "season", "holiday"})
 # For these the tense decides between the one before and the one to come.
 OF_TENSE = YEARLESS | {"nth", "nths", "weekday", "weekend", "ahead"}
 
@@ -50,7 +50,7 @@ def weekdays(start: date, last: _Match, now: datetime, future: bool | None) -> D
 
 
 def is_yearless(form: str, match: _Match) -> bool:
-    return form in YEARLESS and re.search(words.YEAR, match.group()) is None and not _AGAIN.match(match.group())
+    return form in YEARLESS and re.search(words.ANY_YEAR, match.group()) is None and not _AGAIN.match(match.group())
 
 
 _AGAIN = re.compile(rf"{words.AGAIN}\b")
@@ -67,22 +67,20 @@ def _iso(match: _Match, now: datetime, future: bool | None) -> Days:
 def _numeric(match: _Match, now: datetime, future: bool | None) -> Days:
     a, b = int(match["a"]), int(match["b"])
     day, month = (a, b) if b <= 12 and (match["dash"] == "." or a > 12 or a == b) else (b, a)
-    year = int(match["year"])
-    if year < 100:  # of the century that has come to it, ten years ahead at most
-        year += 2000 if 2000 + year <= now.year + 10 else 1900
-    return calendar.day(date(year, month, day))
+    return calendar.day(date(words.year(match["year"], now), month, day))
 
 
 def _interval(match: _Match, now: datetime, future: bool | None) -> Days | None:
-    start, end = (_written(match[name], now) for name in ("start", "end"))
+    start, end = (_written(match[name], now, None, ("iso", "numeric")) for name in ("start", "end"))
     return (start[0], end[1]) if start and end and start[0] <= end[0] else None
 
 
-def _written(figures: str, now: datetime) -> Days | None:
-    for form in ("iso", "numeric"):
-        match = words.FORMS[form].fullmatch(figures)
+def _written(day: str, now: datetime, future: bool | None, forms: Sequence[str]) -> Days | None:
+    """A day within an expression, in the first of these forms that it has."""
+    for form in forms:
+        match = words.FORMS[form].fullmatch(day)
         if match is not None:
-            return resolve(form, match, now, None)
+            return resolve(form, match, now, future)
     return None
 
 
@@ -96,7 +94,7 @@ def _month_and_day(match: _Match) -> tuple[int, int]:
 def _date(match: _Match, now: datetime, future: bool | None) -> Days:
     month, day = _month_and_day(match)
     if match["year"]:
-        return calendar.day(date(int(match["year"]), month, day))
+        return calendar.day(date(words.year(match["year"], now), month, day))
     return _of_some_year(lambda year: calendar.day(date(year, month, day)), now.date(), future)
 
 
@@ -133,17 +131,38 @@ def _days(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 def _around(match: _Match, now: datetime, future: bool | None) -> Days | None:
-    inner = words.FORMS["date"].fullmatch(match["date"])
-    assert inner is not None
-    start, end = _date(inner, now, future)
-    unit, side = match["unit"].lower(), match["side"].lower()
-    if unit not in ("week", "day"):
+    days = _written(match["date"], now, future, ("date", "holiday"))
+    if days is None:
+        return None
+    start, end = days
+    unit, side = re.sub(r"^night$", "day", match["unit"].lower()), match["side"].lower()
+    if unit not in counting.LENGTHS:
         first, many = (5, 2) if unit == "weekend" else (words.weekday(unit), 1)
         return _days_around(start, end, side, first, timedelta(many))
     if side == "of":
-        return calendar.week(start) if unit == "week" else (start, end)
-    length = timedelta(7 if unit == "week" else 1)
-    return (start - length, start) if side == "before" else (end, end + length)
+        return {"week": calendar.week(start), "day": days}.get(unit)
+    return _beside(days, side, counting.length(unit))
+
+
+def _beside(days: Days, side: str, length: relativedelta) -> Days:
+    return (days[0] - length, days[0]) if side == "before" else (days[1], days[1] + length)
+
+
+def _offset(match: _Match, now: datetime, future: bool | None) -> Days | None:
+    """ "Two weeks before 3 May": as "two weeks ago" is counted, from that day; "the two weeks before" are both."""
+    days = _written(match["date"], now, future, ("date", "holiday"))
+    if days is None:
+        return None
+    least, most = words.count(match["count"])
+    unit, side = match["unit"].lower().removesuffix("s"), match["side"].lower()
+    sign = -1 if side == "before" else 1
+    if unit == "weekend":
+        shift = sign * timedelta(7 * (most - 1))
+        return _days_around(days[0] + shift, days[1] + shift, side, 5, timedelta(2))
+    if match["the"]:
+        return _beside(days, side, counting.length(unit, most))
+    first, last = sorted((sign * least, sign * most))
+    return calendar.moved(days[0], unit, first)[0], calendar.moved(days[0], unit, last)[1]
 
 
 def _days_around(start: date, end: date, side: str, first: int, length: timedelta) -> Days | None:
@@ -198,7 +217,7 @@ def _day_of_month(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 def _month_year(match: _Match, now: datetime, future: bool | None) -> Days:
-    return calendar.month(date(int(match["year"]), words.month(match["month"]), 1))
+    return calendar.month(date(words.year(match["year"], now), words.month(match["month"]), 1))
 
 
 def _months(match: _Match, now: datetime, future: bool | None) -> Days:
@@ -224,7 +243,7 @@ def _month(match: _Match, now: datetime, future: bool | None) -> Days:
 def _season(match: _Match, now: datetime, future: bool | None) -> Days:
     name = match["season"].lower()
     if match["year"]:
-        return calendar.season(name, int(match["year"]))
+        return calendar.season(name, words.year(match["year"], now))
     return _again(match, lambda year: calendar.season(name, year), now.date(), future)
 
 
@@ -270,7 +289,7 @@ def _part(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 def _year(match: _Match, now: datetime, future: bool | None) -> Days:
-    return calendar.year(int(match["year"]))
+    return calendar.year(words.year(match["year"], now))
 
 
 def _years(match: _Match, now: datetime, future: bool | None) -> Days:
@@ -285,6 +304,7 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "yearmonth": _year_month_in_figures,
     "numeric": _numeric,
     "around": _around,
+    "offset": _offset,
     "days": _days,
     "date": _date,
     "months": _months,

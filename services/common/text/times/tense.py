@@ -10,11 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from services.common.text import tagger
 from services.common.text.sentences import ends
 from services.common.text.tagger import Token
+from services.common.text.times import plans
 from services.common.text.times.doubt import MOVED
+
+DOUBTFUL: Final = "doubtful"
+Future = bool | Literal["doubtful"] | None  # whether it is to come; None: nothing says it
 
 _LOOK = 200  # characters to either side in which the sentence is looked for
 _BLOCK = 128  # its edges are multiples of this, so that times beside each other have one
@@ -45,21 +50,29 @@ _SPENT = ("season", "holiday", "month")  # one goes away for them; for a day one
 _OPENS_CLAUSE = frozenset({",", ";", ":", "CC", "``", "''", "-LRB-", "HYPH"})
 
 
-def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[Token]]) -> bool | None:
+def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[Token]]) -> Future:
     """Whether the time at [start, end) of ``text``, in that form, is to come; None where nothing says it.
 
     ``tagged``: sentences of the same text that were read before; each is tagged once.
     """
     begin, sentence = _sentence(text, start, end)
-    at, to = start - begin, end - begin
-    before = sentence[:at]
-    words = sentence[at:to].lower()
     if sentence not in tagged:
         tagged[sentence] = tagger.tag(sentence)
-    tokens = tagged[sentence]
+    tokens, at, to = tagged[sentence], start - begin, end - begin
     verb = _governing(tokens, at, to)
     told = _is_plan(tokens, at, form) if verb is None else _is_future(tokens, verb)
-    first = words.split(" ")[0]
+    ahead = _with_its_preposition(sentence, at, to, form, told)
+    if ahead and _is_as_of(sentence, at, to) and not any(t.tag == "MD" for t in tokens):
+        return DOUBTFUL  # "as of March we have a new landlord"
+    if ahead:
+        behind = text[begin + len(sentence) : end + _LOOK]
+        return DOUBTFUL if plans.is_in_doubt(tokens, verb, to, behind, _PAST) else True
+    return DOUBTFUL if ahead is False and plans.may_be_to_come(tokens, verb) else ahead
+
+
+def _with_its_preposition(sentence: str, at: int, to: int, form: str, told: bool | None) -> bool | None:
+    """``told``: by the verb alone."""
+    before, first = sentence[:at], sentence[at:to].lower().split(" ")[0]
     if first == "since":
         return False
     looks_ahead = _LOOKS_AHEAD.search(before) is not None
@@ -75,6 +88,10 @@ def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[To
     if told is None and (first in ("by", "until", "till", "before") or _PLANS.search(sentence)):
         return True
     return told
+
+
+def _is_as_of(sentence: str, at: int, to: int) -> bool:
+    return sentence[:at].lower().endswith("as ") and sentence[at:to].lower().startswith("of ")
 
 
 def _sentence(text: str, start: int, end: int) -> tuple[int, str]:

@@ -6,6 +6,7 @@ Months, weekdays and relative words are read in any case; what their case says o
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 _MONTHS = "january february march april may june july august september october november december".split()
 MONTH_NUMBER = {name: n for n, name in enumerate(_MONTHS, 1)} | {name[:3]: n for n, name in enumerate(_MONTHS, 1)}
@@ -26,6 +27,7 @@ _ORDINAL = {word: n for n, word in enumerate(_ORDINALS, 1)} | {"thirtieth": 30}
 MONTH = rf"(?i:(?:{'|'.join(_MONTHS)})\b|(?:jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec)\b\.?)"
 WEEKDAY = rf"(?i:(?:{'|'.join(_DAYS)})\b|(?:mon|tues|tue|wed|thurs|thur|thu|fri|sat|sun)\b)"
 YEAR = r"(?:1\d{3}|20\d{2})"
+ANY_YEAR = rf"(?:{YEAR}|[’'‘]\d\d(?!\w))"  # "'98"
 _NTH = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)"
 _NTH_WORD = rf"(?i:(?:twenty|thirty)[- ](?:{'|'.join(_ORDINALS[:9])})|{'|'.join(_ORDINAL)})"
 _DAY = rf"(?:{_NTH}|0?[1-9]|[12]\d|3[01])"
@@ -46,9 +48,10 @@ _CLOCK = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?(?P<zone>[Zz]|[+-]\d{2}:?
 _OPEN = r"(?i:on|since|until|till|by|before|after|from|to|for|of)"
 
 _DATE = (
-    rf"(?:(?:{_OPEN} )?{WEEKDAY},? )?"
+    rf"(?:(?:{_OPEN} )?{WEEKDAY}\.?,? )?"
     rf"(?:(?:(?i:the) )?(?:(?P<day>{_DAY})\.? (?i:of )?|(?i:the )(?P<word>{_NTH_WORD}) (?i:of )?)"
-    rf"(?P<month>{MONTH})|(?P<month2>{MONTH}) (?i:the )?(?P<day2>{_DAY})(?!\d|[:.]\d))(?:,? (?P<year>{YEAR})\b(?!:))?"
+    rf"(?P<month>{MONTH})|(?P<month2>{MONTH}) (?i:the )?(?P<day2>{_DAY})(?!\d|[:.]\d))"
+    rf"(?:,? (?P<year>{ANY_YEAR})\b(?!:))?"
 )
 
 
@@ -62,6 +65,8 @@ def unnamed(pattern: str) -> str:
     """The pattern without the names of its groups, which may stand in an expression only once."""
     return re.sub(r"\(\?P<\w+>", "(?:", pattern)
 
+
+_NAMED_DAY = rf"(?:{unnamed(_DATE)}|{_HOLIDAY}(?:,? (?i:of )?{YEAR})?)"
 
 # Name -> pattern; earlier ones win where two begin at the same place.
 PATTERNS = {
@@ -77,8 +82,13 @@ PATTERNS = {
     "yearmonth": rf"(?P<year>{YEAR})-(?P<month>0[1-9]|1[0-2])",
     "numeric": rf"(?P<a>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<b>0?[1-9]|[12]\d|3[01])(?P=dash)(?P<year>{YEAR}|\d\d)",
     "around": (
-        rf"(?:(?i:(?:on |over |in |during )?the ))?(?P<unit>(?i:week|day|weekend)|{WEEKDAY})"
-        rf" (?P<side>(?i:before|after|of)) (?P<date>{unnamed(_DATE)})"
+        rf"(?:(?i:(?:on |over |in |during )?the |last ))?"
+        rf"(?P<unit>(?i:week|day|weekend|night|fortnight|month|year)|{WEEKDAY})"
+        rf" (?P<side>(?i:before|after|of)) (?P<date>{_NAMED_DAY})"
+    ),
+    "offset": (
+        rf"(?P<the>(?i:the ))?(?P<count>{COUNT}|(?i:several)) (?P<unit>(?i:weekends?)|{_UNIT})"
+        rf" (?P<side>(?i:before|after)) (?P<date>{_NAMED_DAY})"
     ),
     "days": (
         rf"(?:(?i:from|between) )?(?i:the )?(?:"
@@ -91,7 +101,7 @@ PATTERNS = {
         rf"(?:(?i:from|between|in|during) )?(?P<first>{MONTH})(?:,? (?P<year1>{YEAR}))?(?:{_TO}|(?i: and ))"
         rf"(?P<last>{MONTH})(?:,? (?P<year>{YEAR})\b)?(?! ?\d)"
     ),
-    "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{YEAR})",
+    "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{ANY_YEAR})",
     "month": (
         rf"(?P<which>(?i:{AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
         rf"(?P<month>{MONTH})(?! ?\d)"
@@ -126,7 +136,8 @@ PATTERNS = {
     "season": (
         rf"(?:(?P<which>{AGAIN}|(?i:in|during|over|since|until|till|by|before|after|for|through|throughout)(?i: the)?"
         rf"|(?i:the)) )?"
-        rf"(?i:early |late |mid-?)?(?P<season>(?i:spring|summer|autumn|fall|winter))(?:(?i: of)? (?P<year>{YEAR})\b)?"
+        rf"(?i:early |late |mid-?)?(?P<season>(?i:spring|summer|autumn|fall|winter))"
+        rf"(?:(?i: of)? (?P<year>{ANY_YEAR})\b)?"
     ),
     "holiday": rf"(?:(?P<which>{AGAIN}) )?(?P<name>{_HOLIDAY})(?:,? (?i:of )?(?P<year>{YEAR}))?",
     "weekday": (
@@ -141,14 +152,14 @@ PATTERNS = {
         rf" (?P<unit>quarter|half))(?:,? |-| of )(?P<year>{YEAR})|(?P<year2>{YEAR})[- ]?(?P<part2>Q[1-4]|H[12]))"
     ),
     "years": (
-        rf"(?:(?P<which>(?i:from|between|in|during|of|for)) (?i:the years? )?)?(?P<first>{YEAR})(?:{_TO}|(?i: and ))"
-        rf"(?P<last>{YEAR})"
+        rf"(?:(?P<which>(?i:from|between|in|during|of|for)) )?(?P<named>(?i:the years? ))?"
+        rf"(?P<first>{YEAR})(?:{_TO}|(?i: and ))(?P<last>{YEAR})"
     ),
     "year": (
         r"(?P<which>(?i:in|since|during|of|until|till|by|before|after|from|around|mid)"
         r"|(?i:(?:(?:in|since|during|of|until|till|by|before|after|from) )?(?:early|mid|late)"
         r"|(?:the )?year(?: of)?))[- ]"
-        rf"(?P<year>{YEAR})"
+        rf"(?P<year>{ANY_YEAR})"
     ),
 }
 FORMS = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
@@ -164,6 +175,14 @@ EXPRESSION = re.compile(
 def month(words: str) -> int:
     """1 to 12."""
     return MONTH_NUMBER[words.lower().rstrip(".")]
+
+
+def year(words: str, now: datetime) -> int:
+    """Of "1998", "98" or "'98": two figures are of the century that has come to them, ten years ahead at most."""
+    number = int(words[-4:].strip("’'‘"))
+    if number >= 100:
+        return number
+    return number + (2000 if 2000 + number <= now.year + 10 else 1900)
 
 
 def weekday(words: str) -> int:
@@ -183,8 +202,8 @@ def day(words: str) -> int:
 def count(words: str) -> tuple[int, int]:
     """The least and the most that a count means: "a few" is two to four."""
     plain = words.lower().replace("-", " ")
-    if "few" in plain:
-        return 2, 4
+    if "few" in plain or plain == "several":
+        return (2, 4) if "few" in plain else (3, 6)
     if "couple" in plain:
         return 2, 2
     if plain.isdigit():
