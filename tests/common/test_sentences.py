@@ -46,6 +46,17 @@ from services.common.text.sentences import sentences
         "It was Ann's.| Bob left.| Das war’s.| Ende.",
         "那是Mr. Wang的书。|他走了。",
         "Hello!|How are you?| Is it a yahoo!group?",
+        # A number before a small letter: the last of its sentence, or an ordinal.
+        "my son is 5.| he is tall.",
+        "i am 30.| feeling old.",
+        "we sat in row 9.| the film was long.",
+        "call me at 4.| bring milk.",
+        "we won 3-2.| they cried.| it is 12:30.| we eat.",
+        "mein sohn ist 5.| er ist groß.| je suis 3e.| il en a 2.| tu en as 4.",
+        "am 5. und 6. juni sind wir weg.| im 2. stock wohnt er.",
+        "den 3. dag regnede det.| jeden 2. tag schwimmt sie.",
+        "buy: 1. milk 2. eggs 3. bread",
+        "it takes approx. five minutes, e.g. this one.| ask mr. smith.| use v1.2.| it is new.",
         # Ellipses and quotations.
         "He went on... and on.| Then stopped",
         "well… maybe.| Who knows",

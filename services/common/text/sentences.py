@@ -48,6 +48,29 @@ _MONTHS = frozenset(
 januar februar märz april mai juni juli august september oktober november dezember jänner feber
 """.split()
 )
+# Before a small letter a number of one or two figures may be an ordinal: behind these it is one ("der 2. Stock"),
+_ORDINAL_BEHIND = frozenset(
+    """
+am im der die das den dem des zum zur vom beim bis ab seit jeder jede jedes jeden ein eine einen einem einer mein meine
+meinen meinem meiner sein seine seinen seinem seiner ihr ihre ihren ihrem ihrer unser unsere det denne dette hver kl
+dnia od do
+""".split()
+)
+# and behind these, or before those, it is a number that ends its sentence ("she is 5. he is 7.").
+_NUMBER_BEHIND = frozenset(
+    "am m is s was are re were be been has had have got turned turns only about at by to than".split()
+)
+_BEGINNERS = frozenset(
+    """
+i you he she it we they this that these those there here my your his her its our their the nobody everybody everyone
+somebody someone nothing everything all both then now but so yet why what who when where how yes no not maybe if
+ich du er sie es wir ihr man das wer was wo wann warum alle niemand aber dann
+je j tu il elle on nous vous ils elles mais ce c yo tú él ella nosotros ellos ellas pero io lui lei noi loro ma
+eu ele ela nós eles elas mas ik hij zij ze wij het maar jag jeg han hon hun vi de men oni ona ja ale ben sen biz
+я ты он она мы вы они но
+""".split()
+)
+_LEAD = regex.compile(r"(?P<i>\bi\s+)?(?P<lead>[\p{L}\p{M}]++)\s+$")
 
 
 def sentences(text: str) -> list[str]:
@@ -107,14 +130,27 @@ def _abbreviates(text: str, stop: int, following: regex.Match[str], last: int) -
     if word.isdigit():
         # An item of a list, or an ordinal.
         starts = at - last < _LOOK and not text[last:at].strip()
-        small = len(word) <= 2 and following["word"][:1].islower()
-        return starts or small or following["word"].casefold() in _MONTHS
+        may_be_ordinal = len(word) <= 2 and following["word"][:1].islower()
+        return (
+            starts
+            or following["word"].casefold() in _MONTHS
+            or (may_be_ordinal and _is_ordinal(text[max(0, at - _LOOK) : at], following["word"]))
+        )
     plain = word.replace(".", "")
     if plain in _TITLES or (is_number_next and plain in _NUMBERED):
         return True
     initial = word.rsplit(".", 1)[-1]
     is_initial = len(initial) == 1 and initial.upper() != initial.lower() and before.group() != "I"
     return (is_initial or plain in _ABBREVIATIONS) and not _begins(following)
+
+
+def _is_ordinal(before: str, word: str) -> bool:
+    """Whether a number between ``before`` and a small ``word`` counts that word."""
+    found = _LEAD.search(before)
+    lead = found["lead"].casefold() if found else ""
+    if lead in _ORDINAL_BEHIND and not (lead == "am" and found and found["i"]):
+        return True
+    return not (lead in _NUMBER_BEHIND or word in _BEGINNERS)
 
 
 def _begins(following: regex.Match[str]) -> bool:
