@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from text_to_num import alpha2digit  # type: ignore[import-untyped]
 
-from services.common.text import lexical
+from services.common.text import lexical, tagger
 from services.common.text.naming.folding import folded
 from services.common.text.stems import stem
+from services.common.text.tagger import Token
 from services.common.text.words import cut, normal
 
-_SPLIT = re.compile(r"[:/-]")
-_RUN = re.compile(r"\d+(?:[.,:/'’\s-]\d+)*")
+_SPLIT = re.compile(r"[:/)-]")
+RUN = re.compile(r"\d+(?:(?:[.,:/'’\s-]|\) ?)\d+)*")
 _GROUPED = re.compile(r"(\d{1,3}(?:([.,'’ ])\d{3})(?:\2\d{3})*)(?:[.,](\d+))?")
 _DECIMAL = re.compile(r"(\d+)[.,](\d+)")
 _CLITIC = re.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
@@ -38,16 +40,44 @@ thank thanks therefore thus unfortunately unknown unless whether without yes yet
 )
 
 
-def runs(text: str) -> list[str]:
-    """Digits that stand together, "4,471" or "020 7946 0018", number words and every script's digits among them."""
+def figures(text: str) -> str:
+    """``text`` with number words, dozens, thousands ("12k") and every script's digits as ASCII digits."""
     plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in unicodedata.normalize("NFKC", text))
-    return _RUN.findall(in_digits(plain))
+    digits = _SECOND.sub(r"\g<1>2nd", in_digits(plain))
+    return _TIMES.sub(_product, _THOUSANDS.sub(r"\1 1000", _DOZEN.sub(_dozen, digits)))
+
+
+def runs(text: str) -> list[str]:
+    """Digits that stand together, "4,471" or "020 7946 0018"."""
+    return RUN.findall(figures(text))
 
 
 def in_digits(text: str) -> str:
     """``text`` with its English number words as digits."""
     made: str = alpha2digit(text, "en")
     return made
+
+
+# "Second" is left alone as a number word, for it is a unit too.
+_SECOND = re.compile(r"(?i)\b((?:the|my|our|your|his|her|their|came|comes|finished|ranked|placed) )second\b")
+_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,4}(?:\.\d)?)[kK]\b")
+_TIMES = re.compile(r"(?<![\d.,])(\d{1,4})(?:\.(\d{1,3}))? 1((?:000){1,3})\b(?![.,]\d)")  # "1.5 million"
+_DOZEN = re.compile(r"(?i)\b(?P<half>half a |half-a-)?(?:(?P<many>\d{1,3}|a|an) )?dozen\b(?!s)")
+
+
+def _dozen(found: re.Match[str]) -> str:
+    many = found["many"] or "1"
+    return "6" if found["half"] else str(12 * (int(many) if many.isdigit() else 1))
+
+
+def _product(found: re.Match[str]) -> str:
+    whole, fraction, zeros = found[1], found[2] or "", found[3]
+    return f"{whole}{fraction}{zeros[len(fraction) :]}".lstrip("0") or "0"
+
+
+def first(match: re.Match[str], *names: str) -> str:
+    """The first of these groups that took part; "" where none did."""
+    return next((match[name] for name in names if match[name]), "")
 
 
 def readings(run: str) -> list[set[str]]:
@@ -64,8 +94,13 @@ def readings(run: str) -> list[set[str]]:
 
 def values(text: str) -> set[str]:
     """Every number of a text, in every reading; of digits with spaces between, also each alone."""
-    alone = {n for run in runs(text) for piece in _SPLIT.sub(" ", run).split() for r in _numbers(piece) for n in r}
-    return alone | {n for run in runs(text) for reading in readings(run) for n in reading}
+    return {number for run in runs(text) for number in values_of(run)}
+
+
+def values_of(run: str) -> set[str]:
+    """The same of one run."""
+    alone = {n for piece in _SPLIT.sub(" ", run).split() for r in _numbers(piece) for n in r}
+    return alone | {n for reading in readings(run) for n in reading}
 
 
 def joined(run: str) -> str:
@@ -92,6 +127,37 @@ def uncapitalised(text: str) -> set[str]:
     """Words of scripts without capitals, without those that join others rather than name."""
     words = (word.folded for word in cut(normal(text)))
     return {w for w in words if len(w) > 1 and _has_no_case(w) and not lexical.is_function_word(w)}
+
+
+def small(sentence: str) -> set[str]:
+    """Words without a capital, as names are compared."""
+    return {unowned(w.folded) for w in cut(normal(sentence)) if w.written == w.written.lower()}
+
+
+def proper(sentence: str) -> set[str]:
+    """Words that are names by their place in an English sentence, whatever their case; empty for another language."""
+    spoken = lexical.languages(sentence)
+    if spoken and "en" not in spoken:
+        return set()
+    tokens = tagger.tag(sentence)
+    return {
+        unowned(folded(token.text))
+        for at, token in enumerate(tokens)
+        if token.tag in ("NNP", "NNPS") or (_is_bare(tokens, at) and not _is_word(token.text))
+    }
+
+
+def _is_bare(tokens: Sequence[Token], at: int) -> bool:
+    """Whether it stands without a determiner where a common noun has one: "in lyon", "is ravi"."""
+    before, after = (tokens[i] if 0 <= i < len(tokens) else None for i in (at - 1, at + 1))
+    is_led = before is not None and (before.tag in ("IN", "TO") or before.text.lower() in ("is", "was", "'s", "’s"))
+    opens = before is None and after is not None and after.tag in ("VBZ", "VBD", "MD")
+    is_single = after is None or not after.tag.startswith(("NN", "JJ", "VBN"))
+    return tokens[at].tag in ("NN", "NNS", "VB", "JJ") and is_single and (is_led or opens)
+
+
+def _is_word(token: str) -> bool:
+    return any(tagger.knows(form) for form in (token, token.lower(), token.lower().removesuffix("s")))
 
 
 def uncapital_stems(text: str) -> set[str]:
@@ -141,7 +207,8 @@ def _numbers(piece: str) -> list[set[str]]:
     """The numbers of digits without white space: one with readings, or several."""
     if grouped := _GROUPED.fullmatch(piece):
         read = {_value(*grouped.group(1, 3))}
-        if decimal := _DECIMAL.fullmatch(piece):
+        decimal = _DECIMAL.fullmatch(piece)
+        if decimal and (decimal[1] == "0" or not decimal[2].endswith("0")):  # "12,000" is no 12
             read.add(_value(*decimal.groups()))
         return [read]
     if decimal := _DECIMAL.fullmatch(piece):

@@ -11,12 +11,16 @@ from functools import cached_property
 from services.common.text import lexical, times
 from services.common.text.stems import stem
 from services.common.text.times import Mention, Spoken
-from services.reasoning import claims
+from services.reasoning import claims, quantities
 from services.reasoning.prompt import Note, one_line
+from services.reasoning.quantities import Amount, Clock
 
 # A sentence of fewer words is not taken for a quotation of the note that holds it: "15" stands in many.
 _QUOTATION_WORDS = 3
+_PHONE_DIGITS = 5  # and more: however they are divided, they are one number
 _WEEKDAY = re.compile(r"^\D*(?:mon|tues|wednes|thurs|fri|satur|sun)day$", re.I)
+_CODE = re.compile(r"(?<!\w)([a-z]{1,5})[ -]?(\d{1,12})(?!\w)")
+_DAY_OR_MONTH = re.compile(r"(?<!\d)\d\d?(?!\d)")
 _DAY = timedelta(days=1)
 _LONG_AFTER = timedelta(days=4_000)  # what counts from now means another time by then
 
@@ -40,6 +44,9 @@ class Grounding:
         self._asked = claims.words(question)
         lines = "\n".join([question, *(held.line for held in self._held)])
         self._ordinary = frozenset(claims.uncapital_stems(lines))
+        named = (name for line in lines.splitlines() for name in claims.names(line, self._ordinary))
+        self._names = frozenset(name for name in named if stem(name) not in self._ordinary)
+        self._units = quantities.units(question)
 
     def cited(self, sentence: str) -> list[Note] | None:
         """The notes that support ``sentence``, best first; None when it claims what stands in none of them.
@@ -70,17 +77,31 @@ class Grounding:
         return not asked or bool(held.terms & asked)
 
     def _claims(self, sentence: str) -> list[_Claim]:
-        made = []
-        rest = sentence
         spoken = times.read(sentence)
-        for mention in spoken.at(_READ_AT):
-            made.append(_claim(_date(spoken, mention, self._asked_at), mention.text))
-            rest = rest[: mention.at] + " " * len(mention.text) + rest[mention.at + len(mention.text) :]
-        made += [_claim(_number(run), run) for run in claims.runs(rest)]
-        made += [_claim(_name(name), name) for name in claims.names(claims.in_digits(rest), self._ordinary)]
+        mentions = spoken.at(_READ_AT)
+        made = [_claim(_date(spoken, mention, self._asked_at), mention.text) for mention in mentions]
+        rest = quantities.blanked(sentence, [(m.at, m.at + len(m.text)) for m in mentions])
+        measured = claims.figures(rest)
+        clocks = quantities.clocks(measured)
+        made += [_claim(_clock(clock, measured), measured[clock.at : clock.end]) for clock in clocks]
+        measured = quantities.blanked(measured, [(c.at, c.end) for c in clocks])
+        amounts = quantities.amounts(measured)
+        made += [_claim(_amount(amount, self._units), amount.run) for amount in amounts]
+        measured = quantities.blanked(
+            measured, [(a.at, a.end) for a in amounts if not measured[a.at - 1 : a.at].isalpha()]
+        )
+        made += [_claim(_part_of_day(part), part) for part in quantities.parts(measured) - self._asked]
+        made += [_claim(_name(name), name) for name in claims.names(measured, self._ordinary)]
+        made += [_claim(_name(name), name) for name in self._small_names(measured)]
         made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
         made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]
         return made
+
+    def _small_names(self, text: str) -> set[str]:
+        """Names without a capital: such as have one elsewhere, and such as no note has and the tagger takes for one."""
+        small = claims.small(text)
+        unheard = {w for w in small if w not in self._asked and not any(_name(w)(held) for held in self._held)}
+        return (claims.proper(text) & unheard if unheard else set()) | (small & self._names)
 
 
 # Any time at all: which words are a date, and where they stand, does not depend on it.
@@ -94,8 +115,6 @@ class _Held:
         self.note = note
         self.line = one_line(note.line())
         self.terms = frozenset(lexical.terms(self.line))
-        # Without the date before it, whose numbers count nothing.
-        self.said = one_line(f"{note.actor}: {note.text}")
         self.read_at = _noon(note.when)
 
     def quotes(self, sentence: str) -> bool:
@@ -115,12 +134,43 @@ class _Held:
         return frozenset(map(stem, self.words))
 
     @cached_property
-    def numbers(self) -> frozenset[str]:
-        return frozenset(claims.values(self.said))
+    def codes(self) -> frozenset[str]:
+        """Letters with digits behind them, however they are divided: "LH 454", "AB-1234"."""
+        return frozenset(found[1] + found[2] for found in _CODE.finditer(self.spelled))
+
+    @cached_property
+    def measured(self) -> str:
+        """What was said, less the figures of its dates but years."""
+        text = self.note.text
+        days = [(m.at + d.start(), m.at + d.end()) for m in self.mentions for d in _DAY_OR_MONTH.finditer(m.text)]
+        return claims.figures(one_line(f"{self.note.actor}: {quantities.blanked(text, days)}"))
+
+    @cached_property
+    def clocks(self) -> list[Clock]:
+        return quantities.clocks(self.measured)
+
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """Of the day."""
+        return quantities.parts(self.measured)
+
+    @cached_property
+    def amounts(self) -> list[Amount]:
+        sure = [(clock.at, clock.end) for clock in self.clocks if not clock.is_bare]
+        return quantities.amounts(quantities.blanked(self.measured, sure))
+
+    @cached_property
+    def units(self) -> frozenset[str]:
+        return quantities.units(self.measured)
 
     @cached_property
     def joined(self) -> frozenset[str]:
-        return frozenset(map(claims.joined, claims.runs(self.said)))
+        return frozenset(claims.joined(amount.run) for amount in self.amounts)
+
+    @cached_property
+    def mentions(self) -> list[Mention]:
+        """Times, read at its own."""
+        return times.find(self.note.text, self.read_at)
 
     @cached_property
     def spans(self) -> list[tuple[datetime, datetime]]:
@@ -130,21 +180,50 @@ class _Held:
 
     @cached_property
     def spoken_of(self) -> list[tuple[datetime, datetime]]:
-        """Read at its own time."""
-        return [(m.start, m.end) for m in times.find(self.note.text, self.read_at)]
+        return [(m.start, m.end) for m in self.mentions]
 
 
 def _claim(stands_in: Callable[[_Held], bool], text: str) -> _Claim:
     return _Claim(stands_in, frozenset(lexical.terms(text)))
 
 
-def _number(run: str) -> Callable[[_Held], bool]:
-    read, together = claims.readings(run), claims.joined(run)
-    return lambda held: all(number & held.numbers for number in read) or (together != "" and together in held.joined)
+def _amount(amount: Amount, asked: frozenset[str]) -> Callable[[_Held], bool]:
+    """``asked``: units of the question."""
+    read, together = claims.readings(amount.run), claims.joined(amount.run)
+    is_long = len(together) >= _PHONE_DIGITS and not amount.units
+
+    def stands_in(held: _Held) -> bool:
+        named = asked | held.units
+        whole = all(quantities.is_borne_out(amount, number, held.amounts, named) for number in read)
+        return whole or (is_long and together in held.joined)
+
+    return stands_in
+
+
+def _clock(clock: Clock, text: str) -> Callable[[_Held], bool]:
+    """At the same time; a note that leaves open which half of the day must say which in words."""
+    number = frozenset(claims.values(text[clock.at : clock.end]) if clock.is_loose else ())
+
+    def stands_in(held: _Held) -> bool:
+        for other in held.clocks:
+            both = clock.minutes & other.minutes
+            if both and (other.minutes <= clock.minutes or any(both & quantities.PARTS[part] for part in held.parts)):
+                return True
+        return any(number & amount.values for amount in held.amounts)
+
+    return stands_in
+
+
+def _part_of_day(part: str) -> Callable[[_Held], bool]:
+    minutes = quantities.PARTS[part]
+    said = {stem(part), *(["tonight"] if part in ("evening", "night") else [])}
+    return lambda held: (
+        not said.isdisjoint(held.stems) or any(clock.minutes <= minutes for clock in held.clocks if not clock.is_loose)
+    )
 
 
 def _name(name: str) -> Callable[[_Held], bool]:
-    return lambda held: name in held.words or stem(name) in held.stems
+    return lambda held: name in held.words or stem(name) in held.stems or name in held.codes
 
 
 def _quote(quote: str) -> Callable[[_Held], bool]:

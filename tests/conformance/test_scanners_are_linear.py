@@ -93,6 +93,7 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "recall": (recall, FEWEST),
     "a long note's passages": (lambda text: excerpt("Whom did Ann meet?", text, lambda part: len(part) < 500), FEWEST),
     "what a wording may cite": (lambda text: Grounding("Whom?", [note(text)]).cited("Ann met 15 mayors."), FEWEST),
+    "a long wording": (lambda text: Grounding("Whom?", [note("Ann met 15 mayors at 9.")]).cited(text), FEWEST),
     "what may still hold a name": (Mentions(HASHES, KEY).within, FEW),
     "confidence": (assess, FEW),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),

@@ -48,6 +48,11 @@ class Tagger:
         with self._lock, self._model.memory_zone():
             return [Token(t.text, t.idx, t.idx + len(t.text), t.tag_) for t in self._model(text)]
 
+    def knows(self, word: str) -> bool:
+        self.load()
+        with self._lock:
+            return word in self._model.vocab.strings
+
 
 def _load() -> Any:
     import spacy
@@ -69,3 +74,8 @@ def load() -> None:
 def tag(text: str) -> list[Token]:
     """The tokens of a text. A function of its argument; loads the model at the first call."""
     return _THE_ONE.tag(text)
+
+
+def knows(word: str) -> bool:
+    """Whether the model's vocabulary has a word, as it is written. Many common words are not in it, and some names."""
+    return _THE_ONE.knows(word)

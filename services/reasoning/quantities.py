@@ -1,0 +1,228 @@
+"""What the figures of a text measure: times of the clock, and amounts with their unit or what they count.
+
+Pure functions of texts as ``claims.figures`` gives them. "14:35" is no 14, "7%" no 7 euros, "room 3" not room 14.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from services.common.text import lexical
+from services.common.text.stems import stem
+from services.reasoning import claims
+
+# --- the clock --------------------------------------------------------------------------------------------------
+
+_HOUR = r"(?:[01]?\d|2[0-4])"
+_HALF = r"\s?[ap]\.?m\b\.?"
+# What may follow a bare hour: "at 9 on Monday", but not "at 9 hotels".
+_ENDS = (
+    r"(?=\s*(?:$|[.,;:!?)\]\"”’](?!\d))|\s+(?:and|or|on|in|from|to|until|till|by|every|each|to-?day|to-?morrow|to-?night"
+    r"|sharp|for|with|when|if|but|because|as|at|o'clock)\b)"
+)
+_CLOCK = re.compile(
+    rf"(?i)(?<![\d.,:/-])(?:"
+    rf"(?P<past>\bhalf(?= past)|\bquarter|[1-5]?\d(?: minutes)?(?= past)) (?P<side>past|to) (?P<of>1[0-2]|[1-9])"
+    rf"(?P<of_half>{_HALF})?"
+    rf"|(?P<word>\b(?:noon|midday|midnight)\b)"
+    rf"|(?P<hour>{_HOUR})(?::(?P<minute>[0-5]\d)(?::[0-5]\d)?(?P<half>{_HALF})?|(?:\.(?P<minute2>[0-5]\d))?(?P<half2>{_HALF})"
+    rf"|\s?(?:o['’]clock|uhr)\b(?:\s?(?P<minute3>[0-5]\d))?|h(?P<minute4>[0-5]\d)\b)"
+    rf"|(?<=\bat )(?P<bare>{_HOUR})(?:\.(?P<minute5>[0-5]\d))?{_ENDS}"
+    rf"|(?:(?<=\bby )|(?<=\bto )|(?<=\bfrom )|(?<=\btill )|(?<=\buntil )|(?<=\bafter )|(?<=\bbefore )|(?<=\bsince ))"
+    rf"(?P<loose>{_HOUR}){_ENDS}"
+    rf")(?!\d|[:.]\d)"
+)
+_WORDS = {"noon": 720, "midday": 720, "midnight": 0}
+# Minutes of the day that they name.
+PARTS = {
+    "morning": frozenset(range(4 * 60, 12 * 60)),
+    "afternoon": frozenset(range(12 * 60, 18 * 60)),
+    "evening": frozenset(range(17 * 60, 24 * 60)),
+    "night": frozenset((*range(20 * 60, 24 * 60), *range(5 * 60))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A time of the clock, the minutes of the day that it may mean, and where it stands."""
+
+    minutes: frozenset[int]
+    at: int
+    end: int
+    is_bare: bool  # "9" behind "at": the figures of a number
+    is_loose: bool  # "9" behind "by": as likely a number
+
+
+def clocks(text: str) -> list[Clock]:
+    found = []
+    for m in _CLOCK.finditer(text):
+        bare = m["bare"] is not None or m["loose"] is not None
+        found.append(Clock(_minutes(m), m.start(), m.end(), bare, m["loose"] is not None))
+    return found
+
+
+def _minutes(m: re.Match[str]) -> frozenset[int]:
+    if m["word"]:
+        return frozenset({_WORDS[m["word"].lower()]})
+    hour = int(claims.first(m, "of", "hour", "bare", "loose"))
+    minute = int(claims.first(m, "minute", "minute2", "minute3", "minute4", "minute5") or 0)
+    if m["past"]:
+        away = {"half": 30, "quarter": 15}.get(m["past"].lower()) or int(m["past"].split()[0])
+        hour, minute = (hour, away) if m["side"].lower() == "past" else (hour - 1, 60 - away)
+    half = claims.first(m, "of_half", "half", "half2").strip().lower()[:1]
+    if half:
+        return frozenset({(hour % 12 + (12 if half == "p" else 0)) * 60 + minute})
+    if 0 < hour < 12:
+        return frozenset({hour * 60 + minute, (hour + 12) * 60 + minute})
+    return frozenset({hour % 24 * 60 + minute})
+
+
+def parts(text: str) -> frozenset[str]:
+    """Parts of the day that a text names; those of greetings ("good morning") are none."""
+    return frozenset(found[1].lower() for found in _PART.finditer(text))
+
+
+_PART = re.compile(rf"(?i)(?<!\bgood )\b(?:to)?({'|'.join(PARTS)})s?\b")
+
+
+def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """``text`` with spaces at these places, which are in order and do not overlap."""
+    parts, at = [], 0
+    for start, end in spans:
+        parts += [text[at:start], " " * (end - start)]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+# --- amounts ----------------------------------------------------------------------------------------------------
+
+_UNITS = {
+    "eur": "€ eur euro",
+    "usd": "$ usd dollar buck",
+    "gbp": "£ gbp pound quid",
+    "lb": "pound lb lbs",
+    "jpy": "¥ jpy yen",
+    "chf": "chf franc",
+    "cent": "cent ct",
+    "penny": "pence penny p",
+    "percent": "% percent",
+    "km": "km kilometre kilometer",
+    "m": "m metre meter",
+    "cm": "cm centimetre centimeter",
+    "mm": "mm millimetre millimeter",
+    "mile": "mile mi",
+    "foot": "foot feet ft",
+    "inch": "inch inches",
+    "yard": "yard yd",
+    "kg": "kg kilo kilogram kilogramme",
+    "g": "g gram gramme",
+    "mg": "mg milligram",
+    "ounce": "ounce oz",
+    "tonne": "tonne ton",
+    "second": "second sec",
+    "minute": "minute min",
+    "hour": "hour hr h",
+    "day": "day",
+    "week": "week",
+    "month": "month",
+    "year": "year yr",
+    "litre": "litre liter l",
+    "ml": "ml millilitre milliliter",
+    "gallon": "gallon",
+    "degree": "° °c °f degree celsius fahrenheit",
+    "kb": "kb kilobyte",
+    "mb": "mb megabyte",
+    "gb": "gb gigabyte",
+    "tb": "tb terabyte",
+    "mph": "mph",
+    "kmh": "km/h kph",
+    "watt": "w watt",
+    "kw": "kw kilowatt",
+    "kwh": "kwh",
+}
+_UNIT_OF: dict[str, frozenset[str]] = {
+    word: frozenset(unit for unit, words in _UNITS.items() if word in words.split())
+    for words in _UNITS.values()
+    for word in words.split()
+}
+_BEFORE = re.compile(r"(?i)(?:([€$£¥])|\b(eur|usd|gbp|chf)) ?$")
+_AFTER = re.compile(r"(?i)(?:\s?|-)(?P<unit>%|per ?cent\b|[€$£¥]|°[cf]?(?!\w)|km/h\b|[^\W\d_]+)(?P<old>[ -]olds?\b)?")
+_COUNTED = re.compile(r" ([^\W\d_]+)")
+_LABEL = re.compile(
+    r"(?i)\b(platform|room|gate|floor|page|line|number|no|flight|seat|row|bus|tram|track|level|chapter|part|version|exit"
+    r"|route|step|table|house|flat|apartment|unit|lot|section|stage|terminal|bay|desk|locker|building|block|bed|ward"
+    r"|channel|lane|pier|hall|team|group|class|grade|question|item)\b[.:#]? ?#?$"
+)
+_PLURALS = frozenset("people children men women mice geese feet teeth sheep fish".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Digits that stand together, what they may be read as, and what they measure, count or number."""
+
+    run: str
+    values: frozenset[str]
+    units: frozenset[str]  # "pound" is two; none where nothing says
+    counted: str  # the stem of a plural behind it
+    label: str  # "room" before it
+    is_hour: bool  # as likely a time of the clock
+    at: int
+    end: int  # of the unit
+
+
+def amounts(text: str) -> list[Amount]:
+    hours = {clock.at for clock in clocks(text) if clock.is_bare}
+    found = []
+    for m in claims.RUN.finditer(text):
+        start, end = m.span()
+        before = text[max(0, start - 16) : start]
+        symbol, label = _BEFORE.search(before), _LABEL.search(before)
+        units, end_of_unit = _unit(text, end)
+        if symbol is not None:
+            units, start = _UNIT_OF[(symbol[1] or symbol[2]).lower()], start - len(symbol.group())
+        values = frozenset(claims.values_of(m.group()))
+        counted = "" if units else _plural(text, end)
+        name = label[1].lower() if label else ""
+        found.append(Amount(m.group(), values, units, counted, name, m.start() in hours, start, end_of_unit))
+    return found
+
+
+def units(text: str) -> frozenset[str]:
+    """Every unit that a text names, beside a number or not."""
+    words = (word.removesuffix("s") for word in claims.words(text))
+    return frozenset(unit for word in words if len(word) > 1 for unit in _UNIT_OF.get(word, ()))
+
+
+def _unit(text: str, end: int) -> tuple[frozenset[str], int]:
+    found = _AFTER.match(text, end, end + 24)
+    if found is None or found["old"]:
+        return frozenset(), end
+    word = found["unit"].lower().replace(" ", "")
+    known = _UNIT_OF.get(word) or _UNIT_OF.get(word.removesuffix("s"))
+    return (known, found.end()) if known else (frozenset(), end)
+
+
+def _plural(text: str, end: int) -> str:
+    found = _COUNTED.match(text, end, end + 32)
+    word = found[1].lower() if found else ""
+    is_plural = word in _PLURALS or (word.endswith("s") and not word.endswith("ss"))
+    return stem(word) if is_plural and not lexical.is_function_word(word) else ""
+
+
+def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amount], named: Collection[str]) -> bool:
+    """Whether ``value``, a number of ``claimed``, stands in ``held`` as the same kind of quantity.
+
+    ``named``: units that the question, or the rest of the text, names: a number without one may be of them ("5 and 7
+    km"). What it counts or numbers may be another word for the same, unless the text counts that word too.
+    """
+    same = [amount for amount in held if amount.values & frozenset(value)]
+    if claimed.units:
+        bare = bool(claimed.units & frozenset(named))
+        same = [a for a in same if a.units & claimed.units or (bare and not a.units)]
+    if any(a.counted == claimed.counted for a in held):
+        same = [a for a in same if a.counted in (claimed.counted, "")] if claimed.counted else same
+    if claimed.label and any(a.label == claimed.label for a in held):
+        same = [a for a in same if a.label == claimed.label or not (a.label or a.is_hour)]
+    return bool(same)
