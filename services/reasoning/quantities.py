@@ -26,7 +26,7 @@ _CLOCK = re.compile(
     rf"(?i)(?<![\d.,:/-])(?:"
     rf"(?P<past>\bhalf(?= past)|\bquarter|[1-5]?\d(?: minutes)?(?= past)) (?P<side>past|to) (?P<of>1[0-2]|[1-9])"
     rf"(?P<of_half>{_HALF})?"
-    rf"|(?P<word>\b(?:noon|midday|midnight)\b)"
+    rf"|\b(?:12 )?(?P<word>noon|midday|midnight)\b"
     rf"|(?P<hour>{_HOUR})(?::(?P<minute>[0-5]\d)(?::[0-5]\d)?(?P<half>{_HALF})?|(?:\.(?P<minute2>[0-5]\d))?(?P<half2>{_HALF})"
     rf"|\s?(?:o['’]clock|uhr)\b(?:\s?(?P<minute3>[0-5]\d))?|h(?P<minute4>[0-5]\d)\b)"
     rf"|(?<=\bat )(?P<bare>{_HOUR})(?:\.(?P<minute5>[0-5]\d))?{_ENDS}"
@@ -52,14 +52,14 @@ class Clock:
     at: int
     end: int
     is_bare: bool  # "9" behind "at": the figures of a number
-    is_loose: bool  # "9" behind "by": as likely a number
+    is_loose: bool  # "9" behind "by", "7.35" behind "at": as likely a number
 
 
 def clocks(text: str) -> list[Clock]:
     found = []
     for m in _CLOCK.finditer(text):
-        bare = m["bare"] is not None or m["loose"] is not None
-        found.append(Clock(_minutes(m), m.start(), m.end(), bare, m["loose"] is not None))
+        is_loose = m["loose"] is not None or m["minute5"] is not None
+        found.append(Clock(_minutes(m), m.start(), m.end(), is_loose or m["bare"] is not None, is_loose))
     return found
 
 

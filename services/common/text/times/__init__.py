@@ -4,7 +4,8 @@
 sentence looks back or ahead, ``meaning`` counts on the calendar. The precision of an expression is its unit: "two days
 ago" is a day, "two weeks ago" the week (Monday to Monday) that lies two back, "in March" a month. What names no year,
 or no week, means the latest such time that is not after ``now`` ("on Tuesday" is never today), or the next where the
-sentence looks ahead ("is due on Tuesday", "moved to Tuesday").
+sentence looks ahead ("is due on Tuesday", "moved to Tuesday"). Where it may be either ("we planned to go on Tuesday"),
+it is left out (``plans``).
 
 A day is the day on the clock that ``now`` carries: its offset is the speaker's. Used by perception on what was said
 and by episodic on what is asked, so both read a date alike.
@@ -42,8 +43,8 @@ class Mention:
 def find(text: str, now: datetime) -> list[Mention]:
     """Times that ``text`` surely speaks of, read at ``now`` (aware), in order of appearance, at most MAX_MENTIONS.
 
-    A pure function of its arguments. Left out: expressions that no calendar has ("31 February"), and words that may
-    be a time or may be a name, a noun or a number.
+    A pure function of its arguments. Left out: expressions that no calendar has ("31 February"), words that may
+    be a time or may be a name, a noun or a number, and times that may be past or to come.
     """
     return read(text).at(now)
 
