@@ -147,6 +147,17 @@ def proper(sentence: str) -> set[str]:
     }
 
 
+# No singular noun and no verb: "Grace called" may have either tag.
+_COMMON = ("IN", "RB", "RBR", "RBS", "CC", "DT", "PDT", "PRP", "PRP$", "WRB", "WP", "WDT", "EX", "NNS")
+
+
+def common_opener(sentence: str) -> str:
+    """The first word of a sentence, as names are compared, where the tagger takes it for none: "Around 20 came"."""
+    first = next((token for token in tagger.tag(sentence) if token.text[:1].isalpha()), None)
+    is_common = first is not None and first.tag in _COMMON and tagger.knows(first.text.lower())
+    return unowned(folded(first.text)) if first is not None and is_common else ""
+
+
 def _is_bare(tokens: Sequence[Token], at: int) -> bool:
     """Whether it stands without a determiner where a common noun has one: "in lyon", "is ravi"."""
     before, after = (tokens[i] if 0 <= i < len(tokens) else None for i in (at - 1, at + 1))

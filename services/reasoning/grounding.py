@@ -91,16 +91,24 @@ class Grounding:
             measured, [(a.at, a.end) for a in amounts if not measured[a.at - 1 : a.at].isalpha()]
         )
         made += [_claim(_part_of_day(part), part) for part in quantities.parts(measured) - self._asked]
-        made += [_claim(_name(name), name) for name in claims.names(measured, self._ordinary)]
-        made += [_claim(_name(name), name) for name in self._small_names(measured)]
+        made += [_claim(_name(name), name) for name in self._names_in(measured)]
         made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
         made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]
         return made
 
+    def _names_in(self, text: str) -> set[str]:
+        found = set(claims.names(text, self._ordinary))
+        if any(self._is_unheard(name) for name in found):
+            found -= {opener for opener in (claims.common_opener(text),) if self._is_unheard(opener)}
+        return found | self._small_names(text)
+
+    def _is_unheard(self, word: str) -> bool:
+        return not any(_name(word)(held) for held in self._held)
+
     def _small_names(self, text: str) -> set[str]:
         """Names without a capital: such as have one elsewhere, and such as no note has and the tagger takes for one."""
         small = claims.small(text)
-        unheard = {w for w in small if w not in self._asked and not any(_name(w)(held) for held in self._held)}
+        unheard = {w for w in small if w not in self._asked and self._is_unheard(w)}
         return (claims.proper(text) & unheard if unheard else set()) | (small & self._names)
 
 

@@ -42,6 +42,8 @@ BORNE_OUT = [
     ("What is the number?", "The number is (020) 7946-0018.", "The number is 02079460018."),
     ("Which floor is it?", "It is on the fourth floor.", "It is floor 4."),
     ("What did they eat?", "We had soup tonight.", "They had soup in the evening."),
+    ("How many came?", "About 2,000 people marched.", "Around two thousand people marched."),
+    ("When do we eat?", "Dinner is at 7 in the evening.", "Dinner is at 7 pm."),
     (*KEY, "Keller lives in rome."),
     (*KEY, "anna keller lives in rome, in a flat of hers."),
 ]
@@ -71,6 +73,8 @@ INVENTED = [
     ("What place was she?", "She came third in the race.", "She came second in the race."),
     ("Which flight is it?", "Our flight is LH 454.", "The flight is LH455."),
     ("What did they eat?", "We had soup.", "They had soup at noon."),
+    ("When do we eat?", "Dinner is at 7.", "Dinner is at 7 pm."),
+    (*KEY, "Oslo is where Anna lives."),
     (*KEY, "anna lives in oslo."),
     (*KEY, "Anna lives in lyon."),
     (*KEY, "The doctor in Rome is müller."),
