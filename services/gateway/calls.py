@@ -77,7 +77,7 @@ class Calls:
                 stream = backend.stream(spec.app, method, request, admitted.context(patient=False))
                 async with aclosing(_in_its_place(stream, admitted.share)) as responses:
                     async for response in responses:
-                        await _write(context, response)
+                        await admitted.write(response)
 
             await self._door.run(method, spec, context, work)
 
@@ -95,7 +95,7 @@ class Calls:
                     page_context = admitted.context(self._config.page_timeout_s)
                     return await backend.page(spec.app, method, request, cursor, page_context)
 
-                await _write_pages(fetch, context)
+                await _write_pages(fetch, admitted.write)
 
             await self._door.run(method, spec, context, work)
 
@@ -144,7 +144,7 @@ async def _in_its_place(stream: AsyncGenerator[bytes | Waiting, None], share: Sh
                     yield message
 
 
-async def _write_pages(fetch: Callable[[bytes], Any], context: Any) -> None:
+async def _write_pages(fetch: Callable[[bytes], Any], write: Callable[[bytes], Awaitable[None]]) -> None:
     """Write pages for ever, the next one fetched while this one is written. A write waits for the client to read."""
     ahead = asyncio.create_task(fetch(b""))
     try:
@@ -155,7 +155,7 @@ async def _write_pages(fetch: Callable[[bytes], Any], context: Any) -> None:
                 await asyncio.sleep(max(0.0, _EMPTY_PAGE_PAUSE_S - (time.monotonic() - asked)))
             ahead = asyncio.create_task(fetch(cursor))
             for message in messages:
-                await _write(context, message)
+                await write(message)
     finally:
         ahead.cancel()
         await asyncio.gather(ahead, return_exceptions=True)
@@ -171,15 +171,6 @@ async def _fold_pages(gatherer: Gatherer, fold: Callable[[bytes, list[bytes]], A
         return state
     finally:
         await gatherer.close()
-
-
-async def _write(context: Any, message: bytes) -> None:
-    try:
-        await context.write(message)
-    except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
-        if not context.done():
-            raise
-        raise asyncio.CancelledError from error  # the client left while it was being written to
 
 
 async def _never(admitted: Admitted) -> None:

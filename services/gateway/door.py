@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+import grpc
 from opentelemetry.trace import Span
 
 from services.common import telemetry
@@ -31,7 +32,7 @@ Metadata = Iterable[tuple[str, str | bytes]]
 # Reflection and the health watch: endless streams for whoever has a token, whatever its rights.
 ANY_TOKEN = Method("gateway", Kind.PAGES, Right.READ)
 
-# In the trailing metadata of every answer, and in every error's own metadata as "trace_id".
+# In the headers and the trailers of every answer, and in every error's own metadata as "trace_id".
 TRACE_ID = "trace-id"
 
 _ADMIN = "mneme.v1.AdminService/"
@@ -56,6 +57,22 @@ class Admitted:
     share: Share
     _credentials: Credentials
     _credential: Credential
+    _context: Any  # gRPC's
+    _trace_id: str
+    _has_headers: bool = False
+
+    async def write(self, message: bytes) -> None:
+        """Send a message of the answer; waits for the client to read. CancelledError when it has left."""
+        with _left_is_cancelled(self._context):
+            await self.send_headers()
+            await self._context.write(message)
+
+    async def send_headers(self) -> None:
+        """Begin the answer, with the trace's id, once. Only when it is sure to be one: a client tries again what was
+        refused, and nothing that has begun."""
+        if not self._has_headers:
+            self._has_headers = True
+            await send_trace_id(self._context, self._trace_id)
 
     def context(self, at_most_s: float = float("inf"), *, patient: bool = True) -> CallContext:
         """What to tell the application now. Checks the credential again: it may have been revoked in between."""
@@ -139,10 +156,17 @@ class Door:
         ends_at = time.monotonic() + timeout_s
         principal = telemetry.pseudonym(credential.caller.principal)
         with telemetry.span(method, parent=_parent(metadata), service="gateway", principal=principal) as span:
-            context.set_trailing_metadata(((TRACE_ID, telemetry.trace_id()),))
+            trace_id = telemetry.trace_id()
+            context.set_trailing_metadata(((TRACE_ID, trace_id),))
+            admitted = Admitted(
+                method, spec, metadata, ends_at, share, self._credentials, credential, context, trace_id
+            )
             try:
                 async with asyncio.timeout(timeout_s), place:
-                    return await work(Admitted(method, spec, metadata, ends_at, share, self._credentials, credential))
+                    result = await work(admitted)
+                with _left_is_cancelled(context):
+                    await admitted.send_headers()
+                return result
             except MnemeError as error:
                 _mark(span, error)
                 raise
@@ -169,6 +193,21 @@ class Door:
         if remaining_s is None:
             return longest if long else self._config.default_timeout_s
         return min(_less(remaining_s, _DOOR_RESERVE_S), longest)
+
+
+async def send_trace_id(context: Any, trace_id: str) -> None:
+    """The headers of an answer. One that is refused has none of its own: its trailers stand in their place."""
+    await context.send_initial_metadata(((TRACE_ID, trace_id),))
+
+
+@contextmanager
+def _left_is_cancelled(context: Any) -> Iterator[None]:
+    try:
+        yield
+    except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+        if not context.done():
+            raise
+        raise asyncio.CancelledError from error  # the client left while it was being written to
 
 
 async def abort(context: Any, error: MnemeError) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -65,9 +65,9 @@ class Health:
         raw: bytes = response.SerializeToString()
         return raw
 
-    async def follow(self, request: bytes, context: Any) -> None:
+    async def follow(self, request: bytes, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Health's Watch: writes each change."""
-        await self._servicer.Watch(_decode(request), _BytesContext(context))
+        await self._servicer.Watch(_decode(request), _BytesContext(write))
 
     async def _answers(self, app: str) -> bool:
         try:
@@ -83,11 +83,11 @@ class Health:
 class _BytesContext:
     """A servicer context that writes messages as bytes."""
 
-    def __init__(self, context: Any) -> None:
-        self._context = context
+    def __init__(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        self._write = write
 
     async def write(self, message: health_pb2.HealthCheckResponse) -> None:
-        await self._context.write(message.SerializeToString())
+        await self._write(message.SerializeToString())
 
 
 def _needs(methods: Mapping[str, Method]) -> dict[str, frozenset[str]]:

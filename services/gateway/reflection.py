@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from google.protobuf import descriptor_pool
@@ -34,9 +34,9 @@ class Reflection:
         names = [*services, *(m.partition("/")[0] for m in METHODS)]
         self._servicer = reflection_aio.ReflectionServicer(sorted(names), pool=_Pool())
 
-    async def answer(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        async for response in self._servicer.ServerReflectionInfo(_decoded(requests), context):
-            await context.write(response.SerializeToString())
+    async def answer(self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
+        async for response in self._servicer.ServerReflectionInfo(_decoded(requests), None):
+            await write(response.SerializeToString())
 
 
 class _Pool:

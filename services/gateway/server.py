@@ -15,7 +15,7 @@ from services.gateway import reflection
 from services.gateway.backend import Backend
 from services.gateway.calls import Calls
 from services.gateway.config import GatewayConfig
-from services.gateway.door import ANY_TOKEN, TRACE_ID, Admitted, Door, abort
+from services.gateway.door import ANY_TOKEN, TRACE_ID, Admitted, Door, abort, send_trace_id
 from services.gateway.errors import StartError
 from services.gateway.health import SERVICE as HEALTH
 from services.gateway.health import Health
@@ -79,21 +79,23 @@ class GatewayServer:
         return {f"/{method}": handler for method, handler in routes.items()}
 
     async def _check_health(self, request: bytes, context: Any) -> bytes:
-        context.set_trailing_metadata(((TRACE_ID, telemetry.trace_id()),))
+        context.set_trailing_metadata(((TRACE_ID, trace_id := telemetry.trace_id()),))
         try:
-            return await self._health.check(request, context)
+            answer = await self._health.check(request, context)
+            await send_trace_id(context, trace_id)
+            return answer
         except MnemeError as error:
             await abort(context, error)
 
     async def _follow_health(self, request: bytes, context: Any) -> None:
         async def work(admitted: Admitted) -> None:
-            await self._health.follow(request, context)
+            await self._health.follow(request, admitted.write)
 
         await self._door.run(f"{HEALTH}/Watch", ANY_TOKEN, context, work)
 
     async def _reflect(self, requests: AsyncIterator[bytes], context: Any) -> None:
         async def work(admitted: Admitted) -> None:
-            await self._reflection.answer(requests, context)
+            await self._reflection.answer(requests, admitted.write)
 
         await self._door.run(reflection.METHODS[0], ANY_TOKEN, context, work)
 

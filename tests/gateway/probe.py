@@ -25,6 +25,7 @@ from services.common.serving.methods import Kind, Method
 from services.common.serving.serving import WAITING, Application, Call, CallContext, Handler, NotYet, Page, Waiting
 from services.gateway.backend import LocalBackend
 from services.gateway.config import GatewayConfig
+from services.gateway.errors import unavailable
 from services.gateway.server import GatewayServer
 from services.gateway.tokens import Credentials
 
@@ -98,6 +99,11 @@ class Probe(Application):
     async def fail(self, request: StringValue, call: Call) -> StringValue:
         if request.value == "typed":
             raise MnemeError("ERASED", "The id was erased.", field="id", remedy="Use another.", metadata={"id": "7"})
+        if request.value == "at first":
+            self.calls["fail"] += 1
+            if self.calls["fail"] == 1:
+                raise unavailable("probe")
+            return StringValue(value="called twice")
         raise RuntimeError(SECRET)
 
     async def later(self, request: StringValue, call: Call) -> StringValue:
@@ -179,8 +185,8 @@ class Gateway:
         """Run in the gateway's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def channel(self) -> grpc.Channel:
-        self._channels.append(grpc.insecure_channel(f"127.0.0.1:{self.port}"))
+    def channel(self, *options: tuple[str, str]) -> grpc.Channel:
+        self._channels.append(grpc.insecure_channel(f"127.0.0.1:{self.port}", options=options))
         return self._channels[-1]
 
     def close_channels(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -156,11 +157,42 @@ def test_every_answer_and_every_error_names_its_trace(
         error = call.exception()
         trace_id = dict(call.trailing_metadata())["trace-id"]
         assert re.fullmatch("[0-9a-f]{32}", trace_id)
+        # A refused call is one frame of headers, which gRPC's clients give as the trailers.
+        assert dict(call.initial_metadata()) == ({} if reason else {"trace-id": trace_id})
         assert trace_id == TRACE or not parent, "the caller's own, where it has one"
         if reason is not None:
             assert failure(error).metadata["trace_id"] == trace_id
         seen.add(trace_id)
     assert len(seen) == 3, "each call has its own"
+
+
+@pytest.mark.parametrize(("method", "value"), [("Count", 3), ("Count", 0), ("Sum", 3)])
+def test_a_stream_names_its_trace_in_the_headers(door: Gateway, method: str, value: int) -> None:
+    message = Int64Value(value=value)
+    if method == "Sum":
+        call = fold(door.channel()).future(iter([message]), metadata=bearer())
+        assert call.result() == message
+    else:
+        call = stream(door.channel(), method)(message, metadata=bearer())
+        assert len(list(call)) == value
+    trace_id = dict(call.trailing_metadata())["trace-id"]
+    assert dict(call.initial_metadata()) == {"trace-id": trace_id}
+
+
+def test_the_headers_come_with_the_first_message_and_end_no_retry(door: Gateway) -> None:
+    """gRPC tries a call again only as long as no headers have come (gRFC A6)."""
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.01s",
+        "maxBackoff": "0.01s",
+        "backoffMultiplier": 1,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    retries = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
+    channel = door.channel(("grpc.service_config", retries))
+    call = unary(channel, "Fail").future(StringValue(value="at first"), metadata=bearer())
+    assert call.result().value == "called twice"
+    assert dict(call.initial_metadata()).keys() == {"trace-id"}
 
 
 def test_no_traceback_reaches_a_caller(door: Gateway) -> None:
