@@ -62,7 +62,7 @@ def quotes(given: Answer) -> str:
     extractive = given.extractive
     lines = []
     if extractive.found:
-        lines += [f"  {shorten(s.text, 400)}" for s in extractive.sentences]
+        lines += [f"  {_speaker(_cited(given, s.engram_id))}{shorten(s.text, 400)}" for s in extractive.sentences]
     else:
         sure, bar = _apart(extractive.confidence, extractive.threshold)
         lines.append(f"  not found (confidence {sure} < {bar})")
@@ -84,7 +84,7 @@ def _wording(given: Answer) -> list[str]:
         return [f"  no wording: --worded lets {model} try one"]
     if not given.wording:
         return [f"  no wording ({outcome}{': ' if end.detail else ''}{end.detail})"]
-    cited = ", ".join(f"{_number(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
+    cited = ", ".join(f"{_source(given, c.engram_id)} ({c.support:.0%} of its words)" for c in end.citations[:3])
     cited = f"cites {cited}" if cited else "cites nothing: none of its words stand in the evidence"
     used = end.usage
     return [
@@ -95,8 +95,19 @@ def _wording(given: Answer) -> list[str]:
     ]
 
 
-def _number(given: Answer, engram_id: str) -> str:
-    return next((f"[{n}]" for n, i in enumerate(given.items, 1) if i.engram.id == engram_id), engram_id[:12])
+def _source(given: Answer, engram_id: str) -> str:
+    """The cited engram's place in the evidence, and who said it."""
+    place = next((f"[{n}]" for n, i in enumerate(given.items, 1) if i.engram.id == engram_id), engram_id[:12])
+    return f"{place} {_speaker(_cited(given, engram_id)).removesuffix(': ')}".rstrip()
+
+
+def _cited(given: Answer, engram_id: str) -> episodic_pb2.Engram:
+    """Of the evidence; an empty one where it is not there."""
+    return next((i.engram for i in given.items if i.engram.id == engram_id), episodic_pb2.Engram())
+
+
+def _speaker(engram: episodic_pb2.Engram) -> str:
+    return f"{shorten(engram.actor, _NAME_WIDTH)}: " if engram.actor else ""
 
 
 def kv_stats(response: reasoning_pb2.GetKvStatsResponse) -> str:
@@ -157,8 +168,7 @@ def item(recalled: episodic_pb2.RecallItem, number: int) -> str:
     name = engram.observation_id or engram.id[:12]
     trace = ", ".join(f"{s.stage}{f' #{s.rank}' if s.rank else ''} {s.score:.3f}" for s in recalled.trace)
     why = f"{recalled.why} " if recalled.why else ""
-    speaker = f"{shorten(engram.actor, _NAME_WIDTH)}: " if engram.actor else ""
-    head = f"  {number}. {date} {printable(name)}  {speaker}{shorten(engram.text, TEXT_WIDTH)}"
+    head = f"  {number}. {date} {printable(name)}  {_speaker(engram)}{shorten(engram.text, TEXT_WIDTH)}"
     return f"{head}\n     score {recalled.score:.4f}: {why}({trace})"
 
 
@@ -195,6 +205,9 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     for match in response.doubtful:
         lines.append(f'  "{match.written}": {match.reason}')
         lines.append(f"    {match.engram_id[:12]} {shorten(match.text, TEXT_WIDTH)}")
+    for named in response.named:
+        what = f"{len(named.engram_ids)} told" if named.engram_ids else "nothing that is remembered"
+        lines.append(f"id {printable(named.id)}: {what}")
     return "\n".join(lines)
 
 
@@ -248,14 +261,15 @@ def probes(response: episodic_pb2.VerifyForgottenResponse) -> str:
         f"  {p.store:8} looked at {p.looked_at:6}, readable {p.readable}  {p.detail}".rstrip() for p in response.probes
     ]
     if response.possible_mentions:
-        lines.append(f"possible mentions left: {len(response.possible_mentions)} ({_some(response.possible_mentions)})")
+        lines.append(f"possible mentions left: {len(response.possible_mentions)} ({some(response.possible_mentions)})")
     lines.append("clean: nothing readable is left" if response.clean else "NOT clean: some of it can still be read")
     return "\n".join(lines)
 
 
-def _some(ids: Sequence[str], most: int = 10) -> str:
+def some(ids: Sequence[str], most: int = 10) -> str:
+    """The first of them, and how many more."""
     more = f" and {len(ids) - most} more" if len(ids) > most else ""
-    return ", ".join(ids[:most]) + more
+    return printable(", ".join(ids[:most])) + more
 
 
 def stats(response: admin_pb2.GetStatsResponse) -> str:

@@ -168,7 +168,14 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
             )
             for each in targets.doubtful
         ],
+        named=to_named(targets),
     )
+
+
+def to_named(targets: Targets) -> list[episodic_pb2.NamedById]:
+    return [
+        episodic_pb2.NamedById(id=id, engram_ids=[slot.id for slot in slots]) for id, slots in targets.named.items()
+    ]
 
 
 def to_forgotten(receipt: StoredReceipt) -> episodic_pb2.ForgetResponse:

@@ -116,6 +116,7 @@ class Servicer:
         receipt_id, targets = await self._run_in(self._commanding, command)
         response = converters.to_forgotten(await self._receipt(namespace, receipt_id, call))
         response.names.extend(targets.names)
+        response.named.extend(converters.to_named(targets))
         return response
 
     async def _receipt(self, namespace: str, id: str, call: Call) -> StoredReceipt:

@@ -6,7 +6,7 @@ What a real service does with it is in tests/e2e/test_cli.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -30,14 +30,20 @@ class Door(EpisodicServiceServicer):
 
     def __init__(self) -> None:
         self.listed: list[str] = []
+        self.known_ids: set[str] = set()
         self.outcomes: list[episodic_pb2.ForgetResponse | MnemeError | None] = []
         self.asked: list[episodic_pb2.ForgetRequest] = []
         self.address = ""
 
     def Forget(self, request: episodic_pb2.ForgetRequest, context: grpc.ServicerContext) -> episodic_pb2.ForgetResponse:
+        ids = request.selector.ids.ids
+        named = [episodic_pb2.NamedById(id=id, engram_ids=[id] if id in self.known_ids else []) for id in ids]
         if request.dry_run:
-            return episodic_pb2.ForgetResponse(targets=[episodic_pb2.ForgetTarget(engram_id=id) for id in self.listed])
+            targets = [episodic_pb2.ForgetTarget(engram_id=id) for id in (*self.listed, *(self.known_ids & {*ids}))]
+            return episodic_pb2.ForgetResponse(targets=targets, named=named)
         self.asked.append(request)
+        if named:
+            return episodic_pb2.ForgetResponse(receipt=DONE.receipt, named=named)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, episodic_pb2.ForgetResponse):
             return outcome
@@ -48,8 +54,8 @@ class Door(EpisodicServiceServicer):
             time.sleep(0.01)
         raise AssertionError("nobody is there any more")
 
-    def forget(self, *arguments: str) -> Result:
-        command = ["--address", self.address, "forget", "-n", "acme/ann", "--person", "Ruth", *arguments]
+    def forget(self, *arguments: str, by: Sequence[str] = ("--person", "Ruth")) -> Result:
+        command = ["--address", self.address, "forget", "-n", "acme/ann", *by, *arguments]
         return CliRunner(env={"MNEME_TOKEN": "t"}).invoke(main, command)
 
 
@@ -107,6 +113,22 @@ def test_nothing_is_asked_for_without_a_key_where_nothing_is_listed(door: Door) 
     assert "nothing to erase" in said.output
     assert door.forget("--dry-run", "--key", "k").exit_code == 0
     assert door.asked == []
+
+
+@pytest.mark.parametrize("how", ["--dry-run", "--yes"])
+def test_what_each_id_names_is_said_and_one_that_names_nothing_exits_1(door: Door, how: str) -> None:
+    door.known_ids = {"m7", "m8"}
+    whole = door.forget(how, by=["--id", "m7", "--id", "m8"])
+    assert (whole.exit_code, len(door.asked)) == (0, how == "--yes"), whole.output
+    assert "id m7: 1 told" in whole.output
+    partly = door.forget(how, by=["--id", "m7", "--id", "nosuch"])
+    assert (partly.exit_code, len(door.asked)) == (1, 2 * (how == "--yes"))
+    assert "id m7: 1 told" in partly.output
+    assert "id nosuch: nothing that is remembered" in partly.output
+    assert "mneme: NOT_FOUND (--id): 1 of 2 name nothing that is remembered: nosuch." in partly.output
+    assert ("receipt r1" in partly.output) == (how == "--yes"), "what was found is erased"
+    none = door.forget(how, by=["--id", "nosuch"])
+    assert (none.exit_code, len(door.asked)) == (1, 2 * (how == "--yes"))
 
 
 def test_a_used_key_does_not_pass_for_the_erasure_of_what_came_since(door: Door) -> None:

@@ -312,3 +312,18 @@ def test_what_others_said_is_shown_with_who_said_it_and_obeyed_by_no_terminal() 
     assert "Grace\N{REPLACEMENT CHARACTER}[2J: " in shown
     assert "is 4417, क्\u200dष." in shown
     assert not set("\x1b\x07\u202e\x00\u2028") & set(shown)
+
+
+def test_an_answer_names_who_said_what_it_quotes_and_cites() -> None:
+    given = render.Answer()
+    for n, (actor, text) in enumerate([("Grace\x1b[2J", "At nine."), ("", "At ten."), ("Will", "At noon.")]):
+        engram = episodic_pb2.Engram(id=f"{n}" * 32, actor=actor, text=text)
+        given.items.append(episodic_pb2.RecallItem(engram=engram))
+        given.extractive.sentences.add(text=text, engram_id=engram.id)
+        given.done.wording.citations.add(engram_id=engram.id, support=0.5)
+    given.extractive.found, given.wording = True, "At nine, ten and noon."
+    given.done.wording.citations[1].engram_id = "f" * 32
+    grace = "Grace\N{REPLACEMENT CHARACTER}[2J"
+    assert render.quotes(given).splitlines()[:3] == [f"  {grace}: At nine.", "  At ten.", "  Will: At noon."]
+    assert f"cites [1] {grace} (50% of its words), ffffffffffff (50%" in render.ending(given)
+    assert "[3] Will (50%" in render.ending(given)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from examples import demo
 from services.cli.local import Local
 from services.common import telemetry
 from services.common.config import load
@@ -17,10 +18,8 @@ from services.common.ledger import topics
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path) -> None:
-    """In a folder that looks like the repository after `make up`; its port alone is another."""
-    _, section = (ROOT / "README.md").read_text().split("## Use it\n")
-    (commands,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+def run_as_written(commands: str, local: Local, tmp_path: Path) -> str:
+    """In a folder that looks like the repository after `make up`; its port alone is another. What they print."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / ".mneme").symlink_to(local.settings.common.data_dir.absolute())
     environ = {k: v for k, v in os.environ.items() if not k.startswith("MNEME_")}
@@ -33,14 +32,36 @@ def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path)
         timeout=150,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "2 accepted" in ran.stdout
-    assert "rebuild done" in ran.stdout
+    return ran.stdout
+
+
+def test_the_commands_of_the_readme_run_as_written(local: Local, tmp_path: Path) -> None:
+    _, section = (ROOT / "README.md").read_text().split("## Use it\n")
+    (commands,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    printed = run_as_written(commands, local, tmp_path)
+    assert "2 accepted" in printed
+    assert "rebuild done" in printed
     # What a reader expects to see: found, the dentist first in all three, and quoted in both answers.
     said = "My dentist moved the appointment to Thursday at nine."
-    assert not re.findall("nothing good enough|nothing found|not found", ran.stdout), ran.stdout
-    lines = ran.stdout.splitlines()
+    assert not re.findall("nothing good enough|nothing found|not found", printed), printed
+    lines = printed.splitlines()
     assert [line for line in lines if line.startswith("  1. ")] == [f"  1. 2026-03-02 t1  Ann: {said}"] * 3
-    assert lines.count(f"  {said}") == 2
+    assert lines.count(f"  Ann: {said}") == 2
+
+
+def test_what_the_demo_says_to_run_next_runs_on_a_service_of_the_reader_s_own(local: Local, tmp_path: Path) -> None:
+    """With the head of the diary alone: all of it takes the better part of a minute."""
+    diary = tmp_path / "examples" / "diary" / "diary.jsonl"
+    diary.parent.mkdir(parents=True)
+    head = (demo.HERE / "diary.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:30]
+    diary.write_text("".join(head), encoding="utf-8")
+    printed = run_as_written(demo.NEXT, local, tmp_path)
+    assert "30 accepted" in printed
+    assert "all of it recallable" in printed
+    assert not re.findall("nothing good enough|nothing found|not found", printed), printed
+    assert printed.count("Charles Pooter: ") >= 6, "five turns recalled, and an answer's quotes, with who wrote them"
+    assert "would go: 0 told" in printed
+    assert not re.findall(r"127\.0\.0\.1|/tmp", demo.NEXT), "what is gone when it is read"
 
 
 def test_the_python_example_of_the_readme_runs(local: Local) -> None:

@@ -320,6 +320,31 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert door.refused(E + "Forget", request).reason == "NOT_FOUND"
 
 
+def test_forget_says_of_each_id_what_it_names(door: Door) -> None:
+    world, namespace = door.world, "acme/ids"
+    world.create(namespace)
+    for n in range(3):
+        world.observe(f"o{n}", f"Owl {n} called.", namespace=namespace)
+    world.close_episode(["o0", "o1"], namespace=namespace)
+    world.settle()
+    o0, o1, o2 = (world.base(f"o{n}", namespace) for n in range(3))
+    [episode] = world.host.live.store.directory.derived_from(namespace, o0)
+    request = episodic_pb2.ForgetRequest(namespace=namespace, dry_run=True)
+    request.selector.ids.ids.extend(["o2", "nosuch", o2, episode, "o2", "O1"])
+    named = [("o2", [o2]), ("nosuch", []), (o2, [o2]), (episode, [o0, o1]), ("O1", [])]
+
+    def called() -> list[tuple[str, list[str]]]:
+        response = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
+        return [(each.id, list(each.engram_ids)) for each in response.named]
+
+    assert called() == named
+    request.dry_run, request.id = False, "f1"
+    assert called() == named
+    assert called() == [], "it was erased before"
+    request.dry_run, request.id = True, ""
+    assert called() == [(id, []) for id, _ in named]
+
+
 def test_forgotten_names_are_counted_and_no_longer_listed(door: Door) -> None:
     namespace = "acme/names"
     carrie = AliasGroup(name="Carrie", aliases=["my wife"])

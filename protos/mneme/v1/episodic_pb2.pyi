@@ -432,18 +432,28 @@ class ForgetRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., selector: _Optional[_Union[ForgetSelector, _Mapping]] = ..., dry_run: _Optional[bool] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ForgetResponse(_message.Message):
-    __slots__ = ("targets", "names", "receipt", "alias_groups", "doubtful")
+    __slots__ = ("targets", "names", "receipt", "alias_groups", "doubtful", "named")
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedCompositeFieldContainer[ForgetTarget]
     names: _containers.RepeatedScalarFieldContainer[str]
     receipt: ErasureReceipt
     alias_groups: int
     doubtful: _containers.RepeatedCompositeFieldContainer[DoubtfulMatch]
-    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ..., doubtful: _Optional[_Iterable[_Union[DoubtfulMatch, _Mapping]]] = ...) -> None: ...
+    named: _containers.RepeatedCompositeFieldContainer[NamedById]
+    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ..., doubtful: _Optional[_Iterable[_Union[DoubtfulMatch, _Mapping]]] = ..., named: _Optional[_Iterable[_Union[NamedById, _Mapping]]] = ...) -> None: ...
+
+class NamedById(_message.Message):
+    __slots__ = ("id", "engram_ids")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    engram_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., engram_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DoubtfulMatch(_message.Message):
     __slots__ = ("engram_id", "text", "written", "reason")

@@ -42,7 +42,8 @@ def forget(
 
     Prints its key before it erases, then a receipt; `mneme verify-forgotten` checks that later. Cut off in between, it
     goes on all the same: repeat the command with --key for the receipt. A key stands for one erasure: again with the
-    same selector it erases nothing more, with another it is refused.
+    same selector it erases nothing more, with another it is refused. Of several ids, those that name something are
+    erased; exits 1 when one names nothing.
     """
     client = get_client()
     selector = _selector(**by)
@@ -50,9 +51,11 @@ def forget(
     listed = client.episodic.Forget(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
     click.echo(render.dry_run(listed))
     if dry_run:
+        _require_named(listed)
         return
     if not (listed.targets or listed.alias_groups or key):
         click.echo("nothing to erase.")
+        _require_named(listed)
         return
     if (listed.targets or listed.alias_groups) and not yes:
         names = f" and the names in {listed.alias_groups} alias groups" if listed.alias_groups else ""
@@ -67,6 +70,15 @@ def forget(
     click.echo(render.receipt(done.receipt))
     if key:
         _require_erased(listed, done)
+    _require_named(done)
+
+
+def _require_named(response: episodic_pb2.ForgetResponse) -> None:
+    """NOT_FOUND where an id names nothing."""
+    missing = [named.id for named in response.named if not named.engram_ids]
+    if missing:
+        message = f"{len(missing)} of {len(response.named)} name nothing that is remembered: {render.some(missing)}."
+        raise MnemeError("NOT_FOUND", message, field="--id", remedy="Check them; what was erased before has no id.")
 
 
 def _require_erased(listed: episodic_pb2.ForgetResponse, done: episodic_pb2.ForgetResponse) -> None:

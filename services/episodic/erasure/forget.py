@@ -60,6 +60,7 @@ class Targets:
     doubtful: Sequence[Doubtful] = ()  # base engrams that may name the person, and are left
     sought: Sequence[str] = ()  # the person's names as they are looked for
     unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
+    named: Mapping[str, Sequence[Slot]] = field(default_factory=dict)  # of the base, what each id of the selector means
 
 
 class Forgetting:
@@ -85,6 +86,10 @@ class Forgetting:
         slots = self._told(namespace, parked)
         if by == "person":
             return self._resolve_person(namespace, selector.person, slots, parked)
+        if by == "ids":
+            named = self._by_ids(namespace, slots, selector.ids.ids)
+            chosen = {slot.id: slot for of_one in named.values() for slot in of_one}
+            return replace(self._targets(namespace, list(chosen.values()), slots, parked), named=named)
         return self._targets(namespace, self._chosen(namespace, slots, selector, by), slots, parked)
 
     def _parked(self, namespace: str) -> dict[str, Parked]:
@@ -147,8 +152,6 @@ class Forgetting:
             return [s for s in slots if mac == s.session_mac or s.session == named]
         if by == "source":
             return [s for s in slots if s.source == _named("selector.source", selector.source)]
-        if by == "ids":
-            return self._by_ids(namespace, slots, selector.ids.ids)
         start, end = time_range(selector.event_time, "selector.event_time")
         if start is None and end is None:
             raise invalid("selector.event_time", "The range has no side.", "Set start, end or both.")
@@ -156,14 +159,18 @@ class Forgetting:
         high = to_us(end) if end is not None else None
         return [s for s in slots if (low is None or s.start_us >= low) and (high is None or s.start_us < high)]
 
-    def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Sequence[str]) -> list[Slot]:
-        """Engram ids, observation ids; a derived engram's id stands for its sources."""
+    def _by_ids(self, namespace: str, slots: Sequence[Slot], ids: Sequence[str]) -> dict[str, list[Slot]]:
+        """By id of an engram or an observation, what it names; a derived engram's id stands for its sources."""
         directory, keyring = self._host.live.store.directory, self._host.parts.keyring
-        wanted, macs = set(ids), {keyring.mac(namespace, MAC_OBSERVATION, id) for id in ids}
+        by_id = {slot.id: slot for slot in slots}
+        by_mac = {slot.id_mac: slot for slot in slots if slot.id_mac}
+        named: dict[str, list[Slot]] = {}
         for id in ids:
-            slot = directory.get(namespace, id)
-            wanted.update(slot.sources if slot else ())
-        return [s for s in slots if s.id in wanted or s.id_mac in macs]
+            engram = directory.get(namespace, id)
+            reached = [by_id.get(each) for each in (id, *(engram.sources if engram else ()))]
+            reached.append(by_mac.get(keyring.mac(namespace, MAC_OBSERVATION, id)))
+            named[id] = list({slot.id: slot for slot in reached if slot is not None}.values())
+        return named
 
     def _with_corrections(self, namespace: str, chosen: Iterable[Slot]) -> list[Slot]:
         """A text and its corrections go together, whichever of them was named."""
