@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
 from services.cli.commands import forget, ingest, namespaces, tokens
+from services.cli.fields import as_typed
 from services.cli.terminal import given_time, interruptible, read_time
 from services.common.serving.errors import MnemeError, from_rpc_error
 
@@ -31,7 +33,12 @@ class _Command(click.Command):
             for word in value if isinstance(value, tuple) else [value]:
                 if isinstance(word, str) and not _is_text(word):
                     raise click.BadParameter("it is not UTF-8.", context, parameter)
-        return super().invoke(context)
+        try:
+            return super().invoke(context)
+        except grpc.RpcError as error:
+            raise as_typed(from_rpc_error(error), context) from error
+        except MnemeError as error:
+            raise as_typed(error, context) from error
 
 
 def _is_text(word: str) -> bool:
@@ -51,24 +58,35 @@ class _Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except grpc.RpcError as error:
-            _fail(from_rpc_error(error))
         except MnemeError as error:
             _fail(error)
 
 
 def _fail(error: MnemeError) -> None:
     where = f" ({error.field})" if error.field else ""
-    remedy = error.remedy or (_NOBODY_ANSWERS if error.reason == "SERVICE_UNAVAILABLE" else "")
     trace_id = error.metadata.get("trace_id") if error.reason in _OPERATORS else None
     trace = f" (trace id {trace_id})" if trace_id else ""
-    click.echo(f"mneme: {error.reason}{where}: {error.message} {remedy}".rstrip() + trace, err=True)
+    click.echo(f"mneme: {error.reason}{where}: {error.message} {error.remedy}".rstrip() + trace, err=True)
     sys.exit(1)
 
 
 # Failures that an operator looks into, by the trace id.
 _OPERATORS = ("INTERNAL", "LOG_UNAVAILABLE", "SERVICE_UNAVAILABLE")
-_NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
+# A host and a port, an IPv6 address in brackets, or a target of another scheme of gRPC's.
+_ADDRESS = re.compile(r"(?:dns|unix|unix-abstract|vsock|xds|ipv4|ipv6):.+|(?:\[[^\]]+\]|[^:/\s]+):(\d{1,5})")
+
+
+def _address(context: click.Context, option: click.Parameter, address: str) -> str:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or (match.group(1) and not 0 < int(match.group(1)) < 65_536):
+        raise click.BadParameter("say a host and a port, as in 127.0.0.1:7420.", context, option)
+    return address
+
+
+def _certificate(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
+    if file is not None and b"-----BEGIN CERTIFICATE-----" not in file.read_bytes():
+        raise click.BadParameter(f"{file} holds no certificate in PEM.", context, option)
+    return file
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -78,7 +96,8 @@ _NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-
     default="127.0.0.1:7420",
     show_default=True,
     show_envvar=True,
-    help="Where the gateway listens.",
+    callback=_address,
+    help="Where the gateway listens: HOST:PORT.",
 )
 @click.option(
     "--token-file",
@@ -89,7 +108,12 @@ _NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-
     type=click.Path(path_type=Path),
     help="File with the token; MNEME_TOKEN holds it directly.",
 )
-@click.option("--ca-file", type=click.Path(path_type=Path, exists=True), help="CA certificate: speak TLS.")
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    callback=_certificate,
+    help="CA certificate: speak TLS.",
+)
 @click.version_option(package_name="mneme", message="mneme %(version)s")
 @click.pass_context
 def main(context: click.Context, address: str, token_file: Path, ca_file: Path | None) -> None:

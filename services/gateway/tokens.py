@@ -119,7 +119,11 @@ class TokenOffice:
         INVALID_FIELD, also for the last token that may administer everything; PERMISSION_DENIED; LogError.
         """
         if not _TOKEN_ID.fullmatch(token_id):
-            raise invalid("token_id", "A token id has 16 hexadecimal digits.", "Copy it from IssueToken's response.")
+            raise invalid(
+                "token_id",
+                "A token id has 16 hexadecimal digits.",
+                "Copy it from where the token was issued or listed.",
+            )
         self._refresh()
         issued = self._issued.get(token_id)
         # One that is not on record may be anybody's.

@@ -104,7 +104,7 @@ def test_a_refusal_is_told_as_it_is(door: Door) -> None:
     door.outcomes = [MnemeError("ID_REUSED", "Another selector.", field="id", remedy="Use a new id.")]
     said = door.forget("--yes", "--key", "k")
     assert said.exit_code == 1
-    assert "mneme: ID_REUSED (id): Another selector. Use a new id." in said.output
+    assert "mneme: ID_REUSED (--key): Another selector. Use a new id." in said.output
 
 
 def test_nothing_is_asked_for_without_a_key_where_nothing_is_listed(door: Door) -> None:

@@ -63,6 +63,6 @@ def test_a_refused_line_is_named_with_what_is_known_of_those_before_it(counts: d
     finally:
         server.stop(None)
     assert said.exit_code == 1
-    assert ("(observation.text): line 3: Too long." in said.stderr) == ("index" in counts)
+    assert ("(text): line 3: Too long." in said.stderr) == ("index" in counts)
     assert said.stdout.startswith(says)
     assert says or "accepted" not in said.output

@@ -72,4 +72,4 @@ def test_the_same_id_twice_in_a_file_is_taken_once_or_named(local: Local) -> Non
     assert "1 accepted, 1 known already" in said
     other = {**one, "text": "Another parcel came."}
     said = mneme(local, "ingest", "-n", "e2e/in-twice", "-", stdin=lines(one, other), code=1)
-    assert "ID_REUSED (observation.id): line 2: " in said
+    assert "ID_REUSED (id): line 2: " in said

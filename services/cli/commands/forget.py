@@ -99,17 +99,17 @@ def _selector(
     start: Timestamp | None,
     end: Timestamp | None,
 ) -> episodic_pb2.ForgetSelector:
-    chosen = [bool(person), bool(session), bool(source), bool(ids), bool(start or end)]
+    chosen = [person is not None, session is not None, source is not None, bool(ids), bool(start or end)]
     if sum(chosen) != 1:
         raise click.UsageError("name exactly one of --person, --session, --source, --id, --from/--to")
-    if (include_doubtful or alias) and not person:
+    if (include_doubtful or alias) and person is None:
         raise click.UsageError(f"{'--include-doubtful' if include_doubtful else '--alias'} goes with --person")
-    if person:
+    if person is not None:
         named = episodic_pb2.Person(name=person, aliases=alias, include_doubtful=include_doubtful)
         return episodic_pb2.ForgetSelector(person=named)
-    if session:
+    if session is not None:
         return episodic_pb2.ForgetSelector(session=session)
-    if source:
+    if source is not None:
         return episodic_pb2.ForgetSelector(source=source)
     if ids:
         return episodic_pb2.ForgetSelector(ids=episodic_pb2.Ids(ids=ids))

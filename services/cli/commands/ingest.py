@@ -14,7 +14,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
-from services.cli.commands.lines import Lines, Reader
+from services.cli.commands.lines import Lines, Reader, of_option
 from services.cli.terminal import interruptible
 from services.common.serving.errors import MnemeError, from_rpc_error
 
@@ -47,7 +47,7 @@ def ingest(
     Safe to repeat: an id is taken once, and what was erased stays so (its lines are skipped; of standard input, only
     where that is a file). It ends at the first line that is refused, and names it; what came before is kept.
     """
-    if namespace is None and not namespaces_from_lines:
+    if not namespace and not namespaces_from_lines:
         raise click.UsageError("name the namespace with -n, or let every line name its own: --namespaces-from-lines")
     client = get_client()
 
@@ -57,7 +57,7 @@ def ingest(
     reader = Reader(namespace, each_its_own=namespaces_from_lines, ensure=ensure)
     lines = Lines(file, reader)
     with interruptible("what was acknowledged is kept. Run it again: an id is taken once."):
-        taken, reached = _send(client, lines)
+        taken, reached = _send(client, lines, None if namespaces_from_lines else namespace)
     click.echo(f"{taken['accepted']} accepted, {taken['duplicates']} known already; durable in the ledger.")
     if taken["erased"]:
         click.echo(f"{taken['erased']} skipped: erased before, and refused for good.")
@@ -98,8 +98,10 @@ def _errors() -> Iterator[None]:
         raise from_rpc_error(error) from error
 
 
-def _send(client: Client, lines: Lines) -> tuple[Counter[str], dict[int, int]]:
+def _send(client: Client, lines: Lines, namespace: str | None) -> tuple[Counter[str], dict[int, int]]:
     """Send what is left of the file; a line that was erased ends a stream, and the next one begins behind it.
+
+    ``namespace``: of all lines, None where each may name its own.
 
     Returns counts, and the newest position by partition. A line that was refused is the error of ``lines``.
     """
@@ -110,7 +112,9 @@ def _send(client: Client, lines: Lines) -> tuple[Counter[str], dict[int, int]]:
             try:
                 response = client.observe(lines.observations(count))
             except grpc.RpcError as error:
-                refused = lines.located(from_rpc_error(error))
+                refused = from_rpc_error(error)
+                is_of_all = namespace is not None and refused.field == "observation.namespace"
+                refused = of_option(refused) if is_of_all else lines.located(refused)
                 if "accepted" not in refused.metadata:  # nobody says how many were
                     raise refused from error
                 taken.update({each: int(refused.metadata[each]) for each in ("accepted", "duplicates")})

@@ -19,6 +19,14 @@ _STREAM_S = 60.0  # a stream is sent for no longer, so that a file of any length
 _BOM = b"\xef\xbb\xbf"
 
 
+class NotOfALine(Exception):
+    """What was refused for a reason that stands in no line, as a MnemeError."""
+
+    def __init__(self, error: MnemeError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Lines:
     """Observations of a file of JSON lines, up to the first line that is none; ``error`` then says which."""
 
@@ -79,6 +87,8 @@ class Lines:
                 number, place = self._next
         except MnemeError as error:
             self.error = _in_line(error, number)  # not raised: gRPC would lose it, and what came before is kept
+        except NotOfALine as refused:
+            self.error = refused.error
         except OSError as error:
             self.error = invalid(self._file.name, f"line {number} cannot be read ({error.strerror}).", KEPT)
         self.at_end = True
@@ -113,14 +123,15 @@ class Lines:
             return refused
         message = f"line {self._sent[0][index]}: {refused.message}"
         remedy = f"{refused.remedy} {KEPT}"
-        return MnemeError(refused.reason, message, field=refused.field, remedy=remedy, metadata=refused.metadata)
+        field = refused.field.removeprefix("observation.")  # as the line has it
+        return MnemeError(refused.reason, message, field=field, remedy=remedy, metadata=refused.metadata)
 
 
 class Reader:
     """Makes an observation of a line: protobuf JSON, and plain texts and numbers as metadata.
 
-    ``namespace``: of lines that name none; ``each_its_own``: whether a line may name another one, which is then handed
-    to ``ensure`` when it is met first.
+    ``namespace``: of lines that name none; ``each_its_own``: whether a line may name another one. Each is handed to
+    ``ensure`` when it is met first.
     """
 
     def __init__(self, namespace: str | None, *, each_its_own: bool, ensure: Callable[[str], None]) -> None:
@@ -148,8 +159,21 @@ class Reader:
             raise invalid("namespace", f"The line is of {own}, not of {self._namespace}.", remedy)
         observation.namespace = self.newest = own
         if own not in self._ensured:
-            self._ensure(own)
+            self._look_at(own)
             self._ensured.add(own)
+
+    def _look_at(self, namespace: str) -> None:
+        try:
+            self._ensure(namespace)
+        except MnemeError as error:
+            if namespace == self._namespace:
+                raise NotOfALine(of_option(error)) from error
+            raise
+
+
+def of_option(error: MnemeError) -> MnemeError:
+    """The same error of the namespace that -n names for all lines."""
+    return MnemeError(error.reason, error.message, field="-n/--namespace", remedy=error.remedy, metadata=error.metadata)
 
 
 def _spell_out(metadata: object) -> None:

@@ -140,11 +140,13 @@ def namespace_change(
 
     Needs the right admin over it. What was told before stays as it was read. Fields stay as they are declared.
     """
-    client = get_client()
-    request = admin_pb2.UpdateNamespaceRequest(namespace=name, metadata_fields=fields)
-    lines = [*aliases, *(line for line in aliases_file or () if line.strip())]
+    lines = [*aliases, *_lines(aliases_file)]
     if no_aliases and lines:
         raise click.UsageError("--no-aliases leaves none: give it, or groups.")
+    if not (no_aliases or lines or fields):
+        raise click.UsageError("nothing to change: give --alias, --aliases-file, --no-aliases or --field.")
+    client = get_client()
+    request = admin_pb2.UpdateNamespaceRequest(namespace=name, metadata_fields=fields)
     if lines or no_aliases:
         request.aliases.CopyFrom(admin_pb2.AliasGroups(groups=map(_group, lines)))
     click.echo(render.namespace_change(_found(client, name), request))
@@ -159,6 +161,14 @@ def namespace_change(
     except grpc.RpcError as error:
         raise repeatable(from_rpc_error(error), request.id, "what became of it") from error
     click.echo(f"{name}: changed.")
+
+
+def _lines(file: TextIO | None) -> list[str]:
+    """Of an option's file, those that hold something."""
+    try:
+        return [line for line in file or () if line.strip()]
+    except UnicodeDecodeError as error:
+        raise click.BadParameter("it is not UTF-8.", param_hint="--aliases-file") from error
 
 
 def _all(client: Client) -> Iterator[admin_pb2.Namespace]:

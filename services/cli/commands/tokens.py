@@ -52,6 +52,8 @@ def issue(
     config: Path | None,
 ) -> None:
     """Print a new token, once. It is kept nowhere; its id (on stderr, and in `mneme token list`) revokes it."""
+    if config is not None and master_key_file is None:
+        raise click.UsageError("--config goes with --master-key-file")
     if master_key_file is not None:
         token, issued = _issue_here(master_key_file, config, principal, prefixes, rights, days)
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(issued.expires_at))

@@ -380,7 +380,7 @@ def _require_bounded(selector: ForgetSelector) -> None:
     check_reference(selector.session, "selector.session")
     check_reference(selector.source, "selector.source")
     for n, id in enumerate(selector.ids.ids):
-        check_reference(id, f"selector.ids.ids[{n}]")
+        check_reference(_named(f"selector.ids.ids[{n}]", id), f"selector.ids.ids[{n}]")
 
 
 def _named(field: str, value: str) -> str:
