@@ -48,7 +48,7 @@ def extract(question: str, sources: Sequence[Source], limit: int) -> list[Senten
     if not found or limit <= 0:
         return []
     weights = _weights(question, [terms for _, _, terms in found])
-    actors = [set(lexical.terms(source.actor)) for source in sources]
+    actors = [set(lexical.terms(f"{source.actor}:")) for source in sources]
     around = [_share(weights, actor.union(lexical.terms(s.text))) for actor, s in zip(actors, sources, strict=True)]
     scored = []
     for at, text, terms in found:

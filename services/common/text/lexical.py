@@ -4,7 +4,8 @@ A term is a word or number of any script, folded (``services.common.text.words``
 clitics, cut to its stem by the stemmer of its script (Snowball's; for Latin letters the English one, for which
 language a word is of, it alone does not say). Of scripts that write words together, every pair of neighbouring
 characters and every ideograph is a term: what is looked for is found however its text was cut. Function words of the
-text's own language are left out, unless a capital says that they are a name ("IT", "The Who").
+text's own language are left out, unless a capital says that they are a name ("IT", "The Who", "Ask Will"), or their
+place at the head of a line ("Will: ...") or of a sentence ("Will bought ...").
 
 BM25 is Robertson's with the idf that never turns negative (Lucene's). Its statistics belong to one namespace; who
 keeps them passes them in.
@@ -13,6 +14,7 @@ keeps them passes them in.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -30,7 +32,7 @@ B = 0.75
 
 # What the terms of a text depend on beside the text; part of an index's generation. Raise the first number where this
 # module or those that it rests on cut otherwise.
-IDENTITY = f"terms-2-icu-{icu_version}-snowball-{Stemmer.version()}"
+IDENTITY = f"terms-3-icu-{icu_version}-snowball-{Stemmer.version()}"
 
 _stem = lru_cache(maxsize=65_536)(stem)  # of words that may come again
 
@@ -58,6 +60,13 @@ for _language, _listed in _LISTED.items():
         _LISTED_IN.setdefault(_word, []).append(_language)
 _FUNCTION_WORDS = STOP_WORDS | (_LISTED_IN.keys() - _ALSO_ENGLISH)
 LATIN = frozenset(stop_words.GROUPS[0])  # languages of Latin letters
+# Of those, which write no pronoun with a capital for courtesy: inside a sentence a capital is a name's.
+_NAMES_ALONE = frozenset({"en", "nl", "fr", "es", "pt", "ca", "ro", "sv", "nb", "fi", "tr"})
+# Who speaks, at the head of a line: a word before a colon, or up to four with capitals.
+_SPEAKER = regex.compile(
+    r"^(?:\p{L}[\p{L}\p{M}\p{N}.'-]*+|\p{Lu}[\p{L}\p{M}\p{N}.'-]*+(?: \p{Lu}[\p{L}\p{M}\p{N}.'-]*+){1,3})(?=:)",
+    regex.MULTILINE,
+)
 
 
 def words(text: str) -> list[str]:
@@ -71,10 +80,11 @@ def terms(text: str) -> list[str]:
     found = list(cut(text))
     spoken = _languages(found)
     left_out = frozenset[str]().union(*(_LISTED[language] for language in spoken))
+    speakers = [match.span() for match in _SPEAKER.finditer(text)] if ":" in text else []
     kept = [
         word
         for at, word in enumerate(found)
-        if _bare(word) and (_listed_as(word) not in left_out or _is_name(text, found, at, "en" in spoken))
+        if _bare(word) and (_listed_as(word) not in left_out or _is_name(text, found, at, spoken, speakers))
     ]
     return list(_terms(kept or _kept_after_all(found, spoken)))
 
@@ -114,16 +124,34 @@ def _languages(found: Sequence[Word]) -> list[str]:
     return [language for language in best if language in shown]
 
 
-def _is_name(text: str, found: list[Word], at: int, is_english: bool) -> bool:
-    """Whether a capital says that a function word is none: "IT" among small letters, "Who" inside a sentence."""
+def _is_name(text: str, found: list[Word], at: int, spoken: Sequence[str], speakers: Sequence[tuple[int, int]]) -> bool:
+    """Whether a capital says that a function word is none: "IT" among small letters, "Who" inside a sentence.
+
+    ``speakers``: where in the text who speaks is named.
+    """
     word = found[at]
-    if not word.written[0].isupper() or _bare(word) == "i" or "'" in word.written:
+    speaker = bisect_right(speakers, (word.start, len(text))) - 1
+    if speaker >= 0 and word.start < speakers[speaker][1]:
+        return True
+    if not word.written[0].isupper() or _bare(word) == "i" or not _MAY_OWN.fullmatch(word.written):
         return False
+    if _bare(word) in _GIVEN and _ACTS.match(text, word.end - 2 * ("'" in word.written)):
+        return True
     if len(word.written) > 1 and word.written.isupper():
         beside = found[max(0, at - 1) : at] + found[at + 1 : at + 2]
         return not beside or not all(other.written.isupper() for other in beside)
-    # Other languages write pronouns of courtesy so.
-    return is_english and at > 0 and not text[found[at - 1].end : word.start].strip(" ")
+    is_inside = at > 0 and not text[found[at - 1].end : word.start].strip(" ")
+    return is_inside and not _NAMES_ALONE.isdisjoint(spoken)
+
+
+_MAY_OWN = regex.compile(r"[^']+(?:'[sS])?")
+# Function words that people are named, and what follows a name and no auxiliary.
+_GIVEN = frozenset({"will", "can"})
+_ACTS = regex.compile(
+    r"(?:'s| is| was| has| had| \p{Ll}{5,}+(?<=[^e]ed)| said| says| told| came| went| left| bought| brought| thought"
+    r"| thinks| wrote| writes| got| gave| made| took| saw| met| sent| knew| knows| kept| lost| found| sold| ate| drove"
+    r"| flew| rang| ran| won| wants| likes| loves| lives| works| and \p{Lu}\p{Ll}*)\b"
+)
 
 
 def _bare(word: Word) -> str:

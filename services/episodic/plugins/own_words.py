@@ -22,7 +22,7 @@ from typing import ClassVar
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.search import idf, neighbours, order
 from services.episodic.plugins.spoken import Spoken, bare
-from services.episodic.plugins.turns import day_words
+from services.episodic.plugins.turns import day_words, speaker
 
 BEFORE, AFTER = 0.6, 0.3
 SPEAKER, STATEMENT = 0.25, 0.4
@@ -48,9 +48,9 @@ class OwnWords(Plugin):
     def _score(self, item: Ranked, asked: Asked) -> float:
         """In (0, 1], rounded to 1e-6."""
         record = item.record
-        speaker = bool(asked.spoken.in_(record.actor))
+        is_asked_for = bool(asked.spoken.in_(speaker(record)))
         statement = not record.text.rstrip().endswith(_ASKS)
-        own = item.score + self.weight * asked.said(record) + SPEAKER * speaker + STATEMENT * statement
+        own = item.score + self.weight * asked.said(record) + SPEAKER * is_asked_for + STATEMENT * statement
         return round(own / (1.0 + self.weight + SPEAKER + STATEMENT), 6)
 
 
@@ -77,7 +77,7 @@ class Asked:
         return share / self._total
 
     def _in(self, record: Record) -> frozenset[str]:
-        return self.spoken.in_(record.actor) | self.spoken.in_(record.text)
+        return self.spoken.in_(speaker(record)) | self.spoken.in_(record.text)
 
     def _sum(self, terms: Set[str]) -> float:
         return sum(self.weights[term] for term in sorted(terms))

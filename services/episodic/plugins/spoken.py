@@ -2,7 +2,8 @@
 
 Cutting a text into terms takes 5 us a word, and a recall looks at some ninety texts. Here only words that begin like
 one of the terms are cut; the answer is the same. Only for texts of ASCII letters: others are cut whole, for a letter
-may be folded to another there.
+may be folded to another there. So are all where a term is a name that is a function word as well ("Will"): which of the
+two it is, its neighbours tell.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection
 
 import regex
 
+from services.common.text import lexical
 from services.common.text.words import normal
 from services.episodic.plugins.base import Context
 
@@ -27,7 +29,7 @@ class Spoken:
         self._ctx = ctx
         self._of: dict[str, frozenset[str]] = {}
         self._like: re.Pattern[str] | None = None
-        if self._terms and all(term.isascii() for term in self._terms):
+        if self._terms and all(term.isascii() and not lexical.is_function_word(term) for term in self._terms):
             # A stem and its word agree in three letters, those of three and less in the first.
             begins = {re.escape(term[: 1 if len(term) <= _SHORT else _SHORT]) for term in self._terms}
             self._like = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(sorted(begins))})[A-Za-z0-9'+#]*", re.IGNORECASE)

@@ -51,7 +51,12 @@ def said(record: Record) -> str:
 
 
 def spoken(record: Record, text: str) -> str:
-    return f"{record.actor}: {text}" if record.actor else text
+    return f"{speaker(record)} {text}" if record.actor else text
+
+
+def speaker(record: Record) -> str:
+    """Who said it, as keys have it: the colon tells a name from a word ("Will")."""
+    return f"{record.actor}:" if record.actor else ""
 
 
 def day_words(moment: datetime) -> str:

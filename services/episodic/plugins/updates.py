@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 from services.episodic.plugins.spoken import bare
+from services.episodic.plugins.turns import speaker
 
 SHARED = 0.25
 _PRESENT = re.compile(r"\b(?:is|are|am|does|do|has|have|now|current(?:ly)?|still|these days)\b|\w['’]s\b", re.I)
@@ -61,7 +62,7 @@ def _comes_later(item: Ranked, earlier: Ranked) -> bool:
 
 def _speaks_of_the_same(item: Ranked, earlier: Ranked, asked: Set[str], ctx: Context) -> bool:
     told, of_before = set(ctx.terms(item.record.text)), set(ctx.terms(earlier.record.text))
-    of_question = (asked & of_before) - set(ctx.terms(item.record.actor))
+    of_question = (asked & of_before) - set(ctx.terms(speaker(item.record)))
     return len(told & of_before) >= SHARED * max(1, len(of_before)) or bool(of_question and of_question <= told)
 
 

@@ -28,7 +28,7 @@ import regex
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Plan, Ranked
 from services.episodic.plugins.search import neighbours
-from services.episodic.plugins.turns import day_words
+from services.episodic.plugins.turns import day_words, speaker
 from services.episodic.plugins.turns import said as with_speaker
 
 LOOKED_AT = 5  # best items
@@ -93,7 +93,7 @@ def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
         return []
     names = [t for t in _names(text) if t in weights]
     # Whatever one asks of a speaker, every turn of theirs says the name.
-    speakers = {term for item in best for term in ctx.terms(item.record.actor)}
+    speakers = {term for item in best for term in ctx.terms(speaker(item.record))}
     content = {t: w for t, w in weights.items() if t not in speakers} or weights
     never = _never(plan.query.namespaces, ctx)
     grown = min(1.0, never / _OF_GROWN)
@@ -198,7 +198,7 @@ def _passage(item: Ranked, plan: Plan, ctx: Context) -> _Passage:
     own = _spoken(item.record.text, ctx)
     head = _spoken("\n".join(with_speaker(r) for r in before), ctx)[-SPAN:]
     tail = _spoken("\n".join(with_speaker(r) for r in after), ctx)[:SPAN]
-    always = frozenset(ctx.terms(f"{item.record.actor} {day_words(item.record.event.start)}"))
+    always = frozenset(ctx.terms(f"{speaker(item.record)} {day_words(item.record.event.start)}"))
     return _Passage((*head, *own, *tail), len(head), len(head) + len(own), always)
 
 
