@@ -37,9 +37,14 @@ def unnamed(pseudonym: bytes) -> str:
     return _UNNAMED + pseudonym.hex()
 
 
+def is_unnamed(name: str) -> bool:
+    """Whether it begins as what ``unnamed`` makes."""
+    return name.startswith(_UNNAMED)
+
+
 def pseudonym_in(name: str) -> bytes | None:
     """The pseudonym of what is called as by ``unnamed``; None of a name."""
-    return bytes.fromhex(name.removeprefix(_UNNAMED)) if name.startswith(_UNNAMED) else None
+    return bytes.fromhex(name.removeprefix(_UNNAMED)) if is_unnamed(name) else None
 
 
 def is_one_line(text: str) -> bool:

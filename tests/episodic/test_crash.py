@@ -482,7 +482,7 @@ def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeyp
     tell(world)
     world.settle()
     world.host.live.flush()
-    noted = OperatorState(world.log, 0).progress(world.host.live.number)
+    noted = OperatorState(world.log, world.keyring, 0).progress(world.host.live.number)
     world.observe("late", "The last lantern was put out.")
     world.settle()
 
@@ -493,9 +493,9 @@ def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeyp
         failing.setattr(world.host.live.store.collection, "flush", fails)
         with world.host.live.lock, pytest.raises(IndexUnavailable):
             world.host.live.flush()
-    assert OperatorState(world.log, 0).progress(world.host.live.number) == noted
+    assert OperatorState(world.log, world.keyring, 0).progress(world.host.live.number) == noted
     world.host.live.flush()
-    after = OperatorState(world.log, 0).progress(world.host.live.number)
+    after = OperatorState(world.log, world.keyring, 0).progress(world.host.live.number)
     assert after == noted + 1
     world.close()
 

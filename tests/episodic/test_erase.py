@@ -350,7 +350,7 @@ def test_a_receipt_of_any_size_is_read_as_it_was_written(world: World) -> None:
     assert receipt.ByteSize() > 2 * 1024 * 1024
     for _ in range(2):  # finished, it is written again
         world.log.append(world.host.state.set_receipt(receipt))
-    assert OperatorState(world.log, 0).receipt(NAMESPACE, "r1") == receipt
+    assert OperatorState(world.log, world.keyring, 0).receipt(NAMESPACE, "r1") == receipt
     assert list(world.host.state.receipts()) == [receipt]
     assert world.host.state.receipt(NAMESPACE, "r") is None
 

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import pytest
 from mneme.v1.common_pb2 import Observation
-from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceDeleted
+from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceDeleted, PerceptionCheckpoint
 
 from services.common.crypto.seal import Keyring, MasterKey, destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
-from services.common.log.base import Appended, LogUnavailable, Message
+from services.common.log.base import Appended, LogUnavailable, Message, partition_of
 from services.common.serving.errors import MnemeError
 from services.perception.intake import accept
 from services.perception.ledger_facts import LedgerFacts
 from services.perception.sessions.segmentation.fixed import FixedSize
-from tests.perception.world import ANYBODY, World, observation
+from tests.perception.world import ANYBODY, PARTITIONS, World, observation
 
 HOME = "acme/user"
 
@@ -40,6 +40,10 @@ def delete(world: World, namespace: str = HOME) -> None:
 def restarted(world: World) -> World:
     """Another process, which reads what is there now."""
     return World(world.folder, world.intake._extractor)
+
+
+def of_namespaces(checkpoints: dict[bytes, bytes]) -> set[str]:
+    return {PerceptionCheckpoint.FromString(value).namespace for value in checkpoints.values()}
 
 
 def refused(world: World, sent: Observation) -> str:
@@ -84,9 +88,11 @@ def test_open_episodes_of_a_deleted_namespace_are_gone_and_others_stay(world: Wo
     assert len(world.checkpoints()) == 1 + (world.known.partition(HOME) == world.known.partition("acme/other"))
     delete(world)
     world.drain(segmenter)
-    assert not [key for key in world.checkpoints() if key.startswith(f"{HOME}/".encode())]
-    assert [key for key in world.checkpoints("acme/other") if key.startswith(b"acme/other/")]
+    assert HOME not in of_namespaces(world.checkpoints())
+    assert of_namespaces(world.checkpoints("acme/other")) == {"acme/other"}
     assert world.keyring.keys_of(HOME) == []
+    partition = partition_of(HOME.encode(), PARTITIONS)
+    assert not [r for r in world.log.read(topics.PERCEPTION, partition) if HOME.encode() in r.key], "removals stay"
 
 
 def test_a_segmenter_that_was_behind_opens_nothing_of_before_the_deletion(world: World) -> None:

@@ -16,6 +16,7 @@ from services.common import telemetry
 from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.log.base import Message
 from services.common.models.embed import Embedder
 from services.common.text.extract import Extractor
 from services.perception.sessions.segment import Limits
@@ -379,6 +380,25 @@ def test_another_plug_in_after_a_restart_takes_over_what_is_open(world: World, m
     later.intake.end_session("acme/user", "s", ANYBODY)
     later.drain(later.segmenter(Surprise()))
     assert later.episodes() == [(["o0", "o1", "o2", "o3", "o4", "o5"], "session_end")]
+
+
+def test_a_checkpoint_that_an_earlier_version_keyed_by_the_namespace_is_taken_over(
+    world: World, make_world: Callable[[], World]
+) -> None:
+    world.observe(*[observation(n) for n in range(3)])
+    world.drain(world.segmenter(FixedSize(units=10)))
+    [(key, value)] = world.checkpoints().items()
+    named = {b"acme/user/" + key: value, key: None}
+    world.log.append([Message(topics.PERCEPTION, k, v, partition_key=b"acme/user") for k, v in named.items()])
+    world.close()
+    later = make_world()
+    later.observe(observation(3))
+    later.drain(later.segmenter(FixedSize(units=10)))
+    assert later.checkpoints().keys() == {key}
+    later.intake.end_session("acme/user", "s", ANYBODY)
+    later.drain(later._segmenters[0])
+    assert later.episodes() == [(["o0", "o1", "o2", "o3"], "session_end")]
+    assert later.checkpoints() == {}
 
 
 def test_a_checkpoint_whose_key_is_gone_says_what_is_open_all_the_same(

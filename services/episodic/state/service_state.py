@@ -16,12 +16,15 @@ from mneme.v1.admin_pb2 import Operation
 from mneme.v1.common_pb2 import Position
 from mneme.v1.ledger_pb2 import Generation, IndexProgress, StoredReceipt
 
+from services.common.crypto.seal import Keyring
+from services.common.ids import is_unnamed, unnamed
 from services.common.ledger import topics
-from services.common.log.base import Log, Message
+from services.common.log.base import Log, Message, partition_of
 
 P = TypeVar("P", bound=Proto)
 _BEFORE_PARTITIONS = "generation/in-use"  # of all partitions, as earlier versions had it
 BY_NAMESPACE = "namespace"  # what a receipt's selected_by says where a namespace was deleted
+_BY_SPACE = ("receipt", "receipt-ids", "erasing")  # what is kept of a namespace
 _RECEIPT_IDS = ("base_ids", "derived_ids", "key_ids")
 _IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
 
@@ -29,8 +32,9 @@ _IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
 class OperatorState:
     """A view of the topic, by whoever owns a partition of the ledger. Thread-safe."""
 
-    def __init__(self, log: Log, partition: int) -> None:
+    def __init__(self, log: Log, keyring: Keyring, partition: int) -> None:
         self._log = log
+        self._keyring = keyring
         self._partition = partition
         self._generation = f"generation/in-use/{partition}"
         self._building = f"generation/building/{partition}"
@@ -105,7 +109,7 @@ class OperatorState:
         return f"index/{self._partition}/{generation}"
 
     def receipt(self, namespace: str, id: str) -> StoredReceipt | None:
-        receipt = self.get(_receipt_key(namespace, id), StoredReceipt)
+        receipt = self.get(_receipt_key(self._space(namespace), id), StoredReceipt)
         return receipt and self._completed(receipt)
 
     def deletion(self, id: str) -> StoredReceipt | None:
@@ -123,11 +127,37 @@ class OperatorState:
     def without(self, namespace: str) -> list[Message]:
         """Messages that remove the receipts of a namespace, and whatever else is kept under its name."""
         self._refresh()
-        prefixes = tuple(f"{what}/{namespace}/" for what in ("receipt", "receipt-ids", "erasing"))
+        prefixes = tuple(f"{what}/{self._space(namespace)}/" for what in _BY_SPACE)
         with self._lock:
-            # A namespace's name may hold "/": "receipt/a/b/id" is of "a/b", not of "a".
-            keys = [k for k in self._values if k.startswith(prefixes) and _namespace_of(k) == namespace]
+            keys = [k for k in self._values if k.startswith(prefixes)]
         return [self.message(key, None) for key in sorted(keys)]
+
+    def renamed(self) -> Iterator[list[Message]]:
+        """To append before anything else: gives what an earlier version keyed by a namespace's name the key of now.
+
+        Of the partition's own namespaces; who owns another may be under way with theirs.
+        """
+        self._refresh()
+        partitions = self._log.partitions(topics.LEDGER)
+        with self._lock:
+            held = sorted(self._values.items())
+        for key, value in held:
+            what, _, rest = key.partition("/")
+            if what in _BY_SPACE and not is_unnamed(rest):
+                name = rest.rsplit("/", 1 if what == "receipt" else 2)[0]
+                now = f"{what}/{self._space(name)}{rest.removeprefix(name)}"
+                if partition_of(name.encode(), partitions) == self._partition:
+                    yield [Message(topics.STATE, now.encode(), value), self.message(key, None)]
+
+    def _space(self, namespace: str) -> str:
+        """How a namespace stands in keys, which what removes a value keeps for a day."""
+        return unnamed(self._keyring.pseudonym(namespace))
+
+    def _key_of(self, receipt: StoredReceipt, part: int = 0) -> str:
+        of = receipt.receipt
+        if of.selected_by == BY_NAMESPACE:
+            return _deletion_key(of.id, part)
+        return _receipt_key(self._space(of.namespace), of.id, part)
 
     def set_receipt(self, receipt: StoredReceipt) -> list[Message]:
         """To append together. Of many ids, those that one record does not take lie in further records before it."""
@@ -135,14 +165,14 @@ class OperatorState:
         ids = [(name, id) for name in _RECEIPT_IDS for id in getattr(receipt, name)]
         first, *more = [ids[start : start + _IDS_A_RECORD] for start in range(0, len(ids), _IDS_A_RECORD)] or [[]]
         messages = [
-            self.message(_key_of(receipt, n), _with_ids(StoredReceipt(), some)) for n, some in enumerate(more, 1)
+            self.message(self._key_of(receipt, n), _with_ids(StoredReceipt(), some)) for n, some in enumerate(more, 1)
         ]
-        return [*messages, self.message(_key_of(receipt), _with_ids(StoredReceipt(receipt=of), first))]
+        return [*messages, self.message(self._key_of(receipt), _with_ids(StoredReceipt(receipt=of), first))]
 
     def _completed(self, receipt: StoredReceipt) -> StoredReceipt:
         """With the ids of the further records. A receipt's ids never change, so neither does how many there are."""
         for n in count(1):
-            more = self._held(_key_of(receipt, n), StoredReceipt)
+            more = self._held(self._key_of(receipt, n), StoredReceipt)
             if more is None:
                 break
             receipt.MergeFrom(more)
@@ -150,13 +180,13 @@ class OperatorState:
 
     def notes(self, namespace: str, id: str) -> list[StoredReceipt]:
         """What the pieces of an erasure noted that is not applied to its end, in order."""
-        return [note for _, note in self.items(_note_key(namespace, id), StoredReceipt)]
+        return [note for _, note in self.items(_note_key(self._space(namespace), id), StoredReceipt)]
 
     def note(self, namespace: str, id: str, number: int, of: StoredReceipt) -> Message:
-        return self.message(f"{_note_key(namespace, id)}{number:06}", of)
+        return self.message(f"{_note_key(self._space(namespace), id)}{number:06}", of)
 
     def without_notes(self, namespace: str, id: str) -> list[Message]:
-        return [self.message(key, None) for key, _ in self.items(_note_key(namespace, id), StoredReceipt)]
+        return [self.message(key, None) for key, _ in self.items(_note_key(self._space(namespace), id), StoredReceipt)]
 
     def operation(self, id: str) -> Operation | None:
         """The partition's part of it."""
@@ -171,31 +201,18 @@ class OperatorState:
         return self.message(f"operation/{operation.id}/{self._partition}", operation)
 
 
-def _receipt_key(namespace: str, id: str, part: int = 0) -> str:
+def _receipt_key(space: str, id: str, part: int = 0) -> str:
     """Of the receipt itself, or of a further record with ids of it."""
-    return f"receipt-ids/{namespace}/{id}/{part}" if part else f"receipt/{namespace}/{id}"
+    return f"receipt-ids/{space}/{id}/{part}" if part else f"receipt/{space}/{id}"
 
 
-def _note_key(namespace: str, id: str) -> str:
-    return f"erasing/{namespace}/{id}/"
+def _note_key(space: str, id: str) -> str:
+    return f"erasing/{space}/{id}/"
 
 
 def _deletion_key(id: str, part: int = 0) -> str:
-    """As ``_receipt_key``, without the name of what was deleted."""
+    """As ``_receipt_key``, for what outlives its namespace."""
     return f"deletion-ids/{id}/{part}" if part else f"deletion/{id}"
-
-
-def _key_of(receipt: StoredReceipt, part: int = 0) -> str:
-    of = receipt.receipt
-    if of.selected_by == BY_NAMESPACE:
-        return _deletion_key(of.id, part)
-    return _receipt_key(of.namespace, of.id, part)
-
-
-def _namespace_of(key: str) -> str:
-    """Of a ``_receipt_key``."""
-    what, _, rest = key.partition("/")
-    return rest.rsplit("/", 1 if what == "receipt" else 2)[0]
 
 
 def _with_ids(receipt: StoredReceipt, ids: Sequence[tuple[str, str]]) -> StoredReceipt:

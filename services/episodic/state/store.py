@@ -15,6 +15,7 @@ import numpy as np
 from mneme.v1.ledger_pb2 import EngramDetail, EngramRecord, FeedRecord, Sealed
 
 from services.common.crypto.seal import KeyDestroyed, Keyring
+from services.common.ids import unnamed
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_TERM, MAC_VALUE, SEAL_ENGRAM
 from services.common.log.base import Log, Message
@@ -43,8 +44,9 @@ class Written:
     stored: Stored | None = None
 
 
-def feed_key(generation: int, namespace: str, id: str) -> bytes:
-    return f"{generation}/{namespace}/{id}".encode()
+def feed_key(generation: int, pseudonym: bytes, id: str) -> bytes:
+    """Without the namespace's name: what removes a record keeps its key for a day."""
+    return f"{generation}/{unnamed(pseudonym)}/{id}".encode()
 
 
 def seal(stored: Stored, generation: int, keyring: Keyring) -> tuple[Stored, FeedRecord, list[Message]]:

@@ -13,7 +13,7 @@ from services.common.crypto.seal import KeyDestroyed, Keyring
 from services.common.ledger import topics
 from services.common.log.base import Log, Message
 from services.episodic.state.service_state import OperatorState
-from services.episodic.state.store import feed_key, open_core
+from services.episodic.state.store import open_core
 from services.episodic.write.components import Components
 
 _TOMBSTONES = 1_000
@@ -24,9 +24,8 @@ def drop(parts: Components, partition: int, state: OperatorState, number: int) -
     log, keyring = parts.log, parts.keyring
     parts.index.drop(number)
     messages: list[Message] = []
-    for feed in _feed_of(log, number, partition):
+    for key, feed in _feed_of(log, number, partition):
         messages += keyring.destroy(feed.namespace, sorted(_own_keys(keyring, feed)))
-        key = feed_key(number, feed.namespace, feed.engram_id)
         messages.append(Message(topics.FEED, key, None, partition_key=feed.namespace.encode()))
         if len(messages) >= _TOMBSTONES:
             log.append(messages)
@@ -46,13 +45,13 @@ def _own_keys(keyring: Keyring, feed: FeedRecord) -> set[str]:
     return keys - {feed.sealed.key_id} if is_base else keys
 
 
-def _feed_of(log: Log, number: int, partition: int) -> Sequence[FeedRecord]:
-    """What the feed holds of a generation, the newest of each engram."""
+def _feed_of(log: Log, number: int, partition: int) -> Sequence[tuple[bytes, FeedRecord]]:
+    """What the feed holds of a generation, the newest of each key."""
     newest: dict[bytes, FeedRecord | None] = {}
     for record in log.read(topics.FEED, partition):
         if record.key.startswith(f"{number}/".encode()):
             newest[record.key] = FeedRecord.FromString(record.value) if record.value is not None else None
-    return [feed for feed in newest.values() if feed is not None]
+    return [(key, feed) for key, feed in newest.items() if feed is not None]
 
 
 def generations(parts: Components, partition: int) -> set[int]:

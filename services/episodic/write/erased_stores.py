@@ -37,8 +37,8 @@ def _ledger(named: bool, log_done: bool, at: Timestamp) -> StoreErasure:
 
 
 def _feed(by_namespace: bool, log_done: bool, at: Timestamp) -> StoreErasure:
-    what = f"removed and compacted away; the removals hold {_NAME} for a day" if by_namespace else ""
-    return StoreErasure(store="feed", done=log_done, detail=what or "replaced by stubs and compacted away", by=at)
+    what = "removed" if by_namespace else "replaced by stubs"
+    return StoreErasure(store="feed", done=log_done, detail=f"{what} and compacted away", by=at)
 
 
 def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:

@@ -195,7 +195,7 @@ class Generation:
     def _message(self, feed: FeedRecord) -> Message:
         return Message(
             topics.FEED,
-            feed_key(self.number, feed.namespace, feed.engram_id),
+            feed_key(self.number, self._keyring.pseudonym(feed.namespace), feed.engram_id),
             feed.SerializeToString(),
             headers=telemetry.to_headers(),
             partition_key=feed.namespace.encode(),

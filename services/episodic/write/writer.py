@@ -55,7 +55,7 @@ class Host:
         self._ledger = TopicPartition(topics.LEDGER, partition)
         self._group = f"{GROUP}-{partition}"
         self.registry = Registry(parts.log, parts.keyring)
-        self.state = OperatorState(parts.log, partition)
+        self.state = OperatorState(parts.log, parts.keyring, partition)
         self.parking = Parking(self.state, parts.log, parts.keyring)
         self.progress = parts.progress
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
@@ -74,6 +74,8 @@ class Host:
         """Learn what was erased, bring the index up to the feed, then follow the ledger in a thread."""
         self.consumer = self._subscribed()
         committed = self._committed()
+        for messages in self.state.renamed():
+            self.parts.log.append(messages)
         self.registry.fold_all(self.partition, committed)
         self.generations.open(committed)
         self.progress.advance(self.partition, committed)

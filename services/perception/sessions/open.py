@@ -34,11 +34,7 @@ class OpenSession:
     last_ingested_at: datetime | None = None
     state: bytes = b""
     key_id: str = ""  # of the checkpoint in the log; "" when there is none, or it is destroyed
-    saved: bool = False  # a checkpoint is in the log
-
-    @property
-    def key(self) -> bytes:
-        return f"{self.namespace}/{self.session_mac.hex()}".encode()
+    saved_as: bytes = b""  # key of its checkpoint in the log; empty where there is none
 
     def take(self, units: int) -> list[bytes]:
         """Remove and return the ``units`` oldest that the plug-in knows, and those before them that it does not."""
@@ -64,7 +60,7 @@ class Checkpoints:
         newest: dict[bytes, bytes | None] = {}
         for record in self._log.read(topics.PERCEPTION, partition):
             newest[record.key] = record.value
-        sessions = (self._open(value) for value in newest.values() if value is not None)
+        sessions = (self._open(key, value) for key, value in newest.items() if value is not None)
         return {s.session_mac: s for s in sessions}
 
     def save(self, session: OpenSession, *, fresh_key: bool = False) -> Iterator[Message]:
@@ -87,22 +83,26 @@ class Checkpoints:
                 session.key_id, plaintext, namespace=session.namespace, purpose=SEAL_SEGMENTER
             ),
         )
-        session.saved = True
-        yield self._message(session, checkpoint.SerializeToString())
+        # The mac alone, which is of one namespace: what removes a record keeps its key for a day, so no name is in it.
+        place = session.session_mac.hex().encode()
+        if session.saved_as not in (b"", place):
+            yield self._message(session, session.saved_as, None)  # an earlier version named the namespace in it
+        session.saved_as = place
+        yield self._message(session, place, checkpoint.SerializeToString())
 
     def remove(self, session: OpenSession) -> Iterator[Message]:
         """Messages after which no checkpoint of the session, nor its key, is left."""
         if session.key_id:
             yield from destroying(session.namespace, [session.key_id])
             session.key_id = ""
-        if session.saved:
-            yield self._message(session, None)
-            session.saved = False
+        if session.saved_as:
+            yield self._message(session, session.saved_as, None)
+            session.saved_as = b""
 
-    def _message(self, session: OpenSession, value: bytes | None) -> Message:
-        return Message(topics.PERCEPTION, session.key, value, partition_key=session.namespace.encode())
+    def _message(self, session: OpenSession, key: bytes, value: bytes | None) -> Message:
+        return Message(topics.PERCEPTION, key, value, partition_key=session.namespace.encode())
 
-    def _open(self, value: bytes) -> OpenSession:
+    def _open(self, key: bytes, value: bytes) -> OpenSession:
         saved = PerceptionCheckpoint.FromString(value)
         try:
             plaintext = self._keyring.open(saved.segmenter, namespace=saved.namespace, purpose=SEAL_SEGMENTER)
@@ -120,7 +120,7 @@ class Checkpoints:
             last_ingested_at=_datetime(saved, "last_ingested_at"),
             state=state,
             key_id=saved.segmenter.key_id if plaintext else "",
-            saved=True,
+            saved_as=key,
         )
 
 
