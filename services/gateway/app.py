@@ -28,9 +28,6 @@ from services.gateway.tokens import Credentials, TokenOffice
 
 _log = logging.getLogger(__name__)
 
-# As HEALTH_TIMEOUT_S, which the others have; shorter, since no call is answered while the gateway is frozen.
-_HEALTH_TIMEOUT_S = 2.0
-
 
 class Gateway:
     """One door. Its callers come over its own port; Serve only keeps it alive."""
@@ -91,6 +88,5 @@ def build(settings: Settings, methods: Mapping[str, Method] = METHODS) -> Any:
         replicas=config.replicas,
         stop_s=config.stop_grace_s + 5,
         shares_port=config.reuse_port,
-        health_timeout_s=_HEALTH_TIMEOUT_S,
     )
     return serve.deployment(Gateway).options(**options).bind(settings, methods)

@@ -1,6 +1,6 @@
 """Whether an application answers, known before a call has to find out.
 
-The application keeps a stream open and writes to it every half second. A stream, because it has its place in the
+The application keeps a stream open and writes to it four times a second. A stream, because it has its place in the
 replica already: a ping would wait behind the calls of a busy replica, and busy is not dead. Whatever else the
 application answers counts as well.
 """
@@ -22,7 +22,7 @@ _TICK_S = 0.25
 _AGAIN_S = 0.2
 _REOPEN_S = 10.0
 # Calls in flight are given up only when nothing was heard for longer: they may still end well.
-_GIVE_UP = 1.5
+_GIVE_UP = 1.2
 
 
 class Pulse:

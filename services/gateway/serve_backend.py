@@ -35,7 +35,7 @@ _STREAMS = ("serve_stream", "pulse")
 class ServeBackend:
     """The applications of this Serve instance, by name. Of one event loop."""
 
-    def __init__(self, silence_s: float = 2.0) -> None:
+    def __init__(self, silence_s: float = 1.25) -> None:
         """``silence_s``: an application that nothing is heard of for so long does not answer."""
         self._silence_s = silence_s
         self._pulses: dict[str, Pulse] = {}

@@ -39,11 +39,12 @@ FAST_HANDLES = {
 
 
 # Who listens leaves after a third of them: a stream that ends while its reader is frozen holds up the replica.
-PULSE_S, PULSES = 0.5, 120
+PULSE_S, PULSES = 0.25, 240
 
-# Serve replaces a replica after three checks in a row that did not come back in this time: one that is frozen within
-# some ten seconds. Each check runs in the replica's event loop, which does no work of its own: a busy replica answers.
-HEALTH_TIMEOUT_S = 3.0
+# Serve ends a replica after three checks in a row that did not come back in this time: one that is frozen after some
+# six seconds, which leaves its successor as many to start in. Each check runs in the replica's event loop, which does
+# no work of its own: a busy replica answers.
+HEALTH_TIMEOUT_S = 2.0
 
 _PRINCIPAL: ContextVar[str] = ContextVar("principal", default="")
 
@@ -67,7 +68,6 @@ def deployment_options(
     stop_s: float,
     calls: tuple[int, int] | None = None,
     shares_port: bool = False,
-    health_timeout_s: float = HEALTH_TIMEOUT_S,
 ) -> dict[str, Any]:
     """Options of a Serve deployment: what all of them share, and what differs.
 
@@ -75,7 +75,6 @@ def deployment_options(
     replica's own, so that nothing but health checks comes by Serve, and a node has room for one replica, unless they
     share that port (``shares_port``).
     ``stop_s``: a replica that does not end on its own is killed after it.
-    ``health_timeout_s``: see HEALTH_TIMEOUT_S.
     """
     ongoing, queued = calls or (16, 16)
     return {
@@ -86,7 +85,7 @@ def deployment_options(
         "max_queued_requests": queued,
         "ray_actor_options": actor_options(common),
         "health_check_period_s": 1,
-        "health_check_timeout_s": health_timeout_s,
+        "health_check_timeout_s": HEALTH_TIMEOUT_S,
         "graceful_shutdown_wait_loop_s": 0.1,
         "graceful_shutdown_timeout_s": stop_s,
     }
@@ -188,7 +187,7 @@ class Application:
         """Answers as long as the application takes calls; the gateway's health check asks it."""
 
     async def pulse(self) -> AsyncGenerator[bytes, None]:
-        """A message every half second for a while: whoever listens knows without asking that calls are answered.
+        """A message four times a second for a while: whoever listens knows without asking that calls are answered.
 
         Not for ever: Serve lets a replica go once nothing runs in it.
         """
