@@ -52,10 +52,9 @@ _REMEDIES = {
     "another name.",
     "UNAUTHENTICATED": "Name a token that is neither expired nor revoked, with --token-file or MNEME_TOKEN. `mneme up` "
     "leaves one in .mneme/token.",
-    "SERVICE_UNAVAILABLE": "Start the service (`mneme up`), or check --address, and --ca-file where it has a "
-    "certificate.",
 }
-_OF_NOBODY = "SERVICE_UNAVAILABLE"  # the service says itself when to try again
+# A service that answers says itself when to try again.
+_NOBODY_ANSWERS = "Start the service (`mneme up`), or check --address, and --ca-file where it has a certificate."
 _INDEX = re.compile(r"\[(\d+)\]")
 _SHOWN = 40  # characters of a value
 
@@ -63,8 +62,8 @@ _SHOWN = 40  # characters of a value
 def as_typed(error: MnemeError, context: click.Context) -> MnemeError:
     """The same error in the terms of the command that was refused. A line of a file keeps the names of its fields."""
     remedy = _REMEDIES.get(error.reason, error.remedy)
-    if error.reason == _OF_NOBODY and error.remedy:
-        remedy = error.remedy
+    if error.reason == "SERVICE_UNAVAILABLE":
+        remedy = remedy or _NOBODY_ANSWERS
     field = error.field
     if "file" not in context.params or error.reason == "UNAUTHENTICATED":
         sent = _sent(field, context)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from typing import Any
 
 import grpc
@@ -29,6 +30,15 @@ def said(local: Local, service: str, message: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["message"] == message]
 
 
+def metric(local: Local, name: str) -> float:
+    """Of perception."""
+    gateway = local.settings.layers["gateway"]
+    with urllib.request.urlopen(f"http://{gateway['host']}:{gateway['metrics_port']}/metrics", timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    (line,) = (each for each in lines if each.startswith(f'{name}{{application="perception"}}'))
+    return float(line.rpartition(" ")[2])
+
+
 def test_every_service_says_when_it_started_and_how_long_that_took(local: Local) -> None:
     starts = {"gateway": "listening", "perception": "perceiving", "episodic": "remembering", "reasoning": "answering"}
     for service, message in {**starts, "kvstore": "keeping blocks"}.items():
@@ -37,7 +47,10 @@ def test_every_service_says_when_it_started_and_how_long_that_took(local: Local)
 
 
 def test_a_killed_replica_leaves_a_line_for_its_death_and_one_for_its_successor(local: Local) -> None:
+    restarts = metric(local, "mneme_replica_restarts_total")
     _ends_and_comes_back(local, signal.SIGKILL, "its process was killed, or crashed")
+    until(lambda: metric(local, "mneme_replica_restarts_total") == restarts + 1, within_s=15)
+    until(lambda: metric(local, "mneme_replicas_up") == metric(local, "mneme_application_up") == 1, within_s=15)
 
 
 def test_a_frozen_replica_is_said_to_be_silent_is_replaced_and_refuses_at_once_meanwhile(local: Local) -> None:
