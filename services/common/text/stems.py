@@ -1,4 +1,6 @@
-"""A word's stem, by the stemmer of its script: Snowball's, and a few rules for Hebrew and Korean, which it lacks.
+"""A word's stem, by the stemmer of its script: Snowball's, and a few rules for Hebrew and Korean, which it lacks, for
+English words whose forms share no stem, and for the one clitic of Latin letters that nearly every noun takes, the
+Indonesian and Malay "-nya".
 
 Of the word alone, never of the text around it: so a text and a question about it come to the same stem.
 """
@@ -12,6 +14,8 @@ from typing import Any
 
 import regex
 import Stemmer
+
+from services.common.text import irregular
 
 # Where the letters of a script begin, and the stemmer of the words that begin with one. Latin letters get the English
 # stemmer in every language: two guesses at the language of a text and of its question may differ.
@@ -29,6 +33,8 @@ _KOREAN_ENDING = regex.compile(
     r"(?<=.)(?:에서|에게|에|를|입니다|입니까|이에요|예요|인가요|이었다|였다)$"
     r"|(?<=..)(?:에서는|에게서|으로|까지|부터|처럼|보다|이나|한테|이다|[은는이가을의도만와과로])$"
 )
+
+_CLITIC = regex.compile(r"(?<=\p{Latin}{4})nya$")  # "Kenya" and "Tanya" stay
 
 
 # PyStemmer's stemmers keep a buffer of their own: one of each a thread.
@@ -56,6 +62,10 @@ def _snowball(name: str, word: str) -> str:
     return stemmed or word
 
 
+def _english(word: str) -> str:
+    return _snowball("english", irregular.BASE.get(word) or _CLITIC.sub("", word))
+
+
 def _hebrew(word: str) -> str:
     while prefix := _HEBREW_PREFIX.match(word):
         word = word[prefix.end() :]
@@ -68,4 +78,12 @@ def _korean(word: str) -> str:
     return word
 
 
-_OWN: Mapping[str, Callable[[str], str]] = {"hebrew": _hebrew, "korean": _korean}
+_OWN: Mapping[str, Callable[[str], str]] = {
+    "english": _english,
+    "hebrew": _hebrew,
+    "korean": _korean,
+}
+
+
+FORMS: Mapping[str, tuple[str, ...]] = {stem(base): others for base, others in irregular.OTHERS.items()}
+"""Forms that a stem stands for and that do not begin like it."""

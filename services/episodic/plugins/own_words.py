@@ -5,10 +5,14 @@ as well, and often better. Ranks cannot tell the two apart; the texts can. Each 
 
     (fused + said + SPEAKER x speaker + STATEMENT x statement) / what a hit can have of it at most
 
-``said`` is the share of the question's idf that is spoken here: a word counts in full where the record, its speaker or
-its day has it, ``BEFORE`` where only the turn before does, ``AFTER`` where only the turn after does. ``speaker``:
-the question names who said it. ``statement``: it does not ask something itself; a question is seldom an answer.
-A record whose own text is the question, word for word, comes before all others.
+``said`` is the share of the question's idf that is spoken here: a word counts in full where the record or its speaker
+has it, ``BEFORE`` where only the turn before does, ``AFTER`` where only the turn after does; of a date that the
+question speaks of, the record's day has the words. ``speaker``: the question names who said it. ``statement``: it tells
+something; what asks, or only names what is asked for, seldom answers, and the words of the latter are the question's
+rather than an answer's: they count ``BEFORE``.
+
+Where one hit says all that another says of the question, and more, the score does not decide (``precedence``): borrowed
+words never beat own words. A record whose own text is the question, word for word, comes before all others.
 
 The four shares are a listwise logistic fit on LoCoMo's development half, rounded (docs/methods.md).
 """
@@ -17,16 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
+from services.common.text import times
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
+from services.episodic.plugins.precedence import Says, ids, lifted, nearer
 from services.episodic.plugins.search import idf, neighbours, order
 from services.episodic.plugins.spoken import Spoken, bare
+from services.episodic.plugins.tells import Tells, asks
 from services.episodic.plugins.turns import day_words, speaker
 
 BEFORE, AFTER = 0.6, 0.3
 SPEAKER, STATEMENT = 0.25, 0.4
-_ASKS = ("?", "？", "؟", "՞", "\u037e")  # the last is the Greek question mark
 
 
 @dataclass(frozen=True)
@@ -38,19 +45,24 @@ class OwnWords(Plugin):
 
     def rerank(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Sequence[Ranked]:
         asked, whole = Asked(plan, ctx), bare(plan.query.text)
-        scored = [(bare(item.record.text) != whole, replace(item, score=self._score(item, asked))) for item in items]
-        scored.sort(key=lambda pair: (pair[0], order(pair[1].score, pair[1].record.event.start, pair[1].record.id)))
+        scored = [replace(item, score=self._score(item, asked)) for item in items]
+        if self.weight:
+            scored = nearer(scored, asked.says, asked.before, ctx, plan.text)
+            scored = lifted(scored, asked.says, asked.beside)
+        ordered = sorted(
+            scored,
+            key=lambda i: (bare(i.record.text) != whole, order(i.score, i.record.event.start, i.record.id)),
+        )
         return [
-            replace(item, trace=(*item.trace, (self.name, rank, item.score)))
-            for rank, (_, item) in enumerate(scored, 1)
+            replace(item, trace=(*item.trace, (self.name, rank, item.score))) for rank, item in enumerate(ordered, 1)
         ]
 
     def _score(self, item: Ranked, asked: Asked) -> float:
         """In (0, 1], rounded to 1e-6."""
         record = item.record
-        is_asked_for = bool(asked.spoken.in_(speaker(record)))
-        statement = not record.text.rstrip().endswith(_ASKS)
-        own = item.score + self.weight * asked.said(record) + SPEAKER * is_asked_for + STATEMENT * statement
+        is_asked_for, tells = bool(asked.spoken.in_(speaker(record))), asked.tells(record)
+        said = asked.said(record) * (1.0 if tells or asks(record.text) else BEFORE)
+        own = item.score + self.weight * said + SPEAKER * is_asked_for + STATEMENT * tells
         return round(own / (1.0 + self.weight + SPEAKER + STATEMENT), 6)
 
 
@@ -60,14 +72,18 @@ class Asked:
     def __init__(self, plan: Plan, ctx: Context) -> None:
         self.weights = idf(plan.text, plan.query.namespaces, ctx)
         self.spoken = Spoken(self.weights, ctx)
+        self.tells = Tells(plan.text, ctx)
         self._plan, self._ctx = plan, ctx
         self._total = sum(self.weights.values())
+        self._ids = ids(plan.text)
 
     def said(self, record: Record) -> float:
         """Share of the question's idf that is spoken here, 0 to 1; see above."""
         if not self._total:
             return 0.0
-        own = self._in(record) | self.spoken.in_(day_words(record.event.start))
+        own = self._in(record)
+        if self._dated:
+            own |= self._dated & self.spoken.in_(day_words(record.event.start))
         share, left = self._sum(own), self.weights.keys() - own
         if left:
             for nearby, counts in zip(neighbours(record, self._plan, self._ctx), (BEFORE, AFTER), strict=True):
@@ -76,8 +92,30 @@ class Asked:
                 left = left - there
         return share / self._total
 
+    def says(self, record: Record) -> Says:
+        """What it has of the question itself."""
+        words = self._in(record)
+        figures = {word for word in words - self._dated if any(c.isdigit() for c in word)}
+        written = self._ids & ids(record.text) if figures else frozenset()
+        return Says(words, written | figures, self.tells(record))
+
+    def before(self, record: Record) -> list[str]:
+        """Id of the turn before it."""
+        return [near.id for near in neighbours(record, self._plan, self._ctx)[0]]
+
+    def beside(self, record: Record) -> list[str]:
+        """Ids of the turns before and after it, whose words it may borrow."""
+        before, after = neighbours(record, self._plan, self._ctx)
+        return [near.id for near in (*before, *after)]
+
+    @cached_property
+    def _dated(self) -> frozenset[str]:
+        """Words of the dates that the question surely speaks of; "Friday" may be a parrot's name."""
+        found = times.find(self._plan.query.text, self._plan.query.asked_at)
+        return frozenset(term for mention in found for term in self._ctx.terms(mention.text))
+
     def _in(self, record: Record) -> frozenset[str]:
         return self.spoken.in_(speaker(record)) | self.spoken.in_(record.text)
 
     def _sum(self, terms: Set[str]) -> float:
-        return sum(self.weights[term] for term in sorted(terms))
+        return sum(self.weights[term] for term in sorted(terms & self.weights.keys()))

@@ -18,6 +18,7 @@ from services.episodic.plugins.search import was_known
 # Fused hits whose records are fetched, per item asked for: enough for rerank and compose to choose from.
 FETCHED = 2
 FETCHED_AT_LEAST = 30
+LEADERS = 5  # of each channel are among them: what one alone knows best ("PK-10") the others may not outvote
 
 # An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs, best first.
 LOOKED_FOR_ANCHOR = 5
@@ -69,7 +70,7 @@ def recall(
     with stage("retrieve"):
         channels = fuse.retrieve(plugins, plan, ctx)
     with stage("fuse"):
-        fused = fuse.reciprocal_rank(channels)[: max(FETCHED_AT_LEAST, FETCHED * query.limit)]
+        fused = _chosen(channels, max(FETCHED_AT_LEAST, FETCHED * query.limit))
         ranked = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
         # An episode that had begun by then may hold what was said after.
         ranked = [item for item in ranked if was_known(item.record, plan)]
@@ -79,6 +80,13 @@ def recall(
     with stage("compose"):
         composition = compose(plugins, plan, ranked, ctx)
     return Recalled(plan, tuple(ranked), composition.items, composition.dropped)
+
+
+def _chosen(channels: Sequence[fuse.Channel], count: int) -> list[fuse.Fused]:
+    """The ``count`` best of the fusion, and the leaders of each channel, in the fusion's order."""
+    leaders = {(hit.namespace, hit.id) for channel in channels for hit in channel.hits[:LEADERS]}
+    fused = fuse.reciprocal_rank(channels)
+    return [hit for place, hit in enumerate(fused) if place < count or (hit.namespace, hit.id) in leaders]
 
 
 def compose(plugins: Sequence[Plugin], plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:

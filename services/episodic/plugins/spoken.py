@@ -14,6 +14,7 @@ from collections.abc import Collection
 import regex
 
 from services.common.text import lexical
+from services.common.text.stems import FORMS
 from services.common.text.words import normal
 from services.episodic.plugins.base import Context
 
@@ -30,8 +31,9 @@ class Spoken:
         self._of: dict[str, frozenset[str]] = {}
         self._like: re.Pattern[str] | None = None
         if self._terms and all(term.isascii() and not lexical.is_function_word(term) for term in self._terms):
-            # A stem and its word agree in three letters, those of three and less in the first.
-            begins = {re.escape(term[: 1 if len(term) <= _SHORT else _SHORT]) for term in self._terms}
+            # A stem and its word agree in three letters, those of three and less in the first; irregular ones do not.
+            like = {*self._terms, *(form for term in self._terms for form in FORMS.get(term, ()))}
+            begins = {re.escape(word[: 1 if len(word) <= _SHORT else _SHORT]) for word in like}
             self._like = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(sorted(begins))})[A-Za-z0-9'+#]*", re.IGNORECASE)
         self._has_figures = any(c.isdigit() for term in self._terms for c in term)
 
