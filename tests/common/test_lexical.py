@@ -22,6 +22,8 @@ from services.common.text import lexical
         ("They weren't running, he'd run", ["run", "run"]),
         ("May 3rd, 1888", ["may", "3", "1888"]),
         ("running runs", ["run", "run"]),
+        ("She lost what he bought; children lose teeth", ["lose", "buy", "child", "lose", "tooth"]),
+        ("Kuncinya Kenya Tanya", ["kunci", "kenya", "tanya"]),
         ("ﬁreplace", ["fireplac"]),  # compatibility forms fold
         ("Müller größer", ["muller", "grosser"]),
         ("'", []),

@@ -126,12 +126,13 @@ def of_five(memory: dict[str, list[str]]) -> ExactHost:
     return world.fold(ExactHost(build(world.SHIPPED), world.embedder().embed), turns)
 
 
-def test_a_memory_of_five_turns_answers_plain_questions_and_refuses_foreign_ones() -> None:
-    """Forty questions of each sort to eight memories: the right turn is first always; one of forty may be misjudged."""
+@pytest.mark.parametrize("written", ["looked_at", "fresh"])
+def test_a_memory_of_five_turns_answers_plain_questions_and_refuses_foreign_ones(written: str) -> None:
+    """Forty or sixty questions of each sort: the right turn is first always; one of each sort may be misjudged."""
     behind: list[str] = []
     refused: dict[str, float] = {}
     claimed: dict[str, float] = {}
-    for memory in SMALL["looked_at"]:
+    for memory in SMALL[written]:
         host = of_five(memory)
         for line, question in zip(memory["turns"], memory["answered"], strict=True):
             first = world.texts(world.ask(host, world.query(question)))[0]

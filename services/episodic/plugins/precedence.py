@@ -22,8 +22,8 @@ from services.common.text.words import normal
 from services.episodic.plugins.base import Context, Ranked, Record
 from services.episodic.plugins.turns import said
 
-TOP = 5  # best hits whose own meaning is looked at, where the turn before them says the same words of the question
-WORDS = 60  # of a text whose meaning is looked at
+TOP = 3  # best hits whose own meaning is looked at, where the turn before them says the same words of the question
+WORDS = 40  # of a text whose meaning is looked at
 STEP = 1e-6  # by which a hit's score stands above that of one it comes before
 
 

@@ -38,21 +38,29 @@ _OF_TALK = frozenset(
 
 
 class Tells:
-    """``Tells(question, ctx)(record)``. Made for one recall."""
+    """``Tells(question, ctx)(record)``. Remembers what it was asked; made for one recall."""
 
     def __init__(self, question: str, ctx: Context) -> None:
         self._ctx = ctx
         self._known = _OF_TALK.union(ctx.terms(question))
         self._is_open = not _OPEN.isdisjoint(_WORD.findall(question.casefold()))
+        self._of: dict[tuple[str, str], bool] = {}
         self._long = 4 * len(question.split()) + 20  # words; a longer text says more than a short question
 
     def __call__(self, record: Record) -> bool:
-        text = record.text
-        if asks(text):
-            return False
+        key = record.actor, record.text
+        if key not in self._of:
+            self._of[key] = not asks(record.text) and self._says_more(*key)
+        return self._of[key]
+
+    def _says_more(self, actor: str, text: str) -> bool:
         if not self._is_open or len(text) > 10 * self._long or len(text.split()) > self._long:
             return True
-        return not self._known.union(self._ctx.terms(record.actor)).issuperset(self._ctx.terms(text))
+        known = self._known.union(self._ctx.terms(actor))
+        for word in text.split():  # most texts tell in their first words, and need not be cut whole
+            if not lexical.is_function_word(word) and not known.issuperset(self._ctx.terms(word)):
+                return True
+        return not known.issuperset(self._ctx.terms(text))
 
 
 def asks(text: str) -> bool:

@@ -13,6 +13,7 @@ TEXTS = (
     *(turn.text for turn in world.turns()),
     "He's dying of laughter; the skies were early, and the uglier babies cried happily.",
     "It cost 99,000 crowns on the 2nd, or so IT says: C++ isn't C#, and d'Artagnan's hat was lying there.",
+    "He bought a knife, left it, and the children have lost two knives; kuncinya.",
     "Le café déjà vu de Zoë coûte 5 €. Résumé: Straße, naïve.",
     "विद्युत की कीमत बहुत अधिक है, and the price of electricity is high.",
     "会議は木曜日に移されました。",
@@ -21,6 +22,7 @@ TEXTS = (
 QUESTIONS = (
     "Who tore the coat before dancing?",
     "Does he die under the sky, ugly and happy?",
+    "Who buys knives that a child leaves? Where is kunci?",
     "Is 99000 the 2nd price in C++ or C#, d'Artagnan?",
     "Où est le cafe de Zoe?",
     "What is the price of electricity?",
