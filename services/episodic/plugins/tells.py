@@ -11,6 +11,7 @@ import re
 
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Record
+from services.episodic.plugins.turns import speaker
 
 _ASKS = ("?", "？", "؟", "՞", "\u037e")  # the last is the Greek question mark
 _WORD = re.compile(r"\w+")
@@ -48,15 +49,15 @@ class Tells:
         self._long = 4 * len(question.split()) + 20  # words; a longer text says more than a short question
 
     def __call__(self, record: Record) -> bool:
-        key = record.actor, record.text
+        key = speaker(record), record.text
         if key not in self._of:
             self._of[key] = not asks(record.text) and self._says_more(*key)
         return self._of[key]
 
-    def _says_more(self, actor: str, text: str) -> bool:
+    def _says_more(self, speaker: str, text: str) -> bool:
         if not self._is_open or len(text) > 10 * self._long or len(text.split()) > self._long:
             return True
-        known = self._known.union(self._ctx.terms(actor))
+        known = self._known.union(self._ctx.terms(speaker))
         for word in text.split():  # most texts tell in their first words, and need not be cut whole
             if not lexical.is_function_word(word) and not known.issuperset(self._ctx.terms(word)):
                 return True
