@@ -21,7 +21,7 @@ from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
-from services.common.serving.serving import Call, Handler, NotYet, Page, principal
+from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.episodic import converters
 from services.episodic.recall.recall import not_fresh
 from services.episodic.search.index import IndexUnavailable, unavailable
@@ -42,7 +42,7 @@ _RECEIPT_LOOK_S = 0.02  # between two looks at whether a receipt was finished
 _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
 _MAX_SCOPES = 32
-_SHARES = 4  # calls of one principal have at most this part of the threads
+_SHARES = 4  # calls of one tenant have at most this part of the threads
 _MAX_UNFOLDED = 100
 _MAX_CURSOR = 19  # digits
 
@@ -55,7 +55,7 @@ class Servicer:
         self._progress = episodic.progress
         self._waiting = Waiting(episodic.progress)
         threads = episodic.config.call_threads
-        self._threads = FairThreads(threads, max(1, threads // _SHARES), principal, "call")
+        self._threads = FairThreads(threads, max(1, threads // _SHARES), tenant, "call")
         # Erasures are commanded one at a time; those that wait for their turn may not hold up reads.
         self._commanding = ThreadPoolExecutor(1, thread_name_prefix="forget")
 

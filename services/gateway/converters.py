@@ -28,7 +28,9 @@ def rights(request: admin_pb2.IssueTokenRequest) -> frozenset[Right]:
 
 
 def issued(token: str, caller: Caller) -> admin_pb2.IssueTokenResponse:
-    return admin_pb2.IssueTokenResponse(token=token, token_id=caller.token_id, expires_at=_expires_at(caller))
+    return admin_pb2.IssueTokenResponse(
+        token=token, token_id=caller.token_id, expires_at=_expires_at(caller), principal=caller.principal
+    )
 
 
 def page_size(request: admin_pb2.ListTokensRequest) -> int:

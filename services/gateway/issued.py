@@ -43,6 +43,8 @@ class Issued:
             namespace_prefixes=caller.prefixes,
             rights=sorted(caller.rights),
             expires_at=caller.expires_at,
+            lineage=caller.lineage,
+            issued_under=caller.issued_under,
         )
         key, nonce = _PREFIX + caller.token_id.encode(), secrets.token_bytes(_NONCE)
         sealed = nonce + self._aead.encrypt(nonce, record.SerializeToString(), key)
@@ -89,4 +91,6 @@ class Issued:
             rights=frozenset(Right(right) for right in said.rights),
             token_id=token_id,
             expires_at=said.expires_at,
+            lineage=tuple(said.lineage),
+            issued_under=said.issued_under,
         )

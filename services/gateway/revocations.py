@@ -1,7 +1,7 @@
 """Revoked tokens: records of the state topic, followed by every gateway.
 
 Key ``revoked/<token id>``, value the time (Unix seconds) after which the token would have expired anyway; then the
-record is deleted. The log does the rest: it is durable, compacted and read by all.
+record is deleted. The log does the rest: it is durable, compacted, read by all, and says what was revoked before what.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import time
 
 from services.common.crypto.auth import MAX_TOKEN_TTL_S
 from services.common.ledger import topics
-from services.common.log.base import Log, Message
+from services.common.log.base import Log, LogUnavailable, Message, Record
 
 _PREFIX = b"revoked/"
 _PARTITION = 0  # the state topic has one
+_SEEN_WITHIN_S = 10.0  # a transaction that is open holds back what was written after it began
 
 
 class Revocations:
@@ -23,6 +24,7 @@ class Revocations:
     def __init__(self, log: Log) -> None:
         self.log = self._log = log
         self._until: dict[str, float] = {}
+        self._at: dict[str, int] = {}  # offset of the first record of each
         self._next = 0
         self._refreshing = threading.Lock()
         self._changing = threading.Lock()  # of _until; never held while the log works, for calls may wait for it
@@ -31,15 +33,35 @@ class Revocations:
         with self._changing:
             return token_id in self._until
 
-    def revoke(self, token_id: str) -> None:
-        """Revoke durably; here at once, elsewhere at the next refresh. LogError when it cannot be written.
+    def revoke(self, token_id: str) -> int:
+        """Revoke durably; here at once, elsewhere at the next refresh. Returns the record's offset. LogError when it
+        cannot be written.
 
         An id says nothing of its token, so the record stays as long as any token could live.
         """
         until = time.time() + MAX_TOKEN_TTL_S
-        self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), str(int(until)).encode())])
+        [at] = self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), str(int(until)).encode())])
         with self._changing:
             self._until[token_id] = until
+        return at.offset
+
+    def before(self, offset: int) -> frozenset[str]:
+        """What was revoked before the record at ``offset``, which is in the log. LogError."""
+        ends_at = time.monotonic() + _SEEN_WITHIN_S
+        self.refresh()
+        while self._next <= offset:
+            if time.monotonic() > ends_at:
+                raise LogUnavailable("the revocation is written, and cannot be read yet")
+            time.sleep(0.02)
+            self.refresh()
+        with self._changing:
+            return frozenset(token_id for token_id, at in self._at.items() if at < offset)
+
+    def withdraw(self, token_id: str) -> None:
+        """Take back a revocation that was not to be. LogError when it cannot be written."""
+        self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), None)])
+        with self._changing:
+            self._forget(token_id)
 
     def refresh(self) -> None:
         """Read what is new, and delete the records of tokens that expired. LogError."""
@@ -47,15 +69,20 @@ class Revocations:
             for record in self._log.read(topics.STATE, _PARTITION, self._next):
                 self._next = record.offset + 1
                 if record.key.startswith(_PREFIX):
-                    self._take(record.key.removeprefix(_PREFIX).decode(), record.value)
+                    self._take(record.key.removeprefix(_PREFIX).decode(), record)
             self._drop_expired()
 
-    def _take(self, token_id: str, value: bytes | None) -> None:
+    def _take(self, token_id: str, record: Record) -> None:
         with self._changing:
-            if value is None:
-                self._until.pop(token_id, None)
+            if record.value is None:
+                self._forget(token_id)
             else:
-                self._until[token_id] = float(value)
+                self._until[token_id] = float(record.value)
+                self._at.setdefault(token_id, record.offset)
+
+    def _forget(self, token_id: str) -> None:
+        self._until.pop(token_id, None)
+        self._at.pop(token_id, None)
 
     def _drop_expired(self) -> None:
         now = time.time()
@@ -65,4 +92,4 @@ class Revocations:
             self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), None) for token_id in expired])
             with self._changing:
                 for token_id in expired:
-                    del self._until[token_id]
+                    self._forget(token_id)

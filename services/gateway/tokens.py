@@ -18,7 +18,9 @@ _log = logging.getLogger(__name__)
 
 MIN_TTL_S = 60
 MAX_PRINCIPAL = 200
-MAX_PREFIXES = 16  # the token must fit into a call's metadata
+MAX_PREFIXES = 16
+MAX_LINEAGE = 8  # tokens issued one from the other: each call looks whether one of them was revoked
+MAX_TOKEN_CHARS = 7_680  # it must fit into a call's metadata, of which gRPC takes 8,192
 _KNOWN_TOKENS = 4096
 _TOKEN_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -46,7 +48,7 @@ class Credentials:
         """The credential of a call. UNAUTHENTICATED when it is missing, forged, expired or revoked."""
         token = _bearer(metadata)
         credential = self._known.get(token) or self._learn(token)
-        if credential.caller.expires_at <= time.time() or credential.caller.token_id in self._revoked:
+        if credential.caller.expires_at <= time.time() or credential.caller.is_one_of(self._revoked):
             raise unauthenticated()
         return credential
 
@@ -95,6 +97,7 @@ class TokenOffice:
     ) -> tuple[str, Caller]:
         """A token with no more than ``by`` has, that does not outlive theirs.
 
+        Its principal stands behind theirs, unless they are an operator: nobody is given another's name.
         INVALID_FIELD, PERMISSION_DENIED; LogError, and then no token was made.
         """
         _check_request(principal, prefixes, rights, ttl_s)
@@ -108,15 +111,25 @@ class TokenOffice:
                     field=f"namespace_prefixes[{i}]",
                     remedy="Name a prefix within one of your own.",
                 )
-        token, issued = self._tokens.issue(principal, prefixes, rights, min(ttl_s, by.token_expires_at - time.time()))
+        if len(by.lineage) >= MAX_LINEAGE:
+            raise MnemeError(
+                "PERMISSION_DENIED",
+                f"The caller's own token is the last of {MAX_LINEAGE} that may be issued one from the other.",
+                remedy="Ask whoever issued it for the token.",
+            )
+        ttl_s = min(ttl_s, by.token_expires_at - time.time())
+        token, issued = self._tokens.issue(principal, prefixes, rights, ttl_s, by)
+        if len(token) > MAX_TOKEN_CHARS:
+            remedy = "Name fewer or shorter ones, or a shorter principal."
+            raise invalid("namespace_prefixes", "The token would not fit into a call's metadata.", remedy)
         self._issued.add(issued)
         _log.info("token issued", extra={"token_id": issued.token_id, "by_token_id": by.token_id})
         return token, issued
 
     def revoke(self, by: Caller, token_id: str) -> None:
-        """Refuse a token from now on, where all its prefixes lie within those of ``by``.
+        """Refuse a token from now on, and all that were issued from it, where its prefixes lie within those of ``by``.
 
-        INVALID_FIELD, also for the last token that may administer everything; PERMISSION_DENIED; LogError.
+        INVALID_FIELD, also where none would be left that may administer everything; PERMISSION_DENIED; LogError.
         """
         if not _TOKEN_ID.fullmatch(token_id):
             raise invalid(
@@ -134,13 +147,16 @@ class TokenOffice:
                 field="token_id",
                 remedy="Ask an administrator of those prefixes, or the operator.",
             )
-        if token_id == by.token_id and by.is_operator and not self._another_operator(by):
-            raise invalid(
-                "token_id",
-                "It is the caller's own, and no other token on record may administer everything.",
-                "Issue another first, here or with `mneme token issue --master-key-file` on the service's machine.",
-            )
-        self._revocations.revoke(token_id)
+        if token_id in self._revocations:
+            return
+        self._require_operator_left(by, token_id, self._revocations)
+        at = self._revocations.revoke(token_id)
+        # Another one may have been revoked at this moment, here or at another gateway: the log's order decides.
+        try:
+            self._require_operator_left(by, token_id, self._revocations.before(at))
+        except MnemeError:
+            self._revocations.withdraw(token_id)
+            raise
         _log.info("token revoked", extra={"token_id": token_id, "by_token_id": by.token_id})
 
     def listed(self, by: Caller, after: str, most: int) -> tuple[list[tuple[Caller, bool]], str]:
@@ -150,7 +166,7 @@ class TokenOffice:
         """
         self._refresh()
         mine = [each for each in self._issued.all() if each.token_id > after and by.covers_all(each.prefixes)]
-        page = [(each, each.token_id in self._revocations) for each in mine[:most]]
+        page = [(each, each.is_one_of(self._revocations)) for each in mine[:most]]
         return page, mine[most - 1].token_id if len(mine) > most else ""
 
     def _refresh(self) -> None:
@@ -158,15 +174,24 @@ class TokenOffice:
         self._issued.refresh()
         self._revocations.refresh()
 
-    def _another_operator(self, by: Caller) -> bool:
-        others = (each for each in self._issued.all() if each.is_operator and each.token_id != by.token_id)
-        return any(each.token_id not in self._revocations for each in others)
+    def _require_operator_left(self, by: Caller, token_id: str, revoked: Container[str]) -> None:
+        """INVALID_FIELD where revoking a token too would take the last that may administer everything."""
+        known = (each for each in (by, *self._issued.all()) if each.is_operator and not each.is_one_of(revoked))
+        going = [each.is_one_of((token_id,)) for each in known]
+        if going and all(going):
+            raise invalid(
+                "token_id",
+                "It, or one that was issued from it, is the last on record that may administer everything.",
+                "Make another first, with `mneme token issue --master-key-file` on the service's machine.",
+            )
 
 
 def _check_request(principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float) -> None:
     if not principal.strip() or len(principal) > MAX_PRINCIPAL or not is_one_line(principal):
         message = f"A principal has 1 to {MAX_PRINCIPAL} characters, on one line."
         raise invalid("principal", message, "Name who the token is for.")
+    if "/" in principal:
+        raise invalid("principal", 'A principal has no "/": it parts names from who issued them.', "Leave it out.")
     if not 1 <= len(prefixes) <= MAX_PREFIXES:
         raise invalid("namespace_prefixes", f"A token has 1 to {MAX_PREFIXES} prefixes.", 'Use "" for every namespace.')
     for i, prefix in enumerate(prefixes):

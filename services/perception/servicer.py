@@ -19,7 +19,7 @@ from mneme.v1.perception_pb2 import EndSessionRequest, EndSessionResponse, Obser
 from services.common import telemetry
 from services.common.serving.errors import MnemeError
 from services.common.serving.fair import FairThreads
-from services.common.serving.serving import Call, Handler, principal
+from services.common.serving.serving import Call, Handler, tenant
 from services.perception import converters
 from services.perception.intake.accept import Intake
 from services.perception.intake.decision import Accepted
@@ -37,7 +37,7 @@ class Servicer:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._threads = FairThreads(_THREADS, _THREADS_A_PRINCIPAL, principal, "call")
+        self._threads = FairThreads(_THREADS, _THREADS_A_PRINCIPAL, tenant, "call")
 
     def handlers(self) -> Mapping[str, Handler]:
         return {

@@ -15,7 +15,7 @@ from services.common.crypto.auth import Signer
 from services.common.models.packages import ModelError
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
-from services.common.serving.serving import WAITING, Application, Call, Handler, Waiting, principal
+from services.common.serving.serving import WAITING, Application, Call, Handler, Waiting, tenant
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.extract import extract
@@ -42,7 +42,7 @@ class Reasoning:
         self._config = config
         self._recaller = recaller
         self._writer = writer
-        self._threads = FairThreads(_THREADS, 1, principal, "ask")
+        self._threads = FairThreads(_THREADS, 1, tenant, "ask")
         self._worder = Worder(config, writer, self._threads)
         self._kv_stats = kv_stats
 
@@ -71,7 +71,7 @@ class Reasoning:
         with stages("extract"):
             sources = converters.to_sources(response) if response.found else []
             most = self._config.sentences
-            chosen = await self._threads.run(call.caller.principal, lambda: extract(request.question, sources, most))
+            chosen = await self._threads.run(call.caller.tenant, lambda: extract(request.question, sources, most))
         yield converters.extractive_part(response, chosen)
         wording = self._worder.begin(request, response.found)
         if wording is not None and not wording.outcome:
@@ -100,7 +100,7 @@ class Reasoning:
             )
         writer = self._writer
         try:
-            prompt = await self._threads.run(call.caller.principal, lambda: _encode(writer, request))
+            prompt = await self._threads.run(call.caller.tenant, lambda: _encode(writer, request))
         except ModelError as error:
             raise invalid("messages", str(error), "Send turns that the template knows, or a plain text.") from error
         order = Order(

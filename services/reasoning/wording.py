@@ -172,7 +172,7 @@ class Worder:
             yield piece
 
     async def _run(self, call: Call, work: Callable[[], T]) -> T:
-        return await self._threads.run(call.caller.principal, work)
+        return await self._threads.run(call.caller.tenant, work)
 
     def _ended(self, writer: Writer, ended: Finished, end: pb.WordingEnd) -> None:
         end.usage.CopyFrom(converters.to_usage(ended, writer.name))

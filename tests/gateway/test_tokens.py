@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mneme.v1 import admin_pb2
@@ -52,7 +53,11 @@ def office(log: Log) -> TokenOffice:
 def test_an_issued_token_says_what_was_asked(log: Log) -> None:
     token, _ = office(log).issue(admin(), "bob", ("acme/bob", "acme"), frozenset({Right.READ}), 600)
     caller = TOKENS.check(token)
-    assert (caller.principal, caller.prefixes, caller.rights) == ("bob", ("acme/bob", "acme"), frozenset({Right.READ}))
+    assert (caller.principal, caller.prefixes, caller.rights) == (
+        "root/bob",
+        ("acme/bob", "acme"),
+        frozenset({Right.READ}),
+    )
     assert 595 < caller.expires_at - time.time() <= 600
 
 
@@ -203,14 +208,11 @@ def test_a_token_that_is_not_on_record_is_the_operator_s_to_revoke(log: Log) -> 
 
 def test_the_operator_s_own_last_token_is_not_revoked(log: Log) -> None:
     everything = frozenset(Right)
-    mine = office(log).issue(OPERATOR, "operator", ("",), everything, 600)[1]
-    office(log).issue(OPERATOR, "reader", ("",), READ_WRITE, 600)
-    office(log).issue(OPERATOR, "tenant", ("acme",), everything, 600)
-    assert refused(log, mine, mine.token_id) == ("INVALID_FIELD", "token_id")
-    another = office(log).issue(mine, "operator", ("",), everything, 600)[1]
+    mine, another = operators(log, 2)
+    office(log).issue(mine, "reader", ("",), READ_WRITE, 600)
+    tenant = office(log).issue(another, "tenant", ("acme",), everything, 600)[1]
     office(log).revoke(mine, mine.token_id)
     assert refused(log, another, another.token_id) == ("INVALID_FIELD", "token_id"), "the first is revoked"
-    tenant = office(log).issue(another, "tenant", ("acme",), everything, 600)[1]
     office(log).revoke(tenant, tenant.token_id)
 
 
@@ -240,6 +242,153 @@ def test_tokens_are_listed_in_pages_to_whom_they_are_to_revoke(log: Log) -> None
     assert revoked.expires_at.seconds == int(made[2].expires_at)
     with pytest.raises(MnemeError, match="page_size"):
         listed(log, OPERATOR, page_size=1001)
+
+
+def chain(log: Log, *principals: str, by: Caller = OPERATOR, prefix: str = "acme") -> list[tuple[str, Caller]]:
+    """Tokens that administer one prefix, each issued from the one before, the first from ``by``."""
+    made = list[tuple[str, Caller]]()
+    for principal in principals:
+        made.append(office(log).issue(by, principal, (prefix,), frozenset(Right), 600))
+        by = GRANTS.check(GRANTS.grant(TOKENS.check(made[-1][0])))  # as the gateway asks for the next one
+    return made
+
+
+def test_a_principal_s_name_is_bound_to_who_issued_it(log: Log) -> None:
+    """So nobody takes the name, or the share, of an operator's principal or of another tenant's."""
+    (_, acme), (_, team), (_, ann) = chain(log, "acme", "team", "ann")
+    (_, rival), (_, false_ann), (_, false_operator) = chain(log, "rival", "ann", "operator", prefix="rival")
+    (_, true_ann), *_ = chain(log, "ann")
+    names = [each.principal for each in (acme, team, ann, rival, false_ann, false_operator, true_ann)]
+    assert names == ["acme", "acme/team", "acme/team/ann", "rival", "rival/ann", "rival/ann/operator", "ann"]
+    tenants = [each.tenant for each in (acme, team, ann, rival, false_ann, false_operator, true_ann)]
+    assert tenants == [*["acme"] * 3, *["rival"] * 3, "ann"]
+    for prefix in ("", "acme"):
+        with pytest.raises(MnemeError) as refused:
+            office(log).issue(admin((prefix,)), "acme/ann", ("acme",), READ_WRITE, 600)
+        assert refused.value.field == "principal"
+
+
+def test_an_operator_s_tokens_are_no_share_of_theirs(log: Log) -> None:
+    another = office(log).issue(OPERATOR, "second", ("",), frozenset(Right), 600)[1]
+    ann = office(log).issue(another, "ann", ("acme",), READ_WRITE, 600)[1]
+    assert (another.principal, ann.principal, ann.tenant) == ("second", "ann", "ann")
+
+
+def test_a_token_of_an_earlier_release_stays_good_and_issues(log: Log) -> None:
+    claims = {"aud": "mneme", "sub": "old", "ns": ["acme"], "rights": ["admin", "read"], "jti": "0" * 16}
+    old = TOKENS.check(jwt.encode({**claims, "exp": int(time.time()) + 600}, TOKENS._key, algorithm="HS256"))
+    assert (old.principal, old.tenant, old.lineage) == ("old", "old", ())
+    ann = office(log).issue(old, "ann", ("acme",), frozenset({Right.READ}), 60)[1]
+    assert (ann.principal, ann.tenant, ann.lineage) == ("old/ann", "old", (old.token_id,))
+
+
+def good(revocations: Revocations, token: str) -> bool:
+    try:
+        Credentials(TOKENS, GRANTS, revocations).check(bearer(token))
+    except MnemeError:
+        return False
+    return True
+
+
+def test_with_a_token_goes_what_was_issued_from_it_and_from_those(log: Log) -> None:
+    made = chain(log, "acme", "team", "ann")
+    beside = chain(log, "other", by=made[0][1])
+    there = Revocations(log)
+    credentials = Credentials(TOKENS, GRANTS, there)
+    grant = GRANTS.grant(credentials.check(bearer(made[2][0])).caller)
+    office(log).revoke(OPERATOR, made[1][1].token_id)
+    there.refresh()
+    assert [good(there, token) for token, _ in (*made, *beside)] == [True, False, False, True]
+    assert not good(there, grant), "what acts for its caller now"
+    assert {each.principal for each in listed(log, OPERATOR).tokens if each.revoked} == {"acme/team", "acme/team/ann"}
+    late = office(log).issue(made[2][1], "late", ("acme",), READ_WRITE, 60)[0]  # the gateway has not looked yet
+    assert not good(there, late)
+
+
+def test_so_many_tokens_are_issued_one_from_the_other(log: Log) -> None:
+    *_, (_, last) = chain(log, *"abcdefgh", by=admin(rights=frozenset(Right)))
+    assert len(last.lineage) == tokens.MAX_LINEAGE
+    with pytest.raises(MnemeError) as refused:
+        office(log).issue(last, "i", ("acme",), READ_WRITE, 60)
+    assert refused.value.reason == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize(("letter", "never"), [("b", True), ("é", False), ("\U0001f40b", False)])
+def test_a_token_that_does_not_fit_into_a_call_s_metadata_is_not_issued(log: Log, letter: str, never: bool) -> None:
+    by, refused = admin(), list[tuple[str, str]]()
+    prefixes = tuple(f"acme/{i:02}{'x' * 193}" for i in range(16))
+    for _ in range(tokens.MAX_LINEAGE):
+        try:
+            token, by = office(log).issue(by, letter * 200, prefixes, READ_WRITE | {Right.ADMIN}, 600)
+        except MnemeError as error:
+            refused.append((error.reason, error.field))
+            break
+        assert len(token) <= 7_680
+    assert refused == ([] if never else [("INVALID_FIELD", "namespace_prefixes")])
+
+
+def operators(log: Log, count: int) -> list[Caller]:
+    """As many as the master key makes."""
+    made = [TOKENS.issue(f"operator {n}", ("",), frozenset(Right), 600)[1] for n in range(count)]
+    for each in made:
+        Issued(log, TOKENS).add(each)
+    return made
+
+
+def test_the_last_operator_s_own_token_stays_whatever_is_revoked(log: Log) -> None:
+    [mine] = operators(log, 1)
+    below = office(log).issue(mine, "below", ("",), frozenset(Right), 600)[1]
+    assert refused(log, mine, mine.token_id) == ("INVALID_FIELD", "token_id"), "the other goes with it"
+    assert refused(log, below, mine.token_id) == ("INVALID_FIELD", "token_id")
+    office(log).revoke(mine, below.token_id)
+    [other] = operators(log, 1)
+    office(log).revoke(other, mine.token_id)
+    assert refused(log, other, other.token_id) == ("INVALID_FIELD", "token_id")
+    office(log).revoke(other, mine.token_id)  # again: nothing is lost by it
+
+
+class Together(Revocations):
+    """Revokes when another gateway is about to, too: each has looked, and found the other's token good."""
+
+    def __init__(self, log: Log, together: threading.Barrier) -> None:
+        super().__init__(log)
+        self._together = together
+
+    def revoke(self, token_id: str) -> int:
+        self._together.wait(5)
+        at = super().revoke(token_id)
+        self._together.wait(5)
+        return at
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("other_way", [False, True], ids=["themselves", "each other"])
+def test_operators_who_revoke_at_once_leave_one(tmp_path: Path, log: Log, count: int, other_way: bool) -> None:
+    made, together = operators(log, count), threading.Barrier(count)
+    outcomes = list[str]()
+
+    def revoke(by: Caller, token_id: str) -> None:
+        gateway = open_log(f"sqlite://{tmp_path}/log.db")
+        try:
+            TokenOffice(TOKENS, Together(gateway, together)).revoke(by, token_id)
+            outcomes.append("revoked")
+        except MnemeError as error:
+            outcomes.append(error.reason)
+        finally:
+            gateway.close()
+
+    victims = [*made[1:], made[0]] if other_way else made
+    threads = [
+        threading.Thread(target=revoke, args=pair) for pair in zip(made, (v.token_id for v in victims), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["INVALID_FIELD", *["revoked"] * (count - 1)]
+    revocations = Revocations(log)
+    revocations.refresh()
+    assert sum(each.token_id not in revocations for each in made) == 1
 
 
 def test_the_record_of_a_token_goes_when_it_expires_and_names_nobody_in_clear(log: Log) -> None:
@@ -346,7 +495,7 @@ def test_issuing_and_revoking_leave_a_trace_without_the_token(log: Log, caplog: 
 class FullDisk(Revocations):
     """As a log whose disk is full makes it."""
 
-    def revoke(self, token_id: str) -> None:
+    def revoke(self, token_id: str) -> int:
         raise LogUnavailable("no space left; free some")
 
 

@@ -366,13 +366,17 @@ class DeadLetter(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class TokenRecord(_message.Message):
-    __slots__ = ("principal", "namespace_prefixes", "rights", "expires_at")
+    __slots__ = ("principal", "namespace_prefixes", "rights", "expires_at", "lineage", "issued_under")
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_PREFIXES_FIELD_NUMBER: _ClassVar[int]
     RIGHTS_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_UNDER_FIELD_NUMBER: _ClassVar[int]
     principal: str
     namespace_prefixes: _containers.RepeatedScalarFieldContainer[str]
     rights: _containers.RepeatedScalarFieldContainer[str]
     expires_at: float
-    def __init__(self, principal: _Optional[str] = ..., namespace_prefixes: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ..., expires_at: _Optional[float] = ...) -> None: ...
+    lineage: _containers.RepeatedScalarFieldContainer[str]
+    issued_under: str
+    def __init__(self, principal: _Optional[str] = ..., namespace_prefixes: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ..., expires_at: _Optional[float] = ..., lineage: _Optional[_Iterable[str]] = ..., issued_under: _Optional[str] = ...) -> None: ...

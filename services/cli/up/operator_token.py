@@ -42,7 +42,7 @@ def record(common: CommonConfig, master: MasterKey) -> None:
         revocations, issued = Revocations(log), Issued(log, token_signer(master))
         revocations.refresh()
         issued.refresh()
-        if read(path, master).token_id in revocations:
+        if read(path, master).is_one_of(revocations):
             path.unlink()
             write(path, master)
         current = read(path, master)

@@ -1,14 +1,15 @@
 """Tokens for callers, grants for services. Both are JWTs (HS256) under keys derived from the master key.
 
-A token names a principal, namespace prefixes, rights and an expiry; the gateway checks it without asking
-anybody. A grant says the same of one call, signed by the gateway for the services and short-lived, so that a
-service acts for its caller and never by a right of its own.
+A token names a principal, namespace prefixes, rights and an expiry, and the tokens that it was issued from, each from
+the one before; the gateway checks it without asking anybody. A grant says the same of one call, signed by the gateway
+for the services and short-lived, so that a service acts for its caller and never by a right of its own.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -35,7 +36,10 @@ class Right(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what they may do. ``prefixes`` of "" is every namespace."""
+    """Who calls, and what they may do. ``prefixes`` of "" is every namespace.
+
+    ``principal`` has before it who issued the token, unless that was an operator: "acme/ann" is whom acme calls Ann.
+    """
 
     principal: str
     prefixes: tuple[str, ...]
@@ -43,6 +47,17 @@ class Caller:
     token_id: str
     expires_at: float
     by_token_until: float | None = None  # of a grant: when the token expires that it was made from
+    lineage: tuple[str, ...] = ()  # ids of the tokens that it was issued from, the first one first
+    issued_under: str = ""  # of whom an operator issued a token for, who issued this one, or whose issued did
+
+    @property
+    def tenant(self) -> str:
+        """Whose share of the service the caller's work takes: an operator issued a token for them."""
+        return self.issued_under or self.principal
+
+    def is_one_of(self, token_ids: Container[str]) -> bool:
+        """Whether the token, or one that it was issued from, is among ``token_ids``."""
+        return any(id in token_ids for id in (self.token_id, *self.lineage))
 
     @property
     def is_operator(self) -> bool:
@@ -98,12 +113,24 @@ class Signer:
         self._checked: dict[str, Caller] = {}
 
     def issue(
-        self, principal: str, prefixes: tuple[str, ...], rights: frozenset[Right], ttl_s: float
+        self,
+        principal: str,
+        prefixes: tuple[str, ...],
+        rights: frozenset[Right],
+        ttl_s: float,
+        by: Caller | None = None,
     ) -> tuple[str, Caller]:
-        """A new token with a random id, and what it says; revocations rely on the bound of ``ttl_s``."""
+        """A new token with a random id, and what it says; revocations rely on the bound of ``ttl_s``.
+
+        ``by``: whose token it is issued from; None where the key itself is at hand.
+        """
         if ttl_s > MAX_TOKEN_TTL_S:
             raise ValueError(f"a token lives at most {MAX_TOKEN_TTL_S} seconds")
         caller = Caller(principal, prefixes, rights, secrets.token_hex(8), time.time() + ttl_s)
+        if by is not None:
+            caller = replace(caller, lineage=(*by.lineage, by.token_id))
+        if by is not None and not by.is_operator:
+            caller = replace(caller, principal=f"{by.principal}/{principal}", issued_under=by.tenant)
         return self.sign(caller), caller
 
     def derive(self, purpose: str) -> bytes:
@@ -121,6 +148,10 @@ class Signer:
         }
         if caller.by_token_until is not None:
             claims["token_exp"] = int(caller.by_token_until)
+        if caller.lineage:
+            claims["from"] = list(caller.lineage)
+        if caller.issued_under:
+            claims["under"] = caller.issued_under
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
     def check(self, token: str) -> Caller:
@@ -153,6 +184,8 @@ class Signer:
                 token_id=claims["jti"],
                 expires_at=float(claims["exp"]),
                 by_token_until=float(claims["token_exp"]) if "token_exp" in claims else None,
+                lineage=tuple(claims.get("from", ())),
+                issued_under=claims.get("under", ""),
             )
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
             raise unauthenticated() from error

@@ -46,12 +46,12 @@ PULSE_S, PULSES = 0.25, 240
 # no work of its own: a busy replica answers.
 HEALTH_TIMEOUT_S = 2.0
 
-_PRINCIPAL: ContextVar[str] = ContextVar("principal", default="")
+_TENANT: ContextVar[str] = ContextVar("tenant", default="")
 
 
-def principal() -> str:
-    """For whom the call is made that this code runs in; "" outside of calls."""
-    return _PRINCIPAL.get()
+def tenant() -> str:
+    """Whose share the call takes that this code runs in; "" outside of calls."""
+    return _TENANT.get()
 
 
 def actor_options(common: CommonConfig) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class Application:
                 caller = self._grants.check(context.grant)
                 telemetry.mark(principal=telemetry.pseudonym(caller.principal))
                 caller.require_right(self._methods[method].right)
-                _PRINCIPAL.set(caller.principal)
+                _TENANT.set(caller.tenant)
                 async with asyncio.timeout(context.timeout_s):
                     yield handler, Call(caller, context.grant, deadline, context.patient)
             except (MnemeError, NotYet):
