@@ -22,6 +22,7 @@ class GatewayConfig(BaseModel):
     max_message_bytes: int = Field(ge=65536, le=256 * 1024 * 1024)
     max_running_calls: int = Field(ge=1)
     max_running_calls_per_principal: int = Field(ge=1)
+    principals_per_tenant: int = Field(ge=1)
     contended_reads: int = Field(ge=0)
     busy_share: float = Field(gt=0)
     burst_busy_s: float = Field(gt=0)

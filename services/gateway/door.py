@@ -90,9 +90,9 @@ class Door:
         self._credentials = credentials
         self._config = config
         self._shares = Shares(config)
-        self._streams = Places(config.max_streams, config.max_streams_per_token)
+        self._streams = _places(config.max_streams, config)
         self._overload = telemetry.Sampled(_log, "calls are refused for overload")
-        self._tool_streams = Places(config.max_tool_streams, config.max_streams_per_token)
+        self._tool_streams = _places(config.max_tool_streams, config)
 
     async def run(self, method: str, spec: Method | None, context: Any, work: Callable[[Admitted], Awaitable[T]]) -> T:
         """Do ``work`` for a call, or abort the call with a typed error. No other text ever reaches a caller.
@@ -183,7 +183,7 @@ class Door:
     async def _stream_place(self, spec: Method, metadata: Metadata, credential: Credential) -> AsyncIterator[None]:
         """A place for as long as the credential is good, which an idle stream would not notice by itself."""
         places = self._tool_streams if spec is ANY_TOKEN else self._streams
-        with places.place(credential.caller.token_id):
+        with places.place(credential.caller.token_id, credential.caller.tenant):
             async with while_allowed(lambda: self._credentials.check(metadata), self._config.revocation_period_s):
                 yield
 
@@ -208,6 +208,12 @@ def _left_is_cancelled(context: Any) -> Iterator[None]:
         if not context.done():
             raise
         raise asyncio.CancelledError from error  # the client left while it was being written to
+
+
+def _places(total: int, config: GatewayConfig) -> Places:
+    """A tenant has half of them at most, or what one token may have."""
+    own = config.max_streams_per_token
+    return Places(total, own, min(own * config.principals_per_tenant, max(own, total // 2)))
 
 
 async def abort(context: Any, error: MnemeError) -> NoReturn:

@@ -40,6 +40,15 @@ def overloaded_principal(what: str) -> MnemeError:
     )
 
 
+def overloaded_tenant(what: str) -> MnemeError:
+    return MnemeError(
+        "OVERLOADED",
+        f"All whose tokens were issued from one have as many {what} open as they may together.",
+        remedy="Send fewer at once and try again, or have the operator raise it (gateway.principals_per_tenant).",
+        metadata=retry_after(_RETRY_S),
+    )
+
+
 def too_fast(what: str, seconds: float) -> MnemeError:
     return MnemeError(
         "OVERLOADED",

@@ -1,13 +1,16 @@
-"""What a principal has of the door: places for its calls, and calls, bytes and time for reads in a second."""
+"""What a tenant and each of its principals have of the door: places for calls, and calls, bytes and time for reads in a
+second."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from services.common.crypto.auth import Caller
 from services.common.serving.errors import MnemeError
 from services.gateway.budget import Budget, Pace
 from services.gateway.config import GatewayConfig
@@ -27,7 +30,18 @@ _PAGE_WITHIN_S = 5.0
 _LOOK_S = 0.1  # between two looks at whether a wait still has a reason
 _READS_ALONE = 4  # times as many reads under way where nobody else calls: who comes then waits for few
 _CORES = len(os.sched_getaffinity(0))
-_NOBODY = ""  # who has no good token; a principal has a name
+_NOBODY = Caller("", (), frozenset(), "", 0.0)  # who has no good token; a principal has a name
+_REMEMBERED = 1024  # tenants with several principals
+
+
+class Rates:
+    """What may be used in a second: shared by tenants, or by the principals of one."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        # Seconds for which reads are under way: calls that are dear cost what they take.
+        self.busy = Budget(_reads(config) * config.busy_share, config.burst_busy_s)
+        self.calls = Budget(config.calls_per_s, config.burst_calls, beside=self.busy)
+        self.bytes = Budget(config.bytes_per_s, config.burst_bytes, beside=self.busy)
 
 
 class Shares:
@@ -37,73 +51,85 @@ class Shares:
         running, waiting, patient = config.max_running_calls, config.max_waiting_calls, config.max_patient_calls
         own_running, own_waiting = config.max_running_calls_per_principal, config.max_waiting_calls_per_principal
         own_patient = config.max_patient_calls_per_principal
-        own = own_running + own_waiting + own_patient
-        self.calls = Limiter("calls", running, waiting, own_running, own_waiting)
+        own, many = own_running + own_waiting + own_patient, config.principals_per_tenant
+        self.calls = Limiter("calls", running, waiting, own_running, own_waiting, keys_per_tenant=many)
         # No queue in an application is fair: what would only wait there waits here.
-        reads = config.contended_reads or _CORES
-        self.reads = Limiter("reads", running, running, min(own_running, _READS_ALONE * reads), contended=reads)
-        self.patient = Limiter("calls that wait", patient, 0, own_patient, 0)
+        reads = _reads(config)
+        self.reads = Limiter("reads", running, running, _READS_ALONE * reads, contended=reads)
+        self.patient = Limiter("calls that wait", patient, 0, own_patient, 0, keys_per_tenant=many)
         # Those whose message has not come yet are bounded too.
-        self.inside = Limiter("open calls", running + waiting + patient, 0, own, 0)
-        # Seconds for which reads are under way: calls that are dear cost what they take.
-        self.busy = Budget(reads * config.busy_share, config.burst_busy_s)
-        self.rates = {
-            "calls": Budget(config.calls_per_s, config.burst_calls, beside=self.busy),
-            "bytes": Budget(config.bytes_per_s, config.burst_bytes, beside=self.busy),
-        }
+        self.inside = Limiter("open calls", running + waiting + patient, 0, own, 0, keys_per_tenant=many)
+        self._config = config
+        self._tenants = Rates(config)
+        self._within: OrderedDict[str, Rates] = OrderedDict()  # by tenant, the last used behind
         self.pages = Pace(_PAGES_PER_S, _PAGE_WITHIN_S)
         self.refusals = Pace(_REFUSALS_PER_S, _REFUSED_WITHIN_S)
 
     def of(self, credential: Credential) -> Share:
         """The share of whoever calls. A service that works for a call that was let in has no need of one."""
-        return Share(self, None if credential.is_grant else credential.caller.principal)
+        return Share(self, None if credential.is_grant else credential.caller)
 
     def nobody(self) -> Share:
         """The one share of all who have no good token."""
         return Share(self, _NOBODY)
 
+    def rates(self, caller: Caller) -> list[tuple[Rates, str]]:
+        """What the caller's calls are counted in, each with the key: the tenants', and its own tenant's principals'."""
+        within = self._within.pop(caller.tenant, None)
+        if within is None and caller.principal != caller.tenant:
+            within = Rates(self._config)
+        if within is None:
+            return [(self._tenants, caller.tenant)]
+        self._within[caller.tenant] = within
+        if len(self._within) > _REMEMBERED:
+            self._within.popitem(last=False)
+        return [(self._tenants, caller.tenant), (within, caller.principal)]
+
 
 class Share:
-    """A principal's share of a door."""
+    """A caller's share of a door."""
 
-    def __init__(self, shares: Shares, principal: str | None) -> None:
-        """``principal`` None: of a service that acts for a caller, whose call holds what there is to hold."""
+    def __init__(self, shares: Shares, caller: Caller | None) -> None:
+        """``caller`` None: of a service that acts for one, whose call holds what there is to hold."""
         self._shares = shares
-        self._principal = principal
+        self._caller = caller
+        self._rates = shares.rates(caller) if caller is not None else []
 
     @asynccontextmanager
     async def entered(self) -> AsyncIterator[Share]:
         """Around a call: counts it, and waits where it comes too soon. OVERLOADED, here or within, is raised late."""
         try:
-            if self._principal is not None:
-                await self._enter(self._principal)
+            await self._enter()
             yield self
         except MnemeError as error:
-            if self._principal is not None and error.reason == "OVERLOADED":
-                await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._principal)))
+            if self._caller is not None and error.reason == "OVERLOADED":
+                await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._caller.tenant)))
             raise
 
-    async def _enter(self, principal: str) -> None:
+    async def _enter(self) -> None:
         what, wait_s = self._longest_wait()
         if wait_s > _PATIENCE_S:
             raise too_fast(what, wait_s)
-        self._shares.rates["calls"].use(principal, 1)
+        self._count_call()
         if wait_s:
             await asyncio.sleep(wait_s)
 
+    def _count_call(self) -> None:
+        for rates, key in self._rates:
+            rates.calls.use(key, 1)
+
     def count_bytes(self, size: int) -> None:
         """Count a message that came: the next call waits for it."""
-        if self._principal is not None:
-            self._shares.rates["bytes"].use(self._principal, size)
+        for rates, key in self._rates:
+            rates.bytes.use(key, size)
 
     async def pace(self) -> None:
         """Count a page of a long stream, and wait for as long as it takes: the sender waits, too."""
-        if self._principal is not None:
-            self._shares.rates["calls"].use(self._principal, 1)
-            while wait_s := self._longest_wait()[1]:
-                await asyncio.sleep(min(wait_s, _LOOK_S))
-            if self._shares.busy.crowded(self._principal):
-                await asyncio.sleep(self._shares.pages.delay_s(self._principal))
+        self._count_call()
+        while wait_s := self._longest_wait()[1]:
+            await asyncio.sleep(min(wait_s, _LOOK_S))
+        if self._caller is not None and any(rates.busy.crowded(key) for rates, key in self._rates):
+            await asyncio.sleep(self._shares.pages.delay_s(self._caller.tenant))
 
     def inside(self) -> AbstractAsyncContextManager[None]:
         """Around a call that is not a long stream. OVERLOADED."""
@@ -122,33 +148,34 @@ class Share:
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:
-        if self._principal is None:
-            yield
-            return
-        busy = self._shares.busy
-        while wait_s := busy.wait_s(self._principal):
+        while wait_s := max((rates.busy.wait_s(key) for rates, key in self._rates), default=0.0):
             await asyncio.sleep(min(wait_s, _LOOK_S))
         started = time.monotonic()
         try:
             yield
         finally:
-            busy.use(self._principal, time.monotonic() - started)
+            for rates, key in self._rates:
+                rates.busy.use(key, time.monotonic() - started)
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """A place to wait in, for what the call reads; it is a call more for the application. OVERLOADED."""
-        if self._principal is not None:
-            self._shares.rates["calls"].use(self._principal, 1)
+        self._count_call()
         return self._place(self._shares.patient)
 
     @asynccontextmanager
     async def _place(self, limiter: Limiter) -> AsyncIterator[None]:
-        if self._principal is None:
+        if self._caller is None:
             yield
         else:
-            async with limiter.place(self._principal):
+            async with limiter.place(self._caller.principal, self._caller.tenant):
                 yield
 
     def _longest_wait(self) -> tuple[str, float]:
-        assert self._principal is not None
-        waits = ((what, budget.wait_s(self._principal)) for what, budget in self._shares.rates.items())
+        waits = [("calls", 0.0)]
+        for rates, key in self._rates:
+            waits += [("calls", rates.calls.wait_s(key)), ("bytes", rates.bytes.wait_s(key))]
         return max(waits, key=lambda wait: wait[1])
+
+
+def _reads(config: GatewayConfig) -> int:
+    return config.contended_reads or _CORES

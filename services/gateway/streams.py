@@ -1,4 +1,4 @@
-"""Long streams: places of their own, a share of them for each token, and an end when the token's own comes."""
+"""Long streams: places of their own, a share for each token and tenant, and an end when the token's own comes."""
 
 from __future__ import annotations
 
@@ -8,30 +8,38 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from services.common.serving.errors import MnemeError
-from services.gateway.errors import overloaded, overloaded_token
+from services.gateway.errors import overloaded, overloaded_tenant, overloaded_token
 
 
 class Places:
-    """At most ``total`` streams at once, ``per_token`` of them by one token; nobody waits. Of one event loop."""
+    """At most ``total`` streams at once, ``per_token`` of them by one token and ``per_tenant`` by all of a tenant's;
+    nobody waits. Of one event loop."""
 
-    def __init__(self, total: int, per_token: int) -> None:
+    def __init__(self, total: int, per_token: int, per_tenant: int) -> None:
         self._total = total
         self._per_token = per_token
+        self._per_tenant = per_tenant
         self._open: Counter[str] = Counter()
+        self._open_by: Counter[str] = Counter()
 
     @contextmanager
-    def place(self, token_id: str) -> Iterator[None]:
-        """Hold a place. OVERLOADED when there is none, for anybody or for this token."""
+    def place(self, token_id: str, tenant: str) -> Iterator[None]:
+        """Hold a place. OVERLOADED when there is none, for anybody, for this token or for its tenant."""
         if self._open[token_id] >= self._per_token:
             raise overloaded_token(self._per_token)
+        if self._open_by[tenant] >= self._per_tenant:
+            raise overloaded_tenant("streams")
         if self._open.total() >= self._total:
             raise overloaded("streams")
         self._open[token_id] += 1
+        self._open_by[tenant] += 1
         try:
             yield
         finally:
             self._open[token_id] -= 1
+            self._open_by[tenant] -= 1
             self._open += Counter()  # forgets who has none
+            self._open_by += Counter()
 
 
 @asynccontextmanager

@@ -217,3 +217,40 @@ def test_who_called_a_moment_ago_counts_among_those_who_call() -> None:
             await caller.go()
 
     run(scenario)
+
+
+def test_tenants_take_turns_before_their_keys_do() -> None:
+    async def scenario() -> None:
+        limiter, order = Limiter("calls", 1, 20), list[str]()
+
+        async def call(tenant: str, key: str) -> None:
+            async with limiter.place(key, tenant):
+                order.append(key)
+                await settled()
+
+        async with asyncio.TaskGroup() as tasks, limiter.place("bob"):
+            for n in range(5):
+                tasks.create_task(call("eve", f"eve {n}"))
+            for _ in range(3):
+                tasks.create_task(call("ann", "ann"))
+            await settled()
+        assert order == ["eve 0", "ann", "eve 1", "ann", "eve 2", "ann", "eve 3", "eve 4"]
+
+    run(scenario)
+
+
+def test_keys_of_a_tenant_take_turns() -> None:
+    async def scenario() -> None:
+        limiter, order = Limiter("calls", 1, 20), list[str]()
+
+        async def call(key: str) -> None:
+            async with limiter.place(key, "acme"):
+                order.append(key)
+                await settled()
+
+        async with asyncio.TaskGroup() as tasks:
+            for key in ("bob", "bob", "bob", "bob", "ann", "ann"):
+                tasks.create_task(call(key))
+        assert order == ["bob", "bob", "ann", "bob", "ann", "bob"]
+
+    run(scenario)

@@ -7,28 +7,29 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Set
+from collections.abc import Callable, Hashable, Set
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 _ACTIVE_S = 1.0  # who has asked for something within it counts as one who calls now
 
 
-class Lately:
+class Lately(Generic[K]):
     """Who has asked for something within the last second. Of one thread, or under its user's lock."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, float] = {}  # when, the last ones behind
+        self._asked: dict[K, float] = {}  # when, the last ones behind
 
-    def note(self, key: str) -> None:
+    def note(self, key: K) -> None:
         self._asked.pop(key, None)
         self._asked[key] = time.monotonic()
 
-    def keys(self) -> Set[str]:
+    def keys(self) -> Set[K]:
         recent = time.monotonic() - _ACTIVE_S
         while self._asked and next(iter(self._asked.values())) < recent:
             del self._asked[next(iter(self._asked))]
@@ -49,7 +50,7 @@ class FairThreads(Executor):
         self._per_key = per_key
         self._key = key
         self._cores = cores or len(os.sched_getaffinity(0))
-        self._lately = Lately()
+        self._lately: Lately[str] = Lately()
         self._changed = threading.Condition()
         self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
         self._running: Counter[str] = Counter()
