@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -50,59 +50,60 @@ class Calls:
     def unknown(self) -> Any:
         """The handler of every other method: refuses it, after the token."""
 
-        async def refuse(messages: AsyncIterator[bytes], context: Any) -> None:
+        async def refuse(_: AsyncIterator[bytes], context: Any) -> None:
             await self._door.run("unknown", None, context, _never)
 
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _unary(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(messages: AsyncIterator[bytes], context: Any) -> bytes:
+        async def call(_: AsyncIterator[bytes], context: Any) -> bytes:
             async def work(admitted: Admitted) -> bytes:
-                request, share = await self._only(messages, admitted), admitted.share
-                with suppress(NotYet):
-                    # What writes or forgets waits for the log, not for a core.
-                    async with share.reading() if spec.right is Right.READ else share.running():
-                        return await backend.unary(spec.app, method, request, admitted.context(patient=False))
-                async with share.waiting():
-                    return await backend.unary(spec.app, method, request, admitted.context())
+                share = admitted.share
+                async with self._message(context, admitted) as request:
+                    with suppress(NotYet):
+                        # What writes or forgets waits for the log, not for a core.
+                        async with share.reading() if spec.right is Right.READ else share.running():
+                            return await backend.unary(spec.app, method, request, admitted.context(patient=False))
+                    async with share.waiting():
+                        return await backend.unary(spec.app, method, request, admitted.context())
 
             return await self._door.run(method, spec, context, work)
 
         return grpc.stream_unary_rpc_method_handler(call)
 
     def _stream(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(messages: AsyncIterator[bytes], context: Any) -> None:
+        async def call(_: AsyncIterator[bytes], context: Any) -> None:
             async def work(admitted: Admitted) -> None:
-                request = await self._only(messages, admitted)
-                stream = backend.stream(spec.app, method, request, admitted.context(patient=False))
-                async with aclosing(_in_its_place(stream, admitted.share)) as responses:
-                    async for response in responses:
-                        await admitted.write(response)
+                async with self._message(context, admitted) as request:
+                    stream = backend.stream(spec.app, method, request, admitted.context(patient=False))
+                    async with aclosing(_in_its_place(stream, admitted.share)) as responses:
+                        async for response in responses:
+                            await admitted.write(response)
 
             await self._door.run(method, spec, context, work)
 
         return grpc.stream_stream_rpc_method_handler(call)
 
     def _pages(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(messages: AsyncIterator[bytes], context: Any) -> None:
+        async def call(_: AsyncIterator[bytes], context: Any) -> None:
             async def work(admitted: Admitted) -> None:
-                request = await self._only(messages, admitted)
+                async with self._message(context, admitted) as request:
 
-                async def fetch(cursor: bytes) -> tuple[list[bytes], bytes]:
-                    if self._stopping.is_set():
-                        raise stopping()
-                    await admitted.share.pace()
-                    page_context = admitted.context(self._config.page_timeout_s)
-                    return await backend.page(spec.app, method, request, cursor, page_context)
+                    async def fetch(cursor: bytes) -> tuple[list[bytes], bytes]:
+                        if self._stopping.is_set():
+                            raise stopping()
+                        await admitted.share.pace()
+                        page_context = admitted.context(self._config.page_timeout_s)
+                        return await backend.page(spec.app, method, request, cursor, page_context)
 
-                await _write_pages(fetch, admitted.write)
+                    await _write_pages(fetch, admitted.write)
 
             await self._door.run(method, spec, context, work)
 
         return grpc.stream_stream_rpc_method_handler(call)
 
     def _fold(self, method: str, spec: Method, backend: Backend) -> Any:
-        async def call(messages: AsyncIterator[bytes], context: Any) -> bytes:
+        async def call(_: AsyncIterator[bytes], context: Any) -> bytes:
             async def work(admitted: Admitted) -> bytes:
                 async def fold(state: bytes, page: list[bytes]) -> bytes:
                     admitted.share.count_bytes(sum(map(len, page)))
@@ -111,22 +112,42 @@ class Calls:
                     return await backend.fold(spec.app, method, state, page, within)
 
                 limits = replace(self._limits, message_bytes=self._most_bytes(spec))
-                return await _fold_pages(Gatherer(messages, limits, method), fold)
+                return await _fold_pages(Gatherer(_Messages(context), limits, method), fold)
 
             return await self._door.run(method, spec, context, work)
 
         return grpc.stream_unary_rpc_method_handler(call)
 
-    async def _only(self, messages: AsyncIterator[bytes], admitted: Admitted) -> bytes:
-        """The one message of a call. It is read only now: what is refused before is never held."""
-        async for message in messages:
-            admitted.share.count_bytes(len(message))
-            require_size(message, self._most_bytes(admitted.spec), admitted.method)
-            return message
-        raise no_message()
+    def _message(self, context: Any, admitted: Admitted) -> AbstractAsyncContextManager[bytes]:
+        """Around what is done with the one message of a call. Read only now: what is refused before is never held."""
+
+        async def receive() -> bytes:
+            async for message in _Messages(context):
+                admitted.share.count_bytes(len(message))
+                require_size(message, self._most_bytes(admitted.spec), admitted.method)
+                return message
+            raise no_message()
+
+        return admitted.share.holding(receive)
 
     def _most_bytes(self, spec: Method) -> int:
         return min(spec.max_bytes or self._config.max_message_bytes, self._config.max_message_bytes)
+
+
+class _Messages:
+    """The messages of a call, none of them kept: gRPC's own iterator keeps the last until the garbage is collected."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __aiter__(self) -> _Messages:
+        return self
+
+    async def __anext__(self) -> bytes:
+        message: bytes = await self._context.read()
+        if message is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return message
 
 
 async def _in_its_place(stream: AsyncGenerator[bytes | Waiting, None], share: Share) -> AsyncGenerator[bytes, None]:

@@ -22,6 +22,10 @@ class GatewayConfig(BaseModel):
     max_message_bytes: int = Field(ge=65536, le=256 * 1024 * 1024)
     max_running_calls: int = Field(ge=1)
     max_running_calls_per_principal: int = Field(ge=1)
+    max_coming_messages: int = Field(ge=1)
+    max_coming_messages_per_principal: int = Field(ge=1)
+    max_bytes_held: int = Field(ge=65536)
+    max_bytes_held_per_principal: int = Field(ge=65536)
     principals_per_tenant: int = Field(ge=1)
     contended_reads: int = Field(ge=0)
     busy_share: float = Field(gt=0)
@@ -35,6 +39,9 @@ class GatewayConfig(BaseModel):
     bytes_per_s: float = Field(gt=0)
     burst_bytes: float = Field(ge=1)
     max_calls_per_connection: int = Field(ge=1)
+    max_connections: int = Field(ge=1)
+    handshake_timeout_s: float = Field(gt=0)
+    idle_connection_s: float = Field(gt=0)
     max_streams: int = Field(ge=1)
     max_streams_per_token: int = Field(ge=1)
     max_tool_streams: int = Field(ge=1)
@@ -54,4 +61,10 @@ class GatewayConfig(BaseModel):
     def _tls_files_come_together(self) -> GatewayConfig:
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ValueError("tls_cert_file and tls_key_file: name both, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _a_message_can_be_held(self) -> GatewayConfig:
+        if self.max_message_bytes > min(self.max_bytes_held, self.max_bytes_held_per_principal):
+            raise ValueError("max_message_bytes: more than max_bytes_held, or than max_bytes_held_per_principal")
         return self

@@ -19,7 +19,7 @@ from services.common.serving.errors import MnemeError, internal
 from services.common.serving.methods import Kind, Method
 from services.common.serving.serving import CallContext
 from services.gateway.config import GatewayConfig
-from services.gateway.errors import deadline, unknown_method
+from services.gateway.errors import deadline, let_go, unknown_method
 from services.gateway.shares import Share, Shares
 from services.gateway.streams import Places, while_allowed
 from services.gateway.tokens import Credential, Credentials
@@ -114,6 +114,7 @@ class Door:
         finally:
             telemetry.CALLS.labels(name, outcome).inc()
             telemetry.STAGE_SECONDS.labels("gateway", name).observe(time.perf_counter() - started)
+        let_go(failure)
         await abort(context, failure)
 
     async def _typed(

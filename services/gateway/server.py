@@ -132,8 +132,14 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", int(config.reuse_port)),
         # Above our own limit, which answers with a typed error; this one protects memory.
         ("grpc.max_receive_message_length", 2 * config.max_message_bytes),
+        # Else gRPC takes what a connection carries in a moment, megabytes for every call, before anybody reads it. So
+        # it is 64 KiB for a call until its message is read, and then what is left of the message.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", config.max_calls_per_connection),
+        ("grpc.max_allowed_incoming_connections", config.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(config.handshake_timeout_s * 1000)),
+        ("grpc.max_connection_idle_ms", int(config.idle_connection_s * 1000)),
         # gRPC would count calls that have ended and are not cleared away yet, and refuse those that come: UNAVAILABLE,
         # to whoever shares the connection. What a client may have open, it keeps to.
         ("grpc.http.overload_protection", 0),

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from services.common.crypto.auth import Caller
 from services.common.serving.errors import MnemeError
 from services.gateway.budget import Budget, Pace
 from services.gateway.config import GatewayConfig
-from services.gateway.errors import too_fast
+from services.gateway.errors import let_go, too_fast
+from services.gateway.held import Held
 from services.gateway.limiter import Limiter
 from services.gateway.tokens import Credential
 
@@ -59,6 +61,11 @@ class Shares:
         self.patient = Limiter("calls that wait", patient, 0, own_patient, 0, keys_per_tenant=many)
         # Those whose message has not come yet are bounded too.
         self.inside = Limiter("open calls", running + waiting + patient, 0, own, 0, keys_per_tenant=many)
+        # Of a message that comes nobody knows the size, and gRPC takes it whole.
+        coming, own_coming = config.max_coming_messages, config.max_coming_messages_per_principal
+        self.coming = Limiter("messages that come", coming, sys.maxsize, own_coming, keys_per_tenant=many)
+        own_bytes = config.max_bytes_held_per_principal
+        self.held = Held(config.max_bytes_held, own_bytes, min(own_bytes * many, config.max_bytes_held))
         self._config = config
         self._tenants = Rates(config)
         self._within: OrderedDict[str, Rates] = OrderedDict()  # by tenant, the last used behind
@@ -103,6 +110,7 @@ class Share:
             yield self
         except MnemeError as error:
             if self._caller is not None and error.reason == "OVERLOADED":
+                let_go(error)
                 await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._caller.tenant)))
             raise
 
@@ -130,6 +138,17 @@ class Share:
             await asyncio.sleep(min(wait_s, _LOOK_S))
         if self._caller is not None and any(rates.busy.crowded(key) for rates, key in self._rates):
             await asyncio.sleep(self._shares.pages.delay_s(self._caller.tenant))
+
+    @asynccontextmanager
+    async def holding(self, receive: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+        """Around what is done with a message: few of one principal come at once, and those that are there have so many
+        bytes together. OVERLOADED; what ``receive`` raises."""
+        async with AsyncExitStack() as held:
+            async with self._place(self._shares.coming):
+                message = await receive()
+                if self._caller is not None:
+                    held.enter_context(self._shares.held.bytes(len(message), self._caller))
+            yield message
 
     def inside(self) -> AbstractAsyncContextManager[None]:
         """Around a call that is not a long stream. OVERLOADED."""

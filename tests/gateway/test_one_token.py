@@ -63,7 +63,7 @@ class Worst:
         ]
         echo, later = unary(flood, "Echo"), unary(flood, "Later")
         fail, sum_ = unary(other, "Fail"), unary(other, "Sum")
-        huge = StringValue(value="x" * 5_000_000)
+        huge = StringValue(value="x" * 3_000_000)
         for n in range(FLOOD):
             if n % 3:
                 self._again("reads", echo, StringValue())

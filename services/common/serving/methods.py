@@ -34,6 +34,7 @@ _IDS = 64 * _KIB  # ids, names, filters
 _TEXT = 256 * _KIB  # a text of 60,000 bytes, with metadata and filters
 _ALIASES = 2048 * _KIB  # names of 1 MiB, each with its length
 _MANY_IDS = 1024 * _KIB
+_PROMPT = 2048 * _KIB  # 1,000,000 bytes of messages, and the engrams in them
 
 _P = "mneme.v1.PerceptionService/"
 _E = "mneme.v1.EpisodicService/"
@@ -54,7 +55,7 @@ METHODS: dict[str, Method] = {
     _E + "VerifyForgotten": Method("episodic", Kind.UNARY, Right.FORGET, _IDS),
     _E + "Watch": Method("episodic", Kind.PAGES, Right.READ, _IDS),
     _R + "Ask": Method("reasoning", Kind.STREAM, Right.READ, _TEXT),
-    _R + "Generate": Method("reasoning", Kind.STREAM, Right.READ),
+    _R + "Generate": Method("reasoning", Kind.STREAM, Right.READ, _PROMPT),
     _R + "GetKvStats": Method("reasoning", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "IssueToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
