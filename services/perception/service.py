@@ -48,7 +48,7 @@ class Perception:
         self._inbox = InboxConsumer(
             log,
             self.intake,
-            DeadLetters(keyring, _now),
+            DeadLetters(keyring, _now, common.dead_letter_retention_s),
             common.inboxes,
             batch=config.batch,
             trim_period_s=config.trim_period_s,

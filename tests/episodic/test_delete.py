@@ -204,6 +204,15 @@ def test_the_same_key_deletes_once(told: World) -> None:
     told.close()
 
 
+def test_a_dead_letter_goes_with_the_namespace_that_it_names(told: World) -> None:
+    gone, stays = told.refuse("x", "Ruth hid it."), told.refuse("x", "Soup.", OTHER)
+    receipt = told.await_receipt(NAMESPACE, told.forgetting.delete(NAMESPACE, "d1", "test"), 20)
+    assert receipt is not None
+    assert_gone(told, receipt)
+    assert [told.keyring.has(letter.payload.key_id) for letter in (gone, stays)] == [False, True]
+    told.close()
+
+
 def test_keepers_of_kv_blocks_are_told_and_asked_until_they_answer(told: World) -> None:
     asked: list[tuple[str, int, int]] = []
 

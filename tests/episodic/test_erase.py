@@ -15,6 +15,7 @@ from mneme.v1.admin_pb2 import AliasGroup
 from mneme.v1.common_pb2 import TimeRange
 from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Ids, Person
 
+from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.log.base import Message
@@ -26,6 +27,7 @@ from services.episodic.state import service_state as operator_state
 from services.episodic.state.service_state import OperatorState
 from tests.episodic.world import NAMESPACE, PLUGINS, World
 
+OTHER = "other/user"
 SECRET = "Ruth hid the emerald under the piano."
 OTHERS = ["The rain came early.", "They had soup with leeks.", "Nobody spoke of the journey."]
 
@@ -60,14 +62,49 @@ def test_the_probe_finds_it_before_and_nothing_after(world: World) -> None:
     found = world.forgetting.look_for(*looked)
     before = readable(found)
     assert before.pop("feed") >= 1  # it is written again whenever a later batch changes it
-    assert before == {"keys": 2, "index": 1, "ledger": 1, "recall": 1}
+    assert before == {"keys": 2, "index": 1, "ledger": 1, "recall": 1, "dead letters": 0}
     looked_at = {p.store: p.looked_at for p in found}
     assert looked_at.pop("feed") == len(list(world.log.read(topics.FEED, x.partition))) >= 5
-    assert looked_at == {"keys": 2, "index": 1, "ledger": 6, "recall": 1}
+    assert looked_at == {"keys": 2, "index": 1, "ledger": 6, "recall": 1, "dead letters": 0}
     before["feed"] = 0
     receipt = world.forget(ids("x"))
     assert readable(world.forgetting.look_for(*looked)) == dict.fromkeys(before, 0)
     assert readable(world.forgetting.probe(NAMESPACE, receipt)) == dict.fromkeys(before, 0)
+
+
+def opens(world: World, letter: pb.DeadLetter) -> bool:
+    world.keyring.refresh()
+    try:
+        world.keyring.open(letter.payload, namespace=NAMESPACE, purpose=ledger.SEAL_DEAD_LETTER)
+    except KeyDestroyed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "selector", [ids("x"), ForgetSelector(session="s1"), ForgetSelector(person=Person(name="Ruth"))], ids=str
+)
+def test_invariant_14_a_dead_letter_goes_with_the_observation_that_it_names(
+    world: World, selector: ForgetSelector
+) -> None:
+    tell(world)
+    world.create(OTHER)
+    early, other = world.refuse("x", SECRET), world.refuse("y", "Soup.")
+    elsewhere = world.refuse("x", "Tea.", OTHER)
+    macs = {world.mac(ledger.MAC_OBSERVATION, "x")}
+    assert readable(world.forgetting.look_for(NAMESPACE, 0, set(), macs, []))["dead letters"] == 1
+    late = world.refuse("x", f"{SECRET} Again.")
+    receipt = world.forget(selector)
+    assert [opens(world, each) for each in (early, late, other)] == [False, False, True]
+    assert world.keyring.has(elsewhere.payload.key_id)
+    assert {early.payload.key_id, late.payload.key_id} <= {*receipt.key_ids}
+    probes = world.forgetting.probe(NAMESPACE, receipt)
+    assert readable(probes)["dead letters"] == 0
+    assert {p.store: p.looked_at for p in probes}["dead letters"] == 4
+    [said] = [store for store in receipt.receipt.stores if store.store == "dead letters"]
+    assert (said.done, said.HasField("by")) == (False, True), "others may hold the text until then"
+    world.restart()
+    assert not opens(world, late)
 
 
 def test_state_is_as_if_it_had_never_been(world: World, tmp_path: Path, embedder: Embedder) -> None:

@@ -20,11 +20,12 @@ from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.named import Named
-from services.common.log.base import partition_of
+from services.common.log.base import Record, partition_of
 from services.common.log.sqlite import SqliteLog
 from services.common.models.embed import Embedder
 from services.common.models.tokens import count_tokens
 from services.common.serving import clocks
+from services.common.serving.errors import MnemeError
 from services.common.text.extract import Aliases
 from services.episodic.erasure.forget import Forgetting
 from services.episodic.plugins import build
@@ -42,6 +43,7 @@ from services.episodic.write.generation import Step, no_step
 from services.episodic.write.progress import Progress
 from services.episodic.write.rebuild import Rebuilder
 from services.episodic.write.writer import Host
+from services.perception.dead_letters import DeadLetters
 from tests.episodic.plugins.world import SHIPPED
 
 PLUGINS = build(SHIPPED)
@@ -259,6 +261,15 @@ class World:
         receipt = self.await_receipt(namespace, receipt_id, 30.0)
         assert receipt is not None
         return receipt
+
+    def refuse(self, id: str, text: str, namespace: str = NAMESPACE) -> pb.DeadLetter:
+        """A dead letter, as the inbox makes it of an observation whose id was taken."""
+        made = Observation(namespace=namespace, id=id, session="s1", text=text)
+        record = Record(topics.INBOX, 0, secrets.randbelow(10**9), b"", made.SerializeToString(), {}, 0)
+        letters = DeadLetters(self.keyring, lambda: self.clock)
+        messages = letters.messages(record, MnemeError("ID_REUSED", "It was taken."), of=made)
+        self.log.append(messages)
+        return pb.DeadLetter.FromString(messages[-1].value or b"")
 
     def await_receipt(self, namespace: str, id: str, timeout_s: float) -> pb.StoredReceipt | None:
         """The finished receipt, or None when it is not there in time."""

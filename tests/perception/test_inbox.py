@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry
+from services.common.crypto.seal import KeyDestroyed, destroying
 from services.common.ledger import topics
 from services.common.ledger.entries import SEAL_DEAD_LETTER
 from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
@@ -40,7 +42,8 @@ def drain(inbox: InboxConsumer) -> None:
 
 
 def payload(world: World, letter: DeadLetter) -> bytes:
-    return world.keyring.open(letter.payload, namespace=NAMESPACE, purpose=SEAL_DEAD_LETTER)
+    namespace = world.keyring.namespace_of(letter.payload.key_id)
+    return world.keyring.open(letter.payload, namespace=namespace, purpose=SEAL_DEAD_LETTER)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +186,46 @@ def test_a_record_that_the_ledger_does_not_take_costs_that_record_alone(world: W
     drain(world.inbox())
     assert accepted(world) == [world.id_mac("o0"), world.id_mac("o2")]
     assert [letter.reason for letter in world.dead_letters()] == ["TEXT_SIZE"]
+
+
+def test_invariant_14_a_dead_letter_goes_with_the_observation_or_the_namespace_that_it_names(world: World) -> None:
+    world.create("umbrella")
+    for n, name in enumerate(("acme/user", "umbrella", "nowhere")):
+        for text in ("One.", "Another.", "A third."):
+            world.send(as_json(observation(n, text, namespace=name)))
+    world.send(b"no JSON")
+    drain(world.inbox())
+    letters: dict[str, list[DeadLetter]] = {}
+    for letter in world.dead_letters():
+        letters.setdefault(world.keyring.namespace_of(letter.payload.key_id), []).append(letter)
+    assert {name: len(each) for name, each in letters.items()} == {"acme/user": 2, "umbrella": 2, NAMESPACE: 4}
+    for n, name in enumerate(("acme/user", "umbrella")):
+        for letter in letters[name]:
+            assert letter.id_mac == world.id_mac(f"o{n}", name)
+            assert letter.namespace_pseudonym == world.keyring.pseudonym(name)
+        assert len({letter.payload.key_id for letter in letters[name]}) == 2, "a key for each"
+    assert not any(letter.id_mac or letter.namespace_pseudonym for letter in letters[NAMESPACE])
+    world.log.append(destroying("umbrella", world.keyring.keys_of("umbrella")))  # as a deletion does
+    world.keyring.refresh()
+    for letter in letters["umbrella"]:
+        with pytest.raises(KeyDestroyed):
+            payload(world, letter)
+    assert [payload(world, letter) for letter in letters["acme/user"]]
+
+
+def test_the_key_of_a_dead_letter_goes_when_the_letter_is_gone(world: World) -> None:
+    for text in ("One.", "Another."):
+        world.send(as_json(observation(0, text)))
+    inbox = world.inbox(trim_period_s=0.0)
+    drain(inbox)
+    [letter] = world.dead_letters()
+    for days, there in ((6, True), (2, False)):
+        world.now += timedelta(days=days)
+        drain(inbox)
+        assert world.keyring.has(letter.payload.key_id) is there
+    assert accepted(world) == [world.id_mac("o0")]
+    [told] = [e.observation_accepted.sealed.key_id for e in world.entries() if e.HasField("observation_accepted")]
+    assert world.keyring.has(told), "a text's own key has no such end"
 
 
 def test_a_dead_letter_is_sealed(world: World) -> None:

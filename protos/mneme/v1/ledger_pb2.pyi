@@ -23,16 +23,18 @@ class Sealed(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
 
 class DataKey(_message.Message):
-    __slots__ = ("key_id", "namespace", "wrapped", "pseudonym")
+    __slots__ = ("key_id", "namespace", "wrapped", "pseudonym", "until")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     WRAPPED_FIELD_NUMBER: _ClassVar[int]
     PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     namespace: str
     wrapped: bytes
     pseudonym: bytes
-    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ..., pseudonym: _Optional[bytes] = ...) -> None: ...
+    until: float
+    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ..., pseudonym: _Optional[bytes] = ..., until: _Optional[float] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
     __slots__ = ("namespace", "pseudonym", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted", "namespace_changed")
@@ -346,7 +348,7 @@ class PerceptionCheckpoint(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., session_mac: _Optional[bytes] = ..., open_id_macs: _Optional[_Iterable[bytes]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., segmenter: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("topic", "position", "reason", "message", "payload", "at", "field", "remedy")
+    __slots__ = ("topic", "position", "reason", "message", "payload", "at", "field", "remedy", "namespace_pseudonym", "id_mac")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -355,6 +357,8 @@ class DeadLetter(_message.Message):
     AT_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     REMEDY_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
+    ID_MAC_FIELD_NUMBER: _ClassVar[int]
     topic: str
     position: _common_pb2.Position
     reason: str
@@ -363,7 +367,9 @@ class DeadLetter(_message.Message):
     at: _timestamp_pb2.Timestamp
     field: str
     remedy: str
-    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
+    namespace_pseudonym: bytes
+    id_mac: bytes
+    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ..., namespace_pseudonym: _Optional[bytes] = ..., id_mac: _Optional[bytes] = ...) -> None: ...
 
 class TokenRecord(_message.Message):
     __slots__ = ("principal", "namespace_prefixes", "rights", "expires_at", "lineage", "issued_under")

@@ -122,13 +122,18 @@ class Keyring:
         self._mac_key = master.derive("mac")
         self._wrapped: dict[str, DataKey] = {}
         self._naming: defaultdict[str, set[str]] = defaultdict(set)  # name keys by namespace
+        self._until: dict[str, float] = {}  # of keys that are of use for so long only
         self._next: dict[int, int] = {}
         self._lock = threading.Lock()
         self.pseudonym: Callable[[str], bytes] = lru_cache(maxsize=65_536)(self._pseudonym)  # asked of every entry
 
-    def new_key(self, namespace: str) -> NewKey:
-        """Make a data key. Usable at once here; elsewhere once its message is in the log."""
+    def new_key(self, namespace: str, until: float = 0.0) -> NewKey:
+        """Make a data key. Usable at once here; elsewhere once its message is in the log.
+
+        ``until``: Unix seconds, when it is of no more use; 0.0 where that never comes.
+        """
         data_key = self._made(namespace)
+        data_key.until = until
         with self._lock:
             self._wrapped[data_key.key_id] = data_key
         return NewKey(data_key.key_id, _appending(data_key))
@@ -190,6 +195,16 @@ class Keyring:
             own = [key for key in self._wrapped.values() if key.namespace == namespace]
         return sorted(key.key_id for key in own if naming in (None, bool(key.pseudonym)))
 
+    def of_no_more_use(self, now: float) -> dict[str, list[str]]:
+        """Keys whose time has passed, by namespace, as of the end of the log now."""
+        self.refresh()
+        over: defaultdict[str, list[str]] = defaultdict(list)
+        with self._lock:
+            for key_id, until in self._until.items():
+                if until < now:
+                    over[self._wrapped[key_id].namespace].append(key_id)
+        return over
+
     def namespace_of(self, key_id: str) -> str:
         """Whose key it is. KeyDestroyed."""
         return self._held(key_id).namespace
@@ -215,10 +230,13 @@ class Keyring:
                         self._wrapped[key_id] = key = DataKey.FromString(record.value)
                         if key.pseudonym:
                             self._naming[key.namespace].add(key_id)
+                        if key.until:
+                            self._until[key_id] = key.until
                     self._next[partition] = record.offset + 1
 
     def _drop(self, key_id: str) -> None:
         key = self._wrapped.pop(key_id, None)
+        self._until.pop(key_id, None)
         if key is not None and key.pseudonym:
             self._naming[key.namespace].discard(key_id)
 

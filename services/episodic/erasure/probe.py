@@ -88,6 +88,7 @@ class Probing:
             self._probe_index(namespace, ids),
             self._probe_ledger(namespace, partition, macs, set(key_ids)),
             self._probe_recall(namespace, ids),
+            self._probe_letters(namespace, macs),
         ]
 
     def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
@@ -148,6 +149,19 @@ class Probing:
         except KeyDestroyed:
             return False
         return True
+
+    def _probe_letters(self, namespace: str, macs: set[bytes]) -> ErasureProbe:
+        """Reads them all itself: what was told of them when the keys were chosen is not asked."""
+        log, pseudonym = self._host.parts.log, self._host.parts.keyring.pseudonym(namespace)
+        looked = readable = 0
+        for partition in range(log.partitions(topics.DEAD_LETTER)):
+            for record in log.read(topics.DEAD_LETTER, partition):
+                letter = pb.DeadLetter.FromString(record.value or b"")
+                looked += 1
+                if letter.namespace_pseudonym == pseudonym and letter.id_mac in macs:
+                    readable += self._opens(namespace, letter.payload, ledger.SEAL_DEAD_LETTER)
+        detail = "letters of these ids that can be opened"
+        return ErasureProbe(store="dead letters", looked_at=looked, readable=readable, detail=detail)
 
     def _probe_recall(self, namespace: str, ids: set[str]) -> ErasureProbe:
         found = self._host.live.store.fetch(namespace, sorted(ids))

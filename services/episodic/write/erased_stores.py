@@ -12,6 +12,10 @@ from services.episodic.state.service_state import BY_NAMESPACE
 from services.episodic.write.components import Components
 
 _INDEX = "index"
+_LETTERS = {
+    True: "those that name it sealed under destroyed keys; others, of before it was there, until their retention ends",
+    False: "those with its ids sealed under destroyed keys; others, sealed, until their retention ends",
+}
 _NAME = "the namespace's name"
 
 
@@ -82,5 +86,5 @@ def stores(
         _feed(by_namespace, log_done, scrubbed),
         _index(parts.index.searches_vectors, at),
         _inbox(inbox_is_empty, log_done, at, inbox),
-        StoreErasure(store="dead letters", done=False, detail="sealed until their retention ends", by=letters),
+        StoreErasure(store="dead letters", done=False, detail=_LETTERS[by_namespace], by=letters),
     ]

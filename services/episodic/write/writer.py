@@ -29,6 +29,7 @@ from services.common.log.base import (
 )
 from services.common.serving.background import give_way
 from services.episodic.search.index import IndexUnavailable
+from services.episodic.state.letters import Letters
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState
 from services.episodic.write.components import Components
@@ -57,6 +58,7 @@ class Host:
         self.registry = Registry(parts.log, parts.keyring)
         self.state = OperatorState(parts.log, parts.keyring, partition)
         self.parking = Parking(self.state, parts.log, parts.keyring)
+        self.letters = Letters(parts.log, parts.keyring, parts.dead_letter_retention_s)
         self.progress = parts.progress
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
         self.consumer: Consumer | None = None
@@ -243,7 +245,7 @@ class Host:
             self._skip(entry)
             return
         self.registry.fold(entry.body, entry.offset)
-        erasing = Erasing(self.parts, self.state, self.registry, self.parking, entry)
+        erasing = Erasing(self.parts, self.state, self.registry, self.parking, self.letters, entry)
         pieces: deque[Collection[str] | None] = deque()
         number, receipt = 0, None
         while receipt is None:

@@ -190,7 +190,9 @@ class InboxConsumer:
         record, observation = refused.record, refused.observation
         with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
             erased = observation is not None and self._intake.was_erased(observation)
-            return self._dead_letters.messages(record, refused.error, with_payload=not erased)
+            named = observation is not None and self._intake.known.namespace(observation.namespace) is not None
+            of = observation if named and not erased else None
+            return self._dead_letters.messages(record, refused.error, with_payload=not erased, of=of)
 
     def _examine(self, record: Record, batch: _Batch, *, may_wait: bool = True) -> None:
         observation: Observation | None = None
@@ -232,6 +234,7 @@ class InboxConsumer:
             before = consumer.committed(partition)
             self._log.trim(partition.topic, partition.partition, before)
         self._trimmed_at = time.monotonic()
+        self._dead_letters.drop_keys(self._log)
         if to_scrub:
             try:
                 self._log.scrub()
