@@ -25,7 +25,7 @@ CARRIE = AliasGroup(name="Carrie", aliases=["Mrs. Pooter"])
 GROUPS = [AliasGroup(name="Murray Posh", aliases=["Mr. Posh"]), DAISY, CARRIE]
 LEFT = [AliasGroup(name="Daisy Mutlar", aliases=["Daisy"]), CARRIE]
 POSH = ForgetSelector(person=Person(name="Murray Posh"))
-CLEAN = dict.fromkeys(("keys", "feed", "index", "ledger", "recall"), 0)
+CLEAN = dict.fromkeys(("keys", "feed", "index", "ledger", "recall", "dead letters"), 0)
 
 
 @pytest.fixture

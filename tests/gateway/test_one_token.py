@@ -128,5 +128,5 @@ def test_nor_do_the_tokens_that_one_issues_to_principals_of_her_choice() -> None
 
 
 def test_the_same_does_harm_where_nothing_is_shared_out() -> None:
-    took, outcomes = stays(2, **NO_SHARES)
+    took, outcomes = stays(2, EVE, **NO_SHARES)
     assert took[0] > 10, (took, outcomes)
