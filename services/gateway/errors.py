@@ -13,7 +13,9 @@ def let_go(error: BaseException) -> None:
     """Free what the frames that it came through hold, a call's message above all: not while its refusal waits, and not
     until somebody collects the garbage, for what keeps an error in a variable is a cycle."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen = set[int]()  # causes may be each other's
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         clear_frames(cause.__traceback__)
         cause = cause.__cause__ or cause.__context__
 

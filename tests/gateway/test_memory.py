@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from services.common.serving.methods import METHODS
+from services.gateway.errors import let_go
 from tests.gateway.alone import Alone, alone
 from tests.gateway.probe import SERVICE, assert_fails, bearer, config, gateway, token, unary, until
 
@@ -85,6 +86,12 @@ def test_what_calls_hold_while_they_wait_and_run_has_so_many_bytes() -> None:
             next(call for call in hers if call.code() is not grpc.StatusCode.OK).result()
         assert_fails(refused, grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
         assert sleep(StringValue(value="0" + " " * 900_000), metadata=bearer(token(principal="eve"))).value == "slept"
+
+
+def test_errors_that_are_each_other_s_cause_are_let_go() -> None:
+    one, other = ValueError(), ValueError()
+    one.__cause__, other.__context__ = other, one
+    let_go(one)
 
 
 def test_the_largest_legal_request_is_the_largest_message() -> None:
