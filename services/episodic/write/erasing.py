@@ -14,7 +14,7 @@ from mneme.v1.episodic_pb2 import ErasureReceipt
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common.log.base import Consumer, Message
-from services.episodic.state.letters import Letters
+from services.episodic.state.dead_letters import Letters
 from services.episodic.state.mentions import DOUBTFUL_BYTES
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState

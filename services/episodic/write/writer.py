@@ -29,7 +29,7 @@ from services.common.log.base import (
 )
 from services.common.serving.background import give_way
 from services.episodic.search.index import IndexUnavailable
-from services.episodic.state.letters import Letters
+from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState
 from services.episodic.write.components import Components
