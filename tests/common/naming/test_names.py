@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from services.common.text.naming.folding import fold
 from services.common.text.naming.names import Mention, Names
 from tests.common.naming.cases import ALL
+from tests.common.naming.inflected import FRESH
 
 
 def judged(name: str, text: str) -> str:
@@ -28,11 +29,16 @@ def test_a_name_in_a_text(name: str, text: str, what: str) -> None:
     assert judged(name, text) == what
 
 
+@pytest.mark.parametrize(("name", "text", "what"), [case[:3] for case in FRESH])
+def test_an_inflected_turned_or_look_alike_name_in_a_text(name: str, text: str, what: str) -> None:
+    assert judged(name, text) == what
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC"])
 def test_a_name_is_found_however_unicode_composes_it(form: Literal["NFC", "NFD", "NFKC"]) -> None:
     differ = [
         (name, text, what)
-        for name, text, what in ALL
+        for name, text, what in [*ALL, *(case[:3] for case in FRESH)]
         if judged(unicodedata.normalize(form, name), unicodedata.normalize(form, text)) != what
     ]
     assert differ == []

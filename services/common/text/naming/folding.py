@@ -15,8 +15,22 @@ from dataclasses import dataclass
 # Not all of these come together in NFKC.
 APOSTROPHES = "\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\u00b4\uff07`\u05f3"
 DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
-# Soft hyphens, joiners, marks of direction and of order.
-INVISIBLE = frozenset(map(chr, [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]))
+# Soft hyphens, joiners, marks of direction and of order, fillers, variants: what Unicode calls default ignorable.
+INVISIBLE = frozenset(
+    map(
+        chr,
+        [
+            *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0x200B, 0x2010),
+            *range(0x202A, 0x202F),
+            *range(0x2060, 0x2070),
+            *range(0xFE00, 0xFE10),
+            *range(0x1D173, 0x1D17B),
+            *range(0xE0000, 0xE1000),
+        ],
+    )
+)
 # Letters that Unicode does not take apart, as people without them on their keyboards write them.
 _LETTERS = {
     **dict.fromkeys(APOSTROPHES, "'"),
@@ -37,6 +51,11 @@ _DROPPED = (
 )
 # German and Nordic letters written out.
 _WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
+# Folded letters of other alphabets that look like a Latin one, small or as a capital.
+LOOK_ALIKES = str.maketrans(
+    "авекмнорстухіјѕѵԁԛԝαβεζηικμνορτυχ",
+    "abekmhopctyxijsvdqwabezhikmvoptyx",
+)
 
 
 @dataclass(frozen=True, slots=True)

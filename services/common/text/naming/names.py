@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from services.common.text.naming import scripts, words
+from services.common.text.naming import caseless, inflection, phrases, scripts, words
 from services.common.text.naming.folding import Folded, accented, fold, folded, written_out
+from services.common.text.naming.phrases import Found, Phrases
 
 OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
@@ -51,9 +54,12 @@ class Names:
         """``given``: names without a letter or digit are left out. ``declared``: one given in small letters ("mum") is
         meant as it is given; else it is a name that somebody typed without a capital."""
         spellings: dict[str, list[_Spelling]] = {}
+        parts: list[tuple[str, list[str]]] = []
         for name in dict.fromkeys(given):
             for spelling in _spellings(name, declared):
                 spellings.setdefault(spelling.form, []).append(spelling)
+            parts.append((name, _parts_of(name)))
+        self._phrases = Phrases(parts)
         self._by_form = spellings
         self._by_initial: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
         forms = sorted(spellings, key=lambda form: (-len(form), form))
@@ -73,6 +79,13 @@ class Names:
         if self._pattern is None:
             return
         seen = _Text(fold(text), text, is_name)
+        others = sorted(filter(None, map(seen.read, self._phrases.find(seen.folded))), key=lambda m: (m.start, m.end))
+        yield from _best(self._as_given(seen), others) if others else self._as_given(seen)
+
+    def _as_given(self, seen: _Text) -> Iterator[Mention]:
+        """Mentions of the names as they were given, with what is written onto them."""
+        if self._pattern is None:
+            return
         at = 0
         while (match := self._pattern.search(seen.folded.text, at)) is not None:
             mention, end = self._at(seen, match.start())
@@ -105,6 +118,7 @@ class _Text:
     def __init__(self, folded: Folded, source: str, is_name: bool) -> None:
         self.folded = folded
         self._source = source
+        self._alone = source.strip()
         self._is_name = is_name
         self._language: str | None = None
 
@@ -116,10 +130,7 @@ class _Text:
 
     def judged(self, spelling: _Spelling, start: int, end: int, before: str | None) -> Mention | None:
         folded = self.folded.text
-        if spelling.declines:
-            after = scripts.declined(spelling.words[-1], folded, end)
-        else:
-            after = scripts.after(folded, start, end)
+        after = scripts.declined(folded, end) if spelling.declines else scripts.after(folded, start, end)
         inside = before is None or after is None
         if inside and not self._in_camel(start, end, before, after):
             return None
@@ -135,6 +146,65 @@ class _Text:
             return None  # a common word that begins like the name
         return Mention(begin, finish, spelling.name, doubt or self._doubt(spelling, begin, finish, handle))
 
+    def read(self, found: Found) -> Mention | None:
+        """What of a name in other words' forms or order is a mention."""
+        start, end = self.folded.span(found.start, found.end)
+        handle = self._is_handle(start, end)
+        doubt = "" if handle and found.doubt == phrases.JOINED else found.doubt
+        if found.is_small and not handle and (doubt or found.declined) and not self._may_be_small(found):
+            return None
+        if found.languages is not None:
+            declined = self._declined(found, found.languages)
+            if declined is None:
+                return None
+            doubt = doubt or declined
+        if not doubt and not handle:
+            doubt = self._doubt_of(found, start, end)
+        return Mention(start, end, found.name, doubt)
+
+    def _may_be_small(self, found: Found) -> bool:
+        """Whether a small letter may begin a declined name: where the text's language declines so."""
+        if found.languages is None:
+            return False
+        return scripts.script(self.folded.text[found.start]) != "LATIN" or bool(
+            found.languages & self._tongues.declining
+        )
+
+    def _declined(self, found: Found, languages: frozenset[str]) -> str | None:
+        """Whether what looks like a case of a name is one in this text: "" (surely), a doubt, or None (no)."""
+        if scripts.script(self.folded.text[found.start]) != "LATIN":
+            return phrases.ANOTHER_NAME if found.is_another else ""
+        tongues = self._tongues
+        if languages & tongues.declining:
+            return phrases.ANOTHER_NAME if found.is_another else ""
+        if tongues.is_other:
+            return phrases.DECLINED if found.is_plain else None
+        return "" if found.is_plain or found.declined > 1 else phrases.DECLINED
+
+    def _doubt_of(self, found: Found, start: int, end: int) -> str:
+        source = self._source
+        if self._alone == source[start:end]:
+            return ""
+        if self._is_double(start, end):
+            return DOUBLE
+        if found.is_small and (found.languages is not None or len(found.words) == 1):
+            return words.SMALL_HERE
+        if words.names_a_place(source, start):
+            return words.PLACE
+        return words.doubt(found.words, source, start, end, self._spoken(found.words[0]))
+
+    def _spoken(self, word: str) -> str:
+        """The language whose words a name is to be told from."""
+        if scripts.script(word[0]) == "CYRILLIC":
+            return words.RUSSIAN
+        if self._language is None:
+            self._language = words.language(self._source)
+        return self._language
+
+    @cached_property
+    def _tongues(self) -> inflection.Tongues:
+        return inflection.tongues(self._source)
+
     def _in_camel(self, start: int, end: int, before: str | None, after: str | None) -> bool:
         """Whether capitals bound it where the script does not."""
         return (before is not None or self.is_camel(start)) and (
@@ -143,7 +213,7 @@ class _Text:
 
     def _doubt(self, spelling: _Spelling, start: int, end: int, handle: bool) -> str:
         source = self._source
-        if handle or source.strip() == source[start:end]:
+        if handle or self._alone == source[start:end]:
             return ""
         if self._is_double(start, end):
             return DOUBLE
@@ -151,22 +221,23 @@ class _Text:
             return OTHER_ACCENTS
         if self._is_name or spelling.as_given:
             return ""
-        if self._language is None:
-            self._language = words.language(source)
+        spoken = self._spoken(spelling.words[0])
         if len(spelling.words) == 1 and not source[start].isupper() and self._is_small_script(spelling, start, end):
             return words.SMALL_HERE
         if words.names_a_place(source, start):
             return words.PLACE
+        if scripts.script(spelling.form[-1]) not in scripts.CASED:
+            return caseless.doubt(spelling.form, self.folded, start, end)
         if not spelling.may_be_words:
             return ""
-        return words.doubt(spelling.words, source, start, end, self._language)
+        return words.doubt(spelling.words, source, start, end, spoken)
 
     def _is_small_script(self, spelling: _Spelling, start: int, end: int) -> bool:
         """Whether a small letter tells a word from a name, and no lexicon says of which words."""
         script = scripts.script(spelling.form[0])
         if spelling.declared or script not in scripts.CASED or "_" in self._source[max(0, start - 1) : end + 1]:
             return False
-        return script != "LATIN" or self._language == words.OTHER
+        return script != "LATIN" or self._spoken(spelling.form) == words.OTHER
 
     def _is_handle(self, start: int, end: int) -> bool:
         """Whether it stands in what people are addressed by: "@tom_b", "tom.b@mail.example"."""
@@ -185,13 +256,32 @@ class _Text:
         return head is not None and head.group()[0].isupper()
 
 
+def _best(given: Iterator[Mention], others: Sequence[Mention]) -> Iterator[Mention]:
+    """Both, in order, none inside another: of several rather the sure one, then the longer."""
+    last: Mention | None = None
+    for each in heapq.merge(given, others, key=lambda mention: mention.start):
+        if last is None or each.start >= last.end:
+            if last is not None:
+                yield last
+            last = each
+        elif (bool(each.doubt), last.start - last.end) < (bool(last.doubt), each.start - each.end):
+            last = each
+    if last is not None:
+        yield last
+
+
+def _parts_of(name: str) -> list[str]:
+    """A name's folded words, those that a hyphen joins apart."""
+    return [word.rstrip(".") or word for word in re.split(r"[\s-]+", " ".join(_words_of(folded(name))))]
+
+
 def _spellings(name: str, declared: bool) -> Iterator[_Spelling]:
     parts = tuple(word.rstrip(".") or word for word in _words_of(folded(name)))
     form = " ".join(parts)
     if not any(map(scripts.script, form)):
         return
     as_given = declared and name == name.lower()
-    may_be_words = scripts.script(form[0]) == "LATIN" and words.may_be_words(parts)
+    may_be_words = scripts.script(form[0]) in ("LATIN", "CYRILLIC") and words.may_be_words(parts)
     yield _Spelling(name, parts, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
     for stem in scripts.stems(parts[-1]):
         yield _Spelling(name, parts, " ".join((*parts[:-1], stem)), declines=True, declared=declared)

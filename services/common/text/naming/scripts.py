@@ -19,6 +19,8 @@ CASED = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN"})
 # Vowels of Thai and Lao that are written as letters: before the consonant they follow in speech, or after it.
 LEADING_VOWELS = frozenset("เแโใไເແໂໃໄ")
 FOLLOWING_VOWELS = frozenset("ะาำๅະາຳຽ")
+# Malayalam consonants without a vowel, and the same before one.
+_CHILLU = {"\u0d7a": "\u0d23", "\u0d7b": "\u0d28", "\u0d7c": "\u0d30", "\u0d7d": "\u0d32", "\u0d7e": "\u0d33"}
 _VIRAMAS = frozenset("\u17d2\u1039")  # what follows is written under what precedes
 _NAMES = {"CJK": "HAN", "IDEOGRAPHIC": "HAN", "KATAKANA-HIRAGANA": "KATAKANA", "HALFWIDTH": "KATAKANA"}
 
@@ -63,13 +65,15 @@ _GUJARATI = "ને નો ની નું ના થી માં એ ભા�
 _GURMUKHI = "ਜੀ ਨੇ ਨੂੰ ਦਾ ਦੀ ਦੇ"
 _ORIYA = "କୁ ର ଙ୍କ ଙ୍କୁ ଙ୍କର ରେ ଠାରୁ ଜୀ"
 _TAMIL = """ை ால் ிடம் ுக்கு ின் ுடன் ோடு ும் க்கு வுக்கு வின் வை வால் வுடன் விடம் வும் யை யின் யிடம் யுடன் யால் யும் னை னுக்கு"""
-_TELUGU = "కి కు ని ను తో లో యొక్క గారు గారి గారికి కోసం వల్ల కూడా ే ా"
-_KANNADA = "ಗೆ ನ ನಿಗೆ ನನ್ನು ಯ ಯನ್ನು ಳ ಳಿಗೆ ಳನ್ನು ಅವರು ರವರು ಿಗೆ ಿನ ನು ಳು ೂ"
-_MALAYALAM = "ന്റെ യുടെ ക്ക് നെ യെ ും യും നോട് യോട് ിന്റെ ിനെ ിന് ിനോട് ുടെ യ്ക്ക് നും നോ"
+_TELUGU = "ికి ిని ితో ి కి కు ని ను తో లో యొక్క గారు గారి గారికి కోసం వల్ల కూడా ే ా"
+_KANNADA = "ಗೆ ನ ನಿಗೆ ನನ್ನು ಯ ಯನ್ನು ಳ ಳಿಗೆ ಳನ್ನು ಅವರು ರವರು ಿಗೆ ಿನ ನು ಳು ೂ ವಿನ ವಿಗೆ ವನ್ನು ವಿಂದ ವೂ"
+_MALAYALAM = """ന്റെ യുടെ ക്ക് നെ യെ ും യും നോട് യോട് ിന്റെ ിനെ ിന് ിനോട് ുടെ യ്ക്ക് നും നോ
+വിന്റെ വിനെ വിന് വിനോട് വിനും വും വാണ് വിൽ വിനാൽ യാണ് യിൽ ാണ് ിൽ ിനും െ ് ോട് ്റെ"""
 _SINHALA = "ට ගේ ව ගෙන් යි ත් ටත් ගෙ"
-_ARABIC = "ا ها هاي را م ت ش"  # the tanwin's alif; Persian plural, object and owners
+_ARABIC = "ا ها هاي را م ت ش جان جون"  # the tanwin's alif; Persian plural, object and owners
+_AFTER_VOWEL = frozenset(map(folded, "ی یی یم یت یش ست ام ات اش ای".split()))  # the ezafe and owners, after a, o and e
 _GEORGIAN = "მა მ ს ის ისა თი ით ითა ად ო ც სთან ისთვის სთვის ისგან ზე იც"
-_ARMENIAN = "ը ն ի ին ից ով ում ի՞ն"
+_ARMENIAN = "ը ն ս ի ին ից ով ում ի՞ն յի յին յից յով յում"
 _ETHIOPIC = "ን ም ና ስ ንም"
 _SUFFIXES = {
     "DEVANAGARI": _set(_DEVANAGARI),
@@ -95,18 +99,6 @@ _LATIN = _set(
     hoz tól nál ben l al ja je ów ui ului"""
 )
 LATIN_ENDINGS = _LATIN
-_CYRILLIC = {
-    "": "а у ом ем е і ові еві ем ю ы ым ой",  # after a consonant
-    "и": "я ю ем е и єм ї ї ого ому им ом",  # "Сергей", "Достоевский": й folds to и
-    "ь": "я ю ем е и єм і",
-    "а": "ы и е у ой ою і о ей",
-    "я": "и е ю ей ею ї",
-    "о": "а у ові ом е",
-}
-_CYRILLIC_ENDINGS = {ending: _set(others) for ending, others in _CYRILLIC.items()}
-# Of a man, these are the genitive; of a woman, the name itself.
-_TWO_NAMES = _set("александра валентина евгения валерия юлия клавдия антонина")
-_GREEK = {"οσ": _set("ου ο ε"), "ησ": _set("η"), "ασ": _set("α"), "α": _set("ας"), "η": _set("ης")}
 
 _PARTICLE = (
     "이가 이는 이를 이의 이와 이랑 이도 이만 이가 이야 이에게 이한테 이예요 이에요 이네 이라고 이고 이나 이 "
@@ -160,7 +152,6 @@ IN_A_RUN = "it is short, and stands in a run of letters that no space divides"
 ONE_CHARACTER = "it is one character, and may be the word"
 A_PLACE = "a place may be named so"
 AN_ARTICLE = "an article is written onto it"
-ANOTHER_NAME = "another person's name is spelled so"
 
 
 def before(text: str, start: int) -> str | None:
@@ -198,51 +189,35 @@ def after(text: str, start: int, end: int) -> str | None:
     rest = _run(text, end, here)
     if here == "HANGUL":
         return "" if _KOREAN.fullmatch(rest) else GOES_ON
-    if here == "CYRILLIC":
-        return _declined(text[start:end], rest)
-    if here == "GREEK":
-        return None
+    if here in ("CYRILLIC", "GREEK"):
+        return None  # cases are found by ``phrases``
     if here == "LATIN":
         return GOES_ON if rest in LATIN_ENDINGS else None
+    if here == "ARABIC" and text[end - 1] in "اوه" and rest in _AFTER_VOWEL:
+        return ""
     return "" if rest in _SUFFIXES.get(here, ()) else None
 
 
 def stems(name: str) -> list[str]:
     """What of a folded name stays when an ending takes the place of its own: nothing, or one form."""
     last = script(name[-1])
-    if last == "CYRILLIC" and len(name) > 2 and name[-1] in "иьаяо":
-        return [name[:-1]]
-    if last == "GREEK" and len(name) > 3 and name.endswith(tuple(_GREEK)):
-        return [name[: -2 if name.endswith("σ") else -1]]
     if last == "TAMIL" and name[-1] == "\u0bcd":
         return [name[:-1]]
     if last in ("KANNADA", "MALAYALAM", "TELUGU") and name[-1] in "\u0ccd\u0d4d\u0c4d":
         return [name[:-1]]
+    if last == "TELUGU" and name[-1] == "\u0c41":
+        return [name[:-1]]
+    if last == "MALAYALAM" and name[-1] in _CHILLU:
+        return [name[:-1] + _CHILLU[name[-1]]]
     if last == "GEORGIAN" and name[-1] == "ი":
         return [name[:-1]]
     return []
 
 
-def declined(name: str, text: str, end: int) -> str | None:
+def declined(text: str, end: int) -> str | None:
     """As ``after``, where the stem of a name ends at ``end``: whether an ending that the name takes follows."""
     here = script(text[end - 1])
-    rest = _run(text, end, here)
-    if here == "CYRILLIC":
-        return _two_names(name, name[:-1] + rest) if rest in _CYRILLIC_ENDINGS[name[-1]] else None
-    if here == "GREEK":
-        ending = name[-2:] if name.endswith("σ") else name[-1]
-        return "" if rest in _GREEK[ending] else None
-    return "" if rest in _SUFFIXES[here] else None
-
-
-def _declined(name: str, rest: str) -> str | None:
-    if name[-1] in _CYRILLIC_ENDINGS and name[-1] != "":
-        return None  # its own ending is replaced, not added to
-    return _two_names(name, name + rest) if rest in _CYRILLIC_ENDINGS[""] else None
-
-
-def _two_names(name: str, found: str) -> str:
-    return ANOTHER_NAME if found in _TWO_NAMES and found != name else ""
+    return "" if _run(text, end, here) in _SUFFIXES[here] else None
 
 
 def _after_unspaced(text: str, start: int, end: int, here: str, there: str) -> str | None:

@@ -20,6 +20,7 @@ PLACE = "a place is named so with the word before it"
 SMALL_HERE = "it is written small, where names are not"
 
 _ENGLISH = "en"
+RUSSIAN = "ru"
 OTHER = ""
 _MARKS_LOOKED_AT = 400  # words at the head of a text by which its language is guessed
 _MONTHS = frozenset("april may june august avril mai juin juni juli januar junio julio abril agosto augusta".split())
@@ -65,6 +66,23 @@ _ADDRESSED = re.compile(
     re.IGNORECASE,
 )
 _IS = re.compile(r"\s+(?:is|was|has|had|will|can|says?|isn['’]t|wasn['’]t)\b")
+# What follows a subject and neither a verb nor a noun: verbs of the past and helping ones, adverbs, another name; and
+# what follows a verb of the present.
+_ACTS = re.compile(
+    r"\s+(?:\w+ed|does|did|would|could|should|must|may|might|won['’]t|can['’]t|didn['’]t|doesn['’]t|never|always|also"
+    r"|just|still|often|really|drank|ate|gave|took|made|got|ran|sat|stood|slept|spoke|sang|swam|won|lost|kept|felt|found"
+    r"|heard|held|led|read|sent|taught|threw|understood|wore|began|broke|built|chose|drew|fell|forgot|grew|hid|hurt|quit"
+    r"|sold|spent|stole|swore|woke|(?:and )?[A-Z][a-z]+|\w+s (?:the|an?|my|your|his|her|our|their|to|me|him|us|them|it"
+    r"|in|at|with|for|that))\b"
+)
+_CALLED = re.compile(r"\s*(?:,|[.!?]+(?:\s|$)|$)")  # it is called to, or stands alone
+_OBJECT = re.compile(r"\s+(?:the|an?|my|your|his|our|their|this|that|these|those|it|them|me|us|him|up|out)\b")
+_DOES_RUSSIAN = re.compile(
+    r"\s+(?:(?:сказал|спросил|ответил|позвонил|написал|приехал|уехал|приш|уш|вы?ш|пообещал|рассказал|попросил|купил"
+    r"|принес|пришел|ушел|думал|решил|хотел|жил|работал|ждал|встретил|увидел|заболел|уснул|засмеял)(?:ла|л|ся|ась|а|ел)?"
+    r"|говорит|живет|работает|думает|хочет|знает|любит|спрашивает|пишет|придет|приедет|позвонит|и (?:я|он|она|мы))\b",
+    re.IGNORECASE,
+)
 _LOOK_BACK = 32
 _LEAST_WORDS = 4  # of a text whose language is none of ours
 
@@ -116,8 +134,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     ``name``: its folded words. ``spoken``: the ``language`` of the text.
     """
     lexicon = _lexicon()
-    words = lexicon.words[spoken or _ENGLISH] | _MONTHS
-    openers = lexicon.openers[spoken or _ENGLISH]
+    words = lexicon.words.get(spoken or _ENGLISH, frozenset()) | _MONTHS
+    openers = lexicon.openers.get(spoken or _ENGLISH, frozenset())
     written = text[start:end]
     head = _head(text, start)
     is_short_month = len(name) == 1 and name[0] in _SHORT_MONTHS
@@ -126,8 +144,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     if len(name) == 1 and name[0] in lexicon.nouns.get(spoken, ()):
         return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(head) else ""
     if not all(word in words or word in openers for word in name):
-        is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ()) and not written[:1].isupper()
-        return SMALL if is_rare and not _is_spoken_of(text, start, end) else ""
+        is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ())
+        return _rare_doubt(text, start, end) if is_rare else ""
     initials = [part[0] for part in written.split()]
     if not all(c.isupper() for c in initials):
         return SMALL
@@ -139,9 +157,33 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return MONTH
     if _ARTICLE.search(head):
         return THING
-    if _owns(text, end) or (spoken == _ENGLISH and _DOES.match(text, end)) or not opens_sentence(text, start):
+    if _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
         return ""
-    return OPENS if name[0] in openers else MONTH if name[0] in _MONTHS else ""
+    if name[0] in _MONTHS and name[0] not in openers:
+        return MONTH
+    return OPENS if name[0] in openers or _opens_as_word(text, end, spoken) else ""
+
+
+def _rare_doubt(text: str, start: int, end: int) -> str:
+    """The doubt about a name that is seldom a word."""
+    if not text[start : start + 1].isupper():
+        return "" if _is_spoken_of(text, start, end) else SMALL
+    return OPENS if opens_sentence(text, start) and _OBJECT.match(text, end) else ""
+
+
+def _acts(text: str, end: int, spoken: str) -> bool:
+    """Whether a verb follows that persons are the subject of."""
+    does = {_ENGLISH: _DOES, RUSSIAN: _DOES_RUSSIAN}.get(spoken)
+    return does is not None and does.match(text, end) is not None
+
+
+def _opens_as_word(text: str, end: int, spoken: str) -> bool:
+    """Whether nothing tells a name that is seldom meant as a word from the word, at the head of a sentence."""
+    if spoken == RUSSIAN:
+        return True
+    if spoken != _ENGLISH:
+        return False
+    return not any(pattern.match(text, end) for pattern in (_CALLED, _IS, _ACTS))
 
 
 def names_a_place(text: str, start: int) -> bool:

@@ -1,0 +1,233 @@
+"""Names whose words are declined, turned round, apart or disguised: "Jana Kowalskiego", "Smith, Mary", "M. Smith".
+
+For letters that have case. What stands as it was given is found by ``names``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from services.common.text.naming import inflection
+from services.common.text.naming.folding import LOOK_ALIKES, Folded
+
+DECLINED = "it may be a case of the name"
+ANOTHER_NAME = "another person's name is spelled so"
+BETWEEN = "another name stands between its words"
+INITIAL = "only an initial stands for a word of it"
+TURNED = "its words stand in another order"
+JOINED = "a stop joins its words"
+
+_LATIN, _OTHERS = "a-z\u00df-\u02af\u1e00-\u1eff", "\u0370-\u052f\u1f00-\u1fff"
+_TOKEN = re.compile(f"[{_LATIN}{_OTHERS}]+")
+_MIXED = re.compile(
+    f"[{_LATIN}][{_OTHERS}]|[{_OTHERS}][{_LATIN}]|[\u0370-\u03ff][\u0400-\u052f]|[\u0400-\u052f][\u0370-\u03ff]"
+)
+_GAP = re.compile(r"\.?\s+|[-._]")
+_GAP_BESIDE_OTHERS = re.compile(r"\s+|-")
+_COMMA = re.compile(r"\s*,\s*")
+_MOST_WORDS = 6  # of a name
+_MOST_BETWEEN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A name at ``start`` to ``end`` of a folded text. ``doubt``: "" where its form raises none."""
+
+    start: int
+    end: int
+    name: str
+    words: tuple[str, ...]
+    doubt: str = ""
+    languages: frozenset[str] | None = None  # in which it is declined; None where it is not
+    declined: int = 0  # of its words
+    is_plain: bool = True  # letters of an ending say that it is declined
+    is_small: bool = False
+    is_another: bool = False  # another person's name may be meant
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, _Node] = field(default_factory=dict)
+    ends: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)  # name, words, doubt
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A word of a name that a word of the text may be."""
+
+    word: str
+    languages: frozenset[str] | None = None
+    is_plain: bool = True
+    is_disguised: bool = False
+    is_another: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A name that has begun."""
+
+    node: _Node
+    start: int
+    end: int
+    is_turned: bool
+    taken: int = 0  # of its words
+    between: int = 0  # words that are none of its
+    languages: frozenset[str] | None = None
+    declined: int = 0
+    is_plain: bool = False
+    is_odd: bool = False  # something else than its words as they were given
+    is_small: bool = False
+    is_another: bool = False
+    doubt: str = ""
+
+
+class Phrases:
+    """Given names by their words. Immutable; time grows with the text."""
+
+    def __init__(self, given: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """``given``: each name, and its folded words."""
+        self._forward, self._turned = _Node(), _Node()
+        for name, words in given:
+            if all(map(_TOKEN.fullmatch, words)) and 0 < len(words) <= _MOST_WORDS:
+                self._add(name, tuple(words))
+        self._words: set[str] = set()
+        _gather(self._forward, self._words)
+        # A mutated vowel changes a head (Icelandic), a fleeting one what follows it.
+        self._heads = {word[:1] for word in self._words} | {"o" for word in self._words if word[:1] == "a"}
+        self._alike: dict[str, list[str]] = defaultdict(list)
+        for word in self._words:
+            self._alike[word.translate(LOOK_ALIKES)].append(word)
+
+    def _add(self, name: str, words: tuple[str, ...]) -> None:
+        *first, last = words
+        initials = [word[0] for word in first]
+        _insert(self._forward, words, name, words, "")
+        if first:
+            _insert(self._turned, (last, *first), name, words, "")
+            for short in ([*initials[:1], *first[1:]], [*first[:1], *initials[1:]], initials):
+                if short != first:
+                    _insert(self._forward, (*short, last), name, words, INITIAL)
+                    _insert(self._turned, (last, *short), name, words, INITIAL)
+
+    def find(self, folded: Folded) -> Iterator[Found]:
+        """Every such name, and others inside it."""
+        text, source = folded.text, folded.source
+        states: list[_State] = []
+        for match in _TOKEN.finditer(text):
+            token = match.group()
+            if not states and token[0] not in self._heads and not _is_mixed(token):
+                continue
+            begin, finish = folded.span(match.start(), match.end())
+            written = source[begin:finish]
+            reads = list(self._reads(token, written))
+            going: dict[tuple[int, bool, int], _State] = {}
+            for state in (*self._beginnings(match.start()), *states):
+                for each in _advanced(state, text[state.end : match.start()], match.end(), written, reads):
+                    yield from _ended(each)
+                    going.setdefault((id(each.node), each.is_turned, each.between), each)
+                if (beside := _beside(state, text[state.end : match.start()], match.end(), written)) is not None:
+                    going.setdefault((id(beside.node), False, beside.between), beside)
+            states = list(going.values())
+
+    def _beginnings(self, at: int) -> tuple[_State, _State]:
+        return _State(self._forward, at, at, False), _State(self._turned, at, at, True)
+
+    def _reads(self, token: str, written: str) -> Iterator[_Read]:
+        if token in self._words:
+            yield _Read(token)
+        if _is_mixed(token):
+            alike = self._alike.get(token.translate(LOOK_ALIKES), ())
+            yield from (_Read(word, is_disguised=True) for word in alike)
+            return
+        found: dict[str, list[inflection.Reading]] = defaultdict(list)
+        for reading in inflection.readings(token, written, self._words):
+            found[reading.word].append(reading)
+        for word, of in found.items():
+            languages = frozenset(reading.language for reading in of)
+            plain = any(reading.is_plain for reading in of)
+            yield _Read(word, languages, plain, is_another=inflection.is_another_name(word, token, written))
+
+
+def _is_mixed(token: str) -> bool:
+    """Whether letters of several alphabets stand in one word."""
+    return not token.isascii() and _MIXED.search(token) is not None
+
+
+def _insert(root: _Node, path: Sequence[str], name: str, words: tuple[str, ...], doubt: str) -> None:
+    for word in path:
+        root = root.children.setdefault(word, _Node())
+    root.ends.append((name, words, doubt))
+
+
+def _gather(node: _Node, words: set[str]) -> None:
+    for word, child in node.children.items():
+        words.add(word)
+        _gather(child, words)
+
+
+def _advanced(state: _State, gap: str, end: int, written: str, reads: Sequence[_Read]) -> Iterator[_State]:
+    """The states after a word of the text that may be the name's next."""
+    joined = _joined(state, gap)
+    if joined is None:
+        return
+    for read in reads:
+        child = state.node.children.get(read.word)
+        if child is None:
+            continue
+        languages, is_declined = state.languages, read.languages is not None
+        if read.languages is not None:
+            languages = read.languages if languages is None else languages & read.languages
+        yield replace(
+            state,
+            node=child,
+            end=end,
+            taken=state.taken + 1,
+            languages=languages,
+            declined=state.declined + is_declined,
+            is_plain=state.is_plain or (is_declined and read.is_plain),
+            is_odd=state.is_odd or state.is_turned or is_declined or read.is_disguised or gap in (".", "_"),
+            is_small=state.is_small or not written[0].isupper(),
+            is_another=state.is_another or read.is_another,
+            doubt=state.doubt or joined,
+        )
+
+
+def _joined(state: _State, gap: str) -> str | None:
+    """Whether what stands before the next word joins it to the name: "", a doubt, or None (no)."""
+    if state.taken == 0:
+        return ""
+    if state.is_turned and state.taken == 1:
+        return "" if _COMMA.fullmatch(gap) else TURNED if gap.isspace() else None
+    return None if _GAP.fullmatch(gap) is None else JOINED if gap == "." else ""
+
+
+def _beside(state: _State, gap: str, end: int, written: str) -> _State | None:
+    """The state after a word that is none of the name's, and may be another name of the same person."""
+    if not state.taken or state.is_turned or state.between == _MOST_BETWEEN or not state.node.children:
+        return None
+    if _GAP_BESIDE_OTHERS.fullmatch(gap) is None or not written[0].isupper():
+        return None
+    return replace(state, end=end, between=state.between + 1, is_odd=True, doubt=BETWEEN)
+
+
+def _ended(state: _State) -> Iterator[Found]:
+    for name, words, doubt in state.node.ends:
+        if not (state.is_odd or doubt):
+            continue
+        if state.languages is not None and not state.languages:
+            continue  # its words are declined in languages that have nothing in common
+        yield Found(
+            state.start,
+            state.end,
+            name,
+            words,
+            doubt or state.doubt,
+            state.languages,
+            state.declined,
+            state.is_plain,
+            state.is_small,
+            state.is_another and len(words) == 1,
+        )
