@@ -260,10 +260,25 @@ def probes(response: episodic_pb2.VerifyForgottenResponse) -> str:
     lines = [
         f"  {p.store:8} looked at {p.looked_at:6}, readable {p.readable}  {p.detail}".rstrip() for p in response.probes
     ]
-    if response.possible_mentions:
-        lines.append(f"possible mentions left: {len(response.possible_mentions)} ({some(response.possible_mentions)})")
-    lines.append("clean: nothing readable is left" if response.clean else "NOT clean: some of it can still be read")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_verdict(response)])
+
+
+def _verdict(response: episodic_pb2.VerifyForgottenResponse) -> Iterator[str]:
+    """What the probes come to: "clean" where nothing is left to look at."""
+    possible = response.possible_mentions
+    readable = any(p.readable for p in response.probes if p.store != "mentions")
+    likely = sum(p.readable for p in response.probes if p.store == "mentions")
+    if readable:
+        yield "NOT clean: some of it can still be read"
+    elif likely:
+        yield f"NOT clean: nothing erased can be read, but {likely} left seem to name the person"
+    elif possible:
+        yield "nothing erased can be read, and nothing left seems to name the person"
+    else:
+        yield "clean: nothing readable is left"
+    if possible:
+        yield f"to look at, for they may name the person: {len(possible)} ({some(possible)})"
+        yield "  `mneme forget --id ID --dry-run` shows one; without --dry-run it is erased"
 
 
 def some(ids: Sequence[str], most: int = 10) -> str:

@@ -327,3 +327,26 @@ def test_an_answer_names_who_said_what_it_quotes_and_cites() -> None:
     assert render.quotes(given).splitlines()[:3] == [f"  {grace}: At nine.", "  At ten.", "  Will: At noon."]
     assert f"cites [1] {grace} (50% of its words), ffffffffffff (50%" in render.ending(given)
     assert "[3] Will (50%" in render.ending(given)
+
+
+@pytest.mark.parametrize(
+    ("stores", "possible", "says", "says_not"),
+    [
+        ({"keys": 0}, [], "clean: nothing readable is left", "may name"),
+        ({"keys": 0, "mentions": 0}, ["e1"], "nothing left seems to name the person", "clean"),
+        ({"keys": 0, "mentions": 1}, ["e1"], "NOT clean: nothing erased can be read, but 1 left", "still be read"),
+        ({"keys": 1, "mentions": 0}, [], "NOT clean: some of it can still be read", "may name"),
+    ],
+)
+def test_what_may_be_left_of_a_person_is_not_called_clean(
+    stores: dict[str, int], possible: list[str], says: str, says_not: str
+) -> None:
+    response = episodic_pb2.VerifyForgottenResponse(
+        clean=not any(stores.values()),
+        probes=[episodic_pb2.ErasureProbe(store=store, readable=count) for store, count in stores.items()],
+        possible_mentions=possible,
+    )
+    shown = render.probes(response)
+    assert says in shown
+    assert says_not not in shown
+    assert ("(e1)" in shown and "forget --id" in shown) == bool(possible)

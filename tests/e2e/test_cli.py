@@ -91,8 +91,9 @@ def test_what_is_doubtful_of_a_person_is_shown_and_left(local: Local) -> None:
     gone = mneme(local, "forget", "-n", "e2e/doubt", "--person", "Mark", "--yes")
     assert "1 left that may name the person" in gone
     verified = mneme(local, "verify-forgotten", "-n", "e2e/doubt", gone.split("receipt ")[1].split()[0])
-    assert "possible mentions left: 1" in verified
-    assert "clean:" in verified
+    assert "nothing left seems to name the person" in verified
+    assert "may name the person: 1 (" in verified
+    assert "clean" not in verified
 
 
 def test_a_namespace_is_shown_deleted_and_made_anew(local: Local) -> None:

@@ -202,12 +202,32 @@ class Erased(_message.Message):
     def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
 
 class NameHash(_message.Message):
-    __slots__ = ("mac", "letters")
+    __slots__ = ("mac", "letters", "words")
     MAC_FIELD_NUMBER: _ClassVar[int]
     LETTERS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
     mac: bytes
     letters: int
-    def __init__(self, mac: _Optional[bytes] = ..., letters: _Optional[int] = ...) -> None: ...
+    words: _containers.RepeatedCompositeFieldContainer[NameWord]
+    def __init__(self, mac: _Optional[bytes] = ..., letters: _Optional[int] = ..., words: _Optional[_Iterable[_Union[NameWord, _Mapping]]] = ...) -> None: ...
+
+class NameWord(_message.Message):
+    __slots__ = ("stems", "initial")
+    STEMS_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_FIELD_NUMBER: _ClassVar[int]
+    stems: _containers.RepeatedCompositeFieldContainer[NameStem]
+    initial: bytes
+    def __init__(self, stems: _Optional[_Iterable[_Union[NameStem, _Mapping]]] = ..., initial: _Optional[bytes] = ...) -> None: ...
+
+class NameStem(_message.Message):
+    __slots__ = ("mac", "letters", "least")
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    LETTERS_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    mac: bytes
+    letters: int
+    least: int
+    def __init__(self, mac: _Optional[bytes] = ..., letters: _Optional[int] = ..., least: _Optional[int] = ...) -> None: ...
 
 class FeedRecord(_message.Message):
     __slots__ = ("generation", "namespace", "engram_id", "version", "position", "sealed", "erased", "detail")

@@ -58,6 +58,7 @@ BALTIC_AND_NORTHERN = [
     ("Péter", "Tegnap találkoztam Péterrel a boltban.", "yes", "seen"),
     ("Anna", "Ezt Annának adtam.", "yes", "seen"),
     ("Ayşe", "Dün Ayşeyi gördüm ve çok sevindim.", "yes", "seen"),
+    ("Ayşe", "Ayşenin evi", "yes", "seen"),
     ("Mehmet", "Bunu Mehmete söyledim ama duymadı.", "yes", "seen"),
     ("Anna", "Ég hitti Önnu í búðinni í gær.", "yes", "seen"),
     ("Ólafur", "Ég talaði við Ólaf í gær.", "yes", "seen"),

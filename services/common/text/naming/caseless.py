@@ -1,4 +1,4 @@
-"""Names that are also words ("आशा", "أمل", "하늘", "高兴"), in scripts without capitals: told by what is beside them."""
+"""Names that are also words ("आशा", "أمل", "高兴"), in scripts without capitals: told by what is beside them."""
 
 from __future__ import annotations
 

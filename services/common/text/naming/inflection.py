@@ -13,8 +13,9 @@ from importlib import resources
 from services.common.text.naming import scripts
 from services.common.text.naming.folding import accented, folded
 
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"(?<!['’])\b[^\W\d_]+")
 _HEAD = 4_000  # characters of a text, by which its language is guessed
+_SAYS = 2  # what a word adds that tells a language, and the least that does
 _CONSONANT = "-"
 _NOTHING = "0"
 _VOWELS = frozenset("aeiouyаеиіоуыэюяαεηιουω")
@@ -22,10 +23,14 @@ _VOWELS = frozenset("aeiouyаеиіоуыэюяαεηιουω")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A word of a text, read as a case of a name's word: in which language, and whether its own letters say so."""
+    """A word of a text, read as a case of a name's word.
+
+    ``kept``: letters that both share. ``is_plain``: its own letters say that it is one.
+    """
 
     word: str
     language: str
+    kept: int
     is_plain: bool
 
 
@@ -101,9 +106,9 @@ def readings(token: str, written: str, known: Collection[str]) -> Iterator[Readi
                 continue
             is_plain = _is_written(ending, written)
             if is_plain is not None:
-                yield Reading(word, ending.language, is_plain)
+                yield Reading(word, ending.language, len(stem), is_plain)
     if "o" in token and token.endswith("u") and (word := _unmutated(token)) in known:
-        yield Reading(word, "is", not written.isascii())
+        yield Reading(word, "is", len(word) - 1, not written.isascii())
 
 
 def _unmutated(token: str) -> str:
@@ -146,15 +151,15 @@ def tongues(text: str) -> Tongues:
         word = word.lower()
         seen = frozenset(word)
         for language, marks in data.marks.items():
-            scores[language] += word in marks
+            scores[language] += min(len(word), _SAYS) if word in marks else 0  # a single letter says little
         for language, letters in data.letters.items():
-            scores[language] += not seen.isdisjoint(letters)
+            scores[language] += 0 if seen.isdisjoint(letters) else _SAYS
         for language, ends in data.ends.items():
-            scores[language] += len(word) > 4 and word.endswith(ends)
+            scores[language] += _SAYS if len(word) > 4 and word.endswith(ends) else 0
     most = {is_declining: 0 for is_declining in (True, False)}
     for language, score in scores.items():
         most[language in data.declining] = max(most[language in data.declining], score)
-    if most[True] <= most[False]:
+    if most[True] <= most[False] or most[True] < _SAYS:
         return Tongues(frozenset(), most[False] > most[True])
     return Tongues(
         frozenset(each for each, score in scores.items() if each in data.declining and 2 * score >= most[True]), False

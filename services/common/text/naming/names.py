@@ -20,6 +20,7 @@ _PARTS = re.compile(r" |(?<=\w)-(?=\w)")
 _DOTS = str.maketrans("・·", "  ")  # between the parts of a foreign name
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64
+_LEAST_KEPT = 3  # letters of a name that a case keeps, where the text's language does not tell that it is one
 _HYPHENS = "-\u2010\u2011"
 
 
@@ -179,7 +180,9 @@ class _Text:
             return phrases.ANOTHER_NAME if found.is_another else ""
         if tongues.is_other:
             return phrases.DECLINED if found.is_plain else None
-        return "" if found.is_plain or found.declined > 1 else phrases.DECLINED
+        if found.is_plain or found.declined > 1:
+            return ""
+        return phrases.DECLINED if found.kept >= _LEAST_KEPT and not found.is_another else None
 
     def _doubt_of(self, found: Found, start: int, end: int) -> str:
         source = self._source

@@ -43,6 +43,7 @@ class Found:
     doubt: str = ""
     languages: frozenset[str] | None = None  # in which it is declined; None where it is not
     declined: int = 0  # of its words
+    kept: int = 0  # letters of a declined word that are the name's
     is_plain: bool = True  # letters of an ending say that it is declined
     is_small: bool = False
     is_another: bool = False  # another person's name may be meant
@@ -61,6 +62,7 @@ class _Read:
     word: str
     languages: frozenset[str] | None = None
     is_plain: bool = True
+    kept: int = 0
     is_disguised: bool = False
     is_another: bool = False
 
@@ -77,6 +79,7 @@ class _State:
     between: int = 0  # words that are none of its
     languages: frozenset[str] | None = None
     declined: int = 0
+    kept: int = 0  # letters that a declined word shares with the name's
     is_plain: bool = False
     is_odd: bool = False  # something else than its words as they were given
     is_small: bool = False
@@ -148,7 +151,8 @@ class Phrases:
         for word, of in found.items():
             languages = frozenset(reading.language for reading in of)
             plain = any(reading.is_plain for reading in of)
-            yield _Read(word, languages, plain, is_another=inflection.is_another_name(word, token, written))
+            kept = max(reading.kept for reading in of)
+            yield _Read(word, languages, plain, kept, is_another=inflection.is_another_name(word, token, written))
 
 
 def _is_mixed(token: str) -> bool:
@@ -187,6 +191,7 @@ def _advanced(state: _State, gap: str, end: int, written: str, reads: Sequence[_
             taken=state.taken + 1,
             languages=languages,
             declined=state.declined + is_declined,
+            kept=max(state.kept, read.kept),
             is_plain=state.is_plain or (is_declined and read.is_plain),
             is_odd=state.is_odd or state.is_turned or is_declined or read.is_disguised or gap in (".", "_"),
             is_small=state.is_small or not written[0].isupper(),
@@ -227,6 +232,7 @@ def _ended(state: _State) -> Iterator[Found]:
             doubt or state.doubt,
             state.languages,
             state.declined,
+            state.kept,
             state.is_plain,
             state.is_small,
             state.is_another and len(words) == 1,

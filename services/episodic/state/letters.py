@@ -1,0 +1,93 @@
+"""A text as letters alone: without case, marks and what is invisible, and with look-alike letters of another alphabet
+turned into those of the word they stand in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+# Letters, as people who have them not on their keyboards write them.
+OTHERWISE = str.maketrans("øłđðħŧıىیېةہھک", "olddhtiيييهههك")
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
+_LATIN, _CYRILLIC, _GREEK = "abekmhopctyxijs", "авекмнорстухіјѕ", "αβεκμηορςτυχιjs"
+_ALPHABETS = {"LATIN": _LATIN, "CYRILLIC": _CYRILLIC, "GREEK": _GREEK}
+# Ignorable by Unicode, and neither of its formats (Cf) nor taken for a mark that is no letter.
+_IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+
+
+@dataclass(slots=True)
+class Word:
+    """Letters of one script with nothing between them. ``marked``: places of those that had an accent."""
+
+    script: str
+    is_capital: bool
+    letters: list[str] = field(default_factory=list)
+    marked: set[int] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return "".join(self.letters)
+
+
+def words(text: str) -> list[Word]:
+    """The words of a text, in order."""
+    found: list[Word] = []
+    run: list[Word] = []
+    for c in text:
+        for part, script in _parts(c):
+            if script is None:
+                found += _one_alphabet(run)
+                run = []
+            elif script == "":
+                if run and run[-1].letters:
+                    run[-1].marked.add(len(run[-1].letters) - 1)
+            else:
+                if not run or run[-1].script != script:
+                    run.append(Word(script, c.isupper()))
+                run[-1].letters.append(part)
+    return [*found, *_one_alphabet(run)]
+
+
+@lru_cache(maxsize=65_536)
+def _parts(c: str) -> tuple[tuple[str, str | None], ...]:
+    """What a character comes to: letters with their script, "" for an accent, None for what ends a word."""
+    return tuple(_sorted_out(unicodedata.normalize("NFKD", "" if _IGNORABLE.match(c) else c.casefold())))
+
+
+def _sorted_out(parts: str) -> Iterator[tuple[str, str | None]]:
+    for part in parts:
+        category = unicodedata.category(part)
+        if category[0] == "L" or (category[0] == "M" and unicodedata.combining(part) == 0):
+            yield part, script_of(part)
+        elif category == "Mn":
+            yield part, ""
+        elif category != "Cf":
+            yield part, None
+
+
+@lru_cache(maxsize=65_536)
+def script_of(letter: str) -> str:
+    return unicodedata.name(letter, "-").split(" ")[0]
+
+
+def is_unspaced(letter: str) -> bool:
+    """Whether nothing stands between the words of its script."""
+    return unicodedata.name(letter or " ", "").startswith(_UNSPACED)
+
+
+def _one_alphabet(run: list[Word]) -> Iterable[Word]:
+    """The words of a run without a gap; where alphabets mix that share their shapes, one word of its most frequent."""
+    counts: dict[str, int] = {}
+    for word in run:
+        counts[word.script] = counts.get(word.script, 0) + len(word.letters)
+    if len(run) < 2 or not counts.keys() <= _ALPHABETS.keys():
+        return run
+    most = max(sorted(counts), key=lambda script: counts[script])
+    whole = Word(most, run[0].is_capital)
+    for word in run:
+        turned = str.maketrans(_ALPHABETS[word.script], _ALPHABETS[most])
+        whole.marked.update(len(whole.letters) + at for at in word.marked)
+        whole.letters += [letter.translate(turned) for letter in word.letters]
+    return [whole]
