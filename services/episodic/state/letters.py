@@ -78,13 +78,14 @@ def is_unspaced(letter: str) -> bool:
 
 
 def _one_alphabet(run: list[Word]) -> Iterable[Word]:
-    """The words of a run without a gap; where alphabets mix that share their shapes, one word of its most frequent."""
-    counts: dict[str, int] = {}
-    for word in run:
-        counts[word.script] = counts.get(word.script, 0) + len(word.letters)
-    if len(run) < 2 or not counts.keys() <= _ALPHABETS.keys():
+    """The words of a run without a gap; where alphabets mix that share their shapes, one word of that which has most
+    letters of its own."""
+    if len(run) < 2 or not {word.script for word in run} <= _ALPHABETS.keys():
         return run
-    most = max(sorted(counts), key=lambda script: counts[script])
+    own = {word.script: 0 for word in run}
+    for word in run:
+        own[word.script] += sum(letter not in _ALPHABETS[word.script] for letter in word.letters)
+    most = max(own, key=lambda script: own[script])
     whole = Word(most, run[0].is_capital)
     for word in run:
         turned = str.maketrans(_ALPHABETS[word.script], _ALPHABETS[most])

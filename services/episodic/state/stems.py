@@ -25,7 +25,7 @@ _LEAST_SMALL = 6  # letters of a stem in Latin that says something in a small wo
 _LONGEST_ENDING, _LONGEST_UNCASED = 4, 5
 _BESIDE = 2  # further words that may stand between the first and the last of a name
 _INITIAL, _STEM, _WHOLE = range(3)
-_ANY = "*"  # for a first vowel, which another may take the place of: "Anna", "Önnu"
+_ANY = "*"  # for a first vowel, which one with a mark may take the place of: "Anna", "Önnu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,14 @@ def _stems(word: Word) -> Iterator[tuple[str, int]]:
         yield whole[:-3], 2
     if is_closed and whole[-2] in _VOWELS:
         yield whole[:-2] + whole[-1], 1
-    if not is_closed and whole[0] in _VOWELS and len(whole) > 3:
-        yield _ANY + whole[1:-1], 1
+    if not is_closed and len(whole) > 3 and (mutable := _mutable(whole[:-1])) is not None:
+        yield mutable[1], 1
+
+
+def _mutable(stem: str) -> tuple[int, str] | None:
+    """Where the first vowel of a stem stands, and the stem with any vowel there; None where it has none."""
+    at = next((n for n, letter in enumerate(stem) if letter in _VOWELS), None)
+    return None if at is None else (at, stem[:at] + _ANY + stem[at + 1 :])
 
 
 def _plain(word: Word) -> str:
@@ -140,9 +146,10 @@ class Declined:
                     before = found.get(whole)
                     if is_whole or before is None or (before.what, before.level) < (_STEM, level):
                         found[whole] = _Seen(whole, _WHOLE if is_whole else _STEM, level)
-            if word.marked and letters[0] in _VOWELS and len(letters) == length + 1:
-                for whole, _ in self._stems.get(self._mac(_ANY + letters[1:length]), ()):
-                    found.setdefault(whole, _Seen(whole, _STEM, POSSIBLE))
+        mutable = _mutable(letters[:-1]) if word.marked else None
+        if mutable is not None and mutable[0] in word.marked:
+            for whole, _ in self._stems.get(self._mac(mutable[1]), ()):
+                found.setdefault(whole, _Seen(whole, _STEM, POSSIBLE))
         return found.values()
 
     def _together(self, first: _Seen, second: _Seen, between: int) -> int:
@@ -165,7 +172,7 @@ def _level(word: Word, stem: int, letters: str) -> int:
     if word.script not in _CASED:
         return POSSIBLE if len(rest) <= _LONGEST_UNCASED else NONE
     is_latin, opens = word.script == "LATIN", rest[:1] in _VOWELS
-    if len(rest) > (_LONGEST_ENDING if stem > 2 else 1 if is_latin else 2):
+    if len(rest) > (_LONGEST_ENDING + (stem > 4) if stem > 2 else 1 if is_latin else 2):
         return NONE
     if (not opens and rest and stem < 4) or (is_latin and not word.is_capital and stem < _LEAST_SMALL):
         return NONE

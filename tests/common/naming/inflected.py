@@ -124,4 +124,20 @@ ENDINGS = [
     ("ಅನು", "ಅನುವಿನ ಮನೆ ದೂರ.", "yes", "seen"),
     ("Γιώργος Παπαδόπουλος", "Είδα τον Γιώργο Παπαδόπουλο χθες.", "yes", "seen"),
 ]
-FRESH = [*SLAVIC, *BALTIC_AND_NORTHERN, *ORDER, *WORDS, *ENDINGS]
+FURTHER = [
+    ("Kasia", "Widziałem Kasię i dałem Kasi książkę.", "yes", "seen"),
+    ("Matija", "Govoril sem z Matijem", "yes", "seen"),
+    ("Димитър", "Видях Димитра.", "yes", "seen"),
+    ("Ігор", "Бачив Ігоря", "yes", "seen"),
+    ("Halla", "Ég talaði við Höllu í gær.", "yes", "seen"),
+    ("Korhonen", "Korhosella on uusi auto, se on hieno.", "yes", "seen"),
+    ("Mary Smith", 'They call her Mary "Mimi" Smith.', "perhaps", "seen"),
+    ("Mary", "М\u0430r\u0443 rang.", "yes", "seen"),
+    ("ተስፋ", "ተስፋ አለ", "perhaps", "seen"),
+    ("Sam", "Same here! It's gonna be awesome. Let's talk later k?", "perhaps", "quiet"),
+    ("Ana", "Woohoo! Any specific areas you want to tackle?", "no", "quiet"),
+    ("Peter", "Petra kam zu spät.", "no", "quiet"),
+    ("Maria", "Marko Marulić was a poet.", "no", "quiet"),
+    ("Zofia", "List do Zofii", "perhaps", "seen"),
+]
+FRESH = [*FURTHER, *SLAVIC, *BALTIC_AND_NORTHERN, *ORDER, *WORDS, *ENDINGS]

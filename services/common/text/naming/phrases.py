@@ -26,7 +26,7 @@ _MIXED = re.compile(
     f"[{_LATIN}][{_OTHERS}]|[{_OTHERS}][{_LATIN}]|[\u0370-\u03ff][\u0400-\u052f]|[\u0400-\u052f][\u0370-\u03ff]"
 )
 _GAP = re.compile(r"\.?\s+|[-._]")
-_GAP_BESIDE_OTHERS = re.compile(r"\s+|-")
+_GAP_BESIDE_OTHERS = re.compile(r"[\s\"“”'()«»]+|\.?\s+|-")
 _COMMA = re.compile(r"\s*,\s*")
 _MOST_WORDS = 6  # of a name
 _MOST_BETWEEN = 2
@@ -206,6 +206,8 @@ def _joined(state: _State, gap: str) -> str | None:
         return ""
     if state.is_turned and state.taken == 1:
         return "" if _COMMA.fullmatch(gap) else TURNED if gap.isspace() else None
+    if state.between:
+        return None if _GAP_BESIDE_OTHERS.fullmatch(gap) is None else BETWEEN
     return None if _GAP.fullmatch(gap) is None else JOINED if gap == "." else ""
 
 
@@ -213,7 +215,7 @@ def _beside(state: _State, gap: str, end: int, written: str) -> _State | None:
     """The state after a word that is none of the name's, and may be another name of the same person."""
     if not state.taken or state.is_turned or state.between == _MOST_BETWEEN or not state.node.children:
         return None
-    if _GAP_BESIDE_OTHERS.fullmatch(gap) is None or not written[0].isupper():
+    if "." in gap or _GAP_BESIDE_OTHERS.fullmatch(gap) is None or not written[0].isupper():
         return None
     return replace(state, end=end, between=state.between + 1, is_odd=True, doubt=BETWEEN)
 
