@@ -68,6 +68,9 @@ BALTIC_AND_NORTHERN = [
 ]
 ORDER = [
     ("Mary Smith", "Smith, Mary: paid in full.", "yes", "seen"),
+    ("Mary Smith", "Filed under Smith, Mary.", "yes", "seen"),
+    ("Mary Smith", "We met Bob Smith, Mary Jones and Ann.", "perhaps", "seen"),  # two others
+    ("Mary Smith", "We met Smith, Mary and Ann.", "perhaps", "seen"),
     ("Mary Smith", "We met Mary Jane Smith.", "perhaps", "seen"),
     ("Mary Smith", "It was signed by M. Smith.", "perhaps", "seen"),
     ("Mary Smith", "Mary J. Smith signed it.", "perhaps", "seen"),

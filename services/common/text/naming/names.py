@@ -159,6 +159,8 @@ class _Text:
             if declined is None:
                 return None
             doubt = doubt or declined
+        if not doubt and found.is_turned and phrases.is_listed(self._source, start, end):
+            doubt = phrases.LISTED
         if not doubt and not handle:
             doubt = self._doubt_of(found, start, end)
         return Mention(start, end, found.name, doubt)

@@ -19,6 +19,7 @@ BETWEEN = "another name stands between its words"
 INITIAL = "only an initial stands for a word of it"
 TURNED = "its words stand in another order"
 JOINED = "a stop joins its words"
+LISTED = "its words may be two persons' in a list"
 
 _LATIN, _OTHERS = "a-z\u00df-\u02af\u1e00-\u1eff", "\u0370-\u052f\u1f00-\u1fff"
 _TOKEN = re.compile(f"[{_LATIN}{_OTHERS}]+")
@@ -28,6 +29,9 @@ _MIXED = re.compile(
 _GAP = re.compile(r"\.?\s+|[-._]")
 _GAP_BESIDE_OTHERS = re.compile(r"[\s\"“”'()«»]+|\.?\s+|-")
 _COMMA = re.compile(r"\s*,\s*")
+_NAME_BEFORE = re.compile(r"[^\W\d_][\w'’-]*\.?\s+$")
+_NAME_AFTER = re.compile(r"(?:\s*,)?\s+(?:(?:and|or|und|et|y|e|i|a|и|та)\s+)?([^\W\d_])")
+_LOOK_ROUND = 48
 _MOST_WORDS = 6  # of a name
 _MOST_BETWEEN = 2
 
@@ -47,6 +51,7 @@ class Found:
     is_plain: bool = True  # letters of an ending say that it is declined
     is_small: bool = False
     is_another: bool = False  # another person's name may be meant
+    is_turned: bool = False
 
 
 @dataclass(slots=True)
@@ -155,6 +160,13 @@ class Phrases:
             yield _Read(word, languages, plain, kept, is_another=inflection.is_another_name(word, token, written))
 
 
+def is_listed(text: str, start: int, end: int) -> bool:
+    """Whether other names stand beside "Smith, Mary": then each may be another person's."""
+    before = _NAME_BEFORE.search(text[max(0, start - _LOOK_ROUND) : start])
+    after = _NAME_AFTER.match(text, end, end + _LOOK_ROUND)
+    return (before is not None and before.group()[0].isupper()) or (after is not None and after.group(1).isupper())
+
+
 def _is_mixed(token: str) -> bool:
     """Whether letters of several alphabets stand in one word."""
     return not token.isascii() and _MIXED.search(token) is not None
@@ -238,4 +250,5 @@ def _ended(state: _State) -> Iterator[Found]:
             state.is_plain,
             state.is_small,
             state.is_another and len(words) == 1,
+            state.is_turned,
         )
