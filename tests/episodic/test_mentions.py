@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mneme.v1.ledger_pb2 import NameHash
 
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.sqlite import SqliteLog
@@ -62,6 +63,35 @@ def test_names_of_the_same_letters_are_one_hash_and_what_has_too_few_is_none() -
     assert {len(each.mac) for each in hashes} == {16}
     assert [each.mac for each in hashes] == sorted(each.mac for each in hashes)
     assert name_hashes(["Ann"], KEY)[0].mac.hex() == "cd3b8f4e7bf953cdd2e57a5874a11213", "as old entries hold it"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seen"),
+    [
+        ("Ann Lee", "Lee, Ann", LIKELY),
+        ("Ann Lee", "Ann Jo Lee", POSSIBLE),
+        ("Ann Lee", "A. Lee", POSSIBLE),
+        ("Ann Lee", "B. Lee", NONE),
+        ("Ann Lee", "Ann of the old house of Lee", NONE),
+        ("Ann Lee", "Lee then Ann", NONE),
+        ("Oskar Matzerath", "Oskarem Matzerathem", LIKELY),
+        ("Oskar Matzerath", "Oskar Matzerathem", POSSIBLE),
+        ("Оскар Мацерат", "Оскар Мацерату", LIKELY),
+        ("Marek", "Marka", POSSIBLE),
+        ("Marek", "marketing and Markdown", NONE),
+        ("Julia", "Julię", LIKELY),
+        ("Julia", "Julian", POSSIBLE),
+        ("Ь Ъ", "Some text", NONE),
+        ("a b c d e f g h i j", "b c d", NONE),
+    ],
+)
+def test_what_the_heads_of_its_words_say_of_a_name(name: str, text: str, seen: int) -> None:
+    assert Mentions(name_hashes([name], KEY), KEY).within(text) == seen
+
+
+def test_what_older_ledgers_hold_of_a_name_is_looked_for_as_before() -> None:
+    old = [NameHash(mac=each.mac, letters=each.letters) for each in name_hashes(["Ann Lee"], KEY)]
+    assert [Mentions(old, KEY).within(text) for text in ("Ann Lee", "Lee, Ann")] == [LIKELY, NONE]
 
 
 def test_a_namespace_has_a_key_of_its_own(ledger: SqliteLog) -> None:

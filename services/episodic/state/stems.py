@@ -24,6 +24,7 @@ _REPLACED = frozenset("هي\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e")
 _LEAST_SMALL = 6  # letters of a stem in Latin that says something in a small word
 _LONGEST_ENDING, _LONGEST_UNCASED = 4, 5
 _BESIDE = 2  # further words that may stand between the first and the last of a name
+_MOST_WORDS = 8  # of a name
 _INITIAL, _STEM, _WHOLE = range(3)
 _ANY = "*"  # for a first vowel, which one with a mark may take the place of: "Anna", "Önnu"
 
@@ -38,7 +39,13 @@ class _Seen:
 
 
 def name_words(words: Sequence[Word], mac: Callable[[str], bytes]) -> list[NameWord]:
-    """What the ledger keeps of the words of a name, in order: hashes of each whole, and of what may begin its cases."""
+    """What the ledger keeps of the words of a name, in order: hashes of each whole, and of what may begin its cases.
+
+    Nothing of a name with more words than any person's, which is looked for as it was given alone.
+    """
+    words = [word for word in words if _plain(word)]
+    if len(words) > _MOST_WORDS:
+        return []
     return [
         NameWord(
             stems=[NameStem(mac=mac(stem), letters=len(stem), least=least) for stem, least in _stems(word)],
@@ -174,7 +181,9 @@ def _level(word: Word, stem: int, letters: str) -> int:
     is_latin, opens = word.script == "LATIN", rest[:1] in _VOWELS
     if len(rest) > (_LONGEST_ENDING + (stem > 4) if stem > 2 else 1 if is_latin else 2):
         return NONE
-    if (not opens and rest and stem < 4) or (is_latin and not word.is_capital and stem < _LEAST_SMALL):
+    if (not opens and rest and stem < (4 if len(rest) < 4 else 5)) or (
+        is_latin and not word.is_capital and stem < _LEAST_SMALL
+    ):
         return NONE
     if not word.is_capital or (rest and not opens):
         return POSSIBLE

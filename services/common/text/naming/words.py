@@ -69,7 +69,7 @@ _IS = re.compile(r"\s+(?:is|was|has|had|will|can|says?|isn['’]t|wasn['’]t)\b
 # What follows a subject and neither a verb nor a noun: verbs of the past and helping ones, adverbs, another name; and
 # what follows a verb of the present.
 _ACTS = re.compile(
-    r"\s+(?:\w+ed|does|did|would|could|should|must|may|might|won['’]t|can['’]t|didn['’]t|doesn['’]t|never|always|also"
+    r"\s+(?:\w{3,}ed|does|did|would|could|should|must|may|might|won['’]t|can['’]t|didn['’]t|doesn['’]t|never|always|also"
     r"|just|still|often|really|drank|ate|gave|took|made|got|ran|sat|stood|slept|spoke|sang|swam|won|lost|kept|felt|found"
     r"|heard|held|led|read|sent|taught|threw|understood|wore|began|broke|built|chose|drew|fell|forgot|grew|hid|hurt|quit"
     r"|sold|spent|stole|swore|woke|(?:and )?[A-Z][a-z]+|\w+s (?:the|an?|my|your|his|her|our|their|to|me|him|us|them|it"
