@@ -81,12 +81,11 @@ def test_what_perception_took_for_the_person_counts_where_its_text_raises_no_dou
     assert texts(world) == {"Will it rain?", "Will power matters."}
 
 
-WRITTEN_OUT = ("Jörg", "Mueller")  # letters alone do not tell that "oe" is "ö"
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
-    [(name, text) for name, text, what in ALL if what == "yes" and name.isalpha() and name not in WRITTEN_OUT],
+    [
+        (name, text) for name, text, what in ALL if what == "yes" and name.isalpha() and name != "Mueller"
+    ],  # "ue" is not "ü" in every name
 )
 def test_invariant_34_letters_alone_find_what_a_selector_may_leave(name: str, text: str) -> None:
     assert Mentions(name_hashes([name], KEY), KEY).within(text) == LIKELY

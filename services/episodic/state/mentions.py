@@ -8,6 +8,7 @@ names end in a script cannot hide here too.
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _HEADED = ("LATIN", "GREEK", "CYRILLIC")
 # Letters beside the name in one word; Hangul counts its parts.
 _MOST_ADDED = {"HANGUL": 9} | dict.fromkeys(("CYRILLIC", "ARABIC", "DEVANAGARI", "BENGALI", "GUJARATI", "GURMUKHI"), 2)
 _ADDED = 3
+_WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
 
 
 def mentions_key(keyring: Keyring, namespace: str) -> bytes:
@@ -55,8 +57,9 @@ def name_hashes(names: Iterable[str], key: bytes) -> list[NameHash]:
             mac = _mac(letters, key)
             of = [] if is_unspaced(letters[:1]) else name_words(parts, partial(_mac, key=key))
             found.setdefault(mac, NameHash(mac=mac, letters=len(letters), words=of))
-            otherwise = _mac(letters.translate(OTHERWISE), key)
-            found.setdefault(otherwise, NameHash(mac=otherwise, letters=len(letters)))
+            out = "".join(map(str, words(unicodedata.normalize("NFC", name).casefold().translate(_WRITTEN_OUT))))
+            for other in (letters.translate(OTHERWISE), out):
+                found.setdefault(_mac(other, key), NameHash(mac=_mac(other, key), letters=len(other)))
     return [each for _, each in sorted(found.items())]
 
 
