@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.common.log.kafka.security import KafkaSecurity
+from services.common.serving.shards import Shards
 
 SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
@@ -92,6 +93,18 @@ class Settings:
 
     def section(self, name: str, model: type[M]) -> M:
         return _validate(name, self.layers[name], model)
+
+    @property
+    def shards(self) -> Shards:
+        """Of episodic. ConfigError where they cannot own as many partitions each."""
+        count, partitions = int(self.layers["episodic"]["shards"]), self.common.partitions
+        if partitions % count:
+            fitting = ", ".join(str(n) for n in range(1, partitions + 1) if partitions % n == 0)
+            raise ConfigError(
+                f"episodic.shards: {count} do not own common.partitions ({partitions}) in equal shares. "
+                f"Set one of {fitting}."
+            )
+        return Shards(count, partitions)
 
     @property
     def keeps_kv(self) -> bool:

@@ -22,14 +22,14 @@ _log = logging.getLogger(__name__)
 
 
 class EpisodicApp(Application):
-    """The one replica: it owns the embedded index, and writes every partition in order."""
+    """The one replica of a shard: it writes the shard's partitions of the ledger, each in order."""
 
-    def __init__(self, settings: Settings) -> None:
-        common, config = settings.common, settings.section("episodic", EpisodicConfig)
-        telemetry.configure_from("episodic", common)
+    def __init__(self, settings: Settings, shard: int) -> None:
+        common, config, shards = settings.common, settings.section("episodic", EpisodicConfig), settings.shards
+        telemetry.configure_from(shards.applications[shard], common)
         master = MasterKey.load(common.master_key_path)
         self._log = open_log(common.log_url, common.kafka)
-        self._episodic = Episodic(self._log, master, common, config)
+        self._episodic = Episodic(self._log, master, common, config, shards.owned(shard))
         self._servicer = Servicer(self._episodic)
         super().__init__("episodic", grant_signer(master), self._servicer.handlers())
         self._episodic.start()
@@ -47,8 +47,8 @@ class EpisodicApp(Application):
         telemetry.flush()
 
 
-def build(settings: Settings) -> Any:
-    """The Serve application. Deploy it with ``route_prefix=None``; the gateway calls its handle."""
+def build(settings: Settings, shard: int = 0) -> Any:
+    """The Serve application of a shard. Deploy it with ``route_prefix=None``; the gateway calls its handle."""
     config = settings.section("episodic", EpisodicConfig)
     options = deployment_options(
         settings.common,
@@ -57,4 +57,4 @@ def build(settings: Settings) -> Any:
         stop_s=config.stop_grace_s + 5,
         calls=(config.max_ongoing, config.max_queued),
     )
-    return serve.deployment(EpisodicApp).options(**options).bind(settings)
+    return serve.deployment(EpisodicApp).options(**options).bind(settings, shard)

@@ -13,6 +13,9 @@ class EpisodicConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Processes among which the partitions of the ledger are shared.
+    shards: int = Field(ge=1)
+
     # A folder, "" for data_dir/index, or http(s)://host:port of a Milvus server with its token.
     index_uri: str
     index_token: str

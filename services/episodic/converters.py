@@ -109,7 +109,10 @@ def narrowed(wanted: Filter, start: datetime | None, end: datetime | None) -> Fi
 
 def to_recall_response(recalled: Recalled, partitions: Sequence[int]) -> episodic_pb2.RecallResponse:
     return episodic_pb2.RecallResponse(
-        items=[_item(item, recalled.stored[item.record.id]) for item in recalled.items],
+        items=[
+            _item(item, recalled.stored[item.record.id], recalled.tokens.get(item.record.id, 0))
+            for item in recalled.items
+        ],
         found=recalled.found,
         confidence=recalled.confidence,
         threshold=recalled.threshold,
@@ -121,10 +124,11 @@ def to_recall_response(recalled: Recalled, partitions: Sequence[int]) -> episodi
         positions=positions(recalled.applied, partitions),
         erasure_epochs=recalled.epochs,
         dropped=recalled.dropped,
+        channel_weights=recalled.weights,
     )
 
 
-def _item(item: Ranked, stored: Stored) -> episodic_pb2.RecallItem:
+def _item(item: Ranked, stored: Stored, tokens: int) -> episodic_pb2.RecallItem:
     return episodic_pb2.RecallItem(
         engram=to_engram(stored),
         score=item.score,
@@ -132,6 +136,7 @@ def _item(item: Ranked, stored: Stored) -> episodic_pb2.RecallItem:
         why=item.why,
         repeats=1 + len(item.repeats),
         repeated_ids=item.repeats,
+        tokens=tokens,
     )
 
 

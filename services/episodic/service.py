@@ -18,6 +18,8 @@ from services.common.ledger import topics
 from services.common.log.base import Log, partition_of
 from services.common.models.embed import Embedder, identity
 from services.common.models.tokens import count_tokens
+from services.common.serving.errors import MnemeError
+from services.common.serving.operations import merged
 from services.common.text import tagger
 from services.common.text.extract import Aliases, Extractor
 from services.common.text.times import find as find_times
@@ -33,7 +35,7 @@ from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write.components import Components
 from services.episodic.write.context import Toolkit
 from services.episodic.write.progress import Progress
-from services.episodic.write.rebuild import merged, new_id, rebuilding
+from services.episodic.write.rebuild import operation_id, rebuilding
 
 _log = logging.getLogger(__name__)
 
@@ -41,24 +43,35 @@ _log = logging.getLogger(__name__)
 class Episodic:
     """Everything episodic does in one process. Made, started and stopped once."""
 
-    def __init__(self, log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig) -> None:
+    def __init__(
+        self, log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig, owned: Sequence[int] = ()
+    ) -> None:
         """Checks the models' digests and opens the indexes; a server that is away is waited for.
 
-        ModelError, PluginError, IndexUnavailable.
+        ``owned``: partitions of the ledger; none named: all of them. ModelError, PluginError, IndexUnavailable.
         """
         self.config = config
         self.log = log
         self._grace_s = config.stop_grace_s
-        count = log.partitions(topics.LEDGER)
-        self.progress = Progress(count)
-        _remove_former(common.data_dir)
-        parts, turn = _parts(log, master, common, config, self.progress), threading.Lock()
-        self.partitions = [Partition(parts(number), number, turn) for number in range(count)]
+        self._count = log.partitions(topics.LEDGER)
+        owned = owned or range(self._count)
+        self.progress = Progress(self._count)
+        if 0 in owned:
+            _remove_former(common.data_dir)
+        parts, turn = _parts(log, master, common, config, self.progress, len(owned)), threading.Lock()
+        self._owned = {number: Partition(parts(number), number, turn) for number in owned}
+        self.partitions = list(self._owned.values())
         self.recaller = Recaller(self.partitions[0].host.parts, lambda namespace: self.of(namespace).host)
 
+    def owns(self, partition: int) -> bool:
+        return partition in self._owned
+
     def of(self, namespace: str) -> Partition:
-        """What owns a namespace."""
-        return self.partitions[partition_of(namespace.encode(), len(self.partitions))]
+        """What owns a namespace. SERVICE_UNAVAILABLE where that is another shard: who asks knows other shards."""
+        owner = self._owned.get(partition_of(namespace.encode(), self._count))
+        if owner is None:
+            raise MnemeError("SERVICE_UNAVAILABLE", "Another shard serves the namespace.", remedy="Try again shortly.")
+        return owner
 
     def names(self) -> list[str]:
         """Of every namespace, in order."""
@@ -69,9 +82,11 @@ class Episodic:
         with ThreadPoolExecutor(len(self.partitions)) as threads:
             list(threads.map(Partition.start, self.partitions))
 
-    def rebuild(self) -> Operation:
-        """Begin to rebuild every partition. OVERLOADED while one is rebuilt."""
-        id = new_id()
+    def rebuild(self, asked: str) -> Operation:
+        """Begin to rebuild every partition. ``asked``: the id it is asked for by, or "". OVERLOADED while one runs."""
+        id = operation_id(asked)
+        if (known := self.operation(id)) is not None:
+            return known
         if any(partition.rebuilder.is_running for partition in self.partitions):
             raise rebuilding()
         return merged([partition.rebuilder.start(id=id) for partition in self.partitions])
@@ -100,7 +115,7 @@ def _remove_former(data_dir: Path) -> None:
 
 
 def _parts(
-    log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig, progress: Progress
+    log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig, progress: Progress, owned: int
 ) -> Callable[[int], Components]:
     """What a partition's host is made of; but for the index, all of them share it."""
     embedder = Embedder.packaged(
@@ -129,7 +144,7 @@ def _parts(
             poll_s=config.poll_s,
             flush_rows=config.flush_rows,
             flush_after_s=config.flush_after_s,
-            cache_bytes=config.cache_bytes // log.partitions(topics.LEDGER),
+            cache_bytes=config.cache_bytes // owned,
             inboxes=[inbox.topic for inbox in common.inboxes],
             inbox_retention_s=common.inbox_retention_s,
             dead_letter_retention_s=common.dead_letter_retention_s,
@@ -144,7 +159,8 @@ def _index(common: CommonConfig, config: EpisodicConfig, partition: int) -> Inde
     if "://" not in uri:
         uri = f"{uri}/{partition}.db"
     index = opened(uri, partition, token=config.index_token, timeout_s=config.index_timeout_s)
-    index.drop_former()
+    if partition == 0:
+        index.drop_former()
     return index
 
 

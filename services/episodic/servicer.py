@@ -289,7 +289,9 @@ class Servicer:
                 remedy='Use a token whose prefix is "".',
                 metadata={"right": "admin", "namespace": ""},
             )
-        return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuild))
+        if request.id:
+            check_id(request.id)
+        return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuild, request.id))
 
     async def get_stats(self, request: admin_pb2.GetStatsRequest, call: Call) -> admin_pb2.GetStatsResponse:
         await self._namespace(request.namespace, call)
@@ -384,6 +386,8 @@ class Servicer:
         for n, p in enumerate(positions):
             if p.partition >= self._log.partitions(topics.LEDGER):
                 raise _no_position(f"positions[{n}] names a partition that is not there.")
+            if not self._episodic.owns(p.partition):
+                continue  # what is written there, no namespace of ours has
             if not self._progress.reached({p.partition: p.offset + 1}):
                 if p.partition not in ends:
                     ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)

@@ -18,12 +18,14 @@ from services.common.log.open import open_log
 from services.common.serving import ports
 from services.common.serving.methods import METHODS, Method
 from services.common.serving.serving import deployment_options
+from services.common.serving.shards import SHARDED
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.revocations import Revocations
 from services.gateway.serve_backend import ServeBackend
 from services.gateway.server import GatewayServer
 from services.gateway.servicer import application
+from services.gateway.sharded import ShardedBackend
 from services.gateway.tokens import Credentials, TokenOffice
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Gateway:
         backends: dict[str, Backend] = {
             spec.app: local if spec.app == "gateway" else remote for spec in methods.values()
         }
+        if SHARDED in backends and settings.shards.count > 1:
+            backends[SHARDED] = ShardedBackend(remote, settings.shards)
         self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends, methods)
         self._following = asyncio.create_task(self._follow_revocations())
         if not config.reuse_port:

@@ -82,7 +82,7 @@ def test_scopes_in_several_partitions_are_recalled_together(service: Service) ->
 def test_a_rebuild_is_one_operation_over_every_partition(service: Service) -> None:
     before = {space: service.hash(space) for space in SPACES}
     assert all(before.values())
-    started = service.episodic.rebuild()
+    started = service.episodic.rebuild("")
     ended = service.ended(started.id)
     assert ended.state == OperationState.OPERATION_STATE_DONE
     assert ended.done == ended.total == sum(service.episodic.progress.snapshot())

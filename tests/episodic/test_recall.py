@@ -24,7 +24,7 @@ ITEM = Ranked(Record("e", NAMESPACE, "turn", "x", Interval(START, START)), 1.0, 
     [((ITEM,), 0.5, True), ((ITEM,), 0.49, False), ((), 0.9, False), ((), 0.0, False)],
 )
 def test_found_is_something_that_is_good_enough(items: tuple[Ranked, ...], confidence: float, found: bool) -> None:
-    assert Recalled(items, {}, confidence, 0.5, None, {}, (), {}, ()).found is found
+    assert Recalled(items, {}, confidence, 0.5, None, {}, (), {}, (), {}, {}).found is found
 
 
 @dataclass(frozen=True)

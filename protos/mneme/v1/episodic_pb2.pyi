@@ -247,20 +247,22 @@ class StageScore(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RecallItem(_message.Message):
-    __slots__ = ("engram", "score", "trace", "why", "repeats", "repeated_ids")
+    __slots__ = ("engram", "score", "trace", "why", "repeats", "repeated_ids", "tokens")
     ENGRAM_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     REPEATS_FIELD_NUMBER: _ClassVar[int]
     REPEATED_IDS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
     engram: Engram
     score: float
     trace: _containers.RepeatedCompositeFieldContainer[StageScore]
     why: str
     repeats: int
     repeated_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, engram: _Optional[_Union[Engram, _Mapping]] = ..., score: _Optional[float] = ..., trace: _Optional[_Iterable[_Union[StageScore, _Mapping]]] = ..., why: _Optional[str] = ..., repeats: _Optional[int] = ..., repeated_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    tokens: int
+    def __init__(self, engram: _Optional[_Union[Engram, _Mapping]] = ..., score: _Optional[float] = ..., trace: _Optional[_Iterable[_Union[StageScore, _Mapping]]] = ..., why: _Optional[str] = ..., repeats: _Optional[int] = ..., repeated_ids: _Optional[_Iterable[str]] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")
@@ -271,7 +273,7 @@ class StageTime(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RecallResponse(_message.Message):
-    __slots__ = ("items", "found", "confidence", "threshold", "understood_time", "stages", "positions", "erasure_epochs", "dropped")
+    __slots__ = ("items", "found", "confidence", "threshold", "understood_time", "stages", "positions", "erasure_epochs", "dropped", "channel_weights")
     class ErasureEpochsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +281,13 @@ class RecallResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ChannelWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     FOUND_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +297,7 @@ class RecallResponse(_message.Message):
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     ERASURE_EPOCHS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[RecallItem]
     found: bool
     confidence: float
@@ -297,7 +307,8 @@ class RecallResponse(_message.Message):
     positions: _containers.RepeatedCompositeFieldContainer[_common_pb2.Position]
     erasure_epochs: _containers.ScalarMap[str, int]
     dropped: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, items: _Optional[_Iterable[_Union[RecallItem, _Mapping]]] = ..., found: _Optional[bool] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., understood_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., positions: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ..., erasure_epochs: _Optional[_Mapping[str, int]] = ..., dropped: _Optional[_Iterable[str]] = ...) -> None: ...
+    channel_weights: _containers.ScalarMap[str, float]
+    def __init__(self, items: _Optional[_Iterable[_Union[RecallItem, _Mapping]]] = ..., found: _Optional[bool] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., understood_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., positions: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ..., erasure_epochs: _Optional[_Mapping[str, int]] = ..., dropped: _Optional[_Iterable[str]] = ..., channel_weights: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("namespace", "engram_id", "freshness")

@@ -12,15 +12,21 @@ from services.common.config import Settings
 from services.common.models.packages import ModelError
 from services.common.serving.serving import SERVE_LOGGING
 
-APPLICATIONS = ("kvstore", "perception", "episodic", "reasoning", "gateway")
 START_TIMEOUT_S = 120.0
+
+
+def applications(settings: Settings) -> list[str]:
+    """Their names, in the order in which they are built."""
+    kvstore = ["kvstore"] if settings.keeps_kv else []
+    return [*kvstore, "perception", *settings.shards.applications, "reasoning", "gateway"]
 
 
 def build(name: str, settings: Settings) -> Any:
     from importlib import import_module
 
+    service, _, shard = name.partition("-")
     try:
-        return import_module(f"services.{name}.app").build(settings)
+        return import_module(f"services.{service}.app").build(settings, *([int(shard)] if shard else []))
     except ModelError as error:
         raise StartError(str(error)) from error
 

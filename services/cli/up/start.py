@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.cli.up import ray_session
-from services.cli.up.applications import APPLICATIONS, build, run_applications
+from services.cli.up.applications import applications, build, run_applications
 from services.cli.up.errors import StartError
 from services.cli.up.folder import claim, making_folders, prepare, record_operator_token
 from services.cli.up.log import ensure_topics
@@ -44,8 +44,8 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     record_operator_token(settings)
     set_environment()
     _remove_old_logs(settings.common)
-    applications = [name for name in APPLICATIONS if name != "kvstore" or settings.keeps_kv]
-    built = {name: build(name, settings) for name in applications}  # before Ray, which takes seconds: it may refuse
+    # Before Ray, which takes seconds: it may refuse.
+    built = {name: build(name, settings) for name in applications(settings)}
     watch = _watch(settings, gateway, say or progress)
     progress("starting Ray")
     session_dir = start_ray()

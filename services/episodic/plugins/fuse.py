@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.common.fusion import CONSTANT, leading, ranks
 from services.episodic.plugins.base import Candidate, Context, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.search import order
-
-# Cormack et al. (SIGIR 2009) take 60, for many rankers of like quality. Ours are few and unlike, and 60 lets what
-# stands tenth in two lists pass what stands first in one; 10 was chosen on LoCoMo's development half (docs/methods.md).
-CONSTANT = 10
 
 FUSED = "fused"  # the stage's name in a trace
 
@@ -51,18 +48,15 @@ def retrieve(plugins: Sequence[Plugin], plan: Plan, ctx: Context) -> list[Channe
 def reciprocal_rank(channels: Sequence[Channel], constant: float = CONSTANT) -> list[Fused]:
     """Sum of weight / (constant + rank) over the channels that hold a hit, best first; ties by id.
 
-    Equal scores of a channel share the better rank: what it cannot tell apart, the order of its hits must not. No
-    channel gates another: a hit of one enters. Scores are divided by what a hit that leads every channel would
-    get, so they lie in (0, 1], and rounded to 1e-6.
+    Equal scores of a channel share a rank. No channel gates another: a hit of one enters. Scores are divided by what
+    a hit that leads every channel would get, so they lie in (0, 1], and rounded to 1e-6.
     """
-    best = sum(c.weight for c in channels if c.hits) / (constant + 1)
+    best = leading({c.name: c.weight for c in channels if c.hits}, constant)
     scores: dict[tuple[str, str], float] = {}
     traces: dict[tuple[str, str], list[Stage]] = {}
     whys: dict[tuple[str, str], list[str]] = {}
     for channel in channels:
-        rank, last = 0, None
-        for place, hit in enumerate(channel.hits, 1):
-            rank, last = (rank, last) if hit.score == last else (place, hit.score)
+        for hit, rank in zip(channel.hits, ranks([hit.score for hit in channel.hits]), strict=True):
             key = (hit.namespace, hit.id)
             scores[key] = scores.get(key, 0.0) + channel.weight / (constant + rank)
             traces.setdefault(key, []).append((channel.name, rank, hit.score))

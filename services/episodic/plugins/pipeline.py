@@ -55,6 +55,7 @@ class Recalled:
     ranked: tuple[Ranked, ...]  # best first, before compose: what confidence is assessed on, whatever the limit
     kept: tuple[Ranked, ...]
     dropped: tuple[str, ...]
+    weights: Mapping[str, float]  # of the channels
 
 
 def recall(
@@ -79,7 +80,8 @@ def recall(
             ranked = list(plugin.rerank(plan, ranked, ctx))
     with stage("compose"):
         composition = compose(plugins, plan, ranked, ctx)
-    return Recalled(plan, tuple(ranked), composition.items, composition.dropped)
+    weights = {channel.name: channel.weight for channel in channels if channel.hits}
+    return Recalled(plan, tuple(ranked), composition.items, composition.dropped, weights)
 
 
 def _chosen(channels: Sequence[fuse.Channel], count: int) -> list[fuse.Fused]:

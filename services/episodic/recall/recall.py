@@ -33,6 +33,8 @@ class Recalled:
     applied: Sequence[int]  # next ledger offset of every partition, as of before the look
     epochs: Mapping[str, int]
     dropped: tuple[str, ...]
+    weights: Mapping[str, float]  # of the channels
+    tokens: Mapping[str, int]  # of the items' texts, by id, where there is a budget of them
 
     @property
     def found(self) -> bool:
@@ -82,6 +84,8 @@ class Recaller:
             applied=applied,
             epochs=epochs,
             dropped=recalled.dropped,
+            weights=recalled.weights,
+            tokens={i.record.id: parts.toolkit.tok_count(i.record.text) for i in kept if query.token_budget},
         )
 
     def _allowed(self, items: Sequence[Ranked], query: Query, fetched: _Fetched) -> tuple[Ranked, ...]:

@@ -9,7 +9,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -33,12 +33,6 @@ class Abandoned(Exception):
     """An erasure did not reach the generation that was being built, so it must not become the live one."""
 
 
-_WEIGHTY = (
-    OperationState.OPERATION_STATE_RUNNING,
-    OperationState.OPERATION_STATE_FAILED,
-    OperationState.OPERATION_STATE_DONE,
-    OperationState.OPERATION_STATE_UNSPECIFIED,
-)
 _EXPECTED = (LogError, IndexUnavailable, KeyDestroyed, Tampered, Abandoned)
 
 
@@ -79,7 +73,7 @@ class Rebuilder:
         with self._lock:
             if self.is_running:
                 raise rebuilding()
-            operation = resumed or self._new(id or new_id())
+            operation = resumed or self._new(id or operation_id(""))
             self._save(operation)
             started = Operation()
             started.CopyFrom(operation)
@@ -162,26 +156,13 @@ class Rebuilder:
         self._host.parts.log.append([self._host.state.set_operation(operation)])
 
 
-def new_id() -> str:
-    return f"rebuild-{secrets.token_hex(8)}"
+def operation_id(asked: str) -> str:
+    """Of a rebuild that was asked for by this id, "" for one that was not."""
+    return f"rebuild-{asked or secrets.token_hex(8)}"
 
 
 def rebuilding() -> MnemeError:
     return MnemeError("OVERLOADED", "A rebuild is running.", remedy="Wait for its operation to end.")
-
-
-def merged(parts: Sequence[Operation]) -> Operation:
-    """One operation of its parts: it runs as long as one of them does, and has failed where one has."""
-    states = {part.state for part in parts}
-    whole = Operation(id=parts[0].id, kind=parts[0].kind, state=next(state for state in _WEIGHTY if state in states))
-    for part in parts:
-        whole.done += part.done
-        whole.total += part.total
-        whole.result.update(part.result)
-    whole.started_at.CopyFrom(min((part.started_at for part in parts), key=Timestamp.ToNanoseconds))
-    if whole.state != OperationState.OPERATION_STATE_RUNNING:
-        whole.ended_at.CopyFrom(max((part.ended_at for part in parts), key=Timestamp.ToNanoseconds))
-    return whole
 
 
 def build(

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from services.common.fusion import CONSTANT
 from services.episodic.plugins import PluginError, build
 from services.episodic.plugins.base import Candidate, EpisodeClosed, Filter, Interval, Key, Plan, Record
-from services.episodic.plugins.fuse import CONSTANT, Channel, reciprocal_rank
+from services.episodic.plugins.fuse import Channel, reciprocal_rank
 from tests.episodic.plugins import world
 
 

@@ -1,0 +1,30 @@
+"""Shards of episodic: which partitions of the ledger each owns, and which application serves a namespace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.common.log.base import partition_of
+
+SHARDED = "episodic"
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """``count`` divides ``partitions``, those of the ledger, so that every shard owns as many."""
+
+    count: int
+    partitions: int
+
+    @property
+    def applications(self) -> list[str]:
+        """One for each shard, in order."""
+        return [SHARDED] if self.count == 1 else [f"{SHARDED}-{n}" for n in range(self.count)]
+
+    def of(self, namespace: str) -> str:
+        """The application that serves a namespace."""
+        return self.applications[partition_of(namespace.encode(), self.partitions) % self.count]
+
+    def owned(self, shard: int) -> list[int]:
+        """Partitions of a shard, the first of which is its number."""
+        return list(range(shard, self.partitions, self.count))

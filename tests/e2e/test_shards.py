@@ -1,0 +1,168 @@
+"""Episodic in several processes, each with partitions of its own, behind one door."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from mneme.v1 import admin_pb2, episodic_pb2
+
+from services.cli.client import Client
+from services.cli.local import Local, environment, serving
+from services.common.log.base import partition_of
+from services.common.serving.errors import from_rpc_error
+from tests.e2e import talk
+
+PARTITIONS = 4
+# One in each partition of the ledger, in their order.
+SPACES = [
+    next(name for n in range(1_000) if partition_of((name := f"e2e/shard{n}").encode(), PARTITIONS) == p)
+    for p in range(PARTITIONS)
+]
+
+
+def started(folder: Path, shards: int) -> dict[str, str]:
+    return environment(folder, episodic__shards=shards, common__partitions=PARTITIONS, **talk.QUOTES_ONLY)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    with serving(started(tmp_path_factory.mktemp("shards"), 2)) as running:
+        tell(running.client)
+        yield running
+
+
+def tell(client: Client) -> None:
+    for number, space in enumerate(SPACES):
+        talk.create(client, space)
+        lines = talk.observations(space)
+        for line in lines:
+            line.text += f" So it was in house {number}."
+        client.observe(lines)
+    for space in SPACES:
+        talk.await_idle(client, space, len(talk.LINES))
+
+
+def hashes(client: Client) -> dict[str, str]:
+    return {space: talk.stats(client, space).state_hash for space in SPACES}
+
+
+def test_each_namespace_is_served_by_the_shard_that_owns_its_partition(local: Local) -> None:
+    assert {name for name in talk.replica_pids(local) if name.startswith("episodic")} == {"episodic-0", "episodic-1"}
+    for number, space in enumerate(SPACES):
+        first = talk.recall(local.client, space, "Where is the blue umbrella?").items[0].engram
+        assert first.text == f"{talk.LINES[2][1]} So it was in house {number}."
+        assert [p.partition for p in talk.stats(local.client, space).applied] == [number]
+
+
+def test_recall_gathers_from_all_shards_what_answers_best(local: Local) -> None:
+    response = talk.recall(local.client, SPACES[0], "Is the boiler fixed in house 3?", scopes=SPACES[1:])
+    assert response.found
+    assert response.items[0].engram.namespace == SPACES[3]
+    assert "boiler" in response.items[0].engram.text
+    assert {item.engram.namespace for item in response.items} > {SPACES[3]}
+    assert len(response.items) == 5
+    assert set(response.erasure_epochs) == set(SPACES)
+    assert {p.partition for p in response.positions} == set(range(PARTITIONS))
+
+
+def test_a_scope_that_another_shard_does_not_know_is_named_as_it_was_given(local: Local) -> None:
+    scopes = [SPACES[2], next(f"e2e/nobody{n}" for n in range(99) if partition_of(f"e2e/nobody{n}".encode(), 4) == 1)]
+    request = episodic_pb2.RecallRequest(namespace=SPACES[0], scopes=scopes, query="umbrella")
+    with pytest.raises(grpc.RpcError) as refused:
+        local.client.episodic.Recall(request, metadata=local.client.metadata, timeout=20)
+    error = from_rpc_error(refused.value)
+    assert (error.reason, error.field) == ("UNKNOWN_NAMESPACE", "scopes[1]")
+
+
+def test_namespaces_of_all_shards_are_listed_in_order_and_by_pages(local: Local) -> None:
+    seen: list[str] = []
+    token = ""
+    while True:
+        request = admin_pb2.ListNamespacesRequest(page_size=3, page_token=token)
+        page = local.client.admin.ListNamespaces(request, metadata=local.client.metadata, timeout=20)
+        seen += [each.name for each in page.namespaces]
+        if not (token := page.next_page_token):
+            break
+    assert seen == sorted(SPACES)
+
+
+def test_a_rebuild_is_one_operation_of_all_shards(local: Local) -> None:
+    before = hashes(local.client)
+    rebuild = admin_pb2.RebuildRequest(id="again")
+    started = local.client.admin.Rebuild(rebuild, metadata=local.client.metadata, timeout=20).operation
+    deadline = time.monotonic() + 60
+    while True:
+        request = admin_pb2.GetOperationRequest(id=started.id)
+        found = local.client.admin.GetOperation(request, metadata=local.client.metadata, timeout=20).operation
+        if found.state != admin_pb2.OPERATION_STATE_RUNNING:
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    assert found.state == admin_pb2.OPERATION_STATE_DONE
+    assert {talk.stats(local.client, space).generation for space in SPACES} == {2}
+    assert hashes(local.client) == before
+    again = local.client.admin.Rebuild(rebuild, metadata=local.client.metadata, timeout=20).operation
+    assert (again.id, again.state) == (started.id, admin_pb2.OPERATION_STATE_DONE)
+
+
+def test_a_killed_shard_delays_its_own_namespaces_alone_and_not_for_long(local: Local) -> None:
+    theirs, own = SPACES[1], SPACES[0]
+    waits: list[float] = []
+    ended = threading.Event()
+
+    def others() -> None:
+        while not ended.is_set():
+            began = time.monotonic()
+            talk.recall(local.client, own, "Where is the umbrella?")
+            waits.append(time.monotonic() - began)
+
+    reader = threading.Thread(target=others)
+    reader.start()
+    os.kill(talk.replica_pids(local)["episodic-1"], signal.SIGKILL)
+    killed = time.monotonic()
+    while True:
+        try:
+            items = talk.recall(local.client, theirs, "Where is the umbrella?").items
+            break
+        except grpc.RpcError as error:
+            assert from_rpc_error(error).reason == "SERVICE_UNAVAILABLE"
+            time.sleep(0.1)
+    back_s = time.monotonic() - killed
+    ended.set()
+    reader.join()
+    assert items
+    assert back_s < 10
+    assert len(waits) > 10
+    assert max(waits) < 2, sorted(waits)[-3:]
+
+
+def test_another_number_of_shards_goes_on_with_what_the_last_ones_left(tmp_path: Path) -> None:
+    """Nothing is folded again, lost, doubled or out of order; what was erased stays erased."""
+    with serving(started(tmp_path, 4)) as local:
+        tell(local.client)
+        before = hashes(local.client)
+        forgotten = forget(local.client, SPACES[1], "Petronella")
+        before |= {SPACES[1]: talk.stats(local.client, SPACES[1]).state_hash}
+        ends = {space: talk.stats(local.client, space).applied[0].offset for space in SPACES}
+    with serving(started(tmp_path, 1)) as local:
+        assert hashes(local.client) == before
+        assert {space: talk.stats(local.client, space).applied[0].offset for space in SPACES} == ends
+        request = episodic_pb2.VerifyForgottenRequest(namespace=SPACES[1], receipt_id=forgotten.receipt.id)
+        assert local.client.episodic.VerifyForgotten(request, metadata=local.client.metadata, timeout=20).clean
+        local.client.observe(talk.observations(SPACES[2], tag="more"))
+        talk.await_idle(local.client, SPACES[2], 2 * len(talk.LINES))
+
+
+def forget(client: Client, namespace: str, name: str) -> episodic_pb2.ForgetResponse:
+    selector = episodic_pb2.ForgetSelector(person=episodic_pb2.Person(name=name))
+    request = episodic_pb2.ForgetRequest(namespace=namespace, id="f1", selector=selector)
+    response: episodic_pb2.ForgetResponse = client.episodic.Forget(request, metadata=client.metadata, timeout=60)
+    assert response.receipt.base_erased == 1
+    return response
