@@ -97,14 +97,14 @@ class Settings:
     @property
     def shards(self) -> Shards:
         """Of episodic. ConfigError where they cannot own as many partitions each."""
-        count, partitions = int(self.layers["episodic"]["shards"]), self.common.partitions
-        if partitions % count:
-            fitting = ", ".join(str(n) for n in range(1, partitions + 1) if partitions % n == 0)
+        count, partitions = self.layers["episodic"]["shards"], self.common.partitions
+        fitting = [n for n in range(1, partitions + 1) if partitions % n == 0]
+        if count not in fitting:
             raise ConfigError(
-                f"episodic.shards: {count} do not own common.partitions ({partitions}) in equal shares. "
-                f"Set one of {fitting}."
+                f"episodic.shards: {count!r} shards cannot share common.partitions ({partitions}) evenly. "
+                f"Set one of {', '.join(map(str, fitting))}."
             )
-        return Shards(count, partitions)
+        return Shards(int(count), partitions)
 
     @property
     def keeps_kv(self) -> bool:

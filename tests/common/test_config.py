@@ -55,6 +55,14 @@ def test_a_wrong_setting_stops_the_start_and_names_its_path(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("shards", ["3", "0", "8", "two", "[2]", "2.5"])
+def test_shards_that_cannot_share_the_partitions_evenly_are_refused(shards: str) -> None:
+    environ = {"MNEME__COMMON__PARTITIONS": "4", "MNEME__EPISODIC__SHARDS": shards}
+    with pytest.raises(ConfigError, match=r"^episodic\.shards: .*common\.partitions \(4\).* one of 1, 2, 4\.$"):
+        _ = load(environ=environ).shards
+    assert load(environ={**environ, "MNEME__EPISODIC__SHARDS": "2"}).shards.owned(1) == [1, 3]
+
+
 def test_a_secret_that_is_not_yaml_is_not_shown() -> None:
     with pytest.raises(ConfigError, match="^MNEME__EPISODIC__INDEX_TOKEN") as refused:
         load(environ={"MNEME__EPISODIC__INDEX_TOKEN": "*s3cret"})

@@ -127,17 +127,18 @@ def test_a_killed_shard_delays_its_own_namespaces_alone_and_not_for_long(local: 
     reader.start()
     os.kill(talk.replica_pids(local)["episodic-1"], signal.SIGKILL)
     killed = time.monotonic()
-    while True:
+    items, refusals = None, set[str]()
+    while items is None:
         try:
             items = talk.recall(local.client, theirs, "Where is the umbrella?").items
-            break
         except grpc.RpcError as error:
-            assert from_rpc_error(error).reason == "SERVICE_UNAVAILABLE"
+            refusals.add(from_rpc_error(error).reason)
             time.sleep(0.1)
     back_s = time.monotonic() - killed
     ended.set()
     reader.join()
     assert items
+    assert refusals <= {"SERVICE_UNAVAILABLE"}
     assert back_s < 10
     assert len(waits) > 10
     assert max(waits) < 2, sorted(waits)[-3:]
