@@ -8,9 +8,9 @@ from mneme.v1.admin_pb2 import CreateNamespaceRequest, Namespace
 from mneme.v1.common_pb2 import Position
 from mneme.v1.perception_pb2 import ObserveResponse
 
+from services.common.ledger.settings import Place
 from services.common.serving.errors import MnemeError
 from services.perception.intake.decision import Accepted
-from services.perception.ledger_facts import Place
 
 
 def to_position(place: Place) -> Position:

@@ -13,10 +13,11 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Person
 from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.ledger.facts import FOLDED
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.episodic.plugins.base import Filter
-from services.episodic.state.namespaces import FOLDED, NamespaceInfo
+from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write.fold import _FOLD
 from tests.episodic.world import NAMESPACE, World, named
 

@@ -520,5 +520,5 @@ def test_a_page_ends_at_a_reused_id_and_nothing_behind_it_is_in_the_ledger(world
     assert isinstance(refused, MnemeError)
     assert refused.reason == "ID_REUSED"
     world.known.catch_up()
-    assert world.known.first(world.id_mac("o0")) is not None
-    assert world.known.first(world.id_mac("o2")) is None
+    assert world.known.first("acme/user", world.id_mac("o0")) is not None
+    assert world.known.first("acme/user", world.id_mac("o2")) is None

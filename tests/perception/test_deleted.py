@@ -63,8 +63,8 @@ def test_a_deleted_namespace_is_unknown_and_made_anew_its_ids_are_free(world: Wo
     for known in (world.known, restarted):
         assert known.namespace(HOME) is not None
         assert known.erasures == 2, "what was deleted has bytes to be seen to, too"
-        assert known.first(world.id_mac("o0")) is None
-        assert known.erased(world.id_mac("o1")) is None
+        assert known.first(HOME, world.id_mac("o0")) is None
+        assert known.erased(HOME, world.id_mac("o1")) is None
     again = world.observe(observation(0, "Something else."), observation(1, "Another thing."))
     assert [one.duplicate for one in again] == [False, False]
 
@@ -196,12 +196,12 @@ def test_a_deleted_namespace_goes_by_its_pseudonym_once_its_name_is_gone(world: 
     assert later.known.is_gone(HOME)
     assert refused(later, observation(2)) == "UNKNOWN_NAMESPACE"
     later.create(HOME)
-    assert later.known.erased(later.id_mac("o1")) is None
+    assert later.known.erased(HOME, later.id_mac("o1")) is None
     again = later.observe(observation(0, "Something else."), observation(1, "Another thing."))
     assert [one.duplicate for one in again] == [False, False]
     third = restarted(world)
     assert third.known.namespace(HOME) is not None
-    first = third.known.first(world.id_mac("o0"))
+    first = third.known.first(HOME, world.id_mac("o0"))
     assert first is not None
     assert first.place == again[0].place
     later.close()

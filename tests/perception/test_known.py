@@ -13,8 +13,9 @@ from mneme.v1.admin_pb2 import AliasGroup
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.ledger.settings import Place
 from services.common.log.base import Appended, Message
-from services.perception.ledger_facts import LedgerFacts, Place
+from services.perception.ledger_facts import LedgerFacts
 from tests.perception.world import ANYBODY, World, observation
 
 
@@ -29,12 +30,12 @@ def test_a_restarted_fold_knows_what_the_running_one_knows(world: World) -> None
     restarted.catch_up()
     for known in (world.known, restarted):
         for n, one in enumerate(accepted):
-            first = known.first(world.id_mac(f"o{n}"))
+            first = known.first("acme/user", world.id_mac(f"o{n}"))
             assert first is not None
             assert first.place == one.place
-            assert (known.erased(world.id_mac(f"o{n}")) is not None) == (n in (4, 5))
+            assert (known.erased("acme/user", world.id_mac(f"o{n}")) is not None) == (n in (4, 5))
         for n in range(3):
-            session = known.session(world.keyring.mac("acme/user", ledger.MAC_SESSION, f"s{n}"))
+            session = known.session("acme/user", world.keyring.mac("acme/user", ledger.MAC_SESSION, f"s{n}"))
             assert session is not None
             assert session.ended == (n == 1)
         assert known.erasures == 1
@@ -48,16 +49,16 @@ def test_a_record_that_is_no_entry_stops_nobody(world: World) -> None:
     world.observe(observation(1))
     restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     restarted.catch_up()
-    assert restarted.first(world.id_mac("o1")) is not None
+    assert restarted.first("acme/user", world.id_mac("o1")) is not None
     world.drain(world.segmenter())
 
 
 def test_it_follows_what_other_processes_append(world: World, make_world: Callable[[], World]) -> None:
     other = make_world()
     [accepted] = other.observe(observation(0))
-    assert world.known.first(world.id_mac("o0")) is None
+    assert world.known.first("acme/user", world.id_mac("o0")) is None
     world.known.catch_up()
-    first = world.known.first(world.id_mac("o0"))
+    first = world.known.first("acme/user", world.id_mac("o0"))
     assert first is not None
     assert first.place == accepted.place
 
@@ -68,7 +69,7 @@ def test_the_first_entry_of_an_id_counts(world: World, make_world: Callable[[], 
     [first] = world.observe(observation(0))
     other.observe(observation(0, "With another text."))
     world.known.catch_up()
-    known = world.known.first(world.id_mac("o0"))
+    known = world.known.first("acme/user", world.id_mac("o0"))
     assert known is not None
     assert known.place == first.place == Place(first.place.partition, first.place.offset)
 

@@ -52,9 +52,9 @@ def test_a_stream_is_counted_over_its_pages(world: World) -> None:
     assert (response.accepted, response.duplicates) == (5, 1)
     highest = {p.partition: p.offset for p in response.positions}
     for n, namespace in ((3, "acme/user"), (4, "acme/b")):
-        first_seen = world.known.first(world.id_mac(f"o{n}", namespace))
+        first_seen = world.known.first(namespace, world.id_mac(f"o{n}", namespace))
         world.known.catch_up()
-        first_seen = first_seen or world.known.first(world.id_mac(f"o{n}", namespace))
+        first_seen = first_seen or world.known.first(namespace, world.id_mac(f"o{n}", namespace))
         assert first_seen is not None
         assert highest[first_seen.place.partition] >= first_seen.place.offset
 
@@ -71,9 +71,9 @@ def test_a_refusal_carries_what_was_taken_before_it(world: World) -> None:
     assert (error.reason, error.field) == ("TEXT_SIZE", "observation.text")
     counts = {k: error.metadata[k] for k in ("accepted", "duplicates", "index")}
     assert counts == {"accepted": "3", "duplicates": "1", "index": "4"}
-    assert world.known.first(world.id_mac("o2")) is None  # not looked at yet
+    assert world.known.first("acme/user", world.id_mac("o2")) is None  # not looked at yet
     world.known.catch_up()
-    assert world.known.first(world.id_mac("o2")) is not None
+    assert world.known.first("acme/user", world.id_mac("o2")) is not None
 
 
 def test_invariant_2_the_grant_decides_what_may_be_written(world: World) -> None:

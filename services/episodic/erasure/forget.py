@@ -17,6 +17,7 @@ from mneme.v1.episodic_pb2 import ErasureProbe, ForgetSelector, Person
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
+from services.common.ledger.settings import Place
 from services.common.log.base import Message, MessageTooLarge, partition_of
 from services.common.serving.errors import MnemeError, invalid
 from services.common.text.extract import plain
@@ -293,12 +294,12 @@ class Forgetting:
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
         entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
         try:
-            self._host.parts.log.append([*key, ledger.message(entry)])
+            [*_, at] = self._host.parts.log.append([*key, ledger.message(entry)])
         except MessageTooLarge as error:
             what = f"It names {len(targets.base)} engrams, more than one erasure takes."
             remedy = "Forget by parts: narrower time ranges, or one session after another."
             raise invalid("selector", what, remedy) from error
-        self._host.registry.erase(namespace, erased)
+        self._host.registry.fold(entry, Place(at.partition, at.offset))
 
     def _erase_aliases(self, namespace: str, targets: Targets, erased: pb.Erased) -> list[Message]:
         """Name the key of the namespace's alias groups, and seal what is left of them under a new one.

@@ -1,35 +1,34 @@
-"""A namespace's settings as the ledger has them: what it declares now, and its alias groups at every place.
-
-Aliases decide how an entry is folded, so an entry is always folded with those of its own time, whenever that is done:
-a change is a further period and leaves the ones before as they are, until nothing in the ledger needs them.
-"""
+"""A namespace's settings, opened: what it declares now, and its alias groups at every place of the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
-from mneme.v1.ledger_pb2 import Erased, NamespaceChanged, NamespaceCreated, Sealed
 
-from services.common.ledger.entries import aliases_after
+from services.common.ledger.settings import Settings
 from services.episodic.search.rows import SLOTS
+
+Groups = tuple[AliasGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierAliases:
     """Alias groups that were replaced since, and are needed for what was told till then."""
 
-    groups: tuple[AliasGroup, ...]
+    groups: Groups
     key_id: str
+    since: int = 0  # the ledger offset that they were set at
 
 
 @dataclass(frozen=True, slots=True)
 class NamespaceInfo:
     name: str
     fields: tuple[MetadataField, ...]
-    aliases: tuple[AliasGroup, ...]
+    aliases: Groups
     aliases_key: str = ""  # the data key that they are sealed under
+    aliases_since: int = 0
     earlier: tuple[EarlierAliases, ...] = ()  # oldest first
     late: frozenset[str] = frozenset()  # fields that were declared after the creation: not every row has their column
 
@@ -43,84 +42,27 @@ class NamespaceInfo:
             counts[sort] += 1
         return None
 
+    def at(self, offset: int) -> NamespaceInfo:
+        """With the alias groups that counted for an entry at this offset, and the fields of now."""
+        if offset >= self.aliases_since or not self.earlier:
+            return self
+        then = ([e for e in self.earlier if e.since <= offset] or self.earlier[:1])[-1]
+        return replace(self, aliases=then.groups, aliases_key=then.key_id, aliases_since=then.since, earlier=())
 
-@dataclass(slots=True)
-class Period:
-    """From one entry that set alias groups to the next."""
-
-    offset: int  # of that entry
-    sealed: Sealed  # as the ledger says now: those of the entry, or what erasures left of them
-    needed: bool = False  # an entry that is folded with them lies in it
-    opened: str | None = None  # the key of ``groups``
-    groups: tuple[AliasGroup, ...] = ()
+    @property
+    def groups_by_key(self) -> dict[str, Groups]:
+        return {self.aliases_key: self.aliases, **{e.key_id: e.groups for e in self.earlier}}
 
 
-@dataclass(slots=True)
-class Settings:
-    """Of one namespace. Not thread-safe."""
-
-    fields: dict[str, MetadataField]
-    periods: list[Period]  # at least one, in order
-    late: set[str] = field(default_factory=set)
-    changes: set[bytes] = field(default_factory=set)  # keyed hashes of their ids
-    needless: set[str] = field(default_factory=set)  # keys of alias groups that nothing is folded with
-    info: NamespaceInfo | None = None  # once all groups were opened; of before a change until its own are
-
-    @staticmethod
-    def of(created: NamespaceCreated, offset: int) -> Settings:
-        return Settings({f.name: f for f in created.metadata_fields}, [Period(offset, created.aliases)])
-
-    def change(self, changed: NamespaceChanged, offset: int) -> None:
-        """Of changes with the same id the first counts; again is once."""
-        if changed.id_mac in self.changes:
-            self._drop(changed.aliases.key_id)
-            return
-        self.changes.add(changed.id_mac)
-        for declared in changed.metadata_fields:
-            if self.fields.setdefault(declared.name, declared) is declared:
-                self.late.add(declared.name)
-        if changed.HasField("aliases"):
-            before = self.periods[-1]
-            if not before.needed:
-                self.periods.pop()
-            self.periods.append(Period(offset, changed.aliases))
-            if not before.needed:
-                self._drop(before.sealed.key_id)
-
-    def _drop(self, key_id: str) -> None:
-        if key_id and all(period.sealed.key_id != key_id for period in self.periods):
-            self.needless.add(key_id)
-
-    def erase(self, erased: Erased) -> None:
-        for period in self.periods:
-            period.sealed = aliases_after(period.sealed, erased)
-
-    def need(self, offset: int) -> None:
-        """Know that an entry at this offset is folded with the groups of its time."""
-        self.periods[self._at(offset)].needed = True
-
-    def _at(self, offset: int) -> int:
-        """Which period an offset lies in. One before the first, of who wrote too early, is counted to the first."""
-        return max([n for n, period in enumerate(self.periods) if period.offset <= offset], default=0)
-
-    def unopened(self) -> Iterator[Period]:
-        return (period for period in self.periods if period.opened != period.sealed.key_id)
-
-    def describe(self, name: str) -> None:
-        """Make the info. Call once all groups are opened."""
-        *earlier, now = self.periods
-        self.info = NamespaceInfo(
-            name,
-            tuple(self.fields.values()),
-            now.groups,
-            now.sealed.key_id,
-            tuple(EarlierAliases(period.groups, period.sealed.key_id) for period in earlier),
-            frozenset(self.late),
-        )
-
-    def info_at(self, offset: int) -> NamespaceInfo | None:
-        """With the alias groups of that time, and the fields of now."""
-        then = self.periods[self._at(offset)]
-        if self.info is None or then is self.periods[-1]:
-            return self.info
-        return replace(self.info, aliases=then.groups, aliases_key=then.sealed.key_id, earlier=())
+def described(name: str, settings: Settings, opened: Mapping[str, Groups]) -> NamespaceInfo:
+    """``opened``: all its alias groups, by their key."""
+    *earlier, now = (EarlierAliases(opened[p.sealed.key_id], p.sealed.key_id, p.offset) for p in settings.periods)
+    return NamespaceInfo(
+        name,
+        tuple(settings.fields.values()),
+        now.groups,
+        now.key_id,
+        now.since,
+        tuple(earlier),
+        frozenset(settings.late),
+    )

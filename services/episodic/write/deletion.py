@@ -21,6 +21,7 @@ from services.common.crypto.seal import destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_DELETE
+from services.common.ledger.settings import Place
 from services.common.log.base import Consumer, Message, TopicPartition, partition_of
 from services.episodic.state.checks import unknown_namespace
 from services.episodic.state.namespaces import Registry
@@ -55,7 +56,7 @@ def command(
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, namespace_deleted=deleted)
         entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
         [*_, at] = parts.log.append([name_key.message, ledger.message(entry)])
-        registry.delete(namespace, deleted, at.offset)
+        registry.fold(entry, Place(at.partition, at.offset))
     return receipt_id
 
 

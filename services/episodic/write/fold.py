@@ -21,6 +21,7 @@ from services.common.ids import digest
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.room import ENGRAM_BYTES, names_that_fit
+from services.common.ledger.settings import Place
 from services.common.log.base import Log, LogError
 from services.common.text import lexical
 from services.episodic.plugins.base import EpisodeClosed, Event, Observed, Operation, Plugin, Record
@@ -62,6 +63,10 @@ class Entry:
     @property
     def namespace(self) -> str:
         return self.body.namespace
+
+    @property
+    def place(self) -> Place:
+        return Place(self.partition, self.offset)
 
 
 @dataclass(slots=True)
@@ -111,10 +116,10 @@ class Reducer:
         if self._registry.is_deleted_since(entry.namespace, entry.offset):
             return Outcome("erased", [], [])
         if body == "namespace_created":
-            self._registry.fold(entry.body, entry.offset)
+            self._registry.fold(entry.body, entry.place)
             return Outcome("applied", [], [])
         if body == "namespace_changed":
-            self._registry.fold(entry.body, entry.offset)
+            self._registry.fold(entry.body, entry.place)
             return Outcome("applied", [], self._needless(entry))
         if body not in _FOLD:
             return Outcome("ignored", [], [])
@@ -373,7 +378,7 @@ class _Run:
         return []
 
 
-# As ``registry.FOLDED``.
+# As ``facts.FOLDED``.
 _FOLD: dict[str | None, Callable[[_Run], Outcome]] = {
     "observation_accepted": _Run.observation,
     "remembered": _Run.remembered,

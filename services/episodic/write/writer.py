@@ -244,7 +244,7 @@ class Host:
         if self.registry.is_deleted_since(entry.namespace, entry.offset):
             self._skip(entry)
             return
-        self.registry.fold(entry.body, entry.offset)
+        self.registry.fold(entry.body, entry.place)
         erasing = Erasing(self.parts, self.state, self.registry, self.parking, self.letters, entry)
         pieces: deque[Collection[str] | None] = deque()
         number, receipt = 0, None
@@ -291,7 +291,7 @@ class Host:
     def _delete(self, entry: Entry) -> Iterator[None]:
         """Apply a NamespaceDeleted entry in pieces, between which others fold and read; its offset last."""
         assert self.consumer is not None
-        self.registry.fold(entry.body, entry.offset)
+        self.registry.fold(entry.body, entry.place)
         deletion = Deletion(self.parts, self.state, entry, self._step)
         receipt = deletion.begin(self.live)
         yield from self._delete_from_index(deletion)

@@ -31,6 +31,7 @@ from services.common.crypto.seal import KEY_WAIT_S, Keyring
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
 from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, names_that_fit
+from services.common.ledger.settings import Place
 from services.common.log.away import too_large, unavailable
 from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message, MessageTooLarge
 from services.common.serving import clocks
@@ -47,7 +48,7 @@ from services.perception.intake.validate import (
     check_observation,
     latest_allowed,
 )
-from services.perception.ledger_facts import FirstSeen, LedgerFacts, NamespaceSettings, Place
+from services.perception.ledger_facts import LedgerFacts, NamespaceSettings
 
 
 class Intake:
@@ -102,7 +103,9 @@ class Intake:
             bare, content_mac = (
                 self._keyring.mac(namespace, ledger.MAC_CONTENT, content) for content in _contents(observation)
             )
-            known_already = self.known.first(id_mac) is not None or self.known.erased(id_mac) is not None
+            known_already = (
+                self.known.first(namespace, id_mac) is not None or self.known.erased(namespace, id_mac) is not None
+            )
             perceived = (
                 PerceivedObservation(observation=observation)
                 if known_already
@@ -114,7 +117,8 @@ class Intake:
     def was_erased(self, observation: Observation) -> bool:
         """Whether one with its id was, as far as the ledger is known. It need not be valid."""
         namespace = observation.namespace
-        return self.known.erased(self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)) is not None
+        id_mac = self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)
+        return self.known.erased(namespace, id_mac) is not None
 
     def decide(self, examined: Sequence[Examined], *, stop_at_refusal: bool = False) -> Decision:
         """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
@@ -122,7 +126,7 @@ class Intake:
         new: dict[bytes, tuple[bytes, int]] = {}
         for one in examined:
             refusal = self._refusal(one, new)
-            first = self.known.first(one.id_mac)
+            first = self.known.first(one.observation.namespace, one.id_mac)
             if refusal is not None:
                 decision.refuse(refusal)
                 if stop_at_refusal:
@@ -144,7 +148,7 @@ class Intake:
             self._require_namespace(namespace)
         session_mac = self._keyring.mac(namespace, ledger.MAC_SESSION, session)
         with _log_errors(), self.known.exclusive([namespace]):
-            seen = self.known.session(session_mac)
+            seen = self.known.session(namespace, session_mac)
             if seen is None:
                 raise MnemeError(
                     "NOT_FOUND",
@@ -250,9 +254,10 @@ class Intake:
         )
 
     def _refusal(self, one: Examined, new: Mapping[bytes, tuple[bytes, int]]) -> MnemeError | None:
-        if self.known.namespace(one.observation.namespace) is None:
-            return _unknown_namespace(one.observation.namespace)  # it was deleted since it was examined
-        if self.known.erased(one.id_mac) is not None:
+        namespace = one.observation.namespace
+        if self.known.namespace(namespace) is None:
+            return _unknown_namespace(namespace)  # it was deleted since it was examined
+        if self.known.erased(namespace, one.id_mac) is not None:
             return MnemeError(
                 "ERASED",
                 "The observation with this id was erased.",
@@ -260,7 +265,7 @@ class Intake:
                 remedy="Do not send it again. Something else needs an id of its own.",
                 metadata={"id": one.observation.id},
             )
-        first: FirstSeen | None = self.known.first(one.id_mac)
+        first = self.known.first(namespace, one.id_mac)
         content = first.content_mac if first else new[one.id_mac][0] if one.id_mac in new else one.content_mac
         if content not in one.content_macs:
             return MnemeError(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import PerceivedObservation
 
+from services.common.ledger.settings import Place
 from services.common.log.base import Appended, Message
 from services.common.serving.errors import MnemeError
-from services.perception.ledger_facts import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ from services.common import telemetry
 from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered, destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.ledger.settings import Place
 from services.common.log.base import BETWEEN_POLLS_S, Consumer, Log, LogError, Message, Record, TopicPartition
 from services.common.serving.errors import MnemeError
 from services.perception.dead_letters import DeadLetters
-from services.perception.ledger_facts import LedgerFacts, Place
+from services.perception.ledger_facts import LedgerFacts
 from services.perception.sessions.open import Checkpoints, OpenSession
-from services.perception.sessions.segmentation.base import Cut, Segmentation, Unit, Vector
+from services.perception.sessions.segmentation.base import Cut, Segmentation, Unit, Vector, Vectors
 
 GROUP = "perception"
 PRINCIPAL = "perception"
@@ -217,15 +218,19 @@ class Segmenter:
                     out[record.partition, record.offset] = Unit(entry.observation_accepted.id_mac, at)
         return out
 
-    def _vectors(self, ids: Sequence[bytes]) -> Sequence[Vector]:
+    def _vectors_of(self, session: OpenSession) -> Vectors:
         """Vectors of units that a plug-in asks for; their texts are in the ledger."""
-        with telemetry.Stages("perception")("embed"):
-            return self._embed([self._text(i) for i in ids])
 
-    def _text(self, id_mac: bytes) -> str:
+        def vectors(ids: Sequence[bytes]) -> Sequence[Vector]:
+            with telemetry.Stages("perception")("embed"):
+                return self._embed([self._text(session.namespace, i) for i in ids])
+
+        return vectors
+
+    def _text(self, namespace: str, id_mac: bytes) -> str:
         """The text of an accepted observation; "" once it is erased: its unit is dropped when the erasure is read."""
-        first = self._known.first(id_mac)
-        if first is None or self._known.erased(id_mac) is not None:
+        first = self._known.first(namespace, id_mac)
+        if first is None or self._known.erased(namespace, id_mac) is not None:
             return ""
         place = first.place
         for record in self._log.read(topics.LEDGER, place.partition, place.offset, place.offset + 1):
@@ -247,8 +252,8 @@ class Segmenter:
         accepted, here = entry.observation_accepted, Place(record.partition, record.offset)
         if self._known.deleted_since(entry.namespace, record.offset) or self._known.is_gone(entry.namespace):
             return False  # its key goes with all those of the namespace; of what came too late, when it is folded
-        erased = self._known.erased(accepted.id_mac)
-        first = self._known.first(accepted.id_mac)
+        erased = self._known.erased(entry.namespace, accepted.id_mac)
+        first = self._known.first(entry.namespace, accepted.id_mac)
         if erased is None and first is not None and first.place == here:
             return True
         again = first is not None and first.place != here and first.content_mac == accepted.content_mac
@@ -283,7 +288,7 @@ class Segmenter:
             return opened(0.0)
         except KeyDestroyed:
             self._known.catch_up([partition])
-            if self._known.erased(accepted.id_mac) is not None:
+            if self._known.erased(entry.namespace, accepted.id_mac) is not None:
                 raise
         return opened(KEY_WAIT_S)
 
@@ -293,7 +298,7 @@ class Segmenter:
             self._close(session, "span", output)
         session.open.append(unit.id)
         session.opened_at = session.opened_at if len(session.open) > 1 and session.opened_at else at
-        session.state, cuts = self._plugin.push(session.state, unit, self._vectors)
+        session.state, cuts = self._plugin.push(session.state, unit, self._vectors_of(session))
         before = len(session.open)
         self._cut(session, cuts, output)
         if len(session.open) < before:
@@ -310,7 +315,7 @@ class Segmenter:
 
     def _close(self, session: OpenSession, reason: str, output: _Output) -> None:
         """Close what is open; the plug-in may cut inside it first."""
-        session.state, cuts = self._plugin.end(session.state, self._vectors)
+        session.state, cuts = self._plugin.end(session.state, self._vectors_of(session))
         self._cut(session, cuts, output)
         self._write(session, session.take(len(session.open)), reason, output)
         session.opened_at = None
@@ -318,7 +323,7 @@ class Segmenter:
 
     def _write(self, session: OpenSession, ids: Sequence[bytes], reason: str, output: _Output) -> None:
         """The boundary as a ledger entry, over what is not erased."""
-        left = [i for i in ids if self._known.erased(i) is None]
+        left = [i for i in ids if self._known.erased(session.namespace, i) is None]
         if not left:
             return
         now = Timestamp()

@@ -1,0 +1,219 @@
+"""The fold of the ledger's facts: the same whoever folds, however often, and whatever was known ahead."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+from mneme.v1.admin_pb2 import MetadataField
+from mneme.v1.ledger_pb2 import (
+    EpisodeClosed,
+    Erased,
+    LedgerEntry,
+    NamespaceChanged,
+    NamespaceCreated,
+    NamespaceDeleted,
+    ObservationAccepted,
+    Sealed,
+    SessionEnded,
+)
+
+from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ids import unnamed
+from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
+from services.common.ledger.settings import FirstSeen, Place
+from services.common.log.base import Log
+
+HOME = "acme/anna"
+
+
+@pytest.fixture
+def keyring(ledger: Log) -> Keyring:
+    return Keyring(ledger, MasterKey(bytes(32)))
+
+
+def made(keyring: Keyring, *, observations: bool = True) -> Facts:
+    return Facts(keyring, observations=observations)
+
+
+def told(facts: Facts, *entries: LedgerEntry, at: int) -> list[Learned]:
+    """Fold entries at the offsets from ``at`` on."""
+    return [fold(facts, entry, Place(0, at + n)) for n, entry in enumerate(entries)]
+
+
+def created(*fields: str, aliases: str = "", pseudonym: bytes = b"p", namespace: str = HOME) -> LedgerEntry:
+    body = NamespaceCreated(metadata_fields=[MetadataField(name=f) for f in fields], aliases=sealed(aliases))
+    return LedgerEntry(namespace=namespace, pseudonym=pseudonym, namespace_created=body)
+
+
+def changed(id: str, *fields: str, aliases: str | None = None, content: str = "") -> LedgerEntry:
+    body = NamespaceChanged(id_mac=id.encode(), content_mac=content.encode())
+    body.metadata_fields.extend(MetadataField(name=f) for f in fields)
+    if aliases is not None:
+        body.aliases.CopyFrom(sealed(aliases))
+    return LedgerEntry(namespace=HOME, namespace_changed=body)
+
+
+def accepted(id: str, content: str = "", session: str = "s", namespace: str = HOME) -> LedgerEntry:
+    body = ObservationAccepted(id_mac=id.encode(), content_mac=content.encode(), session_mac=session.encode())
+    return LedgerEntry(namespace=namespace, observation_accepted=body)
+
+
+def ended(session: str = "s") -> LedgerEntry:
+    return LedgerEntry(namespace=HOME, session_ended=SessionEnded(session_mac=session.encode()))
+
+
+def closed() -> LedgerEntry:
+    return LedgerEntry(namespace=HOME, episode_closed=EpisodeClosed())
+
+
+def erased(*ids: str, keys: Iterable[str] = (), left: str = "", epoch: int = 1, **before: str) -> LedgerEntry:
+    body = Erased(receipt_id=f"r{epoch}", selector_mac=b"m", erasure_epoch=epoch, key_ids=keys, engram_ids=ids)
+    body.id_macs.extend(id.encode() for id in ids)
+    if left:
+        body.aliases.CopyFrom(sealed(left))
+    for key, groups in before.items():
+        body.aliases_before[key].CopyFrom(sealed(groups))
+    return LedgerEntry(namespace=HOME, erased=body)
+
+
+def deleted(epoch: int = 1, namespace: str = HOME) -> LedgerEntry:
+    body = NamespaceDeleted(receipt_id=f"d{epoch}", erasure_epoch=epoch, name_key_id="name")
+    return LedgerEntry(namespace=namespace, namespace_deleted=body)
+
+
+def sealed(key: str) -> Sealed:
+    """As many bytes as its key has letters."""
+    return Sealed(key_id=key, ciphertext=bytes(len(key)))
+
+
+def alias_keys(of: NamespaceFacts) -> list[str]:
+    assert of.settings is not None
+    return [period.sealed.key_id for period in of.settings.periods]
+
+
+def test_the_first_of_an_id_counts_and_the_newest_of_a_session(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created(), accepted("a", "x"), accepted("a", "y"), ended(), accepted("b", session="t"), at=0)
+    of = facts[HOME]
+    assert of.observations == {b"a": FirstSeen(b"x", Place(0, 1)), b"b": FirstSeen(b"", Place(0, 4))}
+    assert {k: (s.place.offset, s.ended) for k, s in of.sessions.items()} == {b"s": (3, True), b"t": (4, False)}
+    told(facts, accepted("c"), at=5)
+    assert not of.sessions[b"s"].ended
+
+
+def test_who_needs_no_ids_holds_none(keyring: Keyring) -> None:
+    facts = made(keyring, observations=False)
+    told(facts, created(), accepted("a"), ended(), erased("a"), at=0)
+    of = facts[HOME]
+    assert (of.observations, of.sessions) == ({}, {})
+    assert of.erasures.macs == {b"a": Place(0, 3)}
+
+
+def test_an_id_of_one_namespace_says_nothing_of_another(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created(), created(namespace="acme/bob"), accepted("a"), erased("a"), at=0)
+    assert not facts["acme/bob"].observations
+    assert not facts["acme/bob"].erasures.macs
+
+
+def test_what_an_entry_told_is_said_once(keyring: Keyring) -> None:
+    facts = made(keyring)
+    entries = [created(), changed("c"), changed("c"), erased("a"), deleted()]
+    once = [Learned.SETTINGS, Learned.SETTINGS, Learned.NOTHING, Learned.ERASURE, Learned.DELETION]
+    assert told(facts, *entries, at=0) == once
+    assert told(facts, *entries, at=0) == 5 * [Learned.NOTHING]
+
+
+def test_the_first_declaration_of_a_field_and_the_first_change_of_an_id_count(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created("room"), created("other"), changed("c", "room", "floor"), changed("c", "wall"), at=0)
+    settings = facts[HOME].settings
+    assert settings is not None
+    assert (settings.place.offset, list(settings.fields), settings.late) == (0, ["room", "floor"], {"floor"})
+    assert settings.changes == {b"c": FirstSeen(b"", Place(0, 2))}
+
+
+def test_alias_groups_stay_for_what_was_told_with_them_and_no_longer(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created(aliases="k"), changed("1", aliases="kk"), closed(), changed("2", aliases="kkk"), at=0)
+    settings = facts[HOME].settings
+    assert settings is not None
+    assert (alias_keys(facts[HOME]), settings.needless) == (["kk", "kkk"], {"k"})
+    assert [settings.period_at(n).sealed.key_id for n in range(5)] == ["kk", "kk", "kk", "kkk", "kkk"]
+    assert settings.bytes_needed == 2
+    told(facts, accepted("a"), at=4)
+    assert settings.bytes_needed == 5
+
+
+def test_an_erasure_leaves_of_alias_groups_what_it_says(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created(aliases="k"), accepted("a"), changed("1", aliases="kk"), at=0)
+    assert told(facts, erased(keys=["other"]), at=3) == [Learned.ERASURE]
+    both = Learned.ERASURE | Learned.SETTINGS
+    assert told(facts, erased(keys=["k", "kk"], left="left", epoch=2, k="older"), at=4) == [both]
+    assert alias_keys(facts[HOME]) == ["older", "left"]
+    settings = facts[HOME].settings
+    assert settings is not None
+    assert settings.now.erased_from
+    told(facts, changed("2", aliases="new"), at=5)
+    assert not settings.now.erased_from
+
+
+def test_a_deleted_namespace_made_anew_begins_empty_and_counts_its_epochs_on(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created("room", aliases="k"), accepted("a"), accepted("b"), erased("a", epoch=4), deleted(5), at=0)
+    of = facts[HOME]
+    assert of.is_gone
+    assert of.is_deleted_since(3)
+    assert not of.is_deleted_since(4)
+    assert (of.observations, of.sessions, of.erasures.macs, of.erasures.ids) == ({}, {}, {}, set())
+    told(facts, created(), accepted("a", "new"), at=5)
+    assert not of.is_gone
+    assert of.observations == {b"a": FirstSeen(b"new", Place(0, 6))}
+    assert (of.erasures.epoch, of.in_clear) == (5, False)
+
+
+def test_a_namespace_is_one_whether_it_reads_by_its_name_or_not(keyring: Keyring) -> None:
+    nameless = unnamed(keyring.pseudonym(HOME))
+    facts = made(keyring)
+    told(facts, created(namespace=nameless), accepted("a", namespace=nameless), deleted(namespace=nameless), at=0)
+    assert facts[HOME].is_gone
+    told(facts, created(), at=3)
+    assert list(facts) == [HOME]
+
+
+def test_a_name_that_the_ledger_holds_is_told_so_for_good(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, created(pseudonym=b""), deleted(), created(), at=0)
+    assert facts[HOME].in_clear
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_again_is_once_and_what_is_known_ahead_changes_nothing(keyring: Keyring, seed: int) -> None:
+    draw = random.Random(seed)
+    entries = [created("f", aliases="k0")]
+    for n in range(1, 40):
+        some = [
+            accepted(draw.choice("abc")),
+            closed(),
+            changed(draw.choice("123"), draw.choice("fg"), aliases=f"k{n}"),
+            erased(draw.choice("abc"), keys=[f"k{draw.randrange(n)}"], left=f"k{n}", epoch=n),
+        ]
+        anew = [deleted(n), created(draw.choice("hi"), aliases=f"k{n}")]
+        entries += anew if n % 13 == 0 else [draw.choice(some)]
+    in_order, ahead = made(keyring, observations=False), made(keyring, observations=False)
+    told(in_order, *entries, at=0)
+    for n, entry in enumerate(entries):
+        told(ahead, entry, at=n)
+        told(ahead, *entries[: draw.randrange(n + 1)], at=0)
+        if n + 1 < len(entries) and entries[n + 1].HasField("erased"):
+            told(ahead, entries[n + 1], at=n + 1)
+    one, other = in_order[HOME], ahead[HOME]
+    assert (one.erasures, one.deleted) == (other.erasures, other.deleted)
+    assert alias_keys(one) == alias_keys(other)
+    assert one.settings is not None
+    assert other.settings is not None
+    assert (one.settings.fields, one.settings.changes) == (other.settings.fields, other.settings.changes)
+    assert one.settings.needless <= other.settings.needless, "an erasure that is known took more of them"
