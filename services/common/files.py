@@ -11,12 +11,15 @@ from pathlib import Path
 
 
 @contextmanager
-def private_part(path: Path, text: str) -> Iterator[Path]:
-    """``text`` in a new 0600 file beside ``path``, on disk: rename or link it there. Gone after the block. OSError."""
+def private_part(path: Path, content: str | bytes) -> Iterator[Path]:
+    """A new 0600 file with ``content`` beside ``path``, on disk: rename or link it there. Gone after the block.
+
+    OSError.
+    """
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-            f.write(text)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as f:
+            f.write(content.encode() if isinstance(content, str) else content)
             f.flush()
             os.fsync(f.fileno())
         yield part

@@ -15,6 +15,8 @@ class PerceptionConfig(BaseModel):
     replicas: int = Field(ge=1, le=64)
     # Seconds that a stop waits for the loops to finish what they hold.
     stop_grace_s: float = Field(gt=0)
+    # Seconds between two snapshots of what is known of the ledger.
+    snapshot_period_s: float = Field(gt=0)
     # Calls in one replica at once, and waiting for it.
     max_ongoing: int = Field(ge=1)
     max_queued: int = Field(ge=1)

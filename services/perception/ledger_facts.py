@@ -1,7 +1,8 @@
 """The facts of the ledger, as perception holds and follows them.
 
-Every part of perception that writes asks here first. The whole ledger is read before the first answer, so an id that
-was erased is known to be erased before anything is served; after that the facts follow whoever else appends.
+Every part of perception that writes asks here first. The whole ledger, or a snapshot and what came since, is read
+before the first answer, so an id that was erased is known to be erased before anything is served; after that the facts
+follow whoever else appends.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mneme.v1.admin_pb2 import MetadataType, Namespace
+from mneme.v1.ledger_pb2 import PartitionFacts
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger import topics
@@ -19,10 +21,11 @@ from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, SessionSeen, fold
 from services.common.ledger.settings import FirstSeen, Place, Settings
 from services.common.ledger.spaces import ByNamespace
+from services.common.ledger.stored_facts import restore, stored
 from services.common.log.base import Log, Record, partition_of
 from services.common.text.extract import Aliases
 
-_NOTHING = NamespaceFacts()  # of a namespace that no entry is of
+_NOTHING = NamespaceFacts(-1)  # of a namespace that no entry is of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,27 @@ class LedgerFacts:
                 self._opened[name] = self._open(name, self._unopened[name])
                 del self._unopened[name]
 
+    def restore(self, partitions: Iterable[PartitionFacts]) -> None:
+        """Begin with a snapshot. Alias groups are opened when somebody asks, for it tells no names."""
+        with self._lock:
+            for partition, one in enumerate(partitions):
+                restore(self._facts, partition, one.namespaces)
+                self._next[partition] = one.next
+
+    def snapshot(self) -> list[PartitionFacts]:
+        """What is known now, by partition. Others wait for one partition at most."""
+        taken = []
+        for partition in range(self._partitions):
+            with self._lock:
+                taken.append(PartitionFacts(next=self._next[partition], namespaces=stored(self._facts, partition)))
+        return taken
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """The ledger's offset to read on from, by partition."""
+        with self._lock:
+            return dict(self._next)
+
     @contextmanager
     def exclusive(self, namespaces: Iterable[str]) -> Iterator[None]:
         """Hold the facts, caught up for these namespaces: what is decided inside stays true until it is appended.
@@ -96,6 +120,8 @@ class LedgerFacts:
         with self._lock:
             if name not in self._opened:
                 self.catch_up([self.partition(name)])
+            if name not in self._opened and (settings := self._of(name).settings) is not None:  # of a snapshot
+                self._opened[name] = self._open(name, settings)
             return self._opened.get(name)
 
     def alias_bytes_needed(self, name: str) -> int:

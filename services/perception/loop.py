@@ -26,9 +26,11 @@ class Loop:
     then raises, so that whoever watches replaces the replica.
     """
 
-    def __init__(self, name: str, step: Callable[[], None]) -> None:
+    def __init__(self, name: str, step: Callable[[], None], every_s: float = 0.0) -> None:
+        """``every_s``: before each step."""
         self._name = name
         self._step = step
+        self._every_s = every_s
         self._stop = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -50,7 +52,7 @@ class Loop:
     def _run(self) -> None:
         give_way()
         pause_s = _FIRST_PAUSE_S
-        while not self._stop.is_set():
+        while not self._stop.wait(self._every_s):
             try:
                 self._step()
                 pause_s = _FIRST_PAUSE_S

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 from services.common.config import CommonConfig
 from services.common.crypto.seal import Keyring, MasterKey
-from services.common.log.base import Log
+from services.common.ledger.snapshot import SnapshotFile
+from services.common.log.base import Log, LogError
 from services.common.models import packages as models
 from services.common.text import tagger
 from services.common.text.extract import Extractor
@@ -22,6 +24,7 @@ from services.perception.loop import Loop
 from services.perception.sessions import segmentation
 from services.perception.sessions.segment import Embed, Limits, Segmenter
 from services.perception.sessions.segmentation.base import Vector
+from services.perception.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from services.common.models.embed import Embedder
@@ -31,9 +34,13 @@ class Perception:
     """Everything perception does in one process. Made, started and stopped once."""
 
     def __init__(self, log: Log, master: MasterKey, common: CommonConfig, config: PerceptionConfig) -> None:
-        """Reads the whole ledger, and checks the models' digests, before it returns. LogError, ModelError."""
+        """Before it returns it reads a snapshot and what the ledger holds since, or the whole ledger, and checks the
+        models' digests. LogError, ModelError."""
         keyring = Keyring(log, master)
         known = LedgerFacts(log, keyring)
+        file = SnapshotFile(common.data_dir / "perception" / "facts.snapshot", log, keyring)
+        self._snapshots = Snapshots(file, known)
+        self._snapshots.restore()
         known.catch_up()
         extractor = Extractor(
             package=config.ner_package,
@@ -66,7 +73,10 @@ class Perception:
             DeadLetters(keyring, _now),
             batch=config.batch,
         )
-        self._loops = [Loop("perception.segment", self._segmenter.step)]
+        self._loops = [
+            Loop("perception.segment", self._segmenter.step),
+            Loop("perception.snapshot", self._snapshots.write, config.snapshot_period_s),
+        ]
         if common.inboxes:
             self._loops.append(Loop("perception.inbox", self._inbox.step))
 
@@ -85,6 +95,8 @@ class Perception:
         if all(ended):
             self._segmenter.close()
             self._inbox.close()
+            with suppress(LogError):  # then the one before stays
+                self._snapshots.write()
 
 
 def limits(config: PerceptionConfig) -> Limits:

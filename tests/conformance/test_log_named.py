@@ -106,6 +106,18 @@ def test_the_ledger_holds_no_name_and_is_read_with_it_by_every_process(logs: Log
         assert not LedgerEntry.FromString(record.value or b"").pseudonym
 
 
+def test_who_has_read_nothing_yet_writes_no_name_either(logs: Logs) -> None:
+    """A start with a snapshot reads no entry of a namespace before it writes one."""
+    created(Named(logs()))
+    log = Named(logs())
+    log.append([ended(), ended("acme/of-before")])
+    with log.transaction() as tx:
+        tx.append(ended())
+    keys = [r.key for r in ledger_of(logs()) if r.key != b"acme/of-before"]
+    assert keys == 3 * [b"\0" + ring(log).pseudonym(NAMESPACE)]
+    assert len(ledger_of(logs())) == 4
+
+
 def test_an_entry_tells_whether_its_name_is_in_the_ledger(logs: Logs) -> None:
     log = Named(logs())
     created(log)

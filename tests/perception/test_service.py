@@ -16,10 +16,11 @@ from services.common.ledger.named import Named
 from services.common.log.sqlite import SqliteLog
 from services.common.models.packages import ModelError
 from services.perception.config import PerceptionConfig
+from services.perception.intake.decision import Accepted
 from services.perception.loop import LoopDied
 from services.perception.service import Perception
 from tests.perception.test_inbox import as_json
-from tests.perception.world import INBOXES, World, observation
+from tests.perception.world import ANYBODY, INBOXES, World, observation
 
 
 @pytest.fixture
@@ -88,6 +89,28 @@ def test_a_stopped_replica_leaves_its_partitions_to_the_next_at_once(
     while len(world.entries()) < 2:
         assert time.monotonic() - begun < 5  # a lost member would be waited for 10 s
         time.sleep(0.02)
+
+
+def test_what_is_known_is_kept_while_it_runs_and_when_it_stops(
+    world: World, common: CommonConfig, start: Callable[..., Perception]
+) -> None:
+    file = common.data_dir / "perception" / "facts.snapshot"
+    running = start(snapshot_period_s=0.05)
+    deadline = time.monotonic() + 15
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.stop()
+    last = start()
+    [accepted] = last.intake.observe([observation(0)], ANYBODY)
+    assert isinstance(accepted, Accepted)
+    before = file.read_bytes()
+    last.stop()
+    assert file.read_bytes() != before
+    again = start()
+    first = again.intake.known.first("acme/user", world.id_mac("o0"))
+    assert first is not None
+    assert first.place == accepted.place
 
 
 def test_a_dead_loop_fails_the_health_check(world: World, start: Callable[..., Perception]) -> None:

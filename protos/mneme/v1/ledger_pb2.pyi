@@ -351,6 +351,121 @@ class IndexProgress(_message.Message):
     next: _containers.RepeatedCompositeFieldContainer[_common_pb2.Position]
     def __init__(self, next: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ...) -> None: ...
 
+class FactsSnapshot(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[PartitionFacts]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionFacts, _Mapping]]] = ...) -> None: ...
+
+class PartitionFacts(_message.Message):
+    __slots__ = ("next", "last_mac", "namespaces")
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    LAST_MAC_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    next: int
+    last_mac: bytes
+    namespaces: _containers.RepeatedCompositeFieldContainer[StoredFacts]
+    def __init__(self, next: _Optional[int] = ..., last_mac: _Optional[bytes] = ..., namespaces: _Optional[_Iterable[_Union[StoredFacts, _Mapping]]] = ...) -> None: ...
+
+class StoredFacts(_message.Message):
+    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions")
+    PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
+    IN_CLEAR_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    ERASURES_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    pseudonym: bytes
+    in_clear: bool
+    settings: StoredSettings
+    deleted: StoredDeletion
+    erasures: StoredErasures
+    observations: StoredIds
+    sessions: StoredSessions
+    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ...) -> None: ...
+
+class StoredSettings(_message.Message):
+    __slots__ = ("offset", "metadata_fields", "late", "changes", "needless_key_ids", "aliases")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    NEEDLESS_KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
+    late: _containers.RepeatedScalarFieldContainer[str]
+    changes: StoredIds
+    needless_key_ids: _containers.RepeatedScalarFieldContainer[str]
+    aliases: _containers.RepeatedCompositeFieldContainer[StoredAliases]
+    def __init__(self, offset: _Optional[int] = ..., metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., late: _Optional[_Iterable[str]] = ..., changes: _Optional[_Union[StoredIds, _Mapping]] = ..., needless_key_ids: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[_Union[StoredAliases, _Mapping]]] = ...) -> None: ...
+
+class StoredAliases(_message.Message):
+    __slots__ = ("offset", "sealed", "needed", "erased_from", "replaced_bytes")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FROM_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    sealed: Sealed
+    needed: bool
+    erased_from: bool
+    replaced_bytes: int
+    def __init__(self, offset: _Optional[int] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., needed: _Optional[bool] = ..., erased_from: _Optional[bool] = ..., replaced_bytes: _Optional[int] = ...) -> None: ...
+
+class StoredDeletion(_message.Message):
+    __slots__ = ("offset", "receipt_id", "name_key_id")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    receipt_id: str
+    name_key_id: str
+    def __init__(self, offset: _Optional[int] = ..., receipt_id: _Optional[str] = ..., name_key_id: _Optional[str] = ...) -> None: ...
+
+class StoredErasures(_message.Message):
+    __slots__ = ("macs", "offsets", "engram_ids", "selectors", "epoch")
+    class SelectorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    MACS_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    macs: _containers.RepeatedScalarFieldContainer[bytes]
+    offsets: _containers.RepeatedScalarFieldContainer[int]
+    engram_ids: _containers.RepeatedScalarFieldContainer[str]
+    selectors: _containers.ScalarMap[str, bytes]
+    epoch: int
+    def __init__(self, macs: _Optional[_Iterable[bytes]] = ..., offsets: _Optional[_Iterable[int]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., selectors: _Optional[_Mapping[str, bytes]] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class StoredIds(_message.Message):
+    __slots__ = ("macs", "content_macs", "offsets")
+    MACS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_MACS_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    macs: _containers.RepeatedScalarFieldContainer[bytes]
+    content_macs: _containers.RepeatedScalarFieldContainer[bytes]
+    offsets: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, macs: _Optional[_Iterable[bytes]] = ..., content_macs: _Optional[_Iterable[bytes]] = ..., offsets: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class StoredSessions(_message.Message):
+    __slots__ = ("macs", "offsets", "ended")
+    MACS_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    macs: _containers.RepeatedScalarFieldContainer[bytes]
+    offsets: _containers.RepeatedScalarFieldContainer[int]
+    ended: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, macs: _Optional[_Iterable[bytes]] = ..., offsets: _Optional[_Iterable[int]] = ..., ended: _Optional[_Iterable[bool]] = ...) -> None: ...
+
 class PerceptionCheckpoint(_message.Message):
     __slots__ = ("namespace", "session_mac", "open_id_macs", "opened_at", "last_ingested_at", "segmenter")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

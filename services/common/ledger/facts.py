@@ -59,6 +59,7 @@ class Erasures:
 class NamespaceFacts:
     """What the ledger says of one namespace; of what was deleted, that it was."""
 
+    partition: int
     settings: Settings | None = None  # None: never created, or deleted since
     erasures: Erasures = field(default_factory=Erasures)
     observations: dict[bytes, FirstSeen] = field(default_factory=dict)
@@ -93,7 +94,7 @@ def fold(facts: Facts, entry: LedgerEntry, place: Place) -> Learned:
     """
     of = facts.get(entry.namespace)
     if of is None:
-        of = facts[entry.namespace] = NamespaceFacts()
+        of = facts[entry.namespace] = NamespaceFacts(place.partition)
     body = entry.WhichOneof("body")
     if body == "namespace_created" and not entry.pseudonym:
         of.in_clear = True

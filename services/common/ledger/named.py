@@ -34,7 +34,7 @@ class Named:
         self._log = log
         self._read_as: dict[bytes, tuple[bytes, bytes]] = {}  # by pseudonym: the name, and what an entry lacks
         self._pseudonyms: dict[bytes, bytes] = {}  # by name
-        self._unknown: set[bytes] = set()  # pseudonyms that were looked for
+        self._unknown: set[bytes] = set()  # pseudonyms, and names, that were looked for
         self._next: dict[int, int] = {}  # in the keys topic
         self._lock = threading.Lock()
 
@@ -69,7 +69,7 @@ class Named:
 
     def _written(self, message: Message) -> Message:
         """Without the name, where there is a pseudonym. It lies in the partition of the name all the same."""
-        pseudonym = self._pseudonyms.get(message.key) if message.topic == topics.LEDGER else None
+        pseudonym = self._pseudonym_of(message) if message.topic == topics.LEDGER else None
         if pseudonym is None:
             return message
         try:
@@ -81,6 +81,14 @@ class Named:
         entry.ClearField("namespace")
         partition_key = message.partition_key or message.key
         return replace(message, key=_MARK + pseudonym, value=entry.SerializeToString(), partition_key=partition_key)
+
+    def _pseudonym_of(self, message: Message) -> bytes | None:
+        """Looked for once where it is not known: whoever writes need not have read an entry of the namespace before."""
+        with self._lock:
+            if message.key not in self._pseudonyms and message.key not in self._unknown:
+                self._follow(message.partition_in(self._log.partitions(topics.LEDGER)))
+                self._unknown.add(message.key)
+        return self._pseudonyms.get(message.key)
 
     def _named(self, record: Record) -> Record:
         """With the name, where the key is a pseudonym."""

@@ -18,17 +18,17 @@ class ByNamespace(MutableMapping[str, V]):
     """
 
     def __init__(self, keyring: Keyring) -> None:
-        self._key = keyring.pseudonym
+        self.pseudonym = keyring.pseudonym
         self._held: dict[bytes, tuple[str, V]] = {}
 
     def __getitem__(self, name: str) -> V:
-        return self._held[self._key(name)][1]
+        return self._held[self.pseudonym(name)][1]
 
     def __setitem__(self, name: str, value: V) -> None:
-        self._held[self._key(name)] = (name, value)
+        self._held[self.pseudonym(name)] = (name, value)
 
     def __delitem__(self, name: str) -> None:
-        del self._held[self._key(name)]
+        del self._held[self.pseudonym(name)]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self._held.values())

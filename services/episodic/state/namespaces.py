@@ -21,7 +21,7 @@ from services.episodic.state.settings import NamespaceInfo, described
 
 __all__ = ["NamespaceInfo", "Registry"]
 
-_NOTHING = NamespaceFacts()  # of a namespace that no entry is of
+_NOTHING = NamespaceFacts(-1)  # of a namespace that no entry is of
 
 
 class Registry:
