@@ -18,11 +18,9 @@ from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceCreated, ObservationAccept
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
-from services.common.ledger.snapshot import SnapshotFile
 from services.common.log.base import Log, Message
 from services.common.log.open import open_log
 from services.perception.ledger_facts import LedgerFacts
-from services.perception.snapshots import Snapshots
 
 _MASTER = MasterKey(bytes(range(32)))
 _PARTITIONS = 8
@@ -44,8 +42,9 @@ def main() -> None:
             keyring = Keyring(log, _MASTER)
             create(log, keyring, names)
             observe(log, keyring, names, range(arguments.observations - _SINCE))
-            snapshots = Snapshots(SnapshotFile(file, log, keyring), known := LedgerFacts(log, keyring))
+            known = LedgerFacts(log, keyring)
             known.catch_up()
+            snapshots = known.kept_in(file)
             begun = time.perf_counter()
             snapshots.write()
             print(f"snapshot: {file.stat().st_size / 1e6:.1f} MB, written in {time.perf_counter() - begun:.2f} s")
@@ -62,16 +61,15 @@ def started(url: str, file: Path) -> tuple[float, float]:
     """Seconds of this process that a start takes for the facts, and for keys."""
     with closing(open_log(url)) as log:
         keyring = Keyring(log, _MASTER)
-        with timed() as names:
+        with timed() as keys:
             for partition in range(_PARTITIONS):  # to read one entry by its name takes the keys of its partition
                 list(log.read(topics.LEDGER, partition, 0, 1))
+            keyring.refresh()
         with timed() as facts:
             known = LedgerFacts(log, keyring)
-            Snapshots(SnapshotFile(file, log, keyring), known).restore()
+            known.kept_in(file).restore()
             known.catch_up()
-        with timed() as keys:
-            keyring.refresh()
-    return facts[0], names[0] + keys[0]
+    return facts[0], keys[0]
 
 
 def best(starts: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -48,3 +48,5 @@ class EpisodicConfig(BaseModel):
     max_ongoing: int = Field(ge=1)
     max_queued: int = Field(ge=1)
     stop_grace_s: float = Field(gt=0)
+    # Seconds between two snapshots of what is known of the ledger.
+    snapshot_period_s: float = Field(gt=0)

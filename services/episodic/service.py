@@ -19,6 +19,7 @@ from services.common.log.base import Log, partition_of
 from services.common.models.embed import Embedder, identity
 from services.common.models.tokens import count_tokens
 from services.common.serving.errors import MnemeError
+from services.common.serving.loop import Loop
 from services.common.serving.operations import merged
 from services.common.text import tagger
 from services.common.text.extract import Aliases, Extractor
@@ -61,6 +62,7 @@ class Episodic:
         parts, turn = _parts(log, master, common, config, self.progress, len(owned)), threading.Lock()
         self._owned = {number: Partition(parts(number), number, turn) for number in owned}
         self.partitions = list(self._owned.values())
+        self._snapshots = Loop("episodic.snapshot", self._keep_snapshots, config.snapshot_period_s)
         self.recaller = Recaller(self.partitions[0].host.parts, lambda namespace: self.of(namespace).host)
 
     def owns(self, partition: int) -> bool:
@@ -81,6 +83,11 @@ class Episodic:
         """As ``Partition.start``, all at once: joining a group takes a while on Kafka, and no work."""
         with ThreadPoolExecutor(len(self.partitions)) as threads:
             list(threads.map(Partition.start, self.partitions))
+        self._snapshots.start()
+
+    def _keep_snapshots(self) -> None:
+        for partition in self.partitions:
+            partition.host.keep_snapshot()
 
     def rebuild(self, asked: str) -> Operation:
         """Begin to rebuild every partition. ``asked``: the id it is asked for by, or "". OVERLOADED while one runs."""
@@ -97,12 +104,14 @@ class Episodic:
         return merged(there) if (there := [part for part in parts if part is not None]) else None
 
     def require_alive(self) -> None:
-        """RuntimeError when a thread has ended on its own."""
+        """RuntimeError, LoopDied when a thread has ended on its own."""
+        self._snapshots.require_alive()
         for partition in self.partitions:
             partition.host.check()
 
     def stop(self) -> None:
         """End what runs; what is written is flushed."""
+        self._snapshots.stop(self._grace_s)
         with ThreadPoolExecutor(len(self.partitions)) as threads:
             list(threads.map(lambda partition: partition.stop(self._grace_s), self.partitions))
 
@@ -148,6 +157,7 @@ def _parts(
             inboxes=[inbox.topic for inbox in common.inboxes],
             inbox_retention_s=common.inbox_retention_s,
             dead_letter_retention_s=common.dead_letter_retention_s,
+            facts_path=common.data_dir / "episodic" / f"facts-{partition}.snapshot",
         )
 
     return parts

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mneme.v1.admin_pb2 import MetadataType, Namespace
 from mneme.v1.ledger_pb2 import PartitionFacts
@@ -20,6 +21,8 @@ from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, SessionSeen, fold
 from services.common.ledger.settings import FirstSeen, Place, Settings
+from services.common.ledger.snapshot import SnapshotFile
+from services.common.ledger.snapshots import Snapshots
 from services.common.ledger.spaces import ByNamespace
 from services.common.ledger.stored_facts import restore, stored
 from services.common.log.base import Log, Record, partition_of
@@ -70,23 +73,26 @@ class LedgerFacts:
     def restore(self, partitions: Iterable[PartitionFacts]) -> None:
         """Begin with a snapshot. Alias groups are opened when somebody asks, for it tells no names."""
         with self._lock:
-            for partition, one in enumerate(partitions):
-                restore(self._facts, partition, one.namespaces)
-                self._next[partition] = one.next
+            for one in partitions:
+                restore(self._facts, one)
+                self._next[one.partition] = one.next
+
+    def kept_in(self, path: Path) -> Snapshots:
+        file = SnapshotFile(path, self._log, self._keyring, range(self._partitions))
+        return Snapshots(file, restore=self.restore, positions=self.positions, take=self.snapshot)
 
     def snapshot(self) -> list[PartitionFacts]:
         """What is known now, by partition. Others wait for one partition at most."""
         taken = []
         for partition in range(self._partitions):
             with self._lock:
-                taken.append(PartitionFacts(next=self._next[partition], namespaces=stored(self._facts, partition)))
+                taken.append(stored(self._facts, partition, self._next[partition]))
         return taken
 
-    @property
-    def positions(self) -> dict[int, int]:
+    def positions(self) -> list[int]:
         """The ledger's offset to read on from, by partition."""
         with self._lock:
-            return dict(self._next)
+            return list(self._next.values())
 
     @contextmanager
     def exclusive(self, namespaces: Iterable[str]) -> Iterator[None]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from services.common.config import CommonConfig
 from services.common.crypto.seal import Keyring, MasterKey
-from services.common.ledger.snapshot import SnapshotFile
 from services.common.log.base import Log, LogError
 from services.common.models import packages as models
+from services.common.serving.loop import Loop
 from services.common.text import tagger
 from services.common.text.extract import Extractor
 from services.perception.config import PerceptionConfig
@@ -20,11 +20,9 @@ from services.perception.dead_letters import DeadLetters
 from services.perception.intake.accept import Intake
 from services.perception.intake.inbox import InboxConsumer
 from services.perception.ledger_facts import LedgerFacts
-from services.perception.loop import Loop
 from services.perception.sessions import segmentation
 from services.perception.sessions.segment import Embed, Limits, Segmenter
 from services.perception.sessions.segmentation.base import Vector
-from services.perception.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from services.common.models.embed import Embedder
@@ -38,8 +36,7 @@ class Perception:
         models' digests. LogError, ModelError."""
         keyring = Keyring(log, master)
         known = LedgerFacts(log, keyring)
-        file = SnapshotFile(common.data_dir / "perception" / "facts.snapshot", log, keyring)
-        self._snapshots = Snapshots(file, known)
+        self._snapshots = known.kept_in(common.data_dir / "perception" / "facts.snapshot")
         self._snapshots.restore()
         known.catch_up()
         extractor = Extractor(

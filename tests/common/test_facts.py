@@ -135,6 +135,15 @@ def test_the_first_declaration_of_a_field_and_the_first_change_of_an_id_count(ke
     assert settings.changes == {b"c": FirstSeen(b"", Place(0, 2))}
 
 
+def test_a_change_from_before_the_creation_does_not_count_when_it_is_read_again(keyring: Keyring) -> None:
+    facts = made(keyring)
+    told(facts, deleted(), changed("c", "early"), created("room"), at=0)
+    assert told(facts, changed("c", "early"), at=1) == [Learned.NOTHING]
+    settings = facts[HOME].settings
+    assert settings is not None
+    assert (list(settings.fields), settings.changes) == (["room"], {})
+
+
 def test_alias_groups_stay_for_what_was_told_with_them_and_no_longer(keyring: Keyring) -> None:
     facts = made(keyring)
     told(facts, created(aliases="k"), changed("1", aliases="kk"), closed(), changed("2", aliases="kkk"), at=0)
@@ -172,7 +181,7 @@ def test_a_deleted_namespace_made_anew_begins_empty_and_counts_its_epochs_on(key
     told(facts, created(), accepted("a", "new"), at=5)
     assert not of.is_gone
     assert of.observations == {b"a": FirstSeen(b"new", Place(0, 6))}
-    assert (of.erasures.epoch, of.in_clear) == (5, False)
+    assert (of.epoch_before(4), of.epoch_before(6), of.in_clear) == (4, 5, False)
 
 
 def test_a_namespace_is_one_whether_it_reads_by_its_name_or_not(keyring: Keyring) -> None:
@@ -211,7 +220,7 @@ def test_again_is_once_and_what_is_known_ahead_changes_nothing(keyring: Keyring,
         if n + 1 < len(entries) and entries[n + 1].HasField("erased"):
             told(ahead, entries[n + 1], at=n + 1)
     one, other = in_order[HOME], ahead[HOME]
-    assert (one.erasures, one.deleted) == (other.erasures, other.deleted)
+    assert (one.erasures, one.deleted, one.epochs) == (other.erasures, other.deleted, other.epochs)
     assert alias_keys(one) == alias_keys(other)
     assert one.settings is not None
     assert other.settings is not None

@@ -19,8 +19,9 @@ from mneme.v1.admin_pb2 import OperationState
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
 from services.common.crypto.seal import KeyDestroyed
+from services.common.ledger import entries as ledger
 from services.common.ledger import topics
-from services.common.log.base import Consumer, Fenced, LogUnavailable, Record
+from services.common.log.base import Consumer, Fenced, LogUnavailable, Record, TopicPartition
 from services.common.models.embed import Embedder
 from services.episodic.plugins import build
 from services.episodic.search.index import Collection, IndexUnavailable
@@ -448,6 +449,44 @@ def test_the_writer_joins_again_once_the_log_is_back(started: World, monkeypatch
     assert not away
     assert world.host.consumer is not consumer
     assert len(world.host.live.store.directory.slots(NAMESPACE)) == 6
+    world.host.check()
+    world.close()
+
+
+def test_invariant_13_what_another_member_erased_meanwhile_is_known_once_it_has_joined_again(
+    started: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = started.open()
+    tell(world)
+    world.settle()
+    consumer, subscribe = world.host.consumer, world.log.subscribe
+    assert consumer is not None
+    erased = world.mac(ledger.MAC_OBSERVATION, "o9")
+
+    def fenced(*_: object, **__: object) -> list[Record]:
+        raise Fenced("another member came")
+
+    def join(*args: Any, **named: Any) -> Consumer:
+        """Only after the other has applied an erasure and gone."""
+        monkeypatch.undo()
+        at = world.append(NAMESPACE, erased=pb.Erased(receipt_id="r", id_macs=[erased], erasure_epoch=7))
+        other = subscribe(*args, **named)
+        while not other.assignment():
+            other.poll(1, 0.05)
+        other.commit({TopicPartition(topics.LEDGER, at.partition): at.offset + 1})
+        other.close()
+        return subscribe(*args, **named)
+
+    monkeypatch.setattr(world.log, "subscribe", join)
+    monkeypatch.setattr(consumer, "poll", fenced)
+    world.settle()
+    deadline = time.monotonic() + 10
+    while world.host.consumer is consumer:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    world.settle()
+    assert world.host.registry.is_erased_mac(NAMESPACE, erased)
+    assert world.host.registry.epoch(NAMESPACE) == 7
     world.host.check()
     world.close()
 

@@ -15,9 +15,9 @@ from services.common.ledger import entries as ledger
 from services.common.ledger.named import Named
 from services.common.log.sqlite import SqliteLog
 from services.common.models.packages import ModelError
+from services.common.serving.loop import LoopDied
 from services.perception.config import PerceptionConfig
 from services.perception.intake.decision import Accepted
-from services.perception.loop import LoopDied
 from services.perception.service import Perception
 from tests.perception.test_inbox import as_json
 from tests.perception.world import ANYBODY, INBOXES, World, observation

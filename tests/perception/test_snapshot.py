@@ -22,7 +22,6 @@ from services.common.log.base import Log, Record
 from services.common.log.sqlite import SqliteLog
 from services.common.text.extract import Extractor
 from services.perception.ledger_facts import LedgerFacts, NamespaceSettings
-from services.perception.snapshots import Snapshots
 from tests.perception.test_deleted import delete
 from tests.perception.world import ANYBODY, PARTITIONS, World, observation
 
@@ -50,9 +49,9 @@ class Start:
         counting = Counting(world.folder / "log.db")
         self.log: Log = Named(counting)
         keyring = Keyring(self.log, MASTER)
-        self.file = SnapshotFile(file, self.log, keyring)
+        self.file = SnapshotFile(file, self.log, keyring, range(PARTITIONS))
         self.known = LedgerFacts(self.log, keyring)
-        self.snapshots = Snapshots(self.file, self.known)
+        self.snapshots = self.known.kept_in(file)
         self.snapshots.restore()
         self.known.catch_up()
         self.read = counting.entries
@@ -261,13 +260,13 @@ def test_one_that_knows_more_than_the_ledger_holds_is_refused(
 def test_one_of_another_number_of_partitions_is_refused(start: Callable[..., Start]) -> None:
     one = start()
     one.file.write(one.known.snapshot()[:-1])
-    assert ": partitions: it has 3" in refusal(start())
+    assert ": partitions: it is of [0, 1, 2], and of [0, 1, 2, 3]" in refusal(start())
 
 
 def test_one_made_with_another_master_key_is_refused(start: Callable[..., Start]) -> None:
     one = start()
     one.snapshots.write()
-    other = SnapshotFile(one.file.path, one.log, Keyring(one.log, MasterKey(bytes(32))))
+    other = SnapshotFile(one.file.path, one.log, Keyring(one.log, MasterKey(bytes(32))), range(PARTITIONS))
     with pytest.raises(SnapshotRefused, match=r": checksum: .* another master key"):
         other.read()
 
@@ -313,7 +312,7 @@ log = Named(SqliteLog(Path(sys.argv[1])))
 keyring = Keyring(log, MASTER)
 known = LedgerFacts(log, keyring)
 known.catch_up()
-snapshot.SnapshotFile(Path(sys.argv[2]), log, keyring).write(known.snapshot())
+known.kept_in(Path(sys.argv[2])).write()
 """
 
 

@@ -358,17 +358,26 @@ class FactsSnapshot(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionFacts, _Mapping]]] = ...) -> None: ...
 
 class PartitionFacts(_message.Message):
-    __slots__ = ("next", "last_mac", "namespaces")
+    __slots__ = ("next", "last_mac", "namespaces", "partition")
     NEXT_FIELD_NUMBER: _ClassVar[int]
     LAST_MAC_FIELD_NUMBER: _ClassVar[int]
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
     next: int
     last_mac: bytes
     namespaces: _containers.RepeatedCompositeFieldContainer[StoredFacts]
-    def __init__(self, next: _Optional[int] = ..., last_mac: _Optional[bytes] = ..., namespaces: _Optional[_Iterable[_Union[StoredFacts, _Mapping]]] = ...) -> None: ...
+    partition: int
+    def __init__(self, next: _Optional[int] = ..., last_mac: _Optional[bytes] = ..., namespaces: _Optional[_Iterable[_Union[StoredFacts, _Mapping]]] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class StoredFacts(_message.Message):
-    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions")
+    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions", "epochs")
+    class EpochsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
     IN_CLEAR_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
@@ -376,6 +385,7 @@ class StoredFacts(_message.Message):
     ERASURES_FIELD_NUMBER: _ClassVar[int]
     OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
     pseudonym: bytes
     in_clear: bool
     settings: StoredSettings
@@ -383,7 +393,8 @@ class StoredFacts(_message.Message):
     erasures: StoredErasures
     observations: StoredIds
     sessions: StoredSessions
-    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ...) -> None: ...
+    epochs: _containers.ScalarMap[int, int]
+    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ..., epochs: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class StoredSettings(_message.Message):
     __slots__ = ("offset", "metadata_fields", "late", "changes", "needless_key_ids", "aliases")
@@ -426,7 +437,7 @@ class StoredDeletion(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., receipt_id: _Optional[str] = ..., name_key_id: _Optional[str] = ...) -> None: ...
 
 class StoredErasures(_message.Message):
-    __slots__ = ("macs", "offsets", "engram_ids", "selectors", "epoch")
+    __slots__ = ("macs", "offsets", "engram_ids", "selectors")
     class SelectorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -438,13 +449,11 @@ class StoredErasures(_message.Message):
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     ENGRAM_IDS_FIELD_NUMBER: _ClassVar[int]
     SELECTORS_FIELD_NUMBER: _ClassVar[int]
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
     macs: _containers.RepeatedScalarFieldContainer[bytes]
     offsets: _containers.RepeatedScalarFieldContainer[int]
     engram_ids: _containers.RepeatedScalarFieldContainer[str]
     selectors: _containers.ScalarMap[str, bytes]
-    epoch: int
-    def __init__(self, macs: _Optional[_Iterable[bytes]] = ..., offsets: _Optional[_Iterable[int]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., selectors: _Optional[_Mapping[str, bytes]] = ..., epoch: _Optional[int] = ...) -> None: ...
+    def __init__(self, macs: _Optional[_Iterable[bytes]] = ..., offsets: _Optional[_Iterable[int]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., selectors: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
 class StoredIds(_message.Message):
     __slots__ = ("macs", "content_macs", "offsets")

@@ -205,6 +205,12 @@ class Keyring:
                     over[self._wrapped[key_id].namespace].append(key_id)
         return over
 
+    def names(self) -> dict[bytes, str]:
+        """Of the namespaces that have a name key, by pseudonym, as of the end of the log now."""
+        self.refresh()
+        with self._lock:
+            return {self.pseudonym(name): name for name, key_ids in self._naming.items() if key_ids}
+
     def namespace_of(self, key_id: str) -> str:
         """Whose key it is. KeyDestroyed."""
         return self._held(key_id).namespace

@@ -52,7 +52,6 @@ class Erasures:
     macs: dict[bytes, Place] = field(default_factory=dict)  # the first erasure of each observation
     ids: set[str] = field(default_factory=set)  # of base engrams
     selectors: dict[str, bytes] = field(default_factory=dict)  # what was selected, as its hash, by receipt id
-    epoch: int = 0  # the highest in the ledger
 
 
 @dataclass(slots=True)
@@ -65,11 +64,16 @@ class NamespaceFacts:
     observations: dict[bytes, FirstSeen] = field(default_factory=dict)
     sessions: dict[bytes, SessionSeen] = field(default_factory=dict)
     deleted: Deleted | None = None
+    epochs: dict[int, int] = field(default_factory=dict)  # of each erasure and deletion, by its offset
     in_clear: bool = False  # the ledger holds entries that are keyed by the name, for good
 
     def is_deleted_since(self, offset: int) -> bool:
         """Whether the namespace that an entry at this offset is of was deleted after it."""
         return self.deleted is not None and offset < self.deleted.place.offset
+
+    def epoch_before(self, offset: float) -> int:
+        """The highest erasure epoch of entries before an offset; 0 where there is none."""
+        return max((epoch for at, epoch in self.epochs.items() if at < offset), default=0)
 
     @property
     def is_gone(self) -> bool:
@@ -135,7 +139,7 @@ def _erase(of: NamespaceFacts, erased: Erased, place: Place) -> Learned:
         known.macs.setdefault(id_mac, place)
     known.ids.update(erased.engram_ids)
     known.selectors.setdefault(erased.receipt_id, erased.selector_mac)
-    known.epoch = max(known.epoch, erased.erasure_epoch)
+    of.epochs[place.offset] = erased.erasure_epoch
     took = of.settings is not None and of.settings.erase(erased)
     return Learned.ERASURE | Learned.SETTINGS if took else Learned.ERASURE
 
@@ -148,8 +152,11 @@ def _create(of: NamespaceFacts, created: NamespaceCreated, place: Place) -> Lear
 
 
 def _change(of: NamespaceFacts, changed: NamespaceChanged, place: Place) -> Learned:
-    counts = of.settings is not None and of.settings.change(changed, place)
-    return Learned.SETTINGS if counts else Learned.NOTHING
+    """One from before the creation, of who wrote too early, does not count, however late it is read again."""
+    settings = of.settings
+    if settings is None or place.offset < settings.place.offset or not settings.change(changed, place):
+        return Learned.NOTHING
+    return Learned.SETTINGS
 
 
 def _delete(of: NamespaceFacts, deleted: NamespaceDeleted, place: Place) -> Learned:
@@ -157,6 +164,6 @@ def _delete(of: NamespaceFacts, deleted: NamespaceDeleted, place: Place) -> Lear
     if of.deleted is not None and of.deleted.place == place:
         return Learned.NOTHING
     of.deleted = Deleted(place, deleted.receipt_id, deleted.name_key_id)
-    of.settings, of.erasures = None, Erasures(epoch=deleted.erasure_epoch)
-    of.observations, of.sessions = {}, {}
+    of.epochs[place.offset] = deleted.erasure_epoch
+    of.settings, of.erasures, of.observations, of.sessions = None, Erasures(), {}, {}
     return Learned.DELETION

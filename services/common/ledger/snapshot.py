@@ -34,13 +34,15 @@ class SnapshotRefused(Exception):
 class SnapshotFile:
     """One service's own. Not thread-safe; several processes may share it."""
 
-    def __init__(self, path: Path, log: Log, keyring: Keyring) -> None:
+    def __init__(self, path: Path, log: Log, keyring: Keyring, partitions: Sequence[int]) -> None:
+        """``partitions``: of the ledger, that it is of."""
         self.path = path
+        self._partitions = list(partitions)
         self._log = log
         self._keyring = keyring
 
     def read(self) -> Sequence[PartitionFacts]:
-        """By partition; [] where there is none. SnapshotRefused, LogUnavailable."""
+        """One for each partition; [] where there is none. SnapshotRefused, LogUnavailable."""
         try:
             raw = self.path.read_bytes()
         except FileNotFoundError:
@@ -48,10 +50,10 @@ class SnapshotFile:
         except OSError as error:
             raise self._refused("file", f"it cannot be read ({error.strerror})") from error
         partitions = self._decoded(raw).partitions
-        if len(partitions) != self._log.partitions(topics.LEDGER):
-            raise self._refused("partitions", f"it has {len(partitions)}, the ledger has another number")
-        for partition, facts in enumerate(partitions):
-            self._require_of_this_ledger(partition, facts)
+        if (theirs := [facts.partition for facts in partitions]) != self._partitions:
+            raise self._refused("partitions", f"it is of {theirs}, and of {self._partitions} it is read here")
+        for facts in partitions:
+            self._require_of_this_ledger(facts)
         return partitions
 
     def write(self, partitions: Sequence[PartitionFacts]) -> None:
@@ -59,8 +61,8 @@ class SnapshotFile:
 
         OSError, LogUnavailable.
         """
-        for partition, facts in enumerate(partitions):
-            facts.last_mac = self._last_mac(partition, facts.next)
+        for facts in partitions:
+            facts.last_mac = self._last_mac(facts)
         body = FactsSnapshot(partitions=partitions).SerializeToString()
         content = b"%s%d\n%s%s%s" % (_MAGIC, _FORMAT, len(body).to_bytes(_LENGTH_BYTES, "big"), self._mac(body), body)
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,9 +82,10 @@ class SnapshotFile:
         finally:
             os.close(lock)
 
-    def _last_mac(self, partition: int, next: int) -> bytes:
-        """A keyed hash of the entry before an offset; b"" where none is. LogUnavailable."""
-        for record in self._log.read(topics.LEDGER, partition, next - 1, next) if next else ():
+    def _last_mac(self, facts: PartitionFacts) -> bytes:
+        """A keyed hash of the last entry that is known; b"" where none is. LogUnavailable."""
+        next = facts.next
+        for record in self._log.read(topics.LEDGER, facts.partition, next - 1, next) if next else ():
             return self._keyring.mac("", "ledger-entry", _without_name(record))
         return b""
 
@@ -104,12 +107,13 @@ class SnapshotFile:
         except DecodeError as error:
             raise self._refused("body", "it cannot be decoded") from error
 
-    def _require_of_this_ledger(self, partition: int, facts: PartitionFacts) -> None:
+    def _require_of_this_ledger(self, facts: PartitionFacts) -> None:
+        partition = facts.partition
         end = self._log.end_offset(topics.LEDGER, partition)
         if facts.next > end:
             what = f"it knows partition {partition} up to offset {facts.next}, and the ledger ends at {end}"
             raise self._refused("next", what)
-        if facts.last_mac != self._last_mac(partition, facts.next):
+        if facts.last_mac != self._last_mac(facts):
             what = f"it is of another ledger, by the entry before offset {facts.next} of partition {partition}"
             raise self._refused("last_mac", what)
 

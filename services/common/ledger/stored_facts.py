@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import repeat
 from typing import TypeVar
 
 from mneme.v1.admin_pb2 import MetadataField
 from mneme.v1.ledger_pb2 import (
+    PartitionFacts,
     Sealed,
     StoredAliases,
     StoredDeletion,
@@ -18,22 +19,38 @@ from mneme.v1.ledger_pb2 import (
     StoredSettings,
 )
 
+from services.common.crypto.seal import Keyring
 from services.common.ids import unnamed
-from services.common.ledger.facts import Deleted, Erasures, Facts, NamespaceFacts, SessionSeen
+from services.common.ledger import topics
+from services.common.ledger.entries import entry_of
+from services.common.ledger.facts import Deleted, Erasures, Facts, NamespaceFacts, SessionSeen, fold
 from services.common.ledger.settings import FirstSeen, Period, Place, Settings
+from services.common.log.base import Log
 
 P = TypeVar("P", MetadataField, Sealed)
 
 
-def stored(facts: Facts, partition: int) -> list[StoredFacts]:
-    """Of every namespace of a partition."""
-    return [_stored(facts.pseudonym(name), of) for name, of in facts.items() if of.partition == partition]
+def stored(facts: Facts, partition: int, next: int) -> PartitionFacts:
+    """Of every namespace of a partition, which is known up to ``next``."""
+    namespaces = (_stored(facts.pseudonym(name), of) for name, of in facts.items() if of.partition == partition)
+    return PartitionFacts(partition=partition, next=next, namespaces=namespaces)
 
 
-def restore(facts: Facts, partition: int, namespaces: Iterable[StoredFacts]) -> None:
+def restore(facts: Facts, of: PartitionFacts) -> None:
     """Add what was stored of a partition. A namespace is found by its name, and listed without it."""
-    for one in namespaces:
-        facts[unnamed(one.pseudonym)] = _restored(partition, one)
+    for one in of.namespaces:
+        facts[unnamed(one.pseudonym)] = _restored(of.partition, one)
+
+
+def gone_on_with(of: PartitionFacts, log: Log, keyring: Keyring, end: int) -> PartitionFacts:
+    """A snapshot without observations, with what the ledger holds since, up to an offset. LogUnavailable."""
+    facts, next = Facts(keyring, observations=False), of.next
+    restore(facts, of)
+    for record in log.read(topics.LEDGER, of.partition, of.next, end):
+        if (entry := entry_of(record)) is not None:
+            fold(facts, entry, Place(of.partition, record.offset))
+        next = record.offset + 1
+    return stored(facts, of.partition, next)
 
 
 def _stored(pseudonym: bytes, of: NamespaceFacts) -> StoredFacts:
@@ -42,7 +59,6 @@ def _stored(pseudonym: bytes, of: NamespaceFacts) -> StoredFacts:
         offsets=(place.offset for place in of.erasures.macs.values()),
         engram_ids=of.erasures.ids,
         selectors=of.erasures.selectors,
-        epoch=of.erasures.epoch,
     )
     sessions = StoredSessions(
         macs=of.sessions,
@@ -57,6 +73,7 @@ def _stored(pseudonym: bytes, of: NamespaceFacts) -> StoredFacts:
         erasures=erasures,
         observations=_stored_ids(of.observations),
         sessions=sessions,
+        epochs=of.epochs,
     )
 
 
@@ -70,11 +87,11 @@ def _restored(partition: int, one: StoredFacts) -> NamespaceFacts:
             dict(zip(erasures.macs, map(Place, repeat(partition), erasures.offsets), strict=True)),
             set(erasures.engram_ids),
             dict(erasures.selectors),
-            erasures.epoch,
         ),
         observations=_ids(partition, one.observations),
         sessions=dict(zip(sessions.macs, seen, strict=True)),
         deleted=_deletion(partition, one.deleted) if one.HasField("deleted") else None,
+        epochs=dict(one.epochs),
         in_clear=one.in_clear,
     )
 

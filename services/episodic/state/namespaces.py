@@ -7,15 +7,22 @@ in another order can bring an erased observation back. Thread-safe.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
+from pathlib import Path
 
-from mneme.v1.ledger_pb2 import LedgerEntry
+from mneme.v1.ledger_pb2 import LedgerEntry, PartitionFacts
 
 from services.common.crypto.seal import Keyring
+from services.common.ids import pseudonym_in
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
 from services.common.ledger.settings import Place
+from services.common.ledger.snapshot import SnapshotFile, SnapshotRefused
+from services.common.ledger.snapshots import Snapshots
 from services.common.ledger.spaces import ByNamespace
+from services.common.ledger.stored_facts import gone_on_with, restore
 from services.common.log.base import Log
 from services.episodic.state.settings import NamespaceInfo, described
 
@@ -27,28 +34,71 @@ _NOTHING = NamespaceFacts(-1)  # of a namespace that no entry is of
 class Registry:
     """What the ledger says of namespaces. A deleted one is unknown from the command on; made anew, it begins empty."""
 
-    def __init__(self, log: Log, keyring: Keyring) -> None:
+    def __init__(self, log: Log, keyring: Keyring, partition: int) -> None:
         self._log = log
         self._keyring = keyring
+        self._partition = partition
         self._facts = Facts(keyring, observations=False)
         # Once all alias groups were opened; of before a change until its own are.
         self._infos: ByNamespace[NamespaceInfo] = ByNamespace(keyring)
         self._applied: ByNamespace[int] = ByNamespace(keyring)  # highest erasure epoch of which nothing is recalled
         self._going: ByNamespace[int] = ByNamespace(keyring)  # deleted at that offset, and not all of it is gone yet
+        self._next = 0  # everything before is known
         self._lock = threading.Lock()
 
-    def fold_all(self, partition: int, committed: int) -> None:
-        """Read a partition of the ledger whole. Entries before ``committed`` have been applied."""
-        for record in self._log.read(topics.LEDGER, partition):
-            entry = entry_of(record)
-            if entry is None:
-                continue
-            self._learn(entry, Place(partition, record.offset))
-            if record.offset < committed:
-                self._learn_applied(entry)
-        # Now, for alias groups that an erasure replaced cannot be opened any more.
-        for name in sorted(name for name, of in self._facts.items() if of.settings is not None):
-            self._open(name)
+    def fold_all(self, committed: int) -> None:
+        """Know the partition to its end. Entries before ``committed`` have been applied."""
+        for record in self._log.read(topics.LEDGER, self._partition, self._next):
+            if (entry := entry_of(record)) is not None:
+                self._learn(entry, Place(self._partition, record.offset))
+            self._next = record.offset + 1
+        with self._lock:
+            for name, of in self._facts.items():
+                self._applied[name] = max(self._applied.get(name, 0), of.epoch_before(committed))
+                if of.deleted is None or of.deleted.place.offset < committed:
+                    self._going.pop(name, None)
+                else:
+                    self._going[name] = of.deleted.place.offset
+            made = {name: of.settings.place for name, of in self._facts.items() if of.settings is not None}
+        for name in sorted(self._by_name(made)):
+            self._open(name)  # now, for alias groups that an erasure replaced cannot be opened any more
+
+    def kept_in(self, path: Path, applied: Callable[[], int]) -> Snapshots:
+        """``fold_all`` reads on from what is restored. ``applied``: how far the partition is."""
+        file = SnapshotFile(path, self._log, self._keyring, [self._partition])
+
+        def take() -> list[PartitionFacts]:
+            """From the one before, in the ledger's order: some erasures are known here ahead of their turn."""
+            try:
+                before = file.read()
+            except SnapshotRefused:
+                before = []
+            [of] = before or [PartitionFacts(partition=self._partition)]
+            return [gone_on_with(of, self._log, self._keyring, applied())]
+
+        return Snapshots(file, restore=self.restore, positions=lambda: [applied()], take=take)
+
+    def restore(self, partitions: Sequence[PartitionFacts]) -> None:
+        """Begin with a snapshot, of the one partition."""
+        for one in partitions:
+            restore(self._facts, one)
+            self._next = one.next
+
+    def _by_name(self, made: Mapping[str, Place]) -> Iterator[str]:
+        """Namespaces by their names, which a snapshot does not tell; ``made``: where each was created."""
+        names = self._keyring.names() if any(pseudonym_in(name) for name in made) else {}
+        for listed, created in made.items():
+            name, pseudonym = listed, pseudonym_in(listed)
+            if pseudonym is not None:
+                name = names.get(pseudonym) or self._name_in_clear(created)
+                with self._lock:
+                    self._facts[name] = self._facts[listed]
+            yield name
+
+    def _name_in_clear(self, created: Place) -> str:
+        """As the ledger holds it."""
+        [record] = self._log.read(topics.LEDGER, created.partition, created.offset, created.offset + 1)
+        return record.key.decode()
 
     def fold(self, entry: LedgerEntry, place: Place) -> None:
         """Learn from one entry at its place in the ledger; again is once. An erasure or a deletion that was just
@@ -61,13 +111,6 @@ class Registry:
             if fold(self._facts, entry, place) & Learned.DELETION:
                 self._going[entry.namespace] = place.offset
                 self._infos.pop(entry.namespace, None)
-
-    def _learn_applied(self, entry: LedgerEntry) -> None:
-        if entry.HasField("erased"):
-            self.applied(entry.namespace, entry.erased.erasure_epoch)
-        elif entry.HasField("namespace_deleted"):
-            self.applied(entry.namespace, entry.namespace_deleted.erasure_epoch)
-            self.deleted(entry.namespace)
 
     def _open(self, name: str) -> None:
         """Bring the namespace's info up to the alias groups that are known. Outside the lock: a key is waited for."""
@@ -182,4 +225,4 @@ class Registry:
 
     def next_epoch(self, namespace: str) -> int:
         with self._lock:
-            return self._of(namespace).erasures.epoch + 1
+            return self._of(namespace).epoch_before(inf) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger import topics
@@ -55,6 +56,7 @@ class Components:
     inboxes: Sequence[str] = (topics.INBOX,)
     inbox_retention_s: int = 86_400
     dead_letter_retention_s: int = 604_800
+    facts_path: Path | None = None  # of the snapshot of the ledger's facts; without one none is kept
 
     @property
     def fingerprint(self) -> str:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 
 from mneme.v1.ledger_pb2 import StoredReceipt
 
@@ -55,7 +56,7 @@ class Host:
         self.partition = partition
         self._ledger = TopicPartition(topics.LEDGER, partition)
         self._group = f"{GROUP}-{partition}"
-        self.registry = Registry(parts.log, parts.keyring)
+        self.registry = Registry(parts.log, parts.keyring, partition)
         self.state = OperatorState(parts.log, parts.keyring, partition)
         self.parking = Parking(self.state, parts.log, parts.keyring)
         self.letters = Letters(parts.log, parts.keyring, parts.dead_letter_retention_s)
@@ -69,6 +70,8 @@ class Host:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._finisher: threading.Thread | None = None
+        path = parts.facts_path
+        self._snapshots = self.registry.kept_in(path, lambda: self.applied) if path is not None else None
 
     # --- life ---
 
@@ -78,7 +81,9 @@ class Host:
         committed = self._committed()
         for messages in self.state.renamed():
             self.parts.log.append(messages)
-        self.registry.fold_all(self.partition, committed)
+        if self._snapshots is not None:
+            self._snapshots.restore()
+        self.registry.fold_all(committed)
         self.generations.open(committed)
         self.progress.advance(self.partition, committed)
         for receipt in self.receipts.begun():
@@ -88,6 +93,11 @@ class Host:
         self._finisher = threading.Thread(target=self._guarded, args=[work], name="episodic-receipts", daemon=True)
         self._thread.start()
         self._finisher.start()
+
+    def keep_snapshot(self) -> None:
+        """Of what is known of the ledger, unless nothing came since the last. Of one thread. LogUnavailable."""
+        if self._snapshots is not None:
+            self._snapshots.write()
 
     def _subscribed(self) -> Consumer:
         return self.parts.log.subscribe(self._group, [topics.LEDGER], BETWEEN_POLLS_S, partition=self.partition)
@@ -119,6 +129,8 @@ class Host:
             self._thread.join(timeout_s)
             self.receipts.unfinished.put(None)
             self._finisher.join(timeout_s)
+            with suppress(LogUnavailable):  # then the one before stays
+                self.keep_snapshot()
         if self.consumer is not None:
             self.consumer.close()
 
@@ -193,6 +205,7 @@ class Host:
                     self.consumer = self._subscribed()
                     join = False
                 committed = self._committed()
+                self.registry.fold_all(committed)  # another member may have folded some, and erased
                 with self.fold_lock:
                     self.live.drain()
                     self.live.applied = committed

@@ -1,23 +1,35 @@
-"""Keeps a snapshot of the ledger's facts, so that the next start reads only what came since."""
+"""Keeps a snapshot of the ledger's facts while a service runs, so that its next start reads only what came since."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
+
+from mneme.v1.ledger_pb2 import PartitionFacts
 
 from services.common.ledger.snapshot import SnapshotFile, SnapshotRefused
-from services.perception.ledger_facts import LedgerFacts
 
 _log = logging.getLogger(__name__)
 
 
 class Snapshots:
-    """Of one process. ``write`` is the body of a loop; not thread-safe."""
+    """Of one process. Not thread-safe."""
 
-    def __init__(self, file: SnapshotFile, known: LedgerFacts) -> None:
+    def __init__(
+        self,
+        file: SnapshotFile,
+        *,
+        restore: Callable[[Sequence[PartitionFacts]], None],
+        positions: Callable[[], Sequence[int]],
+        take: Callable[[], Sequence[PartitionFacts]],
+    ) -> None:
+        """``positions``: how far the ledger is known, by partition; ``take``: a snapshot of at least that."""
         self._file = file
-        self._known = known
-        self._written: dict[int, int] = {}  # positions of the newest
+        self._restore = restore
+        self._positions = positions
+        self._take = take
+        self._written: Sequence[int] = ()  # the positions of the newest
 
     def restore(self) -> None:
         """Begin with the newest snapshot, if it may be used. LogUnavailable."""
@@ -27,18 +39,17 @@ class Snapshots:
         except SnapshotRefused as refused:
             _log.warning("the snapshot of the ledger's facts is not used", extra={"error": str(refused)})
             return
-        self._known.restore(partitions)
-        self._written = self._known.positions
-        _log.info("read a snapshot of the ledger's facts", extra={"seconds": round(time.monotonic() - begun, 3)})
+        self._restore(partitions)
+        _log.info("read the snapshot of the ledger's facts", extra={"seconds": round(time.monotonic() - begun, 3)})
 
     def write(self) -> None:
         """One, unless nothing came since the last. Where it cannot be written the one before stays, and the log says
         so. LogUnavailable."""
-        positions = self._known.positions
+        positions = self._positions()
         if positions == self._written:
             return
         try:
-            self._file.write(self._known.snapshot())
+            self._file.write(self._take())
             self._written = positions
         except OSError as error:
             remedy = f"{self._file.path}: {error.strerror}. Make room there; the next start reads more of the ledger."

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from services.common.log.base import LogUnavailable
-from services.perception.loop import Loop, LoopDied
+from services.common.serving.loop import Loop, LoopDied
 
 
 def wait_until(condition: object, timeout_s: float = 5.0) -> None:

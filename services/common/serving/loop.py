@@ -46,7 +46,8 @@ class Loop:
     def stop(self, timeout_s: float) -> bool:
         """Let the step in hand finish; whether it did within ``timeout_s``."""
         self._stop.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
