@@ -135,13 +135,13 @@ def test_the_first_declaration_of_a_field_and_the_first_change_of_an_id_count(ke
     assert settings.changes == {b"c": FirstSeen(b"", Place(0, 2))}
 
 
-def test_a_change_from_before_the_creation_does_not_count_when_it_is_read_again(keyring: Keyring) -> None:
+def test_what_was_told_before_the_creation_does_not_count_when_it_is_read_again(keyring: Keyring) -> None:
     facts = made(keyring)
-    told(facts, deleted(), changed("c", "early"), created("room"), at=0)
-    assert told(facts, changed("c", "early"), at=1) == [Learned.NOTHING]
+    told(facts, deleted(), changed("c", "early"), accepted("a"), created("room", aliases="k"), at=0)
+    assert told(facts, changed("c", "early"), accepted("a"), at=1) == 2 * [Learned.NOTHING]
     settings = facts[HOME].settings
     assert settings is not None
-    assert (list(settings.fields), settings.changes) == (["room"], {})
+    assert (list(settings.fields), settings.changes, settings.now.needed) == (["room"], {}, False)
 
 
 def test_alias_groups_stay_for_what_was_told_with_them_and_no_longer(keyring: Keyring) -> None:

@@ -91,6 +91,19 @@ def test_a_rebuild_is_one_operation_over_every_partition(service: Service) -> No
     assert service.episodic.operation("rebuild-of-nobody") is None
 
 
+def test_a_start_goes_on_from_a_snapshot_of_every_partition(service: Service) -> None:
+    before = {space: service.hash(space) for space in SPACES}
+    service.episodic.stop()
+    files = sorted((service.world.folder / "episodic").glob("facts-*.snapshot"))
+    assert [file.name for file in files] == [f"facts-{p}.snapshot" for p in range(PARTITIONS)]
+    again = Service(service.world)
+    again.settle()
+    assert again.episodic.names() == sorted(SPACES)
+    assert {space: again.hash(space) for space in SPACES} == before
+    again.episodic.require_alive()
+    again.episodic.stop()
+
+
 def test_what_one_process_held_for_all_partitions_goes_on_in_partitions(service: Service) -> None:
     """As an earlier version left it: one group, one generation, one index for all."""
     world, log = service.world, service.world.log

@@ -104,7 +104,7 @@ def fold(facts: Facts, entry: LedgerEntry, place: Place) -> Learned:
         of.in_clear = True
     if of.is_deleted_since(place.offset):
         return Learned.NOTHING
-    if body in FOLDED and of.settings is not None:
+    if body in FOLDED and of.settings is not None and place.offset > of.settings.place.offset:
         of.settings.need(place.offset)
     match body:
         case "observation_accepted" | "session_ended" if facts.holds_observations:
@@ -152,7 +152,7 @@ def _create(of: NamespaceFacts, created: NamespaceCreated, place: Place) -> Lear
 
 
 def _change(of: NamespaceFacts, changed: NamespaceChanged, place: Place) -> Learned:
-    """One from before the creation, of who wrote too early, does not count, however late it is read again."""
+    """One from before the creation, of who wrote too early, does not count when it is read again either."""
     settings = of.settings
     if settings is None or place.offset < settings.place.offset or not settings.change(changed, place):
         return Learned.NOTHING
