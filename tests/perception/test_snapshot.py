@@ -224,7 +224,7 @@ def test_one_that_is_no_whole_snapshot_is_refused_and_the_ledger_read(
         again = start()
     assert again.read >= len(world.entries())
     assert again.known.first(HOME, world.id_mac("o0")) is not None
-    [line] = [r for r in caplog.records if "snapshot" in r.message]
+    [line] = [r for r in caplog.records if r.levelno == logging.WARNING and "snapshot" in r.message]
     assert f"{file}: {field}: " in line.error  # type: ignore[attr-defined]
     assert "next snapshot takes its place" in line.error  # type: ignore[attr-defined]
     again.snapshots.write()
@@ -290,7 +290,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(
         one.snapshots.write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    [line] = [r for r in caplog.records if "snapshot" in r.message]
+    [line] = [r for r in caplog.records if r.levelno == logging.WARNING and "snapshot" in r.message]
     assert "Make room there" in line.error  # type: ignore[attr-defined]
     assert file.read_bytes() == before
     assert not list(file.parent.glob("*.part"))
