@@ -310,6 +310,18 @@ class RecallResponse(_message.Message):
     channel_weights: _containers.ScalarMap[str, float]
     def __init__(self, items: _Optional[_Iterable[_Union[RecallItem, _Mapping]]] = ..., found: _Optional[bool] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., understood_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., positions: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ..., erasure_epochs: _Optional[_Mapping[str, int]] = ..., dropped: _Optional[_Iterable[str]] = ..., channel_weights: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
+class GetErasureEpochRequest(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+
+class GetErasureEpochResponse(_message.Message):
+    __slots__ = ("erasure_epoch",)
+    ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    erasure_epoch: int
+    def __init__(self, erasure_epoch: _Optional[int] = ...) -> None: ...
+
 class GetRequest(_message.Message):
     __slots__ = ("namespace", "engram_id", "freshness")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
