@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -288,6 +289,24 @@ class World:
 
     def texts(self, recalled: Recalled) -> list[str]:
         return [item.record.text for item in recalled.items]
+
+    @contextmanager
+    def ledger_reads(self) -> Iterator[list[Record]]:
+        """Every record of the ledger that is read meanwhile, but for the writer's own following of it."""
+        seen: list[Record] = []
+        read = self.log.read
+
+        def counted(topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
+            for record in read(topic, partition, start, end):
+                if topic == topics.LEDGER:
+                    seen.append(record)
+                yield record
+
+        self.log.read = counted  # type: ignore[method-assign]
+        try:
+            yield seen
+        finally:
+            self.log.read = read  # type: ignore[method-assign]
 
     def hash(self, namespace: str = NAMESPACE) -> str:
         with self.host.fold_lock:

@@ -16,6 +16,7 @@ from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.spaces import ByNamespace
 from services.common.log.base import Log
+from services.episodic.state.places import Places
 from services.episodic.state.settings import NamespaceInfo, Settings
 
 __all__ = ["FOLDED", "NamespaceInfo", "Registry"]
@@ -41,6 +42,7 @@ class Registry:
         self._keyring = keyring
         self._settings: ByNamespace[Settings] = ByNamespace(keyring)
         self._erased: ByNamespace[_Erasures] = ByNamespace(keyring)
+        self._places: ByNamespace[Places] = ByNamespace(keyring)
         # The last deletion of each: its ledger offset, its receipt's id.
         self._deleted: ByNamespace[tuple[int, str]] = ByNamespace(keyring)
         self._going: ByNamespace[int] = ByNamespace(keyring)  # deleted at that offset, and not all of it is gone yet
@@ -75,7 +77,7 @@ class Registry:
         if self.is_deleted_since(entry.namespace, offset):
             return  # of one that went; what is made anew begins after it
         if entry.WhichOneof("body") in FOLDED:
-            self.need(entry.namespace, offset)
+            self.told(entry, offset)
         elif entry.HasField("namespace_created"):
             self._learn_created(entry, offset)
         elif entry.HasField("namespace_changed"):
@@ -99,6 +101,7 @@ class Registry:
             self._deleted[name] = (offset, deleted.receipt_id)
             self._going[name] = offset
             self._settings.pop(name, None)
+            self._places.pop(name, None)
             before = self._erased.get(name, _Erasures())
             self._erased[name] = _Erasures(commanded=deleted.erasure_epoch, applied=before.applied)
 
@@ -145,11 +148,23 @@ class Registry:
             if (settings := self._settings.get(name)) is not None:
                 settings.change(changed, offset)
 
-    def need(self, name: str, offset: int) -> None:
-        """Know that an entry at this offset is folded with the settings of its time. Call before a change after it."""
+    def told(self, entry: LedgerEntry, offset: int) -> None:
+        """Know where an entry lies, and that it is folded with the settings of its time. Call before a change after
+        it."""
         with self._lock:
-            if (settings := self._settings.get(name)) is not None:
+            if (settings := self._settings.get(entry.namespace)) is not None:
                 settings.need(offset)
+            self._places.setdefault(entry.namespace, Places()).add(entry, offset)
+
+    def told_at(self, name: str, end: int) -> list[int]:
+        """Ledger offsets of what the namespace was told before ``end``."""
+        with self._lock:
+            return self._places[name].told(end) if name in self._places else []
+
+    def boundaries(self, name: str, session_mac: bytes, id_mac: bytes = b"") -> list[int]:
+        """Ledger offsets of the boundaries of a session; with an observation, of those that may hold it."""
+        with self._lock:
+            return self._places[name].boundaries(session_mac, id_mac) if name in self._places else []
 
     def needless(self, name: str) -> list[str]:
         """Keys of alias groups that were replaced before anything was told."""

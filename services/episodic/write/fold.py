@@ -19,7 +19,6 @@ from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
-from services.common.ledger import topics
 from services.common.ledger.room import ENGRAM_BYTES, names_that_fit
 from services.common.log.base import Log, LogError
 from services.common.text import lexical
@@ -97,7 +96,7 @@ class Reducer:
     ) -> None:
         self._log = log
         self._keyring = keyring
-        self._registry = registry
+        self.registry = registry
         self._toolkit = toolkit
         self._plugins = plugins
         self._store = store
@@ -108,19 +107,19 @@ class Reducer:
         Poison destroys nothing: what was acknowledged keeps its key, whatever is thought of it here.
         """
         body = entry.body.WhichOneof("body")
-        if self._registry.is_deleted_since(entry.namespace, entry.offset):
+        if self.registry.is_deleted_since(entry.namespace, entry.offset):
             return Outcome("erased", [], [])
         if body == "namespace_created":
-            self._registry.fold(entry.body, entry.offset)
+            self.registry.fold(entry.body, entry.offset)
             return Outcome("applied", [], [])
         if body == "namespace_changed":
-            self._registry.fold(entry.body, entry.offset)
+            self.registry.fold(entry.body, entry.offset)
             return Outcome("applied", [], self._needless(entry))
         if body not in _FOLD:
             return Outcome("ignored", [], [])
-        self._registry.need(entry.namespace, entry.offset)
-        info = self._registry.namespace_at(entry.namespace, entry.offset)
-        if info is None and self._registry.is_gone(entry.namespace):
+        self.registry.told(entry.body, entry.offset)
+        info = self.registry.namespace_at(entry.namespace, entry.offset)
+        if info is None and self.registry.is_gone(entry.namespace):
             return Outcome("erased", [], _keys_of(entry.body))  # who wrote it did not know yet: it goes with the rest
         if info is None:
             raise Foreign("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
@@ -138,8 +137,8 @@ class Reducer:
 
     def _needless(self, entry: Entry) -> list[str]:
         """Keys of alias groups that nothing is folded with, or that came too late to count."""
-        needless = self._registry.needless(entry.namespace)
-        if self._registry.is_gone(entry.namespace):
+        needless = self.registry.needless(entry.namespace)
+        if self.registry.is_gone(entry.namespace):
             needless = [entry.body.namespace_changed.aliases.key_id]
         return [key_id for key_id in needless if key_id and self._keyring.has(key_id)]
 
@@ -168,7 +167,7 @@ class _Run:
         return self.reducer._keyring.open(sealed, namespace=self.namespace, purpose=purpose, within_s=KEY_WAIT_S)
 
     def is_erased(self, mac: bytes) -> bool:
-        return self.reducer._registry.is_erased_mac(self.namespace, mac)
+        return self.reducer.registry.is_erased_mac(self.namespace, mac)
 
     # --- base engrams ---
 
@@ -202,7 +201,7 @@ class _Run:
             return self._erased(body)
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
             return Outcome("duplicate", [], self._stray(body))
-        if self.reducer._registry.is_erased(self.namespace, body.engram_id):
+        if self.reducer.registry.is_erased(self.namespace, body.engram_id):
             return self._erased(body)  # said of something that was erased meanwhile: it may not stay either
         old = self.view.whole(self.namespace, body.engram_id)
         if old is None or not old.record.is_base or old.record.state != "active":
@@ -313,13 +312,14 @@ class _Run:
         return None
 
     def _episodes_of(self, first: Stored) -> Iterator[tuple[int, pb.EpisodeClosed]]:
-        """Boundaries so far around an observation. Reads the ledger: corrections are rare."""
+        """Boundaries so far around an observation."""
         if not first.session_mac:
             return
-        log = self.reducer._log
-        for record in log.read(topics.LEDGER, self.entry.partition, first.place, self.entry.offset):
+        offsets = self.reducer.registry.boundaries(self.namespace, first.session_mac, first.id_mac)
+        offsets = [offset for offset in offsets if first.place <= offset < self.entry.offset]
+        for record in ledger.records_at(self.reducer._log, self.entry.partition, offsets):
             body = ledger.entry_of(record)
-            if body is not None and body.namespace == self.namespace and first.id_mac in body.episode_closed.id_macs:
+            if body is not None and first.id_mac in body.episode_closed.id_macs:
                 yield record.offset, body.episode_closed
 
     # --- hooks ---
