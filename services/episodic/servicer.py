@@ -87,6 +87,8 @@ class Servicer:
 
     async def remember(self, request: episodic_pb2.RememberRequest, call: Call) -> episodic_pb2.RememberResponse:
         info = await self._namespace(request.namespace, call)
+        if request.derived_from:  # perhaps from what was stated just now
+            await self._fresh([request.namespace], Freshness(strong=True), call)
         commands = self._at(request.namespace).commands
         id, position, known = await self._run(commands.remember, request, info, call.caller.principal)
         return episodic_pb2.RememberResponse(engram_id=id, position=position, duplicate=known)

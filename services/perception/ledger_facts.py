@@ -90,6 +90,7 @@ class LedgerFacts:
         self._next = dict.fromkeys(range(self._partitions), 0)
         self._ids: dict[bytes, FirstSeen] = {}
         self._erased: dict[bytes, Place] = {}
+        self._erased_engrams: ByNamespace[set[str]] = ByNamespace(keyring)
         self._sessions: dict[bytes, SessionSeen] = {}
         self._created: ByNamespace[_Created] = ByNamespace(keyring)
         self._namespaces: ByNamespace[NamespaceSettings] = ByNamespace(keyring)
@@ -133,6 +134,11 @@ class LedgerFacts:
         """Where the id was erased, or None. Never forgotten."""
         with self._lock:
             return self._erased.get(id_mac)
+
+    def is_erased(self, namespace: str, engram_id: str) -> bool:
+        """Whether an engram was erased. Never forgotten."""
+        with self._lock:
+            return engram_id in self._erased_engrams.get(namespace, ())
 
     def session(self, session_mac: bytes) -> SessionSeen | None:
         with self._lock:
@@ -190,6 +196,7 @@ class LedgerFacts:
                 self._erasures += 1
                 for id_mac in entry.erased.id_macs:
                     self._erased.setdefault(id_mac, place)
+                self._erased_engrams.setdefault(entry.namespace, set()).update(entry.erased.engram_ids)
                 created = self._created.get(entry.namespace)
                 if created is not None and created.aliases.key_id in entry.erased.key_ids:
                     created.aliases, created.names_erased = aliases_after(created.aliases, entry.erased), True
@@ -229,6 +236,7 @@ class LedgerFacts:
         self._deleted[name] = (place, name_key_id)
         self._namespaces.pop(name, None)
         self._unopened.pop(name, None)
+        self._erased_engrams.pop(name, None)
         for record in self._log.read(topics.LEDGER, place.partition, since, place.offset):
             entry = entry_of(record)
             if entry is None or self._keyring.pseudonym(entry.namespace) != self._keyring.pseudonym(name):

@@ -190,6 +190,7 @@ class World:
         at: datetime | None = None,
         times: Sequence[tuple[datetime, datetime]] = (),
         metadata: dict[str, str | float] | None = None,
+        derived_from: Sequence[str] = (),
     ) -> Position:
         self.clock += timedelta(minutes=1)
         observation = Observation(
@@ -203,6 +204,7 @@ class World:
                 k: MetadataValue(text=v) if isinstance(v, str) else MetadataValue(number=v)
                 for k, v in (metadata or {}).items()
             },
+            derived_from=derived_from,
         )
         observation.observed_at.FromDatetime(at or self.clock)
         if (east := clocks.offset_of(at or self.clock)) != 0:
@@ -248,10 +250,11 @@ class World:
             self.host.check()
             raise TimeoutError(f"applied {self.host.progress.snapshot()}, wanted {ends}")
 
-    def remember(self, id: str, text: str, namespace: str = NAMESPACE) -> str:
+    def remember(self, id: str, text: str, namespace: str = NAMESPACE, derived_from: Sequence[str] = ()) -> str:
         info = self.host.registry.namespace(namespace)
         assert info is not None
-        return self.commands.remember(RememberRequest(namespace=namespace, id=id, text=text), info, "test")[0]
+        request = RememberRequest(namespace=namespace, id=id, text=text, derived_from=derived_from)
+        return self.commands.remember(request, info, "test")[0]
 
     def correct(self, id: str, engram_id: str, text: str, namespace: str = NAMESPACE) -> str:
         request = CorrectRequest(namespace=namespace, id=id, engram_id=engram_id, text=text)

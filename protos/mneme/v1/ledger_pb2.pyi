@@ -167,7 +167,7 @@ class Corrected(_message.Message):
     def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
-    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by")
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by", "declared")
     class AliasesBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class Erased(_message.Message):
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
     SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
+    DECLARED_FIELD_NUMBER: _ClassVar[int]
     receipt_id: str
     id_macs: _containers.RepeatedScalarFieldContainer[bytes]
     engram_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -199,7 +200,8 @@ class Erased(_message.Message):
     names: _containers.RepeatedCompositeFieldContainer[NameHash]
     doubtful: bytes
     selected_by: str
-    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
+    declared: int
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ..., declared: _Optional[int] = ...) -> None: ...
 
 class NameHash(_message.Message):
     __slots__ = ("mac", "letters", "words")

@@ -118,6 +118,7 @@ class Erasing:
                 alias_groups=erased.alias_groups,
                 doubtful_left=len(erased.doubtful) // DOUBTFUL_BYTES,
                 selected_by=erased.selected_by,
+                declared_erased=erased.declared,
             ),
             base_ids=sorted({*erased.engram_ids, *(id for note in notes for id in note.base_ids)}),
             derived_ids=sorted(derived),

@@ -20,6 +20,7 @@ from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampe
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
 from services.common.ledger.room import ENGRAM_BYTES, names_that_fit
+from services.common.lineage import lineage_of
 from services.common.log.base import Log, LogError
 from services.common.text import lexical
 from services.episodic.plugins.base import EpisodeClosed, Event, Observed, Operation, Plugin, Record
@@ -180,7 +181,9 @@ class _Run:
         perceived = pb.PerceivedObservation.FromString(self.open(body.sealed, ledger.SEAL_OBSERVATION))
         o = perceived.observation
         record = said.observed(self.namespace, perceived, self.entry.offset)
-        stored = self._base(record, body)
+        if self._any_erased(record.derived_from):
+            return self._erased(body)
+        stored = self._base(record, body, lineage_of(o.derived_from).complete)
         stored = replace(stored, observation_id=o.id, external_id=o.external_id, session_mac=body.session_mac)
         return self._born(_fitting(stored), "observed")
 
@@ -192,7 +195,10 @@ class _Run:
             return Outcome("duplicate", [], self._stray(body))
         r = RememberRequest.FromString(self.open(body.sealed, ledger.SEAL_REMEMBER))
         record = said.remembered(self.namespace, r, self.entry.body.ingested_at, self.entry.offset)
-        stored = replace(self._base(self._perceived(record), body), external_id=r.external_id)
+        if self._any_erased(record.derived_from):
+            return self._erased(body)
+        stored = self._base(self._perceived(record), body, lineage_of(r.derived_from).complete)
+        stored = replace(stored, external_id=r.external_id)
         return self._born(_fitting(stored), "remembered")
 
     def corrected(self) -> Outcome:
@@ -219,7 +225,7 @@ class _Run:
             links=((old.id, "corrects", 1.0),),
             seq=self.entry.offset,
         )
-        stored = self._base(self._perceived(record), body)
+        stored = self._base(self._perceived(record), body, not old.lineage_unknown)
         stored = _fitting(replace(stored, place=old.place, session_mac=old.session_mac, external_id=old.external_id))
         retired = happened(old, "superseded", self.entry.offset, self.at)
         record = replace(retired.record, state="superseded", superseded_by=id, keys=())
@@ -236,9 +242,13 @@ class _Run:
         return slot is not None
 
     def _erased(self, body: said.Said) -> Outcome:
-        """A text whose id was erased, or what it corrects: appended by who did not know, its key is still there."""
+        """A text whose id was erased, or what it corrects or is derived from: appended by who did not know, its key is
+        still there."""
         key_id = body.sealed.key_id
         return Outcome("erased", [], [key_id] if self.reducer._keyring.has(key_id) else [])
+
+    def _any_erased(self, ids: Sequence[str]) -> bool:
+        return any(self.reducer.registry.is_erased(self.namespace, id) for id in ids)
 
     def _stray(self, body: pb.Remembered | pb.Corrected) -> list[str]:
         """The key of a text that is known under another: a retry that a process took which did not know of the first.
@@ -249,7 +259,9 @@ class _Run:
         slot = self.view.slot(self.namespace, id) if id is not None else None
         return [body.sealed.key_id] if slot is not None and slot.seal_key != body.sealed.key_id else []
 
-    def _base(self, record: Record, body: said.Said) -> Stored:
+    def _base(self, record: Record, body: said.Said, lineage_complete: bool) -> Stored:
+        """``lineage_complete``: as the text says itself; here it is seen whether what it names is there."""
+        known = all(self.view.slot(self.namespace, id) is not None for id in record.derived_from)
         return Stored(
             record=record,
             partition=self.entry.partition,
@@ -257,6 +269,7 @@ class _Run:
             place=self.entry.offset,
             id_mac=body.id_mac,
             content_mac=body.content_mac,
+            lineage_unknown=not (lineage_complete and known),
             seal_key=body.sealed.key_id,
         )
 
