@@ -168,10 +168,7 @@ def test_a_dry_run_shows_apart_what_goes_for_what_it_says_it_is_derived_from() -
     quoted = episodic_pb2.ForgetTarget(engram_id="e1", text="You said: It rained.", reason="It says so.")
     shown = render.dry_run(episodic_pb2.ForgetResponse(targets=[quoted, named])).splitlines()
     assert "2 told (1 of them because they say that they are derived from one that goes)" in shown[0]
-    assert [line.strip().split(maxsplit=2)[-1] for line in shown[1:]] == [
-        "It rained.",
-        "You said: It rained.",
-        "says so.",
-    ]
+    assert [line.split()[-1] for line in shown[1:]] == ["rained.", "rained.", "so."]
+    assert "You said" in shown[2]
     receipt = render.receipt(episodic_pb2.ErasureReceipt(id="r", base_erased=2, declared_erased=1))
     assert "1 of them said that they were derived from one that was selected" in receipt
