@@ -168,7 +168,7 @@ class Servicer:
         self, request: episodic_pb2.GetErasureEpochRequest, call: Call
     ) -> episodic_pb2.GetErasureEpochResponse:
         await self._namespace(request.namespace, call)
-        epoch = self._host.registry.epoch(request.namespace)
+        epoch = self._at(request.namespace).host.registry.epoch(request.namespace)
         return episodic_pb2.GetErasureEpochResponse(erasure_epoch=epoch)
 
     async def get(self, request: episodic_pb2.GetRequest, call: Call) -> episodic_pb2.GetResponse:
