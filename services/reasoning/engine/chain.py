@@ -133,6 +133,8 @@ class Chain:
         self.leave(live)
         if live.fetch is not None:
             live.fetch.given_up = True
+            for block, page in enumerate(live.fetch.pages, live.fetch.found):
+                self._pool.condemn(page, live.block_lineage(block))
             self._given_up.append(live.fetch)
             live.fetch = None
 

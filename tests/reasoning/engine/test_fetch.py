@@ -151,9 +151,9 @@ def test_invariant_27_what_ends_while_the_store_is_asked_gives_its_pages_back_wi
 ) -> None:
     store, later, clock = MemoryStore(100), Later(), Clock()
     if warm:
-        Driver(model, store.of(1)).generate(LONG[:warm], 1)
+        Driver(model, store.of(1)).generate(LONG[:warm], 1, epochs={"ns": 0})
     driver = Driver(model, store.of(2), clock, reader=later)
-    id = driver.submit(LONG, 4, samples=2, deadline_s=5.0)
+    id = driver.submit(LONG, 4, samples=2, deadline_s=5.0, spans=(Span(0, frozenset({E})),), epochs={"ns": 0})
     driver.core.step()
     if how == "cancelled":
         driver.core.cancel(id)
@@ -163,7 +163,10 @@ def test_invariant_27_what_ends_while_the_store_is_asked_gives_its_pages_back_wi
     assert [event.reason for event in driver.events(id) if isinstance(event, Finished)] == [how, how]
     assert driver.core.stats().pages_used == 6  # the answer is written there
     assert not driver.core.idle
+    assert driver.core.drop({E}, {"ns": 1}).pages_in_use == 6
     later.run(driver)
+    assert driver.core.drop({E}, {"ns": 1}).pages_in_use == 0
+    assert not text_is_left(driver)
     assert_nothing_is_held(driver)
     assert not store._computing
 
