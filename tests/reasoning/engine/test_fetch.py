@@ -111,8 +111,9 @@ def test_a_store_that_sleeps_stalls_no_answer_that_runs(model: LoadedModel) -> N
     finally:
         engine.close()
     assert store.asked > 3
-    assert beside[-1] < _SLEEP_S
-    assert beside[len(beside) // 2] < 5 * quiet[len(quiet) // 2] + 0.005
+    # Each of the four stalled it before; a machine that is busy with others may do so once.
+    assert sum(gap >= _SLEEP_S for gap in beside) < 2
+    assert beside[len(beside) // 2] < 10 * quiet[len(quiet) // 2] + 0.005
 
 
 def test_what_is_asked_beside_the_loop_is_loaded_and_gives_the_same_tokens(model: LoadedModel, naive: Naive) -> None:
