@@ -48,6 +48,7 @@ class Door:
             progress=world.host.progress,
             recaller=world.recaller,
             of=lambda namespace: world,
+            owns=lambda partition: True,
             names=lambda: world.host.registry.names(),
             operation=lambda id: world.host.state.operation(id),
             rebuild=world.rebuilder.start,
