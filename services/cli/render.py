@@ -195,11 +195,15 @@ def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     base = [t for t in response.targets if not t.derived]
     derived = [t for t in response.targets if t.derived]
     groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
-    lines = [f"would go: {len(base)} told, {len(derived)} derived from them{groups}{names}"]
-    for target in response.targets:
+    declared = sum(bool(t.reason) for t in base)
+    too = f" ({declared} of them because they say that they are derived from one that goes)" if declared else ""
+    lines = [f"would go: {len(base)} told{too}, {len(derived)} derived from them{groups}{names}"]
+    for target in sorted(response.targets, key=lambda target: bool(target.reason)):
         date = f"{clocks.moment(target.event_start, target.utc_offset_minutes):%Y-%m-%d}"
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
         lines.append(f"  {date} {kind:8} {shorten(target.text, TEXT_WIDTH)}")
+        if target.reason:
+            lines.append(f"    {target.reason}")
     if response.doubtful:
         lines.append(f"doubtful, and left unless --include-doubtful: {len(response.doubtful)}")
     for match in response.doubtful:
@@ -218,6 +222,8 @@ def receipt(given: episodic_pb2.ErasureReceipt) -> str:
         f"  {given.base_erased} told erased, {given.keys_destroyed} keys destroyed, "
         f"{given.derived_retired} derived retired, {given.derived_rebuilt} rebuilt without them",
     ]
+    if given.declared_erased:
+        lines.append(f"  {given.declared_erased} of them said that they were derived from one that was selected")
     if given.alias_groups:
         lines.append(f"  {given.alias_groups} alias groups held a name: dropped, or left without it")
     if given.doubtful_left:

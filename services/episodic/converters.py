@@ -159,6 +159,7 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
                 text=texts[slot.id].record.text if slot.id in texts else "",
                 event_start=stamp(from_us(slot.start_us)),
                 utc_offset_minutes=slot.utc_offset_minutes or None,
+                reason=targets.declared.get(slot.id, ""),
             )
             for slot in (*targets.base, *targets.derived)
         ],

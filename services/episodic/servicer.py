@@ -64,6 +64,7 @@ class Servicer:
             _E + "Remember": Handler(episodic_pb2.RememberRequest, self.remember),
             _E + "Correct": Handler(episodic_pb2.CorrectRequest, self.correct),
             _E + "Recall": Handler(episodic_pb2.RecallRequest, self.recall),
+            _E + "GetErasureEpoch": Handler(episodic_pb2.GetErasureEpochRequest, self.get_erasure_epoch),
             _E + "Get": Handler(episodic_pb2.GetRequest, self.get),
             _E + "List": Handler(episodic_pb2.ListRequest, self.list_engrams),
             _E + "Timeline": Handler(episodic_pb2.TimelineRequest, self.timeline),
@@ -86,6 +87,8 @@ class Servicer:
 
     async def remember(self, request: episodic_pb2.RememberRequest, call: Call) -> episodic_pb2.RememberResponse:
         info = await self._namespace(request.namespace, call)
+        if request.derived_from:  # perhaps from what was stated just now
+            await self._fresh([request.namespace], Freshness(strong=True), call)
         commands = self._at(request.namespace).commands
         id, position, known = await self._run(commands.remember, request, info, call.caller.principal)
         return episodic_pb2.RememberResponse(engram_id=id, position=position, duplicate=known)
@@ -160,6 +163,13 @@ class Servicer:
         response = converters.to_recall_response(recalled, self._partitions(query.namespaces))
         response.stages.add(stage="freshness").duration.FromNanoseconds(int(waited * 1e9))
         return response
+
+    async def get_erasure_epoch(
+        self, request: episodic_pb2.GetErasureEpochRequest, call: Call
+    ) -> episodic_pb2.GetErasureEpochResponse:
+        await self._namespace(request.namespace, call)
+        epoch = self._at(request.namespace).host.registry.epoch(request.namespace)
+        return episodic_pb2.GetErasureEpochResponse(erasure_epoch=epoch)
 
     async def get(self, request: episodic_pb2.GetRequest, call: Call) -> episodic_pb2.GetResponse:
         await self._namespace(request.namespace, call)

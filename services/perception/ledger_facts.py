@@ -117,6 +117,11 @@ class LedgerFacts:
         with self._lock:
             return self._of(namespace).erasures.macs.get(id_mac)
 
+    def is_erased(self, namespace: str, engram_id: str) -> bool:
+        """Whether an engram was erased. Never forgotten."""
+        with self._lock:
+            return engram_id in self._of(namespace).erasures.ids
+
     def session(self, namespace: str, session_mac: bytes) -> SessionSeen | None:
         with self._lock:
             return self._of(namespace).sessions.get(session_mac)

@@ -11,7 +11,7 @@ from mneme.v1 import reasoning_pb2 as pb
 from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse, StageTime
 from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSentence, Evidence, ExtractiveAnswer
 
-from services.common import ids
+from services.common import ids, lineage
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.reasoning.blocks import Scope, Span, unlisted
@@ -128,13 +128,14 @@ def done_part(
 
 
 def answer_id(request: AskRequest, response: RecallResponse, model: str = "") -> str:
-    """Hash of what the answer was made of: the question, who it was asked for, the engrams and their versions.
-
-    With a wording, also the model and how it was to choose.
+    """Hash of what the answer was made of: the question, who it was asked for, the engrams and their versions; with a
+    wording, also the model and how it was to choose. Followed by the base engrams, for what is derived from it.
     """
     engrams = [f"{i.engram.namespace} {i.engram.id} {i.engram.version}" for i in response.items]
     worded: list[str | bytes] = [model, request.wording.SerializeToString(deterministic=True)] if model else []
-    return ids.digest("answer", request.namespace, request.question, *engrams, *worded)
+    made_of = ids.digest("answer", request.namespace, request.question, *engrams, *worded)
+    read = (i.engram for i in response.items)
+    return lineage.answer_id(made_of, [id for e in read for id in (e.sources or [e.id])])
 
 
 # --- the model's wording ---
@@ -271,8 +272,10 @@ def generated_end(ended: Finished, engine: str) -> pb.GenerateResponse:
 
 
 def generate_done(request: pb.GenerateRequest, model: str) -> pb.GenerateResponse:
-    made_of = request.SerializeToString(deterministic=True)
-    return pb.GenerateResponse(done=pb.GenerateDone(answer_id=ids.digest("generated", model, made_of), model=model))
+    made_of = ids.digest("generated", model, request.SerializeToString(deterministic=True))
+    engrams = [each.engram_id for each in request.engrams.engrams]
+    answer_id = lineage.answer_id(made_of, engrams, complete=request.HasField("engrams"))
+    return pb.GenerateResponse(done=pb.GenerateDone(answer_id=answer_id, model=model))
 
 
 # --- stats ---

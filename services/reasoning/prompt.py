@@ -7,7 +7,7 @@ the next question over the same notes finds their blocks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.common.text import lexical
@@ -67,7 +67,7 @@ def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], r
 
     Without a note where not even a passage of the best one fits; longer than ``room`` when the question alone is.
     """
-    room -= len(tokenizer.encode_chat(_messages(question, ())))
+    room -= len(tokenizer.encode_chat_in_parts([_SYSTEM], "user", _parts(question, ()))[0])
     kept: list[Note] = []
     for note in notes:
         shown = _shown(tokenizer, question, note, min(room, _LONG)) if room > _NOTE_MARGIN else None
@@ -76,11 +76,8 @@ def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], r
         kept.append(shown)
         room -= _cost(tokenizer, shown)
     ordered = sorted(kept, key=lambda n: (n.when, n.namespace, n.engram_id))
-    ids = tokenizer.encode_chat(_messages(question, ordered))
-    spans = []
-    for at, note in enumerate(ordered):
-        before = tokenizer.encode_chat([_SYSTEM, {"role": "user", "content": _notes(ordered[:at])}])
-        spans.append(Span(_common(ids, before), note.lineage))
+    ids, starts = tokenizer.encode_chat_in_parts([_SYSTEM], "user", _parts(question, ordered))
+    spans = [Span(start, note.lineage) for start, note in zip(starts[1:], ordered, strict=False)]
     return Prompt(tuple(ids), tuple(spans), tuple(kept))
 
 
@@ -106,14 +103,6 @@ def support(wording: str, notes: Sequence[Note]) -> list[tuple[Note, float]]:
     return sorted(((note, len(found) / len(words)) for note, found in held if found), key=lambda each: -each[1])
 
 
-def _messages(question: str, ordered: Sequence[Note]) -> list[Mapping[str, str]]:
-    return [_SYSTEM, {"role": "user", "content": f"{_notes(ordered)}\nQuestion: {one_line(question)}"}]
-
-
-def _notes(ordered: Sequence[Note]) -> str:
-    return "Notes:\n" + "".join(note.line() for note in ordered)
-
-
-def _common(ids: Sequence[int], other: Sequence[int]) -> int:
-    """Tokens that both begin with: what comes before the text that only one of them holds."""
-    return next((n for n, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b), min(len(ids), len(other)))
+def _parts(question: str, ordered: Sequence[Note]) -> list[str]:
+    """What the user says: how the notes begin, each note, the question."""
+    return ["Notes:\n", *(note.line() for note in ordered), f"\nQuestion: {one_line(question)}"]

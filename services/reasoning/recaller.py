@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
-from mneme.v1.episodic_pb2 import RecallRequest, RecallResponse
+from google.protobuf.message import Message
+from mneme.v1.episodic_pb2 import GetErasureEpochRequest, GetErasureEpochResponse, RecallRequest, RecallResponse
 from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceStub
 
 from services.common import telemetry
@@ -17,6 +18,10 @@ from services.reasoning.config import Door
 class Recaller(Protocol):
     async def recall(self, request: RecallRequest, call: Call) -> RecallResponse:
         """What is recalled for the caller of ``call``, within its deadline. MnemeError."""
+        ...
+
+    async def erasure_epoch(self, namespace: str, call: Call) -> int:
+        """The namespace's as it is now, for the same caller and within the same deadline. MnemeError."""
         ...
 
 
@@ -35,10 +40,18 @@ class GrpcRecaller:
         self._stub = EpisodicServiceStub(self._channel)
 
     async def recall(self, request: RecallRequest, call: Call) -> RecallResponse:
+        response: RecallResponse = await self._asked(self._stub.Recall, request, call)
+        return response
+
+    async def erasure_epoch(self, namespace: str, call: Call) -> int:
+        request = GetErasureEpochRequest(namespace=namespace)
+        response: GetErasureEpochResponse = await self._asked(self._stub.GetErasureEpoch, request, call)
+        return int(response.erasure_epoch)
+
+    async def _asked(self, method: Any, request: Message, call: Call) -> Any:
         metadata = [("authorization", f"Bearer {call.grant}"), *telemetry.carrier().items()]
         try:
-            response: RecallResponse = await self._stub.Recall(request, timeout=call.time_left_s(), metadata=metadata)
-            return response
+            return await method(request, timeout=call.time_left_s(), metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

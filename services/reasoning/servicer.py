@@ -7,7 +7,6 @@ from contextlib import aclosing
 from functools import partial
 
 from mneme.v1 import reasoning_pb2 as pb
-from mneme.v1.episodic_pb2 import RecallRequest
 from mneme.v1.reasoning_pb2 import AskRequest, AskResponse
 
 from services.common import telemetry
@@ -126,9 +125,7 @@ class Reasoning:
         """Erasure epochs of the prompt's namespaces: the caller's own words, and what holds now where it has none."""
         epochs = dict(request.erasure_epochs)
         if request.namespace not in epochs:
-            # Whatever is recalled: the epochs come with it.
-            now = await self._recaller.recall(RecallRequest(namespace=request.namespace, query="?", limit=1), call)
-            epochs[request.namespace] = now.erasure_epochs[request.namespace]
+            epochs[request.namespace] = await self._recaller.erasure_epoch(request.namespace, call)
         return epochs
 
     # --- operating ---

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from mneme.v1 import episodic_pb2
 from mneme.v1.episodic_service_pb2_grpc import EpisodicServiceServicer, add_EpisodicServiceServicer_to_server
 
+from services.cli import render
 from services.cli.commands import forget
 from services.cli.main import main
 from services.common.serving.errors import MnemeError
@@ -160,3 +161,14 @@ def test_a_range_is_that_of_the_clock_whose_offset_is_given(door: Door) -> None:
     assert CliRunner(env={"MNEME_TOKEN": "t"}).invoke(main, command).exit_code == 0
     [asked] = door.asked
     assert asked.selector.event_time.start.ToJsonString() == "2026-05-04T22:00:00Z"
+
+
+def test_a_dry_run_shows_apart_what_goes_for_what_it_says_it_is_derived_from() -> None:
+    named = episodic_pb2.ForgetTarget(engram_id="e2", text="It rained.")
+    quoted = episodic_pb2.ForgetTarget(engram_id="e1", text="You said: It rained.", reason="It says so.")
+    shown = render.dry_run(episodic_pb2.ForgetResponse(targets=[quoted, named])).splitlines()
+    assert "2 told (1 of them because they say that they are derived from one that goes)" in shown[0]
+    assert [line.split()[-1] for line in shown[1:]] == ["rained.", "rained.", "so."]
+    assert "You said" in shown[2]
+    receipt = render.receipt(episodic_pb2.ErasureReceipt(id="r", base_erased=2, declared_erased=1))
+    assert "1 of them said that they were derived from one that was selected" in receipt

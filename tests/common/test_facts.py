@@ -23,6 +23,7 @@ from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ids import unnamed
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
 from services.common.ledger.settings import FirstSeen, Place
+from services.common.ledger.stored_facts import restore, stored
 from services.common.log.base import Log
 
 HOME = "acme/anna"
@@ -168,6 +169,20 @@ def test_an_erasure_leaves_of_alias_groups_what_it_says(keyring: Keyring) -> Non
     assert settings.now.erased_from
     told(facts, changed("2", aliases="new"), at=5)
     assert not settings.now.erased_from
+
+
+def test_where_the_ledger_holds_what_was_told_comes_back_from_a_snapshot(keyring: Keyring) -> None:
+    facts, again = made(keyring, observations=False), made(keyring, observations=False)
+    boundary = EpisodeClosed(session_mac=b"s", id_macs=[b"first", b"second"])
+    told(facts, created(), accepted("first"), LedgerEntry(namespace=HOME, episode_closed=boundary), at=0)
+    restore(again, stored(facts, 0, 3))
+    told(again, accepted("third"), at=3)
+    places = again[HOME].places
+    assert (places.told(9), places.boundaries(b"s", b"second"), places.boundaries(b"s", b"third")) == (
+        [1, 2, 3],
+        [2],
+        [],
+    )
 
 
 def test_a_deleted_namespace_made_anew_begins_empty_and_counts_its_epochs_on(keyring: Keyring) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from kafka.structs import TopicPartition as KafkaPartition
 
 from services.common.log.base import (
     Cleanup,
@@ -149,6 +151,35 @@ def test_a_broker_that_goes_right_after_the_commit_fails_nothing(
     [at] = fresh.append([Message(topic, b"k", b"committed")])
     fresh.close()
     assert [record.value for record in log.read(topic, at.partition)] == [b"committed"]
+
+
+def test_compaction_reads_no_topic_however_much_it_holds(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And waits for what was superseded all the same, each time; where nothing came since, it does nothing."""
+    topic = new_topic(log, Cleanup.COMPACT)
+    log.append([Message(topic, b"%d" % n, b"value", partition=n % 2) for n in range(400)])
+    looked_at = 0
+    read = log._reader.read
+
+    def counted(*args: Any) -> Iterator[Record]:
+        nonlocal looked_at
+        for record in read(*args):
+            looked_at += 1
+            yield record
+
+    for key, partition in ((b"0", 0), (b"2", 0), (b"1", 1)):
+        old = next(r.offset for r in log.read(topic, partition) if r.key == key)
+        log.append([Message(topic, key, None, partition=partition)])
+        with monkeypatch.context() as patched:
+            patched.setattr(log._reader, "read", counted)
+            log.compact(topic)
+        there = {r.offset: r.key for r in log.read(topic, partition)}
+        assert old not in there
+        assert sum(k == key for k in there.values()) == 1
+    assert looked_at <= 3 * 4 * 4  # of each partition the newest few, to see whether it has grown
+    assert sum(len(list(log.read(topic, n))) for n in range(4)) == 400  # no reader sees what tells that it is done
+    before = log._reader.end(KafkaPartition(topic, 0))
+    log.compact(topic)
+    assert log._reader.end(KafkaPartition(topic, 0)) == before
 
 
 def test_compacted_bytes_leave_the_disk(kafka_broker: Broker, log: KafkaLog) -> None:

@@ -54,6 +54,39 @@ def test_an_answer_streams_evidence_then_sentences_word_for_word(client: Client)
     assert {"recall", "recall.retrieve", "extract"} <= {stage.stage for stage in answer.done.stages}
 
 
+def test_invariant_19_a_posted_answer_goes_with_what_it_quotes(client: Client) -> None:
+    namespace = "e2e/answers"
+    talk.create(client, namespace)
+    client.observe(talk.observations(namespace))
+    request = reasoning_pb2.AskRequest(
+        namespace=namespace,
+        question="When does Aunt Petronella arrive?",
+        freshness=common_pb2.Freshness(strong=True),
+        extractive_only=True,
+    )
+    answer = render.collect(client.reasoning.Ask(request, metadata=client.metadata, timeout=20))
+    source = answer.extractive.sentences[0].engram_id
+    posted = talk.observations(namespace, session="answers", tag="a")[0]
+    posted.text = f"You told me: {answer.extractive.sentences[0].text}"
+    posted.derived_from.append(answer.done.answer_id)
+    assert client.observe([posted]).accepted == 1
+    selector = episodic_pb2.ForgetSelector(ids=episodic_pb2.Ids(ids=[source]))
+    forget = episodic_pb2.ForgetRequest(namespace=namespace, selector=selector, dry_run=True)
+    listed = client.episodic.Forget(forget, metadata=client.metadata, timeout=20)
+    assert [t.text for t in listed.targets if t.reason] == [posted.text]
+    forget.dry_run, forget.id = False, "f1"
+    receipt = client.episodic.Forget(forget, metadata=client.metadata, timeout=60).receipt
+    assert (receipt.base_erased, receipt.declared_erased) == (2, 1)
+    found = talk.recall(client, namespace, "Aunt Petronella arrives from Lisbon")
+    assert not any("Lisbon" in item.engram.text for item in found.items)
+    again = talk.observations(namespace, session="answers", tag="b")[0]
+    again.derived_from.append(answer.done.answer_id)
+    with pytest.raises(grpc.RpcError) as caught:
+        client.observe([again])
+    error = refused(caught.value)
+    assert (error.reason, error.field) == ("ERASED", "observation.derived_from[0]")
+
+
 def test_a_question_about_nothing_said_is_not_found(client: Client) -> None:
     talk.create(client, "e2e/nothing")
     client.observe(talk.observations("e2e/nothing"))

@@ -256,3 +256,33 @@ def test_an_episode_is_made_again_of_every_correction(world: World) -> None:
         [episode] = store.fetch(NAMESPACE, [id]).values()
         assert f"The soup was {how}." in episode.record.text
         assert before not in episode.record.text
+
+
+def test_a_correction_reads_the_boundary_around_it_and_not_what_came_since(world: World) -> None:
+    world.observe("o0", "The soup was cold.")
+    world.close_episode(["o0"])
+    world.create("beta/house")
+    for n in range(600):
+        world.observe(f"later{n}", "It rained.", session=f"s{n // 100}", namespace="beta/house" if n % 2 else NAMESPACE)
+    world.close_episode([f"later{n}" for n in range(0, 100, 2)], session="s0")
+    world.settle()
+    with world.ledger_reads() as reads:
+        world.correct("c1", world.base("o0"), "The soup was hot.")
+        world.settle()
+    directory = world.host.live.store.directory
+    assert [s.kind for s in directory.slots(NAMESPACE, "s1") if s.active and not s.is_base] == ["episode"]
+    assert len(reads) <= 4
+
+
+def test_a_correction_after_a_restart_finds_its_episode(world: World) -> None:
+    world.observe("o0", "They met on Friday.")
+    world.observe("o1", "The soup was cold.")
+    world.close_episode(["o0", "o1"])
+    world.observe("o2", "It rained.")
+    world.settle()
+    world.restart()
+    world.correct("c1", world.base("o1"), "The soup was hot.")
+    world.settle()
+    store = world.host.live.store
+    [id] = [s.id for s in store.directory.slots(NAMESPACE) if s.kind == "episode" and s.active]
+    assert "The soup was hot." in store.fetch(NAMESPACE, [id])[id].record.text

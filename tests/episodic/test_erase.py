@@ -25,6 +25,7 @@ from services.episodic.erasure.person import Naming
 from services.episodic.plugins.base import Candidate, Context, Plan, Plugin
 from services.episodic.state import service_state as operator_state
 from services.episodic.state.service_state import OperatorState
+from services.episodic.write import erasing
 from tests.episodic.world import NAMESPACE, PLUGINS, World
 
 OTHER = "other/user"
@@ -156,6 +157,37 @@ def test_a_neighbours_key_loses_the_text_though_the_erased_has_no_row_any_more(w
     whole = world.host.live.store.whole(NAMESPACE, world.base("o1"))
     assert whole is not None
     assert "emerald" not in whole.record.keys[0].text
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "after a kill"])
+def test_folding_again_reads_the_sessions_it_folds_and_nobody_elses(
+    world: World, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """Three sessions, each a piece of its own, far from each other in a ledger that is another's for the rest."""
+    monkeypatch.setattr(erasing, "_AT_ONCE", 1)
+    world.create("beta/house")
+    for session in ("s1", "s2", "s3"):
+        for n in range(3):
+            world.observe(f"{session}{n}", f"Lamp {n} was lit.", session=session)
+        world.close_episode([f"{session}{n}" for n in range(3)], session=session)
+        for n in range(300):
+            world.observe(f"other {session}{n}", "It rained.", namespace="beta/house")
+    world.settle()
+    if again:  # the rows are gone and the command comes anew: what is left of the text is looked for
+        world.host.live.store.forget(NAMESPACE, [world.base("s11")])
+    with world.ledger_reads() as reads:
+        if again:
+            erased = pb.Erased(receipt_id="r", erasure_epoch=1)
+            for id in ("s11", "s21", "s31"):
+                erased.id_macs.append(world.mac(ledger.MAC_OBSERVATION, id))
+                erased.engram_ids.append(world.base(id))
+            world.append(NAMESPACE, erased=erased)
+            world.settle()
+        else:
+            assert world.forget(ids("s11", "s21", "s31")).receipt.derived_rebuilt == 3
+    assert len(reads) <= (30 if again else 15)
+    left = {slot.id for slot in world.host.live.store.directory.slots(NAMESPACE) if slot.is_base}
+    assert left == {world.base(f"{session}{n}") for session in ("s1", "s2", "s3") for n in (0, 2)}
 
 
 def test_what_held_nothing_of_the_erased_keeps_its_keys_and_the_rest_has_new_ones(world: World) -> None:

@@ -13,9 +13,10 @@ from mneme.v1.common_pb2 import MetadataValue, Observation, TimeRange
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
 
 from services.common.crypto.auth import Caller, Right
-from services.common.ids import MAX_ID
+from services.common.ids import MAX_ID, digest
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.lineage import MAX_ENGRAMS, answer_id
 from services.common.log.base import LogUnavailable
 from services.common.models.embed import Embedder
 from services.common.text.extract import Aliases, Extractor
@@ -65,7 +66,7 @@ def named(tmp_path: Path, embedder: Embedder) -> Iterator[World]:
     world.close()
 
 
-def widest(id: str, text: str) -> Observation:
+def widest(id: str, text: str, derived_from: Sequence[str] = ["\U0001d4d0" * MAX_ID] * 64) -> Observation:
     """An observation of which everything is as long as the door takes it."""
     made = Observation(
         id=id.ljust(MAX_ID, "\U0001d4d0"),
@@ -76,18 +77,19 @@ def widest(id: str, text: str) -> Observation:
         external_id="\U0001d4d0" * MAX_REFERENCE,
         source="\U0001d4d0" * MAX_REFERENCE,
         metadata=metadata(),
-        derived_from=["\U0001d4d0" * MAX_ID] * 64,
+        derived_from=derived_from,
     )
     made.observed_at.FromDatetime(START)
     return made
 
 
-@pytest.mark.parametrize("size", [59_900, MAX_TEXT_BYTES])
-def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: World, size: int) -> None:
+@pytest.mark.parametrize(("size", "engrams"), [(59_900, 0), (MAX_TEXT_BYTES, 0), (MAX_TEXT_BYTES, MAX_ENGRAMS)])
+def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: World, size: int, engrams: int) -> None:
     known = LedgerFacts(named.log, named.keyring)
     intake = Intake(named.log, named.keyring, known, Extractor(), lambda: datetime.now(UTC))
     text, other = long_text(size), long_text(size - 1)
-    observation = widest("o1", text)
+    derived_from = [digest(n) for n in range(engrams)]
+    observation = widest("o1", text, derived_from) if engrams else widest("o1", text)
     [accepted] = intake.observe([observation], ANYBODY)
     assert isinstance(accepted, Accepted)
     info = named.host.registry.namespace(NAMESPACE)
@@ -96,6 +98,10 @@ def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: Wor
     request = RememberRequest(
         namespace=NAMESPACE, id="r1", text=text, actor=wide, source=wide, external_id=wide, metadata=metadata()
     )
+    if engrams:
+        turn = named.base(observation.id)
+        named.settle()
+        request.derived_from[:] = [answer_id(digest("answer"), [turn, *derived_from[1:]])]
     note, _, _ = named.commands.remember(request, info, "test")
     named.settle()
     turn = named.base(observation.id)

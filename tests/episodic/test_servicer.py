@@ -48,6 +48,7 @@ class Door:
             progress=world.host.progress,
             recaller=world.recaller,
             of=lambda namespace: world,
+            owns=lambda partition: True,
             names=lambda: world.host.registry.names(),
             operation=lambda id: world.host.state.operation(id),
             rebuild=world.rebuilder.start,
@@ -308,6 +309,8 @@ def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     assert not any(t.text for t in done.targets)
     again = door.call(E + "Forget", request, episodic_pb2.ForgetResponse)
     assert again.receipt == done.receipt
+    ask = episodic_pb2.GetErasureEpochRequest(namespace=namespace)
+    assert door.call(E + "GetErasureEpoch", ask, episodic_pb2.GetErasureEpochResponse).erasure_epoch == 1
     other = episodic_pb2.ForgetRequest(namespace=namespace, id="f1")
     other.selector.ids.ids.append("o1")
     assert door.refused(E + "Forget", other).reason == "ID_REUSED"

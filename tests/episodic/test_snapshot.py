@@ -70,6 +70,7 @@ def known(registry: Registry, committed: int) -> list[object]:
             registry.epoch(name),
             registry.next_epoch(name),
         ]
+        out.append(registry.told_at(name, committed))
         for offset in range(0, committed + 1, 3):
             out += [registry.namespace_at(name, offset), registry.is_deleted_since(name, offset)]
     return out

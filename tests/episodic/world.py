@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -189,6 +190,7 @@ class World:
         at: datetime | None = None,
         times: Sequence[tuple[datetime, datetime]] = (),
         metadata: dict[str, str | float] | None = None,
+        derived_from: Sequence[str] = (),
     ) -> Position:
         self.clock += timedelta(minutes=1)
         observation = Observation(
@@ -202,6 +204,7 @@ class World:
                 k: MetadataValue(text=v) if isinstance(v, str) else MetadataValue(number=v)
                 for k, v in (metadata or {}).items()
             },
+            derived_from=derived_from,
         )
         observation.observed_at.FromDatetime(at or self.clock)
         if (east := clocks.offset_of(at or self.clock)) != 0:
@@ -247,10 +250,11 @@ class World:
             self.host.check()
             raise TimeoutError(f"applied {self.host.progress.snapshot()}, wanted {ends}")
 
-    def remember(self, id: str, text: str, namespace: str = NAMESPACE) -> str:
+    def remember(self, id: str, text: str, namespace: str = NAMESPACE, derived_from: Sequence[str] = ()) -> str:
         info = self.host.registry.namespace(namespace)
         assert info is not None
-        return self.commands.remember(RememberRequest(namespace=namespace, id=id, text=text), info, "test")[0]
+        request = RememberRequest(namespace=namespace, id=id, text=text, derived_from=derived_from)
+        return self.commands.remember(request, info, "test")[0]
 
     def correct(self, id: str, engram_id: str, text: str, namespace: str = NAMESPACE) -> str:
         request = CorrectRequest(namespace=namespace, id=id, engram_id=engram_id, text=text)
@@ -288,6 +292,24 @@ class World:
 
     def texts(self, recalled: Recalled) -> list[str]:
         return [item.record.text for item in recalled.items]
+
+    @contextmanager
+    def ledger_reads(self) -> Iterator[list[Record]]:
+        """Every record of the ledger that is read meanwhile, but for the writer's own following of it."""
+        seen: list[Record] = []
+        read = self.log.read
+
+        def counted(topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
+            for record in read(topic, partition, start, end):
+                if topic == topics.LEDGER:
+                    seen.append(record)
+                yield record
+
+        self.log.read = counted  # type: ignore[method-assign]
+        try:
+            yield seen
+        finally:
+            self.log.read = read  # type: ignore[method-assign]
 
     def hash(self, namespace: str = NAMESPACE) -> str:
         with self.host.fold_lock:

@@ -16,16 +16,19 @@ from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry
 from services.common.crypto.seal import KeyDestroyed, destroying
+from services.common.ids import digest
 from services.common.ledger import topics
-from services.common.ledger.entries import SEAL_DEAD_LETTER
+from services.common.ledger.entries import SEAL_DEAD_LETTER, base_id
+from services.common.lineage import answer_id
 from services.common.log.base import Cleanup, LogUnavailable, Message, TopicSpec
+from services.common.serving.errors import MnemeError
 from services.perception.dead_letters import NAMESPACE
 from services.perception.intake import held
 from services.perception.intake.decision import Examined
 from services.perception.intake.inbox import InboxConsumer
 from services.perception.sessions.segmentation.fixed import FixedSize
 from tests.perception.crashing import DoubtfulLog
-from tests.perception.world import ACME_INBOX, PARTITIONS, World, observation
+from tests.perception.world import ACME_INBOX, ANYBODY, PARTITIONS, World, observation
 
 
 def as_json(made: Observation) -> bytes:
@@ -327,6 +330,28 @@ def test_invariant_13_an_erased_observation_that_comes_again_is_a_dead_letter_wi
     assert letter.reason == "ERASED"
     assert payload(world, letter) == b""
     assert len(accepted(world)) == 1
+
+
+@pytest.mark.parametrize("by", ["an engram", "an answer"])
+def test_invariant_19_what_is_derived_from_the_erased_is_a_dead_letter_without_its_text(world: World, by: str) -> None:
+    """Through the inbox and through a call, and what is derived from others is taken."""
+    erased, kept = (base_id("acme/user", id) for id in ("o0", "o1"))
+    if by == "an answer":
+        erased, kept = answer_id(digest("one"), [kept, erased]), answer_id(digest("another"), [kept])
+    world.observe(observation(0, "Gowing smelt the zorblewax."), observation(1))
+    world.erase("o0")
+    quoted = observation(2, "You said: Gowing smelt the zorblewax.", derived_from=[kept, erased])
+    world.send(as_json(quoted))
+    world.send(as_json(observation(3, "So it is.", derived_from=[kept])))
+    drain(world.inbox())
+    [letter] = world.dead_letters()
+    assert (letter.reason, letter.field) == ("ERASED", "derived_from[1]")
+    assert payload(world, letter) == b""
+    assert world.id_mac("o2") not in accepted(world)
+    assert world.id_mac("o3") in accepted(world)
+    [refused] = world.intake.observe([quoted], ANYBODY)
+    assert isinstance(refused, MnemeError)
+    assert (refused.reason, refused.field) == ("ERASED", "derived_from[1]")
 
 
 def through_a_topic_of_others(world: World) -> None:

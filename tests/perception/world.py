@@ -95,13 +95,14 @@ class World:
     def erase(self, *ids: str, namespace: str = "acme/user") -> None:
         """What Forget does to the log: the command, and the keys of the texts."""
         macs = [self.id_mac(i, namespace) for i in ids]
+        engrams = [ledger.base_id(namespace, i) for i in ids]
         keys = [
             e.observation_accepted.sealed.key_id
             for e in self.entries(namespace)
             if e.WhichOneof("body") == "observation_accepted" and e.observation_accepted.id_mac in macs
         ]
         entry = LedgerEntry(namespace=namespace, ingested_at=self._timestamp(), principal="tester")
-        entry.erased.CopyFrom(Erased(receipt_id="r", id_macs=macs, key_ids=keys, erasure_epoch=1))
+        entry.erased.CopyFrom(Erased(receipt_id="r", id_macs=macs, key_ids=keys, engram_ids=engrams, erasure_epoch=1))
         self.log.append([ledger.message(entry), *destroying(namespace, keys)])
 
     def erase_names(self, left: Sequence[AliasGroup], namespace: str) -> None:

@@ -39,10 +39,15 @@ async def everything(parts: AsyncIterator[P]) -> list[P]:
 class Memory:
     response: RecallResponse
     asked: list[RecallRequest] = field(default_factory=list)
+    epochs_asked: list[str] = field(default_factory=list)
 
     async def recall(self, request: RecallRequest, call: Call) -> RecallResponse:
         self.asked.append(request)
         return self.response
+
+    async def erasure_epoch(self, namespace: str, call: Call) -> int:
+        self.epochs_asked.append(namespace)
+        return self.response.erasure_epochs[namespace]
 
 
 def tokenizer_of(config: ReasoningConfig) -> ChatTokenizer:

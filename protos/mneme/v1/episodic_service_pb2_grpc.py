@@ -50,6 +50,11 @@ class EpisodicServiceStub:
                 request_serializer=mneme_dot_v1_dot_episodic__pb2.RecallRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_episodic__pb2.RecallResponse.FromString,
                 _registered_method=True)
+        self.GetErasureEpoch = channel.unary_unary(
+                '/mneme.v1.EpisodicService/GetErasureEpoch',
+                request_serializer=mneme_dot_v1_dot_episodic__pb2.GetErasureEpochRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_episodic__pb2.GetErasureEpochResponse.FromString,
+                _registered_method=True)
         self.Get = channel.unary_unary(
                 '/mneme.v1.EpisodicService/Get',
                 request_serializer=mneme_dot_v1_dot_episodic__pb2.GetRequest.SerializeToString,
@@ -107,6 +112,13 @@ class EpisodicServiceServicer:
 
     def Recall(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasureEpoch(self, request, context):
+        """The erasure epoch of a namespace as it is now, for whoever brings a prompt of its own. Reads no engram.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -174,6 +186,11 @@ def add_EpisodicServiceServicer_to_server(servicer, server):
                     servicer.Recall,
                     request_deserializer=mneme_dot_v1_dot_episodic__pb2.RecallRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_episodic__pb2.RecallResponse.SerializeToString,
+            ),
+            'GetErasureEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasureEpoch,
+                    request_deserializer=mneme_dot_v1_dot_episodic__pb2.GetErasureEpochRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_episodic__pb2.GetErasureEpochResponse.SerializeToString,
             ),
             'Get': grpc.unary_unary_rpc_method_handler(
                     servicer.Get,
@@ -293,6 +310,33 @@ class EpisodicService:
             '/mneme.v1.EpisodicService/Recall',
             mneme_dot_v1_dot_episodic__pb2.RecallRequest.SerializeToString,
             mneme_dot_v1_dot_episodic__pb2.RecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasureEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.EpisodicService/GetErasureEpoch',
+            mneme_dot_v1_dot_episodic__pb2.GetErasureEpochRequest.SerializeToString,
+            mneme_dot_v1_dot_episodic__pb2.GetErasureEpochResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -167,7 +167,7 @@ class Corrected(_message.Message):
     def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
-    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by")
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by", "declared")
     class AliasesBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class Erased(_message.Message):
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
     SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
+    DECLARED_FIELD_NUMBER: _ClassVar[int]
     receipt_id: str
     id_macs: _containers.RepeatedScalarFieldContainer[bytes]
     engram_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -199,7 +200,8 @@ class Erased(_message.Message):
     names: _containers.RepeatedCompositeFieldContainer[NameHash]
     doubtful: bytes
     selected_by: str
-    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ...) -> None: ...
+    declared: int
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ..., declared: _Optional[int] = ...) -> None: ...
 
 class NameHash(_message.Message):
     __slots__ = ("mac", "letters", "words")
@@ -370,7 +372,7 @@ class PartitionFacts(_message.Message):
     def __init__(self, next: _Optional[int] = ..., last_mac: _Optional[bytes] = ..., namespaces: _Optional[_Iterable[_Union[StoredFacts, _Mapping]]] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class StoredFacts(_message.Message):
-    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions", "epochs")
+    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions", "epochs", "places")
     class EpochsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -386,6 +388,7 @@ class StoredFacts(_message.Message):
     OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
     pseudonym: bytes
     in_clear: bool
     settings: StoredSettings
@@ -394,7 +397,26 @@ class StoredFacts(_message.Message):
     observations: StoredIds
     sessions: StoredSessions
     epochs: _containers.ScalarMap[int, int]
-    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ..., epochs: _Optional[_Mapping[int, int]] = ...) -> None: ...
+    places: StoredPlaces
+    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ..., epochs: _Optional[_Mapping[int, int]] = ..., places: _Optional[_Union[StoredPlaces, _Mapping]] = ...) -> None: ...
+
+class StoredPlaces(_message.Message):
+    __slots__ = ("told", "boundaries")
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
+    told: _containers.RepeatedScalarFieldContainer[int]
+    boundaries: _containers.RepeatedCompositeFieldContainer[StoredBoundary]
+    def __init__(self, told: _Optional[_Iterable[int]] = ..., boundaries: _Optional[_Iterable[_Union[StoredBoundary, _Mapping]]] = ...) -> None: ...
+
+class StoredBoundary(_message.Message):
+    __slots__ = ("session_mac", "offset", "held")
+    SESSION_MAC_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    session_mac: bytes
+    offset: int
+    held: bytes
+    def __init__(self, session_mac: _Optional[bytes] = ..., offset: _Optional[int] = ..., held: _Optional[bytes] = ...) -> None: ...
 
 class StoredSettings(_message.Message):
     __slots__ = ("offset", "metadata_fields", "late", "changes", "needless_key_ids", "aliases")

@@ -12,6 +12,7 @@ from enum import Flag, auto
 from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceChanged, NamespaceCreated, NamespaceDeleted
 
 from services.common.crypto.seal import Keyring
+from services.common.ledger.places import Places
 from services.common.ledger.settings import FirstSeen, Place, Settings
 from services.common.ledger.spaces import ByNamespace
 
@@ -63,6 +64,7 @@ class NamespaceFacts:
     erasures: Erasures = field(default_factory=Erasures)
     observations: dict[bytes, FirstSeen] = field(default_factory=dict)
     sessions: dict[bytes, SessionSeen] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
     deleted: Deleted | None = None
     epochs: dict[int, int] = field(default_factory=dict)  # of each erasure and deletion, by its offset
     in_clear: bool = False  # the ledger holds entries that are keyed by the name, for good
@@ -85,7 +87,8 @@ class Facts(ByNamespace[NamespaceFacts]):
     """By namespace. Not thread-safe."""
 
     def __init__(self, keyring: Keyring, *, observations: bool) -> None:
-        """``observations``: ids of observations and sessions are held too, about 300 bytes an observation."""
+        """``observations``: ids of observations and sessions are held, about 300 bytes an observation; else where the
+        ledger holds what a namespace was told, 8 bytes an entry."""
         super().__init__(keyring)
         self.holds_observations = observations
 
@@ -106,6 +109,8 @@ def fold(facts: Facts, entry: LedgerEntry, place: Place) -> Learned:
         return Learned.NOTHING
     if body in FOLDED and of.settings is not None and place.offset > of.settings.place.offset:
         of.settings.need(place.offset)
+    if body in FOLDED and not facts.holds_observations:
+        of.places.add(entry, place.offset)
     match body:
         case "observation_accepted" | "session_ended" if facts.holds_observations:
             _see(of, entry, place)
@@ -165,5 +170,5 @@ def _delete(of: NamespaceFacts, deleted: NamespaceDeleted, place: Place) -> Lear
         return Learned.NOTHING
     of.deleted = Deleted(place, deleted.receipt_id, deleted.name_key_id)
     of.epochs[place.offset] = deleted.erasure_epoch
-    of.settings, of.erasures, of.observations, of.sessions = None, Erasures(), {}, {}
+    of.settings, of.erasures, of.observations, of.sessions, of.places = None, Erasures(), {}, {}, Places()
     return Learned.DELETION

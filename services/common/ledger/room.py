@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 ENGRAM_BYTES = 96_000
 # What the host adds to what was given: ids, hashes, positions, times, the link of a correction.
 HOST_BYTES = 3_000
+ID_BYTES = 34  # of a message, of one engram that it is derived from
 _AROUND_NAME = 4  # bytes of a message around one name
 
 

@@ -24,6 +24,7 @@ from services.common.ids import unnamed
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of
 from services.common.ledger.facts import Deleted, Erasures, Facts, NamespaceFacts, SessionSeen, fold
+from services.common.ledger.places import Places
 from services.common.ledger.settings import FirstSeen, Period, Place, Settings
 from services.common.log.base import Log
 
@@ -74,6 +75,7 @@ def _stored(pseudonym: bytes, of: NamespaceFacts) -> StoredFacts:
         observations=_stored_ids(of.observations),
         sessions=sessions,
         epochs=of.epochs,
+        places=of.places.stored(),
     )
 
 
@@ -92,6 +94,7 @@ def _restored(partition: int, one: StoredFacts) -> NamespaceFacts:
         sessions=dict(zip(sessions.macs, seen, strict=True)),
         deleted=_deletion(partition, one.deleted) if one.HasField("deleted") else None,
         epochs=dict(one.epochs),
+        places=Places.restored(one.places),
         in_clear=one.in_clear,
     )
 

@@ -47,6 +47,7 @@ METHODS: dict[str, Method] = {
     _E + "Remember": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT),
     _E + "Correct": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT),
     _E + "Recall": Method("episodic", Kind.UNARY, Right.READ, _TEXT),
+    _E + "GetErasureEpoch": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "Get": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "List": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "Timeline": Method("episodic", Kind.UNARY, Right.READ, _IDS),

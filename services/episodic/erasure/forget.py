@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,7 @@ class Targets:
     sought: Sequence[str] = ()  # the person's names as they are looked for
     unfolded: Mapping[str, Stored] = field(default_factory=dict)  # of the base, what could not be folded, opened
     named: Mapping[str, Sequence[Slot]] = field(default_factory=dict)  # of the base, what each id of the selector means
+    declared: Mapping[str, str] = field(default_factory=dict)  # of the base, what is not selected, and why it goes
 
 
 class Forgetting:
@@ -106,16 +108,17 @@ class Forgetting:
     def _targets(
         self, namespace: str, chosen: Sequence[Slot], slots: Sequence[Slot], parked: Mapping[str, Parked]
     ) -> Targets:
-        """The chosen with their corrections, in ledger order, and what derives from any of them, in order of id."""
+        """The chosen and what goes with them, in ledger order, and what derives from any of them, in order of id."""
         directory = self._host.live.store.directory
-        base = self._with_corrections(namespace, chosen)
-        reached = {s.id for s in (*base, *chosen)}
-        base += [s for s in slots if s.id in parked and not reached.isdisjoint((s.id, parked[s.id].goes_with))]
+        told = {s.id: s for s in slots}
+        reasons = self._going(namespace, chosen, told, parked)
+        base = [told[id] for id in reasons]
         ids = {i for slot in base for i in directory.derived_from(namespace, slot.id)}
         derived = [slot for i in sorted(ids) if (slot := directory.get(namespace, i)) is not None]
         base.sort(key=lambda s: (s.seq, s.id))
         unfolded = {slot.id: parked[slot.id].stored for slot in base if slot.id in parked}
-        return Targets(base, derived, (), unfolded=unfolded)
+        declared = {id: reason for id, reason in reasons.items() if reason}
+        return Targets(base, derived, (), unfolded=unfolded, declared=declared)
 
     def _resolve_person(
         self, namespace: str, person: Person, slots: Sequence[Slot], parked: Mapping[str, Parked]
@@ -173,21 +176,35 @@ class Forgetting:
             named[id] = list({slot.id: slot for slot in reached if slot is not None}.values())
         return named
 
-    def _with_corrections(self, namespace: str, chosen: Iterable[Slot]) -> list[Slot]:
-        """A text and its corrections go together, whichever of them was named."""
-        superseded: dict[str, list[str]] = {}
-        slots = {s.id: s for s in self._host.live.store.directory.slots(namespace) if s.is_base}
-        for slot in slots.values():
+    def _going(
+        self, namespace: str, chosen: Iterable[Slot], told: Mapping[str, Slot], parked: Mapping[str, Parked]
+    ) -> dict[str, str]:
+        """All that goes, by id, each with the reason where the selector does not mean it.
+
+        A text and its corrections go together, whichever of them was named, and with each of them what says that it is
+        derived from it, or from an engram that is.
+        """
+        together: dict[str, list[str]] = {}
+        declared: dict[str, list[str]] = {}
+        for slot in told.values():
+            other = parked[slot.id].goes_with if slot.id in parked else slot.superseded_by
+            together.setdefault(other, []).append(slot.id)
             if slot.superseded_by:
-                superseded.setdefault(slot.superseded_by, []).append(slot.id)
-        reached: dict[str, Slot] = {}
-        waiting = [s.id for s in chosen]
+                together.setdefault(slot.id, []).append(slot.superseded_by)
+            for source in slot.derived_from:
+                declared.setdefault(source, []).append(slot.id)
+        going: dict[str, str] = {}
+        waiting = deque((slot.id, "") for slot in chosen)
         while waiting:
-            id = waiting.pop()
-            if id in slots and id not in reached:
-                reached[id] = slots[id]
-                waiting += [slots[id].superseded_by, *superseded.get(id, [])]
-        return list(reached.values())
+            id, reason = waiting.popleft()
+            if id not in told or id in going:
+                continue
+            going[id] = reason
+            waiting += [(other, reason) for other in together.get(id, ())]
+            for source in (id, *self._host.live.store.directory.derived_from(namespace, id)):
+                reason = f"It says that it is derived from {source}."
+                waiting += [(derived, reason) for derived in declared.get(source, ())]
+        return going
 
     # --- persons ---
 
@@ -289,6 +306,7 @@ class Forgetting:
         erased.key_ids.extend(sorted({s.seal_key for s in targets.base}))
         erased.names.extend(name_hashes(targets.sought, mentions_key(self._host.parts.keyring, namespace)))
         erased.doubtful = b"".join(short_id(each.slot.id) for each in targets.doubtful)
+        erased.declared = len(targets.declared)
         erased.erasure_epoch = self._host.registry.next_epoch(namespace)
         key = self._erase_aliases(namespace, targets, erased) if targets.alias_groups else []
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)

@@ -67,6 +67,7 @@ class Record:
     metadata: Mapping[str, str | float] = field(default_factory=dict)
     keys: tuple[Key, ...] = ()
     sources: tuple[str, ...] = ()  # base ids; empty for a base record
+    derived_from: tuple[str, ...] = ()  # of a base record: engrams that whoever sent it says it was made from
     links: tuple[tuple[str, str, float], ...] = ()  # (dst, relation, weight), sorted
     state: State = "active"
     superseded_by: str = ""

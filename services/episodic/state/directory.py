@@ -50,6 +50,7 @@ class Slot:
     partition: int
     feed_offset: int
     rows: int  # in the index
+    derived_from: tuple[str, ...] = ()  # as whoever sent it says
 
     @property
     def is_base(self) -> bool:
@@ -103,6 +104,7 @@ def slot_of(stored: Stored, feed_offset: int, rows: int) -> Slot:
         partition=stored.partition,
         feed_offset=feed_offset,
         rows=rows,
+        derived_from=r.derived_from,
     )
 
 

@@ -147,11 +147,23 @@ class Registry:
         with self._lock:
             return sorted(name for name in self._infos if name not in self._going)
 
-    def need(self, name: str, offset: int) -> None:
-        """Know that an entry at this offset is folded with the settings of its time. Call before a change after it."""
+    def told(self, entry: LedgerEntry, place: Place) -> None:
+        """Know where an entry lies, and that it is folded with the settings of its time. Call before a change after
+        it."""
         with self._lock:
-            if (settings := self._of(name).settings) is not None:
-                settings.need(offset)
+            fold(self._facts, entry, place)
+            if (settings := self._of(entry.namespace).settings) is not None:
+                settings.need(place.offset)
+
+    def told_at(self, name: str, end: int) -> list[int]:
+        """Ledger offsets of what the namespace was told before ``end``."""
+        with self._lock:
+            return self._of(name).places.told(end)
+
+    def boundaries(self, name: str, session_mac: bytes, id_mac: bytes = b"") -> list[int]:
+        """Ledger offsets of the boundaries of a session; with an observation, of those that may hold it."""
+        with self._lock:
+            return self._of(name).places.boundaries(session_mac, id_mac)
 
     def needless(self, name: str) -> list[str]:
         """Keys of alias groups that were replaced before anything was told."""

@@ -44,6 +44,7 @@ class Stored:
     session_mac: bytes = b""
     observation_id: str = ""
     external_id: str = ""
+    lineage_unknown: bool = False  # not all that it says it was made from is known in the namespace
     seal_key: str = ""  # data key of the EngramRecord; "" until one is made
     detail_key: str = ""  # data key of the EngramDetail
     history: tuple[HistoryEvent, ...] = ()
@@ -141,6 +142,8 @@ def to_engram(stored: Stored) -> Engram:
         made_by=r.made_by,
         position=Position(partition=stored.partition, offset=r.seq),
         utc_offset_minutes=clocks.offset_of(r.event.start) or None,
+        derived_from=r.derived_from,
+        lineage_unknown=stored.lineage_unknown,
     )
 
 
@@ -185,6 +188,7 @@ def from_core(core: pb.EngramRecord, seal_key: str, detail_key: str) -> Stored:
         times=tuple(Interval(moment(t.range.start), moment(t.range.end)) for t in core.times),
         metadata=metadata_of(e.metadata),
         sources=tuple(e.sources),
+        derived_from=tuple(e.derived_from),
         links=tuple((link.dst, link.relation, link.weight) for link in e.links),
         state=state_of(e.state),
         superseded_by=e.superseded_by,
@@ -201,6 +205,7 @@ def from_core(core: pb.EngramRecord, seal_key: str, detail_key: str) -> Stored:
         session_mac=core.session_mac,
         observation_id=e.observation_id,
         external_id=e.external_id,
+        lineage_unknown=e.lineage_unknown,
         seal_key=seal_key,
         detail_key=detail_key,
         whole=False,

@@ -48,6 +48,8 @@ def _parts(core: EngramRecord) -> Iterator[bytes]:
     yield repr([(t.range.start.ToNanoseconds(), t.range.end.ToNanoseconds()) for t in core.times]).encode()
     if e.utc_offset_minutes:  # without one the hash is as it was before there were any
         yield f"utc{e.utc_offset_minutes:+}".encode()
+    if e.derived_from or e.lineage_unknown:  # so here
+        yield repr((list(e.derived_from), e.lineage_unknown)).encode()
     yield repr(sorted((link.dst, link.relation) for link in e.links)).encode()
     yield repr(sorted(_metadata(e.metadata))).encode()
 

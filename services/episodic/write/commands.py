@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from google.protobuf.message import Message as Proto
 from mneme.v1 import ledger_pb2 as pb
@@ -13,6 +14,7 @@ from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger import entries as ledger
+from services.common.lineage import check_derived_from, is_answer, lineage_of
 from services.common.log.base import Appended
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
@@ -51,7 +53,7 @@ class Commands:
         return self._host.parts.keyring
 
     def remember(self, request: RememberRequest, info: NamespaceInfo, principal: str) -> tuple[str, Position, bool]:
-        """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED."""
+        """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED, NOT_FOUND."""
         check_id(request.id)
         check_text(request.text)
         if request.kind not in _STATABLE:
@@ -61,6 +63,7 @@ class Commands:
         clocks.check_offset(request.utc_offset_minutes, "utc_offset_minutes")
         check_metadata(request.metadata, info)
         check_actor(request.actor)
+        check_derived_from(request.derived_from)
         for field in ("source", "external_id"):
             check_reference(getattr(request, field), field)
         namespace = request.namespace
@@ -95,8 +98,10 @@ class Commands:
             known = self._known(entry.namespace, body)
             if known is not None:
                 return known, True
-            if isinstance(body, pb.Corrected):
-                self._check_target(entry.namespace, body.engram_id)
+            if isinstance(request, CorrectRequest):
+                self._check_target(entry.namespace, request.engram_id)
+            else:
+                self._check_sources(entry.namespace, request.derived_from)
             key = self._keyring.new_key(entry.namespace)
             plaintext = request.SerializeToString()
             body.sealed.CopyFrom(self._keyring.seal(key.key_id, plaintext, namespace=entry.namespace, purpose=purpose))
@@ -144,6 +149,17 @@ class Commands:
             raise invalid(
                 "engram_id", "The engram was corrected before.", f"Correct {superseded_by}, which replaced it."
             )
+
+    def _check_sources(self, namespace: str, derived_from: Sequence[str]) -> None:
+        """ERASED, NOT_FOUND. An answer may be of other namespaces too, so what it names need not be there."""
+        registry, directory = self._host.registry, self._host.live.store.directory
+        for n, named in enumerate(derived_from):
+            field = f"derived_from[{n}]"
+            if any(registry.is_erased(namespace, id) for id in lineage_of([named]).engrams):
+                remedy = "Do not send it: what is derived from the erased goes with it."
+                raise MnemeError("ERASED", "What it is derived from was erased.", field=field, remedy=remedy)
+            if not is_answer(named) and directory.get(namespace, named) is None:
+                raise not_found(field, named, "engram")
 
     def _waiting(self) -> dict[tuple[str, str], str]:
         """What is corrected by an entry that is not applied yet, and the correction's id. Call with the lock held."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from mneme.v1 import ledger_pb2 as pb
 
-from services.common.ledger import topics
-from services.common.ledger.entries import entry_of
+from services.common.ledger.entries import entry_of, records_at
 from services.common.log.base import Log
 from services.episodic.state.directory import Slot
 from services.episodic.state.records import Stored
@@ -33,15 +32,19 @@ class Erasure:
     doomed_keys: set[str] = field(default_factory=set)
 
 
-def plan(generation: Generation, entry: Entry, hidden: Collection[str] | None, log: Log) -> Erasure:
+def plan(
+    generation: Generation, entry: Entry, hidden: Collection[str] | None, parked: Collection[int], log: Log
+) -> Erasure:
     """What must change in these sessions, or where None in all of the namespace. Reads only; the registry must know
-    the erasure already."""
+    the erasure already.
+
+    ``parked``: where the namespace's entries lie of which no engram was made."""
     namespace, result = entry.namespace, Erasure()
     standing = _standing(generation, namespace, hidden)
     if not standing:
         return result
     ids = _erased_ids(generation, entry)
-    view = _fold_again(generation, entry, hidden, standing, log)
+    view = _fold_again(generation, entry, hidden, standing, parked, log)
     for slot in standing:
         again = view.changed.pop(slot.id, None)
         if again is None and slot.is_base and slot.id not in ids and generation.store.whole(namespace, slot.id):
@@ -81,11 +84,13 @@ def touched(generation: Generation, entry: Entry, log: Log) -> set[str]:
 
 
 def _sessions_in_ledger(generation: Generation, entry: Entry, log: Log) -> set[str]:
-    """Sessions, of those that stand, in which the erased were told. Reads the ledger: rows are seldom gone."""
+    """Sessions, of those that stand, in which the erased were told. Reads all that the namespace was told: rows are
+    seldom gone."""
     macs = set(entry.body.erased.id_macs)
     told: set[bytes] = set()
     stated = False  # directly, so in no session
-    for record in log.read(topics.LEDGER, entry.partition, 0, _until(generation, entry)):
+    told_at = generation.reducer.registry.told_at(entry.namespace, _until(generation, entry))
+    for record in records_at(log, entry.partition, told_at):
         body = entry_of(record)
         if body is None or body.namespace != entry.namespace:
             continue
@@ -102,14 +107,21 @@ def _until(generation: Generation, entry: Entry) -> int:
 
 
 def _fold_again(
-    generation: Generation, entry: Entry, hidden: Collection[str] | None, standing: Sequence[Slot], log: Log
+    generation: Generation,
+    entry: Entry,
+    hidden: Collection[str] | None,
+    standing: Sequence[Slot],
+    parked: Collection[int],
+    log: Log,
 ) -> View:
     """The hidden sessions, of which these slots stand, as the ledger so far makes them without the erased."""
-    namespace = entry.namespace
+    namespace, registry = entry.namespace, generation.reducer.registry
     view = View(generation.store, namespace, hidden)
-    start = min(slot.place for slot in standing)
+    start, end = min(slot.place for slot in standing), _until(generation, entry)
     macs = {slot.session_mac for slot in standing if slot.session_mac}
-    for record in log.read(topics.LEDGER, entry.partition, start, _until(generation, entry)):
+    told = {slot.seq for slot in standing if slot.is_base}
+    told.update(offset for mac in macs for offset in registry.boundaries(namespace, mac))
+    for record in records_at(log, entry.partition, (at for at in told.union(parked) if start <= at < end)):
         try:
             past = decode(record)
             if past.namespace == namespace and (hidden is None or _concerns(past.body, hidden, macs, view)):

@@ -69,7 +69,8 @@ class Erasing:
         of which nothing is noted. Call with the generation's lock held."""
         entry, keyring = self._entry, self._parts.keyring
         namespace, erased = entry.namespace, entry.body.erased
-        result = erase.plan(generation, entry, sessions, self._parts.log)
+        unfolded = [note.position.offset for note in self._parking.of(namespace)]
+        result = erase.plan(generation, entry, sessions, unfolded, self._parts.log)
         parked = self._parking.meant_by(namespace, erased) if last else []
         if last:
             result.doomed_keys |= {*erased.key_ids, *self._stray_aliases(), *(note.key_id for note in parked)}
@@ -117,6 +118,7 @@ class Erasing:
                 alias_groups=erased.alias_groups,
                 doubtful_left=len(erased.doubtful) // DOUBTFUL_BYTES,
                 selected_by=erased.selected_by,
+                declared_erased=erased.declared,
             ),
             base_ids=sorted({*erased.engram_ids, *(id for note in notes for id in note.base_ids)}),
             derived_ids=sorted(derived),

@@ -19,9 +19,9 @@ from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
-from services.common.ledger import topics
 from services.common.ledger.room import ENGRAM_BYTES, names_that_fit
 from services.common.ledger.settings import Place
+from services.common.lineage import lineage_of
 from services.common.log.base import Log, LogError
 from services.common.text import lexical
 from services.episodic.plugins.base import EpisodeClosed, Event, Observed, Operation, Plugin, Record
@@ -102,7 +102,7 @@ class Reducer:
     ) -> None:
         self._log = log
         self._keyring = keyring
-        self._registry = registry
+        self.registry = registry
         self._toolkit = toolkit
         self._plugins = plugins
         self._store = store
@@ -113,19 +113,19 @@ class Reducer:
         Poison destroys nothing: what was acknowledged keeps its key, whatever is thought of it here.
         """
         body = entry.body.WhichOneof("body")
-        if self._registry.is_deleted_since(entry.namespace, entry.offset):
+        if self.registry.is_deleted_since(entry.namespace, entry.offset):
             return Outcome("erased", [], [])
         if body == "namespace_created":
-            self._registry.fold(entry.body, entry.place)
+            self.registry.fold(entry.body, entry.place)
             return Outcome("applied", [], [])
         if body == "namespace_changed":
-            self._registry.fold(entry.body, entry.place)
+            self.registry.fold(entry.body, entry.place)
             return Outcome("applied", [], self._needless(entry))
         if body not in _FOLD:
             return Outcome("ignored", [], [])
-        self._registry.need(entry.namespace, entry.offset)
-        info = self._registry.namespace_at(entry.namespace, entry.offset)
-        if info is None and self._registry.is_gone(entry.namespace):
+        self.registry.told(entry.body, entry.place)
+        info = self.registry.namespace_at(entry.namespace, entry.offset)
+        if info is None and self.registry.is_gone(entry.namespace):
             return Outcome("erased", [], _keys_of(entry.body))  # who wrote it did not know yet: it goes with the rest
         if info is None:
             raise Foreign("UNKNOWN_NAMESPACE", "The entry names a namespace that was never created.")
@@ -143,8 +143,8 @@ class Reducer:
 
     def _needless(self, entry: Entry) -> list[str]:
         """Keys of alias groups that nothing is folded with, or that came too late to count."""
-        needless = self._registry.needless(entry.namespace)
-        if self._registry.is_gone(entry.namespace):
+        needless = self.registry.needless(entry.namespace)
+        if self.registry.is_gone(entry.namespace):
             needless = [entry.body.namespace_changed.aliases.key_id]
         return [key_id for key_id in needless if key_id and self._keyring.has(key_id)]
 
@@ -173,7 +173,7 @@ class _Run:
         return self.reducer._keyring.open(sealed, namespace=self.namespace, purpose=purpose, within_s=KEY_WAIT_S)
 
     def is_erased(self, mac: bytes) -> bool:
-        return self.reducer._registry.is_erased_mac(self.namespace, mac)
+        return self.reducer.registry.is_erased_mac(self.namespace, mac)
 
     # --- base engrams ---
 
@@ -186,7 +186,9 @@ class _Run:
         perceived = pb.PerceivedObservation.FromString(self.open(body.sealed, ledger.SEAL_OBSERVATION))
         o = perceived.observation
         record = said.observed(self.namespace, perceived, self.entry.offset)
-        stored = self._base(record, body)
+        if self._any_erased(record.derived_from):
+            return self._erased(body)
+        stored = self._base(record, body, lineage_of(o.derived_from).complete)
         stored = replace(stored, observation_id=o.id, external_id=o.external_id, session_mac=body.session_mac)
         return self._born(_fitting(stored), "observed")
 
@@ -198,7 +200,10 @@ class _Run:
             return Outcome("duplicate", [], self._stray(body))
         r = RememberRequest.FromString(self.open(body.sealed, ledger.SEAL_REMEMBER))
         record = said.remembered(self.namespace, r, self.entry.body.ingested_at, self.entry.offset)
-        stored = replace(self._base(self._perceived(record), body), external_id=r.external_id)
+        if self._any_erased(record.derived_from):
+            return self._erased(body)
+        stored = self._base(self._perceived(record), body, lineage_of(r.derived_from).complete)
+        stored = replace(stored, external_id=r.external_id)
         return self._born(_fitting(stored), "remembered")
 
     def corrected(self) -> Outcome:
@@ -207,7 +212,7 @@ class _Run:
             return self._erased(body)
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
             return Outcome("duplicate", [], self._stray(body))
-        if self.reducer._registry.is_erased(self.namespace, body.engram_id):
+        if self.reducer.registry.is_erased(self.namespace, body.engram_id):
             return self._erased(body)  # said of something that was erased meanwhile: it may not stay either
         old = self.view.whole(self.namespace, body.engram_id)
         if old is None or not old.record.is_base or old.record.state != "active":
@@ -225,7 +230,7 @@ class _Run:
             links=((old.id, "corrects", 1.0),),
             seq=self.entry.offset,
         )
-        stored = self._base(self._perceived(record), body)
+        stored = self._base(self._perceived(record), body, not old.lineage_unknown)
         stored = _fitting(replace(stored, place=old.place, session_mac=old.session_mac, external_id=old.external_id))
         retired = happened(old, "superseded", self.entry.offset, self.at)
         record = replace(retired.record, state="superseded", superseded_by=id, keys=())
@@ -242,9 +247,13 @@ class _Run:
         return slot is not None
 
     def _erased(self, body: said.Said) -> Outcome:
-        """A text whose id was erased, or what it corrects: appended by who did not know, its key is still there."""
+        """A text whose id was erased, or what it corrects or is derived from: appended by who did not know, its key is
+        still there."""
         key_id = body.sealed.key_id
         return Outcome("erased", [], [key_id] if self.reducer._keyring.has(key_id) else [])
+
+    def _any_erased(self, ids: Sequence[str]) -> bool:
+        return any(self.reducer.registry.is_erased(self.namespace, id) for id in ids)
 
     def _stray(self, body: pb.Remembered | pb.Corrected) -> list[str]:
         """The key of a text that is known under another: a retry that a process took which did not know of the first.
@@ -255,7 +264,9 @@ class _Run:
         slot = self.view.slot(self.namespace, id) if id is not None else None
         return [body.sealed.key_id] if slot is not None and slot.seal_key != body.sealed.key_id else []
 
-    def _base(self, record: Record, body: said.Said) -> Stored:
+    def _base(self, record: Record, body: said.Said, lineage_complete: bool) -> Stored:
+        """``lineage_complete``: as the text says itself; here it is seen whether what it names is there."""
+        known = all(self.view.slot(self.namespace, id) is not None for id in record.derived_from)
         return Stored(
             record=record,
             partition=self.entry.partition,
@@ -263,6 +274,7 @@ class _Run:
             place=self.entry.offset,
             id_mac=body.id_mac,
             content_mac=body.content_mac,
+            lineage_unknown=not (lineage_complete and known),
             seal_key=body.sealed.key_id,
         )
 
@@ -318,13 +330,14 @@ class _Run:
         return None
 
     def _episodes_of(self, first: Stored) -> Iterator[tuple[int, pb.EpisodeClosed]]:
-        """Boundaries so far around an observation. Reads the ledger: corrections are rare."""
+        """Boundaries so far around an observation."""
         if not first.session_mac:
             return
-        log = self.reducer._log
-        for record in log.read(topics.LEDGER, self.entry.partition, first.place, self.entry.offset):
+        offsets = self.reducer.registry.boundaries(self.namespace, first.session_mac, first.id_mac)
+        offsets = [offset for offset in offsets if first.place <= offset < self.entry.offset]
+        for record in ledger.records_at(self.reducer._log, self.entry.partition, offsets):
             body = ledger.entry_of(record)
-            if body is not None and body.namespace == self.namespace and first.id_mac in body.episode_closed.id_macs:
+            if body is not None and first.id_mac in body.episode_closed.id_macs:
                 yield record.offset, body.episode_closed
 
     # --- hooks ---

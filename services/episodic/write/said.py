@@ -10,6 +10,7 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import EngramKind, RememberRequest
 
 from services.common.ledger import entries as ledger
+from services.common.lineage import lineage_of
 from services.common.serving import clocks
 from services.episodic.plugins.base import Interval, Kind, Record
 from services.episodic.state.records import kind_of, metadata_of
@@ -43,6 +44,7 @@ def observed(namespace: str, perceived: pb.PerceivedObservation, seq: int) -> Re
         places=tuple(perceived.places),
         times=tuple(_intervals(perceived.times, o.utc_offset_minutes)),
         metadata=metadata_of(o.metadata),
+        derived_from=lineage_of(o.derived_from).engrams,
         made_by=MADE_BY_HOST,
         seq=seq,
     )
@@ -59,6 +61,7 @@ def remembered(namespace: str, r: RememberRequest, ingested_at: Timestamp, seq: 
         actor=r.actor,
         source=r.source,
         metadata=metadata_of(r.metadata),
+        derived_from=lineage_of(r.derived_from).engrams,
         made_by=MADE_BY_HOST,
         seq=seq,
     )

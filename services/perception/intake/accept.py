@@ -30,8 +30,9 @@ from services.common.crypto.auth import Caller
 from services.common.crypto.seal import KEY_WAIT_S, Keyring
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
-from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, names_that_fit
+from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, ID_BYTES, names_that_fit
 from services.common.ledger.settings import Place
+from services.common.lineage import lineage_of
 from services.common.log.away import too_large, unavailable
 from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message, MessageTooLarge
 from services.common.serving import clocks
@@ -115,10 +116,18 @@ class Intake:
             return Examined(observation, id_mac, content_mac, same, perceived, caller.principal, telemetry.carrier())
 
     def was_erased(self, observation: Observation) -> bool:
-        """Whether one with its id was, as far as the ledger is known. It need not be valid."""
+        """Whether one with its id was, or what it is derived from, as far as the ledger is known. It need not be
+        valid."""
         namespace = observation.namespace
         id_mac = self._keyring.mac(namespace, ledger.MAC_OBSERVATION, observation.id)
-        return self.known.erased(namespace, id_mac) is not None
+        return self.known.erased(namespace, id_mac) is not None or self._erased_source(observation) is not None
+
+    def _erased_source(self, observation: Observation) -> int | None:
+        """The first of ``derived_from`` that names an engram which was erased."""
+        for n, named in enumerate(observation.derived_from):
+            if any(self.known.is_erased(observation.namespace, id) for id in lineage_of([named]).engrams):
+                return n
+        return None
 
     def decide(self, examined: Sequence[Examined], *, stop_at_refusal: bool = False) -> Decision:
         """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
@@ -265,6 +274,14 @@ class Intake:
                 remedy="Do not send it again. Something else needs an id of its own.",
                 metadata={"id": one.observation.id},
             )
+        if (source := self._erased_source(one.observation)) is not None:
+            return MnemeError(
+                "ERASED",
+                "What the observation is derived from was erased.",
+                field=f"derived_from[{source}]",
+                remedy="Do not send it: what is derived from the erased goes with it.",
+                metadata={"id": one.observation.id},
+            )
         first = self.known.first(namespace, one.id_mac)
         content = first.content_mac if first else new[one.id_mac][0] if one.id_mac in new else one.content_mac
         if content not in one.content_macs:
@@ -377,7 +394,8 @@ def _log_errors() -> Iterator[None]:
 
 def _room(o: Observation) -> int:
     """Bytes that an engram has for names beside what it keeps of an observation."""
-    return ENGRAM_BYTES - HOST_BYTES - o.ByteSize() + sum(len(answer.encode()) for answer in o.derived_from)
+    given = o.ByteSize() - sum(len(named.encode()) for named in o.derived_from)
+    return ENGRAM_BYTES - HOST_BYTES - given - ID_BYTES * len(lineage_of(o.derived_from).engrams)
 
 
 def _contents(o: Observation) -> tuple[str, str]:

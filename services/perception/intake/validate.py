@@ -15,6 +15,7 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespac
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace, is_one_line
+from services.common.lineage import check_derived_from
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.text.extract import plain
@@ -25,7 +26,6 @@ MAX_REFERENCE = 1_000  # characters of external_id and source
 MAX_METADATA_FIELDS = 64
 MAX_METADATA_TEXT_BYTES = 4_000
 MAX_METADATA_BYTES = 16_000  # names and texts together: a text of 60,000 bytes and this fit one row of the index
-MAX_DERIVED_FROM = 64
 MAX_FIELDS_OF_A_TYPE = 4
 MAX_ALIAS_GROUPS = 1_000
 MAX_ALIASES = 100
@@ -46,10 +46,7 @@ def check_observation(o: Observation, latest: datetime) -> None:
     _check_observed_at(o, latest)
     if o.kind not in ObservationKind.values():
         raise invalid("kind", "The kind is not one of ObservationKind.", "Use one that this release knows, or none.")
-    if len(o.derived_from) > MAX_DERIVED_FROM:
-        raise invalid("derived_from", f"More than {MAX_DERIVED_FROM} answers are named.", "Name those it quotes.")
-    for n, answer in enumerate(o.derived_from):
-        check_id(f"derived_from[{n}]", answer, "Name an answer id, as Ask returned it.")
+    check_derived_from(o.derived_from)
     _check_metadata(o.metadata)
 
 

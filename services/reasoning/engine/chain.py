@@ -7,17 +7,17 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from functools import partial
+from typing import TypeAlias
 
 import torch
 
 from services.reasoning.blocks import BLOCK_TOKENS, ROOT, EngramRef, Lineage, chain_key, hit_limit, unlisted
+from services.reasoning.engine.fetch import NOTHING, Fetch, Fetched, Fetcher, Reader
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import Dropped
 from services.reasoning.engine.sequence import RequestState, Sequence, pages_needed
 from services.reasoning.engine.store import Block, BlockStore, StoreFailure
-
-T = TypeVar("T")
 
 # Frames copied from the store at once: few enough to stay in a processor's cache on their way into the pool.
 _LOAD_FRAMES = 4
@@ -36,6 +36,7 @@ _MAX_DROPS = 1024
 class Admission(enum.Enum):
     READY = enum.auto()  # the request holds every page that was found
     PARKED = enum.auto()  # somebody else computes its next block
+    FETCHING = enum.auto()  # the store is asked for more of it; it holds what was found, and what that may fill
     NO_ROOM = enum.auto()
 
 
@@ -80,6 +81,7 @@ class Chain:
         prefill_wait_s: float,
         clock: Callable[[], float],
         runner: Runner,
+        reader: Reader,
     ) -> None:
         self._pool = pool
         self._store = store
@@ -87,6 +89,7 @@ class Chain:
         self._prefill_wait_s = prefill_wait_s
         self._clock = clock
         self._runner = runner
+        self._reader = reader
         self._putting: Future[Put] | None = None
         self._store_rests_until = 0.0
         self._computing: dict[bytes, RequestState] = {}
@@ -95,21 +98,28 @@ class Chain:
         self._epochs: dict[str, int] = {}
         self._erased: OrderedDict[EngramRef, None] = OrderedDict()
         self._drops: OrderedDict[tuple[tuple[str, int], ...], Dropped] = OrderedDict()
-        self._load_frames, self._loading = _staging(pool, _LOAD_FRAMES)
+        self._load_frames, loading = _staging(pool, _LOAD_FRAMES)
+        self._fetcher = None if store is None else Fetcher(pool, store, self._load_frames, loading)
+        self._fetching: list[Fetch] = []
+        self._given_up: list[Fetch] = []  # of requests that have ended
+        self._using: Future[Fetched] | None = None
         self._put_frames, self._leaving = _staging(pool, _PUT_FRAMES)
         self._wipe_put_frames = False
         self.counts: Counter[str] = Counter()
 
     @property
     def publishing(self) -> bool:
-        """Something is on its way to the store, or waits for it."""
-        return bool(self._outgoing) or self._putting is not None
+        """Something is on its way to the store, or waits for it; or comes from there for nobody."""
+        return bool(self._outgoing) or self._putting is not None or bool(self._given_up)
 
     def admit(self, live: RequestState, promised: int) -> Admission:
         """Finds the longest prefix for ``live``, in the pool and then the store, and puts its pages in its sequence.
 
-        ``promised``: pages that others may still take. Unless READY, ``live`` holds nothing afterwards.
+        ``promised``: pages that others may still take. Unless READY or FETCHING, ``live`` holds nothing afterwards. To
+        be asked again until it is READY.
         """
+        if live.fetch is not None:
+            return self._fetched(live, live.fetch) if live.fetch.future.done() else Admission.FETCHING
         if self._stale(live):
             live.private_from = 0
         pages = self._in_pool(live) if live.private_from is None else []
@@ -117,6 +127,16 @@ class Chain:
             self._let_go(pages)
             return Admission.NO_ROOM
         return Admission.READY if live.private_from is not None else self._beyond_pool(live, pages)
+
+    def give_up(self, live: RequestState) -> None:
+        """``live`` has ended. What is fetched for it keeps its pages until nothing writes into them."""
+        self.leave(live)
+        if live.fetch is not None:
+            live.fetch.given_up = True
+            for block, page in enumerate(live.fetch.pages, live.fetch.found):
+                self._pool.condemn(page, live.block_lineage(block))
+            self._given_up.append(live.fetch)
+            live.fetch = None
 
     def seal(self, live: RequestState, sequence: Sequence) -> None:
         """Makes blocks that a step filled findable, here and (later, see publish) through the store."""
@@ -137,6 +157,8 @@ class Chain:
 
     def publish(self, limit: int) -> bool:
         """Hands up to ``limit`` sealed blocks to the store, unless it is still busy. False: nothing was done."""
+        self._note_used()
+        self._collect_given_up()
         done = 0
         while done < limit and self._collect() and self._outgoing:
             blocks, live, ended = self._batch(limit - done)
@@ -155,9 +177,13 @@ class Chain:
             live.announced = []
 
     def used(self, live: RequestState) -> None:
-        """Tells the store that the chain of ``live`` is in use, all of it."""
-        if live.prompt_keys and live.private_from is None:
-            self._ask(lambda s: s.used(live.prompt_keys), None)
+        """Tells the store that the chain of ``live`` is in use, all of it. Not while the hint before is under way."""
+        keys, fetcher = live.prompt_keys, self._fetcher
+        if fetcher is None or not keys or live.private_from is not None or self._using is not None:
+            return
+        if not self._store_rests():
+            self._using = self._reader(lambda: fetcher.use(keys))
+            self._note_used()
 
     def drop(
         self, lineage: Collection[EngramRef], epochs: Mapping[str, int], lives: Collection[RequestState]
@@ -176,7 +202,9 @@ class Chain:
             else:
                 self._pool.release(out.page)
         self._outgoing = keep
-        self._load_frames.zero_()
+        if self._fetcher is not None:
+            self._fetcher.wipe = True
+        self._wipe_load_frames()
         self._wipe_put_frames = True
         self._collect()
         keys, wiped = self._pool.drop(lineage)
@@ -211,6 +239,8 @@ class Chain:
         first = next((b for b, ids in enumerate(live.lineage) if not ids.isdisjoint(lineage)), len(live.lineage) - 1)
         live.private_from = first if live.private_from is None else min(first, live.private_from)
         self.leave(live)
+        if live.fetch is not None:
+            live.fetch.given_up = True
         for sequence in live.sequences:
             for block in range(live.private_from, len(sequence.pages)):
                 if not self._pool.condemned(sequence.pages[block]):
@@ -231,38 +261,81 @@ class Chain:
         return pages
 
     def _beyond_pool(self, live: RequestState, pages: list[int]) -> Admission:
-        """``pages`` were found in the pool: waits for a prefill under way, or loads what the store has."""
+        """``pages`` were found in the pool: waits for a prefill under way, or asks the store for more."""
         keys = live.prompt_keys
         limit = hit_limit(len(live.request.prompt))
         found = len(pages)
         if found < limit and keys[found] in self._computing:
             return self._park(live, pages, 0.0)  # who computes it runs in this loop
-        stored = self._ask(lambda s: s.lookup(keys[:limit]), 0) if limit else 0
-        loaded_before = live.loaded  # while it was parked; the pool has them now
-        live.loaded += self._load(live, keys[found:stored], pages)
-        rest = keys[len(pages) :]
-        if len(pages) < limit and not self._may_compute(live, rest):
-            return self._park(live, pages, _LOOK_AGAIN_S)
-        live.looked_up, live.in_pool = limit, max(0, found - loaded_before)
-        sequence = live.sequences[0]
-        sequence.pages, sequence.computed, sequence.sealed = pages, len(pages) * BLOCK_TOKENS, len(pages)
-        sequence.keys = keys[: len(pages)]
-        for block in range(stored, found):  # the pool knows more than the store, which was started anew, say
-            self._send(live, pages[block], keys, block)
-        for key in rest:
+        for key in keys[found:]:
             if key not in self._computing:
                 self._computing[key] = live
                 live.computing.add(key)
+        more = [] if self._fetcher is None else [self._pool.allocate() for _ in range(found, limit)]
+        live.sequences[0].pages = pages + more
+        live.promised = pages_needed(live.request) - len(live.sequences[0].pages)
+        for page in more:
+            self._pool.share(page)
+        fetch = live.fetch = Fetch(keys, found, limit, more)
+        if self._fetcher is None or self._store_rests():
+            fetch.future.set_result(NOTHING)
+        else:
+            fetch.future = self._reader(partial(self._fetcher.run, fetch))
+        self._fetching.append(fetch)
+        return self._fetched(live, fetch) if fetch.future.done() else Admission.FETCHING
+
+    def _fetched(self, live: RequestState, fetch: Fetch) -> Admission:
+        """Takes what came from the store; parks ``live`` where another engine computes the next block."""
+        keys, sequence = fetch.keys, live.sequences[0]
+        got, live.fetch = self._end_fetch(fetch), None
+        hits = fetch.found + got.loaded
+        for block in range(fetch.found, hits):
+            if live.private_from is None or block < live.private_from:
+                self._pool.seal(sequence.pages[block], keys[block], live.block_lineage(block))
+            self._computed(live, keys[block])
+        loaded_before = live.loaded  # while it was parked; the pool has them now
+        live.loaded += got.loaded
+        if got.elsewhere and live.private_from is None and not self._has_waited(live):
+            self.leave(live)
+            live.promised = 0
+            return self._park(live, sequence.pages, _LOOK_AGAIN_S)
+        if got.announced:
+            live.announced = keys[hits:]
+        if live.private_from is not None:
+            self.leave(live)
+        live.looked_up, live.in_pool = fetch.limit, max(0, fetch.found - loaded_before)
+        sequence.computed, sequence.sealed, sequence.keys = hits * BLOCK_TOKENS, hits, keys[:hits]
+        if live.private_from is None:
+            for block in range(got.stored, fetch.found):  # the pool knows more than the store, which began anew, say
+                self._send(live, sequence.pages[block], keys, block)
         return Admission.READY
 
-    def _may_compute(self, live: RequestState, keys: list[bytes]) -> bool:
-        """Announces ``keys`` to the store. False: another engine computes the first of them, and time is left."""
-        if self._store is None or self._store_rests():
-            return True
-        live.announced = keys  # also where the answer is lost: the question may have been heard
-        if self._ask(lambda s: s.begin(keys), True):
-            return True
-        live.announced = []
+    def _end_fetch(self, fetch: Fetch) -> Fetched:
+        got = fetch.future.result()
+        self._fetching.remove(fetch)
+        for page in fetch.pages:
+            self._pool.release(page)
+        if got.failed:
+            self._rest()
+        if not self._fetching:
+            self._wipe_load_frames()
+        return got
+
+    def _collect_given_up(self) -> None:
+        for fetch in [fetch for fetch in self._given_up if fetch.future.done()]:
+            self._given_up.remove(fetch)
+            got = self._end_fetch(fetch)
+            if got.announced:
+                self._outgoing.append(_End(fetch.keys[fetch.found + got.loaded :]))
+
+    def _wipe_load_frames(self) -> None:
+        """Now, where nothing is copied through them; else when that ends."""
+        if self._fetcher is not None and self._fetcher.wipe and not self._fetching:
+            self._fetcher.wipe = False
+            self._load_frames.zero_()
+
+    def _has_waited(self, live: RequestState) -> bool:
+        """Long enough for another engine's prefill."""
         since = self._clock() if live.parked_since is None else live.parked_since
         return self._clock() - since >= self._prefill_wait_s
 
@@ -272,25 +345,6 @@ class Chain:
         live.parked_since = now if live.parked_since is None else live.parked_since
         live.look_at = now + again_s
         return Admission.PARKED
-
-    def _load(self, live: RequestState, keys: list[bytes], pages: list[int]) -> int:
-        """Appends to ``pages`` what of ``keys`` the store gives; how many. Loaded pages are sealed at once."""
-        start, total = len(pages), 0
-        while total < len(keys):
-            batch = keys[total : total + _LOAD_FRAMES]
-            got = self._fetch(batch)
-            for i in range(got):
-                page = self._pool.allocate()
-                self._pool.write_frame(page, self._load_frames[i])
-                self._pool.seal(page, batch[i], live.block_lineage(start + total + i))
-                pages.append(page)
-            total += got
-            if got < len(batch):
-                break
-        return total
-
-    def _fetch(self, keys: list[bytes]) -> int:
-        return self._ask(lambda s: s.load(keys, self._loading[: len(keys)]), 0)
 
     def _batch(self, limit: int) -> tuple[list[Block], RequestState | None, list[bytes]]:
         """The next blocks of one request, copied out of the pool, and announcements that end with them."""
@@ -356,15 +410,12 @@ class Chain:
         for page in reversed(pages):  # the chain's end is given up before its beginning
             self._pool.release(page)
 
-    def _ask(self, call: Callable[[BlockStore], T], otherwise: T) -> T:
-        """The store's answer, or ``otherwise`` when there is none: a store that fails costs time only."""
-        if self._store is None or self._store_rests():
-            return otherwise
-        try:
-            return call(self._store)
-        except StoreFailure:
-            self._rest()
-            return otherwise
+    def _note_used(self) -> None:
+        """What became of the last hint that a chain is used."""
+        if self._using is not None and self._using.done():
+            used, self._using = self._using.result(), None
+            if used.failed:
+                self._rest()
 
     def _store_rests(self) -> bool:
         return self._clock() < self._store_rests_until

@@ -16,6 +16,7 @@ from services.reasoning.blocks import BLOCK_TOKENS, FRAME_VERSION, EngramRef, Fr
 from services.reasoning.engine.attention import PagedAttention, StepTables, check_backend, pages_for
 from services.reasoning.engine.chain import Chain, Runner
 from services.reasoning.engine.cpu_kernels import choose_cpu_kernels
+from services.reasoning.engine.fetch import Reader, at_once
 from services.reasoning.engine.pool import PagePool
 from services.reasoning.engine.port import (
     EPOCH_LIMIT,
@@ -70,9 +71,10 @@ class EngineCore:
         store: BlockStore | None,
         runner: Runner,
         clock: Callable[[], float] = time.monotonic,
+        reader: Reader = at_once,
     ) -> None:
-        """``runner`` runs the store's puts, beside the loop or within it. ModelError when model, settings and
-        processor do not fit together.
+        """``runner`` runs the store's puts, ``reader`` what is asked of it, beside the loop or within it. ModelError
+        when model, settings and processor do not fit together.
         """
         transformer = model.transformer
         config = transformer.config
@@ -92,7 +94,7 @@ class EngineCore:
         frame = Frame(config.layers, config.kv_heads, config.head_dim, transformer.dtype.itemsize)
         self._pool = PagePool(frame, settings.pool_pages, transformer.dtype, transformer.device)
         self._identity = identity_of(model, settings).digest()
-        self._chain = Chain(self._pool, store, self._identity, settings.prefill_wait_s, clock, runner)
+        self._chain = Chain(self._pool, store, self._identity, settings.prefill_wait_s, clock, runner, reader)
         self._scheduler = Scheduler(settings)
         columns = pages_for(settings.max_context)
         self._tables = torch.zeros((settings.max_running, columns), dtype=torch.int32)
@@ -390,7 +392,7 @@ class EngineCore:
         self._forget(live)
 
     def _forget(self, live: RequestState) -> None:
-        self._chain.leave(live)
+        self._chain.give_up(live)
         for slot in live.reserved_slots:
             self._scheduler.free_slot(slot)
         live.reserved_slots = []

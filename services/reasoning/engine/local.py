@@ -8,9 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from services.reasoning.blocks import EngramRef
-from services.reasoning.engine.chain import Put
 from services.reasoning.engine.core import EngineCore
 from services.reasoning.engine.inbox import Command, Inbox
 from services.reasoning.engine.port import Dropped, EngineDown, EngineStats, Request
@@ -18,6 +19,8 @@ from services.reasoning.engine.settings import EngineSettings
 from services.reasoning.engine.store import BlockStore
 from services.reasoning.engine.stream import TokenStream
 from services.reasoning.models.load import LoadedModel
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +34,12 @@ class LocalEngine:
         """ModelError when model, settings and processor do not fit together."""
         self._settings = settings
         self._inbox = Inbox(settings.max_waiting)
-        # One thread, one batch at a time: a store that is slow to take blocks slows no stream.
+        # A thread each, one call at a time: a store that is slow to take or to give blocks slows no stream. What waits
+        # for one is bounded: a batch of blocks; as many requests as may wait, and a hint.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="engine-publish")
-        self._core = EngineCore(model, settings, store, self._beside)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="engine-read")
+        publish, read = partial(self._beside, self._publisher), partial(self._beside, self._reader)
+        self._core = EngineCore(model, settings, store, publish, reader=read)
         # Taken from the inbox and not run yet: what is left here when the loop dies.
         self._commands: deque[Command] = deque()
         self._stats = self._core.stats()
@@ -50,6 +56,7 @@ class LocalEngine:
         if self._thread.is_alive():
             return False
         self._publisher.shutdown(cancel_futures=True)
+        self._reader.shutdown(cancel_futures=True)
         self._core.wipe()
         return True
 
@@ -80,8 +87,8 @@ class LocalEngine:
         """As of the last step."""
         return dataclasses.replace(self._stats, refused=self._inbox.refused)
 
-    def _beside(self, put: Callable[[], Put]) -> Future[Put]:
-        future = self._publisher.submit(put)
+    def _beside(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
+        future = thread.submit(work)
         future.add_done_callback(lambda _: self._inbox.wake())
         return future
 

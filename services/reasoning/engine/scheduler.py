@@ -27,7 +27,7 @@ class Work:
 
 class Scheduler:
     """Waiting and running requests. A request is admitted once every page it can ever need is promised to it, so
-    that nothing has to be thrown out later; in order, but past those that wait for another's prefill.
+    that nothing has to be thrown out later; in order, but past those that wait for another's prefill or for the store.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -40,27 +40,35 @@ class Scheduler:
         return [*self.running, *self.waiting]
 
     def promised(self) -> int:
-        return sum(live.promised for live in self.running)
+        return sum(live.promised for live in self.lives())
 
     def admit(self, chain: Chain, now: float) -> None:
-        """Moves waiting requests into the running ones, as far as sequences and pages reach."""
-        parked: deque[RequestState] = deque()
-        while self.waiting:
-            live = self.waiting[0]
-            if live.request.samples > len(self._slots):
+        """Moves waiting requests into the running ones, as far as sequences and pages reach.
+
+        Those first that have their pages already, and asked the store: nobody who has none holds them up.
+        """
+        for live in [live for live in self.waiting if live.fetch is not None]:
+            self._admit(live, chain, now)
+        for live in [live for live in self.waiting if live.fetch is None]:
+            if live.request.samples > len(self._slots) - self._reserved():
                 break
             if live.look_at <= now:
                 live.sequences = [Sequence(0, list(live.request.prompt), slot=-1)]
-                outcome = chain.admit(live, self.promised())
-                if outcome is Admission.NO_ROOM:
-                    live.sequences = []
+                if self._admit(live, chain, now) is Admission.NO_ROOM:
                     break
-                if outcome is Admission.READY:
-                    self._start(self.waiting.popleft(), now)
-                    continue
-                live.sequences = []
-            parked.append(self.waiting.popleft())
-        self.waiting.extendleft(reversed(parked))
+
+    def _admit(self, live: RequestState, chain: Chain, now: float) -> Admission:
+        outcome = chain.admit(live, self.promised())
+        if outcome is Admission.READY:
+            self.waiting.remove(live)
+            self._start(live, now)
+        elif outcome is not Admission.FETCHING:
+            live.sequences = []
+        return outcome
+
+    def _reserved(self) -> int:
+        """Slots of requests that have their pages and ask the store."""
+        return sum(live.request.samples for live in self.waiting if live.fetch is not None)
 
     def pick(self) -> list[Work]:
         """The next step: one token of every sequence that has its prompt, then chunks of prompts, oldest first.
@@ -89,7 +97,8 @@ class Scheduler:
 
     def next_look(self) -> float | None:
         """When a request that waits for another engine looks again; None when none does."""
-        return min((live.look_at for live in self.waiting if live.parked_since is not None), default=None)
+        parked = (live for live in self.waiting if live.parked_since is not None and live.fetch is None)
+        return min((live.look_at for live in parked), default=None)
 
     def _start(self, live: RequestState, now: float) -> None:
         live.started = now

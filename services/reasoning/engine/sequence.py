@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.reasoning.blocks import BLOCK_TOKENS, Lineage, chain_keys, chain_lineage
 from services.reasoning.engine.attention import pages_for
+from services.reasoning.engine.fetch import Fetch
 from services.reasoning.engine.port import Request, Usage
 from services.reasoning.engine.stream import TokenStream
 
@@ -50,6 +51,8 @@ class RequestState:
         # The first block that nobody may find, because what it holds was erased; None: all may be shared.
         self.private_from: int | None = None
         self.sequences: list[Sequence] = []
+        # What the store is asked for, before it runs.
+        self.fetch: Fetch | None = None
         # Rows of the block tables that its other samples will use.
         self.reserved_slots: list[int] = []
         # Pages it was promised at admission and has not taken yet.

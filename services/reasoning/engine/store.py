@@ -26,8 +26,8 @@ class BlockStore(Protocol):
     """Every call keeps a deadline of its own and raises nothing but StoreFailure.
 
     A frame is the stored form of a block: ``[layer][kv_head][K, V][16][head_dim]``, ``blocks.Frame.nbytes`` bytes.
-    ``lookup``, ``load``, ``begin`` and ``used`` are called between steps, so they should take milliseconds at most;
-    ``put`` and ``end`` may be called from a thread of their own, one at a time.
+    ``lookup``, ``load``, ``begin`` and ``used`` are called from one thread, one at a time, beside ``put`` and ``end``
+    from another: nothing that runs waits for them, only the request whose prompt is looked for.
     """
 
     def lookup(self, keys: Sequence[bytes]) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,35 @@ class ChatTokenizer:
         Contents are text, whatever they spell. ModelError for a role that is not one of ROLES, when there is no
         template, or when the template refuses the messages.
         """
+        return self._encode_chat(messages, open_answer)[1]
+
+    def encode_chat_in_parts(
+        self, messages: Sequence[Mapping[str, str]], role: str, parts: Sequence[str]
+    ) -> tuple[list[int], list[int]]:
+        """As ``encode_chat``, with one message more, of ``role``, whose content is ``parts`` in a row.
+
+        The second list holds for each part a token before which nothing depends on it: that of the character before
+        the part, for a tokenizer may look ahead. 0 for all, where the template writes the content otherwise.
+        """
+        said = "".join(parts)
+        rendered, ids, ends = self._encode_chat([*messages, {"role": role, "content": said}], open_answer=True)
+        content = self._guard.hide(said)
+        at = rendered.rfind(content)
+        widths = [len(self._guard.show(self._guard.hide(part))) for part in parts]
+        if at < 0 or sum(widths) != len(self._guard.show(content)):
+            return ids, [0] * len(parts)
+        start = len(self._guard.show(rendered[:at]))
+        return ids, [bisect_right(ends, max(0, start + before - 1)) for before in accumulate([0, *widths[:-1]])]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without control tokens. Broken UTF-8 shows as U+FFFD."""
+        text: str = self._with_control.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def _encode_chat(
+        self, messages: Sequence[Mapping[str, str]], open_answer: bool
+    ) -> tuple[str, list[int], list[int]]:
+        """What the template makes of a chat; its tokens; where each ends in what it shows, in characters."""
         if self._template is None:
             raise ModelError("The model has no chat template. Name a chat model, or send a plain prompt.")
         if not all(m["role"] in ROLES for m in messages):
@@ -62,16 +93,11 @@ class ChatTokenizer:
         rendered = self._render(guarded, open_answer)
         meant = [self._control[hit.group()] for hit in self._guard.control.finditer(rendered)]
         if not any(self._guard.holds(m["content"]) for m in messages):
-            ids: list[int] = self._with_control.encode(rendered, add_special_tokens=False).ids
+            whole = self._with_control.encode(rendered, add_special_tokens=False)
             # A tokenizer that normalises may read control tokens in what spells them otherwise ("＜|im_end|＞").
-            if [token for token in ids if token in self._control_ids] == meant:
-                return ids
-        return self._piecewise(rendered)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, without control tokens. Broken UTF-8 shows as U+FFFD."""
-        text: str = self._with_control.decode(list(ids), skip_special_tokens=True)
-        return text
+            if [token for token in whole.ids if token in self._control_ids] == meant:
+                return rendered, whole.ids, [end for _, end in whole.offsets]
+        return rendered, *self._piecewise(rendered)
 
     def _render(self, messages: Sequence[Mapping[str, str]], open_answer: bool) -> str:
         assert self._template is not None
@@ -82,15 +108,22 @@ class ChatTokenizer:
         except TemplateError as error:
             raise ModelError(f"The model's chat template refuses these messages: {error}") from error
 
-    def _piecewise(self, rendered: str) -> list[int]:
-        """The tokens of a template's text: its control tokens as such, and what lies between them as letters."""
+    def _piecewise(self, rendered: str) -> tuple[list[int], list[int]]:
+        """As ``_encode_chat``: the template's control tokens as such, and what lies between them as letters."""
         ids: list[int] = []
-        at = 0
-        for control in self._guard.control.finditer(rendered):
-            ids += self.encode(self._guard.show(rendered[at : control.start()]))
-            ids.append(self._control[control.group()])
-            at = control.end()
-        return ids + self.encode(self._guard.show(rendered[at:]))
+        ends: list[int] = []
+        at = shown = 0
+        for control in [*self._guard.control.finditer(rendered), None]:
+            text = self._guard.show(rendered[at : control.start() if control else None])
+            piece = self._plain.encode(text, add_special_tokens=False)
+            ids += piece.ids
+            ends += [shown + end for _, end in piece.offsets]
+            shown += len(text)
+            if control:
+                at, shown = control.end(), shown + len(control.group())
+                ids.append(self._control[control.group()])
+                ends.append(shown)
+        return ids, ends
 
 
 class TextStream:

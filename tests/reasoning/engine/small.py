@@ -13,6 +13,7 @@ import torch
 from services.reasoning.blocks import Scope, Span
 from services.reasoning.engine.chain import Put, Runner
 from services.reasoning.engine.core import EngineCore
+from services.reasoning.engine.fetch import Reader, at_once
 from services.reasoning.engine.port import Event, Finished, Request, Sampling, Token
 from services.reasoning.engine.settings import EngineSettings
 from services.reasoning.engine.store import BlockStore
@@ -65,10 +66,11 @@ class Driver:
         store: BlockStore | None = None,
         clock: Callable[[], float] | None = None,
         runner: Runner = inline,
+        reader: Reader = at_once,
         **changes: Any,
     ) -> None:
         self.settings = settings(**changes)
-        self.core = EngineCore(model, self.settings, store, runner, clock or time.monotonic)
+        self.core = EngineCore(model, self.settings, store, runner, clock or time.monotonic, reader)
         self._streams: dict[str, TokenStream] = {}
         self._ids = 0
 

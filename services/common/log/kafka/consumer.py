@@ -11,7 +11,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from services.common.log.base import Fenced, LogError, Record, TopicPartition
 from services.common.log.kafka.cluster import Cluster
 from services.common.log.kafka.reader import Reader
-from services.common.log.kafka.wire import kafka_offsets, kafka_partition, record_of
+from services.common.log.kafka.wire import kafka_offsets, kafka_partition, records_of
 
 
 class KafkaLogConsumer:
@@ -45,7 +45,7 @@ class KafkaLogConsumer:
                 self._must_rewind = False
             polled = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)
             self._membership = self._consumer.group_metadata()
-        return [record_of(record) for records in polled.values() for record in records]
+        return [record for records in polled.values() for record in records_of(records)]
 
     def _leave(self, without: Collection[TopicPartition]) -> None:
         """Have the next poll give nothing of these, and of others again."""

@@ -40,7 +40,7 @@ from services.common.log.kafka.producer import TransactionalProducer
 from services.common.log.kafka.reader import Reader
 from services.common.log.kafka.security import KafkaSecurity
 from services.common.log.kafka.topics import Topic, require_same, settings_of
-from services.common.log.kafka.wire import Placed
+from services.common.log.kafka.wire import COMPACTION_MARK, Placed
 
 PLAINTEXT = KafkaSecurity()
 _REQUEST_MAX_BYTES = 64 * 1024 * 1024  # below the broker's socket.request.max.bytes
@@ -77,6 +77,7 @@ class KafkaLog:
         self._producers = Pool(self._new_producer, _PRODUCERS_MAX)
         self._named: dict[str, TransactionalProducer] = {}
         self._reader = Reader(self._cluster)
+        self._compacted: dict[KafkaPartition, int] = {}  # the mark up to which it is
         self._lock = threading.Lock()
         self._cluster.require_answer()
         with self._cluster.translating():
@@ -281,24 +282,31 @@ class KafkaLog:
         found = self.topic(topic)
         if not found.is_compacted:
             raise LogError(f"{topic}: this topic is never compacted. Only COMPACT topics are.")
-        superseded = {n: offsets for n in range(found.partitions) if (offsets := self._superseded(topic, n))}
-        if not superseded:
+        marks = self._mark(topic, self._grown(topic, found.partitions))
+        if not marks:
             return
         deadline = time.monotonic() + found.compaction_bound_s
         # A segment is closed by the first append after its time, and only closed ones are cleaned.
         time.sleep(found.segment_ms / 1000 + 0.1)
-        self._close_segments(topic, superseded)
-        for partition, offsets in superseded.items():
-            self._await_cleaning(topic, partition, offsets, deadline)
+        self._close_segments(topic, [of.partition for of in marks])
+        for of, mark in marks.items():
+            self._await_cleaning(of, mark, deadline)
+            self._compacted[of] = mark
 
-    def _superseded(self, topic: str, partition: int) -> list[int]:
-        newest: dict[bytes, int] = {}
-        superseded = []
-        for record in self.read(topic, partition):
-            if record.key in newest:
-                superseded.append(newest[record.key])
-            newest[record.key] = record.offset
-        return sorted(superseded)
+    def _grown(self, topic: str, partitions: int) -> list[KafkaPartition]:
+        """Partitions that hold anything which came since they were compacted."""
+        all_of = (KafkaPartition(topic, n) for n in range(partitions))
+        return [of for of in all_of if self._reader.end_of_records(of) > self._compacted_to(of)]
+
+    def _compacted_to(self, of: KafkaPartition) -> int:
+        mark = self._compacted.get(of)
+        return self._reader.first_offset(of) if mark is None else mark
+
+    def _mark(self, topic: str, partitions: Sequence[KafkaPartition]) -> dict[KafkaPartition, int]:
+        """Append a mark to each, twice: the offsets of the first ones, which the second supersede."""
+        marks = [Message(topic, COMPACTION_MARK, None, partition=of.partition) for of in partitions for _ in (1, 2)]
+        appended = self.append(marks)
+        return {KafkaPartition(topic, at.partition): at.offset for at in appended[::2]}
 
     def _close_segments(self, topic: str, partitions: Iterable[int]) -> None:
         placed = [Placed(Message(topic, b"", None, partition=n), n) for n in partitions]
@@ -306,19 +314,17 @@ class KafkaLog:
         with self._cluster.translating(), self._producers.taken(deadline) as producer:
             producer.append_and_abort(placed, deadline)
 
-    def _await_cleaning(self, topic: str, partition: int, superseded: list[int], deadline: float) -> None:
-        """Wait until none of the offsets can be read. The cleaner goes up from the oldest, so the last tells first."""
-        while superseded:
-            last = superseded[-1]
-            if not any(True for _ in self.read(topic, partition, last, last + 1)):
-                superseded = [n for n in superseded if any(True for _ in self.read(topic, partition, n, n + 1))]
-            elif time.monotonic() > deadline:
+    def _await_cleaning(self, of: KafkaPartition, mark: int, deadline: float) -> None:
+        """Wait until a mark is gone. The cleaner looks at all up to the one that superseded it before it removes any,
+        and goes up from the oldest: whatever was superseded before the mark is gone then.
+        """
+        while self._reader.is_there(of, mark):
+            if time.monotonic() > deadline:
                 raise LogUnavailable(
-                    f"{topic}: the broker has not compacted partition {partition} within compaction_bound_s. Look at "
-                    "its log cleaner (log.cleaner.enable, log.cleaner.backoff.ms, log-cleaner.log)."
+                    f"{of.topic}: the broker has not compacted partition {of.partition} within compaction_bound_s. "
+                    "Look at its log cleaner (log.cleaner.enable, log.cleaner.backoff.ms, log-cleaner.log)."
                 )
-            else:
-                time.sleep(0.25)
+            time.sleep(0.25)
 
     def scrub(self) -> float:
         """Bytes go when the broker cleans: within the largest ``compaction_bound_s`` of the COMPACT topics in use.

@@ -19,7 +19,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from services.common.log.base import Appended, LogError, Record
 from services.common.log.kafka.cluster import Cluster
 from services.common.log.kafka.pool import Pool
-from services.common.log.kafka.wire import offsets_of, record_of
+from services.common.log.kafka.wire import offsets_of, records_of
 
 _OFFSETS_S = 10.0
 _READ_IDLE_S = 10.0  # a read that gets nothing for so long fails
@@ -45,10 +45,23 @@ class Reader:
                 for record in reader.poll(timeout_ms=2).get(of, ()):
                     if record.offset >= end:
                         return
-                    yield record_of(record)
+                    yield from records_of([record])
                     idle_until = time.monotonic() + _READ_IDLE_S
                 if time.monotonic() > idle_until:
                     raise kafka_errors.KafkaTimeoutError(f"nothing came from {of} for {_READ_IDLE_S:g} s")
+
+    def is_there(self, of: KafkaPartition, offset: int) -> bool:
+        """Whether the record at an offset can be read, a mark too."""
+        idle_until = time.monotonic() + _READ_IDLE_S
+        with self._cluster.translating(), self._clients.taken(math.inf) as reader:
+            reader.assign([of])
+            reader.seek(of, offset)
+            while (reader.position(of, timeout_ms=_READ_IDLE_S * 1000) or 0) <= offset:
+                for record in reader.poll(timeout_ms=2).get(of, ()):
+                    return bool(record.offset == offset)
+                if time.monotonic() > idle_until:
+                    raise kafka_errors.KafkaTimeoutError(f"nothing came from {of} for {_READ_IDLE_S:g} s")
+        return False
 
     def end_of_records(self, of: KafkaPartition) -> int:
         """One past the newest record that is there."""

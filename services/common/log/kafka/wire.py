@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from services.common.log.base import Message, Record, TopicPartition
 
+# Key of records that tell, by going, that a partition was compacted up to them. No reader is given one.
+COMPACTION_MARK = b"\0mneme-compaction"
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -21,7 +24,11 @@ class Placed:
     partition: int
 
 
-def record_of(record: Any) -> Record:
+def records_of(records: Iterable[Any]) -> Iterator[Record]:
+    return (_record(record) for record in records if record.key != COMPACTION_MARK)
+
+
+def _record(record: Any) -> Record:
     return Record(
         record.topic,
         record.partition,

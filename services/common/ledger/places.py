@@ -1,0 +1,57 @@
+"""Where the ledger holds what a namespace was told, so that no other's entries are read to find it again.
+
+8 bytes an entry, and for each episode 4 bytes an observation.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+
+from mneme.v1.ledger_pb2 import LedgerEntry, StoredBoundary, StoredPlaces
+
+_PREFIX = 4  # bytes of an observation's hash; whoever looks for one reads the entry, and knows it by all of them
+
+
+class Places:
+    """Ledger offsets of one namespace. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._told = array("q")  # ascending
+        # By session: the offset of each boundary, and the beginnings of what it holds.
+        self._boundaries: dict[bytes, dict[int, bytes]] = {}
+
+    def add(self, entry: LedgerEntry, offset: int) -> None:
+        """Entries come in ledger order; again is once."""
+        if self._told and offset <= self._told[-1]:
+            return
+        self._told.append(offset)
+        if entry.HasField("episode_closed"):
+            closed = entry.episode_closed
+            held = b"".join(mac[:_PREFIX] for mac in closed.id_macs)
+            self._boundaries.setdefault(closed.session_mac, {})[offset] = held
+
+    def told(self, end: int) -> list[int]:
+        """Of everything told before ``end``."""
+        return list(self._told[: bisect_left(self._told, end)])
+
+    def boundaries(self, session_mac: bytes, id_mac: bytes = b"") -> list[int]:
+        """Of a session's episodes; of those that may hold an observation, where one is named."""
+        held = self._boundaries.get(session_mac, {})
+        return [offset for offset, macs in held.items() if id_mac[:_PREFIX] in macs]
+
+    def stored(self) -> StoredPlaces:
+        boundaries = [
+            StoredBoundary(session_mac=session_mac, offset=offset, held=held)
+            for session_mac, session in self._boundaries.items()
+            for offset, held in session.items()
+        ]
+        return StoredPlaces(told=self._told, boundaries=boundaries)
+
+    @staticmethod
+    def restored(one: StoredPlaces) -> Places:
+        places = Places()
+        places._told.extend(one.told)
+        for boundary in one.boundaries:
+            places._boundaries.setdefault(boundary.session_mac, {})[boundary.offset] = boundary.held
+        return places
