@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from services.common.text.naming import caseless, inflection, phrases, scripts, words
-from services.common.text.naming.folding import Folded, accented, fold, folded, written_out
+from services.common.text.naming.folding import accented, fold, folded, written_out
+from services.common.text.naming.forms import Closed, Forms, close, words_of
 from services.common.text.naming.phrases import Found, Phrases
+from services.common.text.naming.spellings import Form, Spelling, told_apart
 
 OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
 INSIDE = "it stands inside a longer word"
-_GAP = r"(?:\.?[\s・·]+|-)"
-_PARTS = re.compile(r" |(?<=\w)-(?=\w)")
-_DOTS = str.maketrans("・·", "  ")  # between the parts of a foreign name
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64
 _LEAST_KEPT = 3  # letters of a name that a case keeps, where the text's language does not tell that it is one
+_MOST_DOUBTED = 8  # forms that begin at one place; of shorter ones none is asked then whether it is surer
 _HYPHENS = "-\u2010\u2011"
 
 
@@ -34,39 +34,22 @@ class Mention:
     doubt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Spelling:
-    """One way to write a given name."""
-
-    name: str  # as given
-    words: tuple[str, ...]  # folded
-    form: str  # what is looked for: the folded name, or a stem of it
-    declines: bool = False  # ``form`` is a stem, and an ending of the name's kind must follow
-    written_out: bool = False  # ``form`` is what an umlaut folds to, for a name given with it written out
-    may_be_words: bool = False
-    declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
-    as_given: bool = False  # declared in small letters: meant so
-
-
 class Names:
-    """Given names, in any script. Immutable; time grows with the text, whatever stands in it."""
+    """Given names, in any script. Immutable. Time grows with the text, whatever stands in it, and not with the names:
+    with the logarithm of their number, and with how many begin with one another."""
 
     def __init__(self, given: Iterable[str], *, declared: bool = False) -> None:
         """``given``: names without a letter or digit are left out. ``declared``: one given in small letters ("mum") is
         meant as it is given; else it is a name that somebody typed without a capital."""
-        spellings: dict[str, list[_Spelling]] = {}
-        parts: list[tuple[str, list[str]]] = []
-        for name in dict.fromkeys(given):
+        self._by_form: dict[str, Form] = {}
+        names = list(dict.fromkeys(given))
+        for name in names:
             for spelling in _spellings(name, declared):
-                spellings.setdefault(spelling.form, []).append(spelling)
-            parts.append((name, _parts_of(name)))
-        self._phrases = Phrases(parts)
-        self._by_form = spellings
-        self._by_initial: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-        forms = sorted(spellings, key=lambda form: (-len(form), form))
-        for form in forms:
-            self._by_initial.setdefault(form[0], []).append((form, re.compile(_loose(form))))
-        self._pattern = re.compile("|".join(map(_loose, forms))) if forms else None
+                self._by_form.setdefault(spelling.form, Form(spelling.form)).add(spelling, name)
+        self._forms = Forms(self._by_form)
+        for form, of in self._by_form.items():
+            of.shorter = self._by_form.get(self._forms.shorter(form))
+        self._phrases = Phrases((name, _parts_of(name)) for name in names)
 
     def certain(self, text: str) -> bool:
         """Whether a text surely names one of them."""
@@ -77,51 +60,78 @@ class Names:
 
         ``is_name``: the text is a name or a handle itself, so that no word of a language is meant.
         """
-        if self._pattern is None:
-            return
-        seen = _Text(fold(text), text, is_name)
+        seen = _Text(text, is_name)
         others = sorted(filter(None, map(seen.read, self._phrases.find(seen.folded))), key=lambda m: (m.start, m.end))
         yield from _best(self._as_given(seen), others) if others else self._as_given(seen)
 
     def _as_given(self, seen: _Text) -> Iterator[Mention]:
         """Mentions of the names as they were given, with what is written onto them."""
-        if self._pattern is None:
-            return
         at = 0
-        while (match := self._pattern.search(seen.folded.text, at)) is not None:
-            mention, end = self._at(seen, match.start())
+        while (start := self._forms.next_place(seen.closed.text, at)) is not None:
+            mention, at = self._at(seen, start)
             if mention is not None:
                 yield mention
-            at = max(end, match.start() + 1)
 
     def _at(self, seen: _Text, start: int) -> tuple[Mention | None, int]:
-        """The best mention that begins at a place of the folded text, and where to look on."""
-        best: tuple[Mention, int] | None = None
-        before = scripts.before(seen.folded.text, start)
-        if before is None and not seen.is_camel(start):
+        """The best mention that begins at a place of the closed text, and where to look on."""
+        form = self._by_form.get(self._forms.longest(seen.closed.text, start))
+        place = seen.closed.places[start]
+        if form is None:
             return None, start + 1
-        for form, pattern in self._by_initial[seen.folded.text[start]]:
-            match = pattern.match(seen.folded.text, start)
-            if match is None:
-                continue
-            for spelling in self._by_form[form]:
-                mention = seen.judged(spelling, start, match.end(), before)
-                if mention is not None and (best is None or (best[0].doubt and not mention.doubt)):
-                    best = mention, match.end()
-            if best is not None and not best[0].doubt:
-                break
+        before = scripts.before(seen.folded.text, place)
+        if before is None and not seen.is_camel(place):
+            return None, start + 1
+        best: tuple[Mention, int] | None = None
+        is_small, doubted = seen.is_small_latin(place), 0
+        while form is not None and doubted < _MOST_DOUBTED:
+            end = start + form.letters
+            kind = end, is_small, form.endings
+            if kind not in seen.no_ends:
+                mention = self._best(seen, form, place, seen.closed.places[end - 1] + 1, before)
+                if mention is not None and not mention.doubt:
+                    return mention, end
+                if mention is not None:
+                    best = best or (mention, end)
+                    doubted += 1
+                elif not form.written_out:
+                    seen.no_ends.add(kind)
+            form = form.shorter
         return best or (None, start + 1)
+
+    def _best(self, seen: _Text, form: Form, start: int, end: int, before: str | None) -> Mention | None:
+        """The first sure mention of a form at a place of the folded text; else the first."""
+        best: Mention | None = None
+        for spelling, names in seen.spelled(form, start, end):
+            mention = seen.judged(spelling, names, start, end, before)
+            if mention is not None and (best is None or (best.doubt and not mention.doubt)):
+                best = mention
+        return best
 
 
 class _Text:
-    """A text that is looked through, and what is known of it."""
+    """A text that is looked through, and what is known of it. Places are those of the folded text."""
 
-    def __init__(self, folded: Folded, source: str, is_name: bool) -> None:
-        self.folded = folded
+    def __init__(self, source: str, is_name: bool) -> None:
+        self.folded = fold(source)
+        self.closed = Closed(self.folded.text)
         self._source = source
         self._alone = source.strip()
         self._is_name = is_name
         self._language: str | None = None
+        # Places of the closed text where no name ends that begins small or not, and takes these endings.
+        self.no_ends: set[tuple[int, bool, tuple[str, ...]]] = set()
+        self._accents: dict[str, str] = {}  # by word
+
+    def spelled(self, form: Form, start: int, end: int) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
+        """Those of a form's spellings that may be meant by what stands there."""
+        yield from form.as_given()
+        if form.written_out and (scripts.after(self.folded.text, start, end) is not None or self._is_camel_end(end)):
+            begin, finish = self.folded.span(start, end)
+            yield from form.as_written(self._source[begin:finish])
+
+    def is_small_latin(self, at: int) -> bool:
+        start, _ = self.folded.span(at, at + 1)
+        return scripts.script(self.folded.text[at]) == "LATIN" and not self._source[start].isupper()
 
     def is_camel(self, at: int) -> bool:
         """Whether a capital begins a word inside a word there, as in "tomBaker"."""
@@ -129,23 +139,25 @@ class _Text:
         start, _ = self.folded.span(at, at + 1)
         return start > 0 and source[start].isupper() and source[start - 1].islower()
 
-    def judged(self, spelling: _Spelling, start: int, end: int, before: str | None) -> Mention | None:
+    def judged(
+        self, spelling: Spelling, names: Mapping[str, str], start: int, end: int, before: str | None
+    ) -> Mention | None:
         folded = self.folded.text
         after = scripts.declined(folded, end) if spelling.declines else scripts.after(folded, start, end)
         inside = before is None or after is None
         if inside and not self._in_camel(start, end, before, after):
             return None
         begin, finish = self.folded.span(start, end)
-        written = self._source[begin:finish]
-        if spelling.written_out and written_out(written) != spelling.words[0]:
-            return None
+        doubt = before or after or ""
+        if not inside and doubt == scripts.GOES_ON and self.is_small_latin(start):
+            return None  # a common word that begins like the name
+        accents = self._accents_of(begin, finish) if names.keys() != {""} else ""
+        name = names.get(accents) or names.get("") or next(iter(names.values()))
         handle = self._is_handle(begin, finish)
         if inside:
-            return Mention(begin, finish, spelling.name, "" if handle else INSIDE)
-        doubt = before or after or ""
-        if doubt == scripts.GOES_ON and not written[:1].isupper() and scripts.script(folded[start]) == "LATIN":
-            return None  # a common word that begins like the name
-        return Mention(begin, finish, spelling.name, doubt or self._doubt(spelling, begin, finish, handle))
+            return Mention(begin, finish, name, "" if handle else INSIDE)
+        others = accents != "" and accents not in names and "" not in names
+        return Mention(begin, finish, name, doubt or self._doubt(spelling, begin, finish, handle, others))
 
     def read(self, found: Found) -> Mention | None:
         """What of a name in other words' forms or order is a mention."""
@@ -212,17 +224,18 @@ class _Text:
 
     def _in_camel(self, start: int, end: int, before: str | None, after: str | None) -> bool:
         """Whether capitals bound it where the script does not."""
-        return (before is not None or self.is_camel(start)) and (
-            after is not None or (end < len(self.folded.text) and self.is_camel(end))
-        )
+        return (before is not None or self.is_camel(start)) and (after is not None or self._is_camel_end(end))
 
-    def _doubt(self, spelling: _Spelling, start: int, end: int, handle: bool) -> str:
+    def _is_camel_end(self, end: int) -> bool:
+        return end < len(self.folded.text) and self.is_camel(end)
+
+    def _doubt(self, spelling: Spelling, start: int, end: int, handle: bool, other_accents: bool) -> str:
         source = self._source
         if handle or self._alone == source[start:end]:
             return ""
         if self._is_double(start, end):
             return DOUBLE
-        if _conflict(spelling, source[start:end]):
+        if other_accents:
             return OTHER_ACCENTS
         if self._is_name or spelling.as_given:
             return ""
@@ -237,7 +250,7 @@ class _Text:
             return ""
         return words.doubt(spelling.words, source, start, end, spoken)
 
-    def _is_small_script(self, spelling: _Spelling, start: int, end: int) -> bool:
+    def _is_small_script(self, spelling: Spelling, start: int, end: int) -> bool:
         """Whether a small letter tells a word from a name, and no lexicon says of which words."""
         script = scripts.script(spelling.form[0])
         if spelling.declared or script not in scripts.CASED or "_" in self._source[max(0, start - 1) : end + 1]:
@@ -260,6 +273,14 @@ class _Text:
         head = re.search(r"[^\W\d_]+$", source[max(0, start - _LOOK_ROUND) : start - 1])
         return head is not None and head.group()[0].isupper()
 
+    def _accents_of(self, start: int, end: int) -> str:
+        """As ``_accents``, of what is written; each word of a text is looked at once."""
+        words = close(self._source[start:end]).split(" ")
+        for word in words:
+            if word not in self._accents:
+                self._accents[word] = accented(word)
+        accents = " ".join(self._accents[word] for word in words)
+        return accents if folded(accents) != accents else ""
 
 def _best(given: Iterator[Mention], others: Sequence[Mention]) -> Iterator[Mention]:
     """Both, in order, none inside another: of several rather the sure one, then the longer."""
@@ -277,43 +298,27 @@ def _best(given: Iterator[Mention], others: Sequence[Mention]) -> Iterator[Menti
 
 def _parts_of(name: str) -> list[str]:
     """A name's folded words, those that a hyphen joins apart."""
-    return [word.rstrip(".") or word for word in re.split(r"[\s-]+", " ".join(_words_of(folded(name))))]
+    return [part for word in words_of(folded(name)) for part in close(word).split() if part]
 
 
-def _spellings(name: str, declared: bool) -> Iterator[_Spelling]:
-    parts = tuple(word.rstrip(".") or word for word in _words_of(folded(name)))
-    form = " ".join(parts)
+def _spellings(name: str, declared: bool) -> Iterator[Spelling]:
+    parts = words_of(folded(name))
+    form = close(" ".join(parts))
     if not any(map(scripts.script, form)):
         return
     as_given = declared and name == name.lower()
     may_be_words = scripts.script(form[0]) in ("LATIN", "CYRILLIC") and words.may_be_words(parts)
-    yield _Spelling(name, parts, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
+    told = told_apart(parts)
+    yield Spelling(told, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
     for stem in scripts.stems(parts[-1]):
-        yield _Spelling(name, parts, " ".join((*parts[:-1], stem)), declines=True, declared=declared)
-    if (out := " ".join(_words_of(written_out(name)))) != form:
-        yield _Spelling(name, tuple(out.split()), out, declared=declared)
+        yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
+    out = words_of(written_out(name))
+    if (written := close(" ".join(out))) != form:
+        yield Spelling(told_apart(out), written, declared=declared)
     if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
-        yield _Spelling(name, parts, umlaut, written_out=True, declared=declared)
+        yield Spelling(told, umlaut, written_out=True, declared=declared)
 
 
 def _folded_back(form: str) -> str:
     """What a name with its umlauts written out looks like where they are not: "mueller" as "muller"."""
     return re.sub(r"ae|oe|ue|aa", lambda m: m.group()[0], form)
-
-
-def _words_of(name: str) -> list[str]:
-    return name.translate(_DOTS).split()
-
-
-def _loose(form: str) -> str:
-    """A pattern for a folded name, with or without stops after its words, and with hyphens or spaces between them."""
-    return _GAP.join(map(re.escape, _PARTS.split(form)))
-
-
-def _conflict(spelling: _Spelling, written: str) -> bool:
-    """Whether both are written with accents, and with others: "Hùng" is not "Hưng", and either may be "Hung"."""
-    if scripts.script(spelling.form[0]) != "LATIN" or written.isascii() or spelling.name.isascii():
-        return False
-    here, given = accented(written), accented(spelling.name)
-    bare = written_out if spelling.written_out else folded
-    return here != given and folded(here) != here and folded(given) != given and bare(here) == bare(given)
