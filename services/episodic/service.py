@@ -21,7 +21,7 @@ from services.common.models.tokens import count_tokens
 from services.common.serving.errors import MnemeError
 from services.common.serving.operations import merged
 from services.common.text import tagger
-from services.common.text.extract import Aliases, Extractor
+from services.common.text.extract import NO_ALIASES, Extractor
 from services.common.text.times import find as find_times
 from services.episodic import plugins
 from services.episodic.config import EpisodicConfig
@@ -175,7 +175,7 @@ def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:
     tagger.load()
 
     def entities(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
-        found = extractor.find(text, aliases=Aliases(info.aliases if info else ()))
+        found = extractor.find(text, aliases=info.known if info else NO_ALIASES)
         return found.people, found.places
 
     def dates(text: str, now: datetime) -> list[tuple[str, Interval]]:

@@ -1,11 +1,12 @@
 """Whatever scans a text takes time in proportion to its length, however nasty the text: one tenant's text may not hold
-another's. A new scanner is one line of ``SCANNERS``."""
+another's. A new scanner is one line of ``SCANNERS``; one that looks for names is one of ``SEEKERS`` too, for its time
+may grow neither with their number nor with their lengths."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mneme.v1.admin_pb2 import AliasGroup
 
+from services.common.ids import MAX_NAME
 from services.common.text import lexical, times
-from services.common.text.extract import Aliases, Extractor, plain
+from services.common.text.extract import Aliases, Extractor, _whole_words, plain
 from services.common.text.naming.folding import folded
 from services.common.text.sentences import sentences
 from services.episodic.erasure.person import Naming
@@ -102,6 +104,39 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
 CHEAP = ["terms", "sentences", "aliases", "who is to be forgotten", "a text made safe for a template"]
 
 
+def aliases(names: Sequence[str]) -> Callable[[str], object]:
+    declared = Aliases([AliasGroup(name=name) for name in names])
+    declared.canonical("Ann")
+    list(declared.within("Ann"))  # they are read at the first use
+    return lambda text: list(declared.within(text))
+
+
+# name -> what looks for given names.
+SEEKERS: dict[str, Callable[[Sequence[str]], Callable[[str], object]]] = {
+    "aliases": aliases,
+    "who is to be forgotten": lambda names: Naming(names).within,
+    "what may still hold a name": lambda names: Mentions(name_hashes(names, KEY), KEY).within,
+    "a known speaker": lambda names: lambda text: list(_whole_words(text, names[:1])),
+}
+# What a text and its names are made of, and what the names end with. The fourth ends inside a word at every place, the
+# fifth where an ending stands.
+ALIKE = [
+    ("z q ", "x"), ("Will ", ""), ("b", ""), ("xq ", "x"), ("xe ", "x"), ("语", "人"), ("가", ""), ("กำ", "ก"),
+    ("ыы ", "ыыа"), ("Án ", "Àn"), ("üb ", "ueb"),
+]  # fmt: skip
+ABOVE_FEW = 8.0  # many long names to few short ones
+
+
+def beside_one_another(unit: str, tail: str, count: int, longest: int) -> list[str]:
+    """As many names that differ at their ends alone."""
+    return [unit * ((longest - len(tail) - 6) // len(unit)) + tail + f"x{n}" for n in range(count)]
+
+
+def within_one_another(unit: str, tail: str, longest: int) -> list[str]:
+    """Names that begin with one another, of every length up to the longest."""
+    return [unit * n + tail for n in range(1, (longest - len(tail)) // len(unit) + 1)]
+
+
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
     """The collector's passes grow with all that the process holds, not with what is measured."""
@@ -139,6 +174,39 @@ def test_a_scanner_takes_time_in_proportion(name: str) -> None:
 @given(unit=st.text(st.sampled_from("aA1.,'\"-_ \n([é\u0301語。กا가&|<#"), min_size=1, max_size=6))
 def test_a_scanner_takes_time_in_proportion_over_any_repetition(name: str, unit: str) -> None:
     require_linear(SCANNERS[name][0], unit)
+
+
+def require_unmoved(seeker: str, unit: str, few: Sequence[str], many: Sequence[str]) -> None:
+    """What a text takes with many long names beside what it takes with few short ones."""
+    seconds = [
+        min(took(SEEKERS[seeker](names), unit, BASE) for _ in range(3 if names is few else 1)) for names in (few, many)
+    ]
+    assert seconds[1] <= ABOVE_FEW * max(seconds[0], 5 * LEAST_S), f"{unit!r}: {seconds} s"
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize(("unit", "tail"), ALIKE)
+def test_names_that_differ_at_their_ends_take_no_time(seeker: str, unit: str, tail: str) -> None:
+    few, many = beside_one_another(unit, tail, 8, 24), beside_one_another(unit, tail, 200, MAX_NAME)
+    require_unmoved(seeker, unit, few, many)
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize(("unit", "tail"), ALIKE)
+def test_names_that_begin_with_one_another_take_no_time(seeker: str, unit: str, tail: str) -> None:
+    require_unmoved(seeker, unit, within_one_another(unit, tail, 24), within_one_another(unit, tail, MAX_NAME))
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@settings(max_examples=6, derandomize=True, deadline=None)
+@given(unit=st.text(st.sampled_from("aA1.,'\"-_ \n([é\u0301語。กا가&|<#"), min_size=1, max_size=6))
+def test_any_names_take_no_time(seeker: str, unit: str) -> None:
+    require_unmoved(seeker, unit, within_one_another(unit, "a", 24), within_one_another(unit, "a", MAX_NAME))
+
+
+def test_names_longer_than_any_door_takes_take_time_in_proportion_to_the_text() -> None:
+    seek = aliases(within_one_another("xq ", "x", 5 * MAX_NAME))
+    require_linear(seek, "xq ")
 
 
 def test_a_scanner_that_is_not_linear_is_noticed() -> None:

@@ -57,6 +57,16 @@ def test_every_name_is_looked_for_however_long() -> None:
     assert Mentions(name_hashes(["Ann"], KEY), b"l" * 32).within("Ann") == NONE
 
 
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [("A" * 32, 32), ("A" * 33, 32), ("Ann " * 11, 30), ("Jo " + "B" * 40, 32), ("语" * 40, 32)],
+)
+def test_a_long_name_is_looked_for_by_its_first_words(name: str, letters: int) -> None:
+    assert [each.letters for each in name_hashes([name], KEY)] == [letters]
+    assert Mentions(name_hashes([name], KEY), KEY).within(f"I met {name}!") >= POSSIBLE
+    assert Mentions(name_hashes([name], KEY), KEY).within("I met nobody.") == NONE
+
+
 def test_names_of_the_same_letters_are_one_hash_and_what_has_too_few_is_none() -> None:
     hashes = name_hashes(["Ann", "ANN", "a-n-n", "A", "12", "", "李", "Jo"], KEY)
     assert sorted(each.letters for each in hashes) == [1, 2, 3]

@@ -19,7 +19,7 @@ from services.common.ledger import topics
 from services.common.lineage import MAX_ENGRAMS, answer_id
 from services.common.log.base import LogUnavailable
 from services.common.models.embed import Embedder
-from services.common.text.extract import Aliases, Extractor
+from services.common.text.extract import NO_ALIASES, Extractor
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Context, Event, Key, Observed, Operation, Patch, Plugin
 from services.episodic.search.index import IndexUnavailable
@@ -56,7 +56,7 @@ def named(tmp_path: Path, embedder: Embedder) -> Iterator[World]:
     world = World(tmp_path, embedder)
 
     def entities(text: str, info: NamespaceInfo | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        found = extractor.find(text, aliases=Aliases(info.aliases if info else ()))
+        found = extractor.find(text, aliases=(info.known if info else NO_ALIASES))
         return found.people, found.places
 
     world.entities = entities

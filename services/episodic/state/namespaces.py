@@ -203,7 +203,7 @@ class Registry:
         with self._lock:
             for period, sealed, groups in opened:
                 if period.sealed.key_id == sealed.key_id:  # else whoever learned of newer ones opens those
-                    period.opened, period.groups = sealed.key_id, tuple(groups)
+                    period.open(groups)
             if settings is not None and not any(settings.unopened()):
                 settings.describe(name)
 

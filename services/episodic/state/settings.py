@@ -6,13 +6,14 @@ a change is a further period and leaves the ones before as they are, until nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 from mneme.v1.ledger_pb2 import Erased, NamespaceChanged, NamespaceCreated, Sealed
 
 from services.common.ledger.entries import aliases_after
+from services.common.text.extract import NO_ALIASES, Aliases
 from services.episodic.search.rows import SLOTS
 
 
@@ -30,6 +31,7 @@ class NamespaceInfo:
     fields: tuple[MetadataField, ...]
     aliases: tuple[AliasGroup, ...]
     aliases_key: str = ""  # the data key that they are sealed under
+    known: Aliases = field(default=NO_ALIASES, compare=False)  # the same, to read texts with
     earlier: tuple[EarlierAliases, ...] = ()  # oldest first
     late: frozenset[str] = frozenset()  # fields that were declared after the creation: not every row has their column
 
@@ -53,6 +55,12 @@ class Period:
     needed: bool = False  # an entry that is folded with them lies in it
     opened: str | None = None  # the key of ``groups``
     groups: tuple[AliasGroup, ...] = ()
+    known: Aliases = NO_ALIASES
+
+    def open(self, groups: Iterable[AliasGroup]) -> None:
+        """Know the groups that are sealed here."""
+        self.opened, self.groups = self.sealed.key_id, tuple(groups)
+        self.known = Aliases(self.groups)
 
 
 @dataclass(slots=True)
@@ -114,6 +122,7 @@ class Settings:
             tuple(self.fields.values()),
             now.groups,
             now.sealed.key_id,
+            now.known,
             tuple(EarlierAliases(period.groups, period.sealed.key_id) for period in earlier),
             frozenset(self.late),
         )
@@ -123,4 +132,4 @@ class Settings:
         then = self.periods[self._at(offset)]
         if self.info is None or then is self.periods[-1]:
             return self.info
-        return replace(self.info, aliases=then.groups, aliases_key=then.sealed.key_id, earlier=())
+        return replace(self.info, aliases=then.groups, aliases_key=then.sealed.key_id, known=then.known, earlier=())

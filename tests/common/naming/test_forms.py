@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,14 +14,23 @@ from services.common.text.naming.forms import Closed, Forms, close, words_of
 from services.common.text.naming.names import Names
 
 GAP = r"(?>\.?[\s・·]+|-)"
+GAP_AFTER_STOP = r"(?>\.[\s・·]+|-)"  # a stop before spaces is the gap's own
 LETTERS = "abа李ูé\U0010ffff'_"
 texts = st.text(LETTERS + "..-- ・\n", max_size=24)
 names = st.lists(st.text(LETTERS + ". -", min_size=1, max_size=6).map(lambda n: close(" ".join(words_of(folded(n))))))
 
 
+def pattern_of(form: str) -> re.Pattern[str]:
+    first, *others = form.split(" ")
+    pattern = re.escape(first)
+    for before, part in pairwise([first, *others]):
+        pattern += (GAP_AFTER_STOP if before.endswith(".") else GAP) + re.escape(part)
+    return re.compile(pattern)
+
+
 def by_trying(forms: set[str], text: str) -> list[tuple[int, int, str]]:
     """Where each of the forms stands: a stop and spaces, or one hyphen, between its words."""
-    patterns = {form: re.compile(GAP.join(map(re.escape, form.split(" ")))) for form in forms}
+    patterns = {form: pattern_of(form) for form in forms}
     found = [
         (start, match.end(), form)
         for start in range(len(text))

@@ -26,7 +26,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 def close(text: str) -> str:
     """A name with one space for what may stand between its words: a hyphen, or spaces with or without a stop."""
-    return _GAP.sub(" ", text).strip()
+    return _GAP.sub(" ", text).strip().rstrip(" .")
 
 
 class Closed:

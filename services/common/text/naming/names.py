@@ -45,7 +45,9 @@ class Names:
         names = list(dict.fromkeys(given))
         for name in names:
             for spelling in _spellings(name, declared):
-                self._by_form.setdefault(spelling.form, Form(spelling.form)).add(spelling, name)
+                if spelling.form not in self._by_form:
+                    self._by_form[spelling.form] = Form(spelling.form)
+                self._by_form[spelling.form].add(spelling, name)
         self._forms = Forms(self._by_form)
         for form, of in self._by_form.items():
             of.shorter = self._by_form.get(self._forms.shorter(form))
@@ -312,7 +314,7 @@ def _spellings(name: str, declared: bool) -> Iterator[Spelling]:
     yield Spelling(told, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
     for stem in scripts.stems(parts[-1]):
         yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
-    out = words_of(written_out(name))
+    out = parts if name.isascii() else words_of(written_out(name))
     if (written := close(" ".join(out))) != form:
         yield Spelling(told_apart(out), written, declared=declared)
     if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
