@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -95,16 +96,23 @@ class Mentions:
 
     def _as_given(self, letters: str, numbers: Sequence[int]) -> int:
         """As ``within``, of names as they were given. ``numbers``: of the word of each letter."""
-        wanted = {(name.letters, name.mac) for name in self.hashes}
         starts = _starts(letters, numbers)
         best = NONE
-        for count in sorted({name.letters for name in self.hashes}):
+        for count, wanted in self._wanted:
             for start in starts[: bisect_right(starts, len(letters) - count)]:
-                if (count, _mac(letters[start : start + count], self.key)) in wanted:
+                if _mac(letters[start : start + count], self.key) in wanted:
                     best = max(best, _judged(letters, numbers, start, start + count))
                     if best == LIKELY:
                         return best
         return best
+
+    @cached_property
+    def _wanted(self) -> Sequence[tuple[int, Collection[bytes]]]:
+        """The hashes by how many letters they are of, fewest first."""
+        found: dict[int, set[bytes]] = defaultdict(set)
+        for name in self.hashes:
+            found[name.letters].add(name.mac)
+        return sorted(found.items())
 
     @cached_property
     def _declined(self) -> Declined:

@@ -284,6 +284,7 @@ class _Text:
         accents = " ".join(self._accents[word] for word in words)
         return accents if folded(accents) != accents else ""
 
+
 def _best(given: Iterator[Mention], others: Sequence[Mention]) -> Iterator[Mention]:
     """Both, in order, none inside another: of several rather the sure one, then the longer."""
     last: Mention | None = None
