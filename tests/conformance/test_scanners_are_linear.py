@@ -19,7 +19,9 @@ from mneme.v1.admin_pb2 import AliasGroup
 from services.common.ids import MAX_NAME
 from services.common.text import lexical, times
 from services.common.text.extract import Aliases, Extractor, _whole_words, plain
-from services.common.text.naming.folding import folded
+from services.common.text.naming.folding import fold, folded
+from services.common.text.naming.forms import words_of
+from services.common.text.naming.phrases import Phrases
 from services.common.text.sentences import sentences
 from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
@@ -112,10 +114,16 @@ def aliases(names: Sequence[str]) -> Callable[[str], object]:
     return lambda text: list(declared.within(text))
 
 
+def phrases(names: Sequence[str]) -> Callable[[str], object]:
+    sought = Phrases((name, words_of(folded(name))) for name in names)
+    return lambda text: list(sought.find(fold(text)))
+
+
 # name -> what looks for given names.
 SEEKERS: dict[str, Callable[[Sequence[str]], Callable[[str], object]]] = {
     "aliases": aliases,
     "who is to be forgotten": lambda names: Naming(names).within,
+    "names declined, turned or disguised": phrases,
     "what may still hold a name": lambda names: Mentions(name_hashes(names, KEY), KEY).within,
     "a known speaker": lambda names: lambda text: list(_whole_words(text, names[:1])),
 }
@@ -196,6 +204,44 @@ def test_names_that_differ_at_their_ends_take_no_time(seeker: str, unit: str, ta
 @pytest.mark.parametrize(("unit", "tail"), ALIKE)
 def test_names_that_begin_with_one_another_take_no_time(seeker: str, unit: str, tail: str) -> None:
     require_unmoved(seeker, unit, within_one_another(unit, tail, 24), within_one_another(unit, tail, MAX_NAME))
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize("unit", ["'\"-_@|", "@a", "가@@a", "a-", "ä#a"])  # "aa" is also how an umlaut is written out
+def test_names_of_punctuation_take_no_time(seeker: str, unit: str) -> None:
+    require_unmoved(seeker, unit, within_one_another(unit, "a", 24), within_one_another(unit, "a", MAX_NAME))
+
+
+def syllables(number: int) -> str:
+    return "".join("bcdfghklmn"[number // base % 10] for base in (1, 10, 100))
+
+
+def disguised(number: int) -> str:
+    """One of the ways to write a word with letters of two alphabets that look alike."""
+    pairs = zip("acopexyac", "асорехуас", strict=True)
+    return "".join(pair[number >> at & 1] for at, pair in enumerate(pairs))
+
+
+def sentences_of(words: Sequence[str]) -> Callable[[int], str]:
+    return lambda number: " ".join(words[number // len(words) ** at % len(words)] for at in range(4))
+
+
+# A text's unit, and names of which each word, initial or case in it may be one.
+CONFUSED: list[tuple[str, Callable[[int], str]]] = [
+    ("M. Smith ", lambda n: f"M{syllables(n)} Smith"),
+    ("Smith, M. ", lambda n: f"M{syllables(n)} Smith"),
+    ("acopeхyac ", disguised),
+    ("Petra ", sentences_of(["Petr", "Petra", "Petro", "Petre"])),
+    ("Петра ", sentences_of(["Петр", "Петра", "Петро", "Петров"])),
+    ("Abcdefga ", lambda n: f"Abcdefg{syllables(n)} Abcdefg{syllables(n + 7)}"),
+    ("A ", lambda n: f"A{syllables(n)} Smith{syllables(n)}"),
+]
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize(("unit", "name"), CONFUSED)
+def test_names_that_one_word_may_be_take_no_time(seeker: str, unit: str, name: Callable[[int], str]) -> None:
+    require_unmoved(seeker, unit, [name(n) for n in range(8)], [name(n) for n in range(200)])
 
 
 def test_names_longer_than_any_door_takes_take_time_in_proportion_to_the_text() -> None:

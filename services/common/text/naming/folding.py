@@ -7,6 +7,7 @@ marks that make another letter, as Indic vowel signs or the Japanese dakuten.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
@@ -53,6 +54,7 @@ _DROPPED = (
 )
 # German and Nordic letters written out.
 _WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
+UMLAUT = re.compile("[äöüåøæÄÖÜÅØÆ\u212b\u0308\u030a]")  # without one, nothing is written out
 # Folded letters of other alphabets that look like a Latin one, small or as a capital.
 LOOK_ALIKES = str.maketrans(
     "авекмнорстухіјѕѵԁԛԝαβεζηικμνορτυχ",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from services.common.text.naming import caseless, inflection, phrases, scripts, words
-from services.common.text.naming.folding import accented, fold, folded, written_out
+from services.common.text.naming.folding import UMLAUT, accented, fold, folded, written_out
 from services.common.text.naming.forms import Closed, Forms, close, words_of
 from services.common.text.naming.phrases import Found, Phrases
 from services.common.text.naming.spellings import Form, Spelling, told_apart
@@ -87,7 +87,7 @@ class Names:
         is_small, doubted = seen.is_small_latin(place), 0
         while form is not None and doubted < _MOST_DOUBTED:
             end = start + form.letters
-            kind = end, is_small, form.endings
+            kind = end, is_small, form.declines
             if kind not in seen.no_ends:
                 mention = self._best(seen, form, place, seen.closed.places[end - 1] + 1, before)
                 if mention is not None and not mention.doubt:
@@ -95,7 +95,9 @@ class Names:
                 if mention is not None:
                     best = best or (mention, end)
                     doubted += 1
-                elif not form.written_out:
+                elif form.written_out and seen.has_umlauts:
+                    doubted += 1  # what is written there says it, not where it ends
+                else:
                     seen.no_ends.add(kind)
             form = form.shorter
         return best or (None, start + 1)
@@ -116,12 +118,13 @@ class _Text:
     def __init__(self, source: str, is_name: bool) -> None:
         self.folded = fold(source)
         self.closed = Closed(self.folded.text)
+        self.has_umlauts = UMLAUT.search(source) is not None
         self._source = source
         self._alone = source.strip()
         self._is_name = is_name
         self._language: str | None = None
-        # Places of the closed text where no name ends that begins small or not, and takes these endings.
-        self.no_ends: set[tuple[int, bool, tuple[str, ...]]] = set()
+        # Places of the closed text where no name ends that begins small or not, and is whole, a stem or either.
+        self.no_ends: set[tuple[int, bool, frozenset[bool]]] = set()
         self._accents: dict[str, str] = {}  # by word
 
     def spelled(self, form: Form, start: int, end: int) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
@@ -129,7 +132,8 @@ class _Text:
         yield from form.as_given()
         if form.written_out and (scripts.after(self.folded.text, start, end) is not None or self._is_camel_end(end)):
             begin, finish = self.folded.span(start, end)
-            yield from form.as_written(self._source[begin:finish])
+            if UMLAUT.search(written := self._source[begin:finish]):
+                yield from form.as_written(written)
 
     def is_small_latin(self, at: int) -> bool:
         start, _ = self.folded.span(at, at + 1)

@@ -62,9 +62,7 @@ class Found:
 @dataclass(slots=True)
 class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
-    ends: dict[str, tuple[str, tuple[str, ...]]] = field(
-        default_factory=dict
-    )  # by doubt: the first name, its words
+    ends: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # by doubt: the first name, its words
 
 
 @dataclass(frozen=True, slots=True)

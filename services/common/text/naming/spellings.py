@@ -29,7 +29,7 @@ class Form:
     def __init__(self, form: str) -> None:
         self.letters = len(form)
         self.shorter: Form | None = None  # the longest other that it begins with
-        self.endings: tuple[str, ...] = ()  # of the words that decline; "" where one stays as it is
+        self.declines: frozenset[bool] = frozenset()  # of those that are the name, or a stem of it
         self.written_out: dict[str, tuple[Spelling, dict[str, str]]] = {}  # by the name
         self._spellings: dict[Spelling, dict[str, str]] = {}
 
@@ -38,8 +38,7 @@ class Form:
             _, names = self.written_out.setdefault(spelling.words[0], (spelling, {}))
         else:
             names = self._spellings.setdefault(spelling, {})
-            ending = spelling.words[-1][-2:] if spelling.declines else ""
-            self.endings = tuple(sorted({*self.endings, ending}))
+            self.declines |= {spelling.declines}
         names.setdefault(accents_of(spelling, name), name)
 
     def as_given(self) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
