@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.common.text.naming import scripts
+from services.common.text.naming import scripts, words
 from services.common.text.naming.folding import accented, folded, written_out
 from services.common.text.naming.forms import close, words_of
 
@@ -51,7 +52,36 @@ class Form:
             yield found
 
 
-def told_apart(parts: Sequence[str]) -> tuple[str, ...]:
+def spellings(name: str, declared: bool) -> Iterator[Spelling]:
+    """The ways to write a name; none for one without a letter or digit. ``declared``: by the product."""
+    parts = words_of(folded(name))
+    form = close(" ".join(parts))
+    if not any(map(scripts.script, form)):
+        return
+    as_given = declared and name == name.lower()
+    may_be_words = scripts.script(form[0]) in ("LATIN", "CYRILLIC") and words.may_be_words(parts)
+    told = _told_apart(parts)
+    yield Spelling(told, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
+    for stem in scripts.stems(parts[-1]):
+        yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
+    out = parts if name.isascii() else words_of(written_out(name))
+    if (written := close(" ".join(out))) != form:
+        yield Spelling(_told_apart(out), written, declared=declared)
+    if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
+        yield Spelling(told, umlaut, written_out=True, declared=declared)
+
+
+def _folded_back(form: str) -> str:
+    """What a name with its umlauts written out looks like where they are not: "mueller" as "muller"."""
+    return re.sub(r"ae|oe|ue|aa", lambda m: m.group()[0], form)
+
+
+def parts_of(name: str) -> list[str]:
+    """A name's folded words, those that a hyphen joins apart."""
+    return [part for word in words_of(folded(name)) for part in close(word).split() if part]
+
+
+def _told_apart(parts: Sequence[str]) -> tuple[str, ...]:
     """The words of a name, those that a hyphen joins apart unless it is one: equal for names of one form."""
     return (close(parts[0]),) if len(parts) == 1 else tuple(close(" ".join(parts)).split())
 
