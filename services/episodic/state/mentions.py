@@ -67,9 +67,9 @@ def name_hashes(names: Iterable[str], key: bytes) -> list[NameHash]:
         out = words(normalize("NFC", name).casefold().translate(_WRITTEN_OUT))
         for other in (_head(parts).translate(OTHERWISE), _head(out)):
             others.setdefault(_mac(other, key), _hash(other, key))
-    for name in found.values():
-        others.pop(name.mac, None)
-    return sorted((*found.values(), *others.values()), key=lambda name: name.mac)
+    whole = {each.mac for each in found.values()}
+    alone = [each for mac, each in others.items() if mac not in whole]
+    return sorted([*found.values(), *alone], key=lambda each: each.mac)
 
 
 def _hash(letters: str, key: bytes, words: Sequence[NameWord] = ()) -> NameHash:
