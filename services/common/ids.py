@@ -10,6 +10,7 @@ from collections.abc import Sequence
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 MAX_NAMESPACE = 200
 MAX_ID = 200
+MAX_NAME = 200  # characters of a person's name, wherever one is given
 _UNNAMED = "~"  # no namespace's name begins so
 
 

@@ -22,7 +22,7 @@ from services.common.serving.errors import MnemeError
 from services.common.serving.loop import Loop
 from services.common.serving.operations import merged
 from services.common.text import tagger
-from services.common.text.extract import Aliases, Extractor
+from services.common.text.extract import NO_ALIASES, Extractor
 from services.common.text.times import find as find_times
 from services.episodic import plugins
 from services.episodic.config import EpisodicConfig
@@ -185,7 +185,7 @@ def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:
     tagger.load()
 
     def entities(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
-        found = extractor.find(text, aliases=Aliases(info.aliases if info else ()))
+        found = extractor.find(text, aliases=info.known if info else NO_ALIASES)
         return found.people, found.places
 
     def dates(text: str, now: datetime) -> list[tuple[str, Interval]]:

@@ -15,6 +15,7 @@ from text_to_num import alpha2digit  # type: ignore[import-untyped]
 
 from services.common.text import lexical, tagger
 from services.common.text.naming.folding import folded
+from services.common.text.normal import normalize
 from services.common.text.stems import stem
 from services.common.text.tagger import Token
 from services.common.text.words import cut, normal
@@ -42,7 +43,7 @@ thank thanks therefore thus unfortunately unknown unless whether without yes yet
 
 def figures(text: str) -> str:
     """``text`` with number words, dozens, thousands ("12k") and every script's digits as ASCII digits."""
-    plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in unicodedata.normalize("NFKC", text))
+    plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in normalize("NFKC", text))
     digits = _SECOND.sub(r"\g<1>2nd", in_digits(plain))
     return _TIMES.sub(_product, _THOUSANDS.sub(r"\1 1000", _DOZEN.sub(_dozen, digits)))
 

@@ -1,11 +1,12 @@
 """Whatever scans a text takes time in proportion to its length, however nasty the text: one tenant's text may not hold
-another's. A new scanner is one line of ``SCANNERS``."""
+another's. A new scanner is one line of ``SCANNERS``; one that looks for names is one of ``SEEKERS`` too, for its time
+may grow neither with their number nor with their lengths."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -15,9 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mneme.v1.admin_pb2 import AliasGroup
 
+from services.common.ids import MAX_NAME
 from services.common.text import lexical, times
-from services.common.text.extract import Aliases, Extractor, plain
-from services.common.text.naming.folding import folded
+from services.common.text.extract import Aliases, Extractor, _whole_words, plain
+from services.common.text.naming.folding import fold, folded
+from services.common.text.naming.forms import words_of
+from services.common.text.naming.phrases import Phrases
 from services.common.text.sentences import sentences
 from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
@@ -39,9 +43,10 @@ LEAST_S = 0.002  # below it a clock's grain is most of what is measured
 UNITS = [
     "A. ", "We met. ", "Mr. ", "1.", "1. ", "7", "1,000 ", "the the ", "on on on ", "Aa ", "Aa-", "a-", "A.B.", "l'",
     "語", "語。", "ก", "가", "\"", "[[[", "!?", "… ", ". . ", "\n", " ", "é\u0301", "@a_", "12 May ", "from 1 to ",
+    "\u0323\u0301", "\uff9e\u0323",
 ]  # fmt: skip
 # For what takes a second for such a text: those that tell its parts apart.
-FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " "]
+FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " ", "\u0323\u0301"]
 FEWEST = ["A. ", "7", "語。"]
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -102,6 +107,45 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
 CHEAP = ["terms", "sentences", "aliases", "who is to be forgotten", "a text made safe for a template"]
 
 
+def aliases(names: Sequence[str]) -> Callable[[str], object]:
+    declared = Aliases([AliasGroup(name=name) for name in names])
+    declared.canonical("Ann")
+    list(declared.within("Ann"))  # they are read at the first use
+    return lambda text: list(declared.within(text))
+
+
+def phrases(names: Sequence[str]) -> Callable[[str], object]:
+    sought = Phrases((name, words_of(folded(name))) for name in names)
+    return lambda text: list(sought.find(fold(text)))
+
+
+# name -> what looks for given names.
+SEEKERS: dict[str, Callable[[Sequence[str]], Callable[[str], object]]] = {
+    "aliases": aliases,
+    "who is to be forgotten": lambda names: Naming(names).within,
+    "names declined, turned or disguised": phrases,
+    "what may still hold a name": lambda names: Mentions(name_hashes(names, KEY), KEY).within,
+    "a known speaker": lambda names: lambda text: list(_whole_words(text, names[:1])),
+}
+# What a text and its names are made of, and what the names end with. The fourth ends inside a word at every place, the
+# fifth where an ending stands.
+ALIKE = [
+    ("z q ", "x"), ("Will ", ""), ("b", ""), ("xq ", "x"), ("xe ", "x"), ("语", "人"), ("가", ""), ("กำ", "ก"),
+    ("ыы ", "ыыа"), ("Án ", "Àn"), ("üb ", "ueb"),
+]  # fmt: skip
+ABOVE_FEW = 8.0  # many long names to few short ones
+
+
+def beside_one_another(unit: str, tail: str, count: int, longest: int) -> list[str]:
+    """As many names that differ at their ends alone."""
+    return [unit * ((longest - len(tail) - 6) // len(unit)) + tail + f"x{n}" for n in range(count)]
+
+
+def within_one_another(unit: str, tail: str, longest: int) -> list[str]:
+    """Names that begin with one another, of every length up to the longest."""
+    return [unit * n + tail for n in range(1, (longest - len(tail)) // len(unit) + 1)]
+
+
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
     """The collector's passes grow with all that the process holds, not with what is measured."""
@@ -139,6 +183,70 @@ def test_a_scanner_takes_time_in_proportion(name: str) -> None:
 @given(unit=st.text(st.sampled_from("aA1.,'\"-_ \n([é\u0301語。กا가&|<#"), min_size=1, max_size=6))
 def test_a_scanner_takes_time_in_proportion_over_any_repetition(name: str, unit: str) -> None:
     require_linear(SCANNERS[name][0], unit)
+
+
+def require_unmoved(seeker: str, unit: str, few: Sequence[str], many: Sequence[str]) -> None:
+    """What a text takes with many long names beside what it takes with few short ones."""
+    seconds = [
+        min(took(SEEKERS[seeker](names), unit, BASE) for _ in range(3 if names is few else 1)) for names in (few, many)
+    ]
+    assert seconds[1] <= ABOVE_FEW * max(seconds[0], 5 * LEAST_S), f"{unit!r}: {seconds} s"
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize(("unit", "tail"), ALIKE)
+def test_names_that_differ_at_their_ends_take_no_time(seeker: str, unit: str, tail: str) -> None:
+    few, many = beside_one_another(unit, tail, 8, 24), beside_one_another(unit, tail, 200, MAX_NAME)
+    require_unmoved(seeker, unit, few, many)
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize(("unit", "tail"), ALIKE)
+def test_names_that_begin_with_one_another_take_no_time(seeker: str, unit: str, tail: str) -> None:
+    require_unmoved(seeker, unit, within_one_another(unit, tail, 24), within_one_another(unit, tail, MAX_NAME))
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize("unit", ["'\"-_@|", "@a", "가@@a", "a-", "ä#a"])  # "aa" is also how an umlaut is written out
+def test_names_of_punctuation_take_no_time(seeker: str, unit: str) -> None:
+    require_unmoved(seeker, unit, within_one_another(unit, "a", 24), within_one_another(unit, "a", MAX_NAME))
+
+
+def syllables(number: int) -> str:
+    return "".join("bcdfghklmn"[number // base % 10] for base in (1, 10, 100))
+
+
+def disguised(number: int) -> str:
+    """One of the ways to write a word with letters of two alphabets that look alike."""
+    pairs = zip("acopexyac", "асорехуас", strict=True)
+    return "".join(pair[number >> at & 1] for at, pair in enumerate(pairs))
+
+
+def sentences_of(words: Sequence[str]) -> Callable[[int], str]:
+    return lambda number: " ".join(words[number // len(words) ** at % len(words)] for at in range(4))
+
+
+# A text's unit, and names of which each word, initial or case in it may be one.
+CONFUSED: list[tuple[str, Callable[[int], str]]] = [
+    ("M. Smith ", lambda n: f"M{syllables(n)} Smith"),
+    ("Smith, M. ", lambda n: f"M{syllables(n)} Smith"),
+    ("acopeхyac ", disguised),
+    ("Petra ", sentences_of(["Petr", "Petra", "Petro", "Petre"])),
+    ("Петра ", sentences_of(["Петр", "Петра", "Петро", "Петров"])),
+    ("Abcdefga ", lambda n: f"Abcdefg{syllables(n)} Abcdefg{syllables(n + 7)}"),
+    ("A ", lambda n: f"A{syllables(n)} Smith{syllables(n)}"),
+]
+
+
+@pytest.mark.parametrize("seeker", SEEKERS)
+@pytest.mark.parametrize(("unit", "name"), CONFUSED)
+def test_names_that_one_word_may_be_take_no_time(seeker: str, unit: str, name: Callable[[int], str]) -> None:
+    require_unmoved(seeker, unit, [name(n) for n in range(8)], [name(n) for n in range(200)])
+
+
+def test_names_longer_than_any_door_takes_take_time_in_proportion_to_the_text() -> None:
+    seek = aliases(within_one_another("xq ", "x", 5 * MAX_NAME))
+    require_linear(seek, "xq ")
 
 
 def test_a_scanner_that_is_not_linear_is_noticed() -> None:

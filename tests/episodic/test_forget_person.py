@@ -9,6 +9,7 @@ import pytest
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
+from services.common.ids import MAX_NAME
 from services.common.ledger import topics
 from services.common.serving.errors import MnemeError
 from services.common.text.naming import scripts
@@ -177,6 +178,7 @@ def test_the_ledger_holds_the_names_as_hashes_alone(world: World) -> None:
         (ForgetSelector(ids=Ids(ids=[f"o{n}" for n in range(300_000)])), "selector.ids.ids"),
         (ForgetSelector(person=Person(name="A", aliases=["B"] * 300_000)), "selector.person.aliases"),
         (ForgetSelector(person=Person(name="A", aliases=["B" * 300_000])), "selector.person.aliases[0]"),
+        (ForgetSelector(person=Person(name="A" * (MAX_NAME + 1))), "selector.person.name"),
     ],
 )
 def test_a_selector_of_too_much_is_refused_at_once(world: World, selector: ForgetSelector, field: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import pytest
 from mneme.v1.ledger_pb2 import NameHash
 
@@ -57,6 +59,16 @@ def test_every_name_is_looked_for_however_long() -> None:
     assert Mentions(name_hashes(["Ann"], KEY), b"l" * 32).within("Ann") == NONE
 
 
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [("A" * 32, 32), ("A" * 33, 32), ("Ann " * 11, 30), ("Jo " + "B" * 40, 32), ("语" * 40, 32)],
+)
+def test_a_long_name_is_looked_for_by_its_first_words(name: str, letters: int) -> None:
+    assert [each.letters for each in name_hashes([name], KEY)] == [letters]
+    assert Mentions(name_hashes([name], KEY), KEY).within(f"I met {name}!") >= POSSIBLE
+    assert Mentions(name_hashes([name], KEY), KEY).within("I met nobody.") == NONE
+
+
 def test_names_of_the_same_letters_are_one_hash_and_what_has_too_few_is_none() -> None:
     hashes = name_hashes(["Ann", "ANN", "a-n-n", "A", "12", "", "李", "Jo"], KEY)
     assert sorted(each.letters for each in hashes) == [1, 2, 3]
@@ -92,6 +104,19 @@ def test_what_the_heads_of_its_words_say_of_a_name(name: str, text: str, seen: i
 def test_what_older_ledgers_hold_of_a_name_is_looked_for_as_before() -> None:
     old = [NameHash(mac=each.mac, letters=each.letters) for each in name_hashes(["Ann Lee"], KEY)]
     assert [Mentions(old, KEY).within(text) for text in ("Ann Lee", "Lee, Ann")] == [LIKELY, NONE]
+
+
+def test_what_older_ledgers_hold_of_a_long_name_is_looked_for_by_all_its_letters() -> None:
+    letters = "maximilian" * 5
+    old = [NameHash(mac=blake2b(letters.encode(), key=KEY, digest_size=16).digest(), letters=len(letters))]
+    assert [Mentions(old, KEY).within(text) for text in (f"I met {letters}.", letters[:-1])] == [LIKELY, NONE]
+
+
+def test_long_names_that_begin_alike_are_each_looked_for_by_their_words() -> None:
+    names = [f"Maximiliana Konstantina {last} Oppenheim" for last in ("Featherstone", "Kowalska")]
+    names = [f"{name} {last}" for name, last in zip(names, ("Novakova", "Petrova"), strict=True)]
+    found = Mentions(name_hashes(names, KEY), KEY)
+    assert [found.within(text) for text in ("Novakova, Maximiliana", "Petrova, Maximiliana")] == [LIKELY, LIKELY]
 
 
 def test_a_namespace_has_a_key_of_its_own(ledger: SqliteLog) -> None:

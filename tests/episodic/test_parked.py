@@ -13,13 +13,13 @@ from mneme.v1.common_pb2 import MetadataValue, Observation, TimeRange
 from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, RememberRequest
 
 from services.common.crypto.auth import Caller, Right
-from services.common.ids import MAX_ID, digest
+from services.common.ids import MAX_ID, MAX_NAME, digest
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.lineage import MAX_ENGRAMS, answer_id
 from services.common.log.base import LogUnavailable
 from services.common.models.embed import Embedder
-from services.common.text.extract import Aliases, Extractor
+from services.common.text.extract import NO_ALIASES, Extractor
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Context, Event, Key, Observed, Operation, Patch, Plugin
 from services.episodic.search.index import IndexUnavailable
@@ -56,7 +56,7 @@ def named(tmp_path: Path, embedder: Embedder) -> Iterator[World]:
     world = World(tmp_path, embedder)
 
     def entities(text: str, info: NamespaceInfo | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        found = extractor.find(text, aliases=Aliases(info.aliases if info else ()))
+        found = extractor.find(text, aliases=(info.known if info else NO_ALIASES))
         return found.people, found.places
 
     world.entities = entities
@@ -96,7 +96,13 @@ def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: Wor
     assert info is not None
     wide = "\U0001d4d0" * MAX_REFERENCE
     request = RememberRequest(
-        namespace=NAMESPACE, id="r1", text=text, actor=wide, source=wide, external_id=wide, metadata=metadata()
+        namespace=NAMESPACE,
+        id="r1",
+        text=text,
+        actor=wide[:MAX_NAME],
+        source=wide,
+        external_id=wide,
+        metadata=metadata(),
     )
     if engrams:
         turn = named.base(observation.id)

@@ -21,7 +21,7 @@ from services.common.ledger import topics
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.common.text import lexical
-from services.common.text.extract import Aliases
+from services.common.text.extract import NO_ALIASES
 from services.episodic.plugins import build
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write import generation
@@ -110,7 +110,7 @@ def try_to(command: Callable[[], object]) -> None:
 
 def named(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
     """As the extractor, of which these tests need the aliases alone."""
-    return tuple(dict.fromkeys(name for *_, name in Aliases(info.aliases if info else ()).within(text))), ()
+    return tuple(dict.fromkeys(name for *_, name in (info.known if info else NO_ALIASES).within(text))), ()
 
 
 @settings(max_examples=12, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])

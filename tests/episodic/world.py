@@ -27,7 +27,7 @@ from services.common.models.embed import Embedder
 from services.common.models.tokens import count_tokens
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError
-from services.common.text.extract import Aliases
+from services.common.text.extract import NO_ALIASES
 from services.episodic.erasure.forget import Forgetting
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Plugin, Query
@@ -56,7 +56,7 @@ Entities: TypeAlias = Callable[[str, NamespaceInfo | None], tuple[Sequence[str],
 
 def named(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
     """As the extractor, of which the test needs the aliases alone."""
-    return tuple(dict.fromkeys(name for *_, name in Aliases(info.aliases if info else ()).within(text))), ()
+    return tuple(dict.fromkeys(name for *_, name in (info.known if info else NO_ALIASES).within(text))), ()
 
 
 class World:

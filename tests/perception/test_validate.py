@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace
 from mneme.v1.common_pb2 import MetadataValue, Observation
 
+from services.common.ids import MAX_NAME
 from services.common.serving.errors import MnemeError
 from services.perception.intake.validate import check_new_namespace, check_observation
 from tests.perception.world import observation
@@ -141,6 +142,12 @@ BAD_NAMESPACES: list[tuple[str, Namespace, str]] = [
         "declared twice",
         Namespace(name="a", metadata_fields=[MetadataField(name="f", type=TEXT), MetadataField(name="f", type=NUMBER)]),
         "metadata_fields[1].name",
+    ),
+    ("a long name", Namespace(name="a", aliases=[AliasGroup(name="A" * (MAX_NAME + 1))]), "aliases[0].name"),
+    (
+        "a long alias",
+        Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["x", "A" + " " * MAX_NAME])]),
+        "aliases[0].aliases[1]",
     ),
     ("no alias", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=[""])]), "aliases[0].aliases[0]"),
     ("punctuation", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["?"])]), "aliases[0].aliases[0]"),

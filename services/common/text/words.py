@@ -14,6 +14,8 @@ from typing import NamedTuple
 import regex
 from icu4py.breakers import WordBreaker
 
+from services.common.text.normal import normalize
+
 CACHED_LENGTH = 64  # characters of a word that is worth keeping; beyond it, it is no word of a language
 
 _IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆〻"
@@ -59,7 +61,7 @@ def normal(text: str) -> str:
     text = _GROUPED.sub("", text)
     if text.isascii():
         return text.replace("`", "'")
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_APOSTROPHES)))
+    text = normalize("NFKC", _INVISIBLE.sub("", text.translate(_APOSTROPHES)))
     for apart, whole in _SARA_AM:
         text = text.replace(apart, whole)
     return _GERESH.sub("", text)
@@ -90,13 +92,13 @@ def fold(word: str) -> str:
 def _folded(word: str) -> str:
     out: list[str] = []
     base = ""
-    for character in unicodedata.normalize("NFD", word.casefold().translate(_LETTERS).replace(_HALF_N, "ं")):
+    for character in normalize("NFD", word.casefold().translate(_LETTERS).replace(_HALF_N, "ं")):
         if not unicodedata.combining(character):
             base = character
         elif _is_left_out(character, base):
             continue
         out.append(_figure(character))
-    return _ORDINAL.sub(r"\1", unicodedata.normalize("NFC", "".join(out)))
+    return _ORDINAL.sub(r"\1", normalize("NFC", "".join(out)))
 
 
 _fold = lru_cache(maxsize=65_536)(_folded)

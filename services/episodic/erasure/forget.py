@@ -26,9 +26,10 @@ from services.episodic.erasure.person import Doubt, Naming
 from services.episodic.erasure.probe import Probing
 from services.episodic.plugins.base import Record
 from services.episodic.recall.recall import not_fresh
-from services.episodic.state.checks import check_reference, time_range, unknown_namespace
+from services.episodic.state.checks import check_name, check_reference, time_range, unknown_namespace
 from services.episodic.state.directory import Slot, slot_of
 from services.episodic.state.mentions import mentions_key, name_hashes, short_id
+from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, stamp, to_us
 from services.episodic.write import deletion as delete
 from services.episodic.write.parked import Parked
@@ -66,13 +67,23 @@ class Targets:
     declared: Mapping[str, str] = field(default_factory=dict)  # of the base, what is not selected, and why it goes
 
 
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A command that forgets a person: who is meant, and what was found of each engram's version."""
+
+    namespace: str
+    person: Person
+    info: NamespaceInfo | None
+    naming: Naming
+    verdicts: dict[tuple[str, int], Verdict] = field(default_factory=dict)
+
+
 class Forgetting:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._probing = Probing(host)
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
-        # Of the command under way: namespace and names, and what was found of each engram's version.
-        self._under_way: tuple[tuple[str, tuple[str, ...]], dict[tuple[str, int], Verdict]] | None = None
+        self._under_way: _UnderWay | None = None
         self.look_for = self._probing.look_for
 
     # --- resolving ---
@@ -125,7 +136,7 @@ class Forgetting:
     ) -> Targets:
         info = self._host.registry.namespace(namespace)
         groups = info.aliases if info else ()
-        naming = _naming(person, groups)
+        naming = self._naming(namespace, person, info)
         chosen, doubtful, names = self._of_person(namespace, naming, slots, parked)
         if person.include_doubtful:
             chosen += [each.slot for each in doubtful]
@@ -231,9 +242,17 @@ class Forgetting:
 
     def _judged_before(self, namespace: str, naming: Naming) -> dict[tuple[str, int], Verdict]:
         """What the command under way has found of these names already, to be added to; it is a function of the text."""
-        key = (namespace, naming.sought)
         under_way = self._under_way
-        return under_way[1] if under_way is not None and under_way[0] == key else {}
+        is_same = under_way is not None and (under_way.namespace, under_way.naming.sought) == (namespace, naming.sought)
+        return under_way.verdicts if under_way is not None and is_same else {}
+
+    def _naming(self, namespace: str, person: Person, info: NamespaceInfo | None) -> Naming:
+        """Who is meant; of the command under way as long as the namespace's aliases stay as they are."""
+        under_way = self._under_way
+        if under_way is not None and under_way.info is info and under_way.person == person:
+            return under_way.naming
+        _named("selector.person.name", plain(person.name))
+        return Naming([person.name, *person.aliases], info.aliases if info else ())
 
     def _opened(self, namespace: str, ids: Sequence[str]) -> Iterator[Stored]:
         """Engrams, opened in pages."""
@@ -284,9 +303,11 @@ class Forgetting:
             yield
             return
         info = self._host.registry.namespace(namespace)
-        naming = _naming(selector.person, info.aliases if info else ())
+        naming = self._naming(namespace, selector.person, info)
         try:
-            self._under_way = ((namespace, naming.sought), {})
+            self._under_way = _UnderWay(namespace, selector.person, info, naming)
+            for groups in (info.aliases, *(earlier.groups for earlier in info.earlier)) if info else ():
+                naming.without(groups)
             parked = self._parked(namespace)
             self._of_person(namespace, naming, self._told(namespace, parked), parked)
             yield
@@ -381,11 +402,6 @@ def _judge(naming: Naming, record: Record) -> Verdict:
     return next(iter(naming.doubted_of(record)), None)
 
 
-def _naming(person: Person, groups: Sequence[AliasGroup]) -> Naming:
-    _named("selector.person.name", plain(person.name))
-    return Naming([person.name, *person.aliases], groups)
-
-
 def _require_bounded(selector: ForgetSelector) -> None:
     """INVALID_FIELD for more than a call looks at, before anything is done with it."""
     if len(selector.ids.ids) > MAX_IDS:
@@ -395,7 +411,7 @@ def _require_bounded(selector: ForgetSelector) -> None:
         what = f"There are {len(selector.person.aliases)}."
         raise invalid("selector.person.aliases", what, f"Name at most {MAX_ALIASES}; forget by parts.")
     for n, name in enumerate((selector.person.name, *selector.person.aliases)):
-        check_reference(name, "selector.person.name" if n == 0 else f"selector.person.aliases[{n - 1}]")
+        check_name(name, "selector.person.name" if n == 0 else f"selector.person.aliases[{n - 1}]")
     check_reference(selector.session, "selector.session")
     check_reference(selector.source, "selector.source")
     for n, id in enumerate(selector.ids.ids):

@@ -41,6 +41,7 @@ class Naming:
         others = {_key(name) for group in groups if group.name not in heads for name in _all(group)}
         self.sought = tuple(_titled(name, others) for name in self.names)
         self._matcher = Names(self.sought)
+        self._aliases: dict[str, bool] = {}  # those that were looked at, and whether one of the names stands in them
 
     def within(self, text: str) -> bool:
         """Whether the text surely holds one of the names."""
@@ -62,12 +63,17 @@ class Naming:
         """
         held, left = 0, list[AliasGroup]()
         for group in groups:
-            others = [alias for alias in group.aliases if not self.within(alias)]
-            theirs = self.within(group.name)
+            others = [alias for alias in group.aliases if not self._is_in(alias)]
+            theirs = self._is_in(group.name)
             held += theirs or len(others) < len(group.aliases)
             if not theirs:
                 left.append(AliasGroup(name=group.name, aliases=others))
         return held, left
+
+    def _is_in(self, alias: str) -> bool:
+        if alias not in self._aliases:
+            self._aliases[alias] = self.within(alias)
+        return self._aliases[alias]
 
     def meant_by(self, record: Record) -> bool:
         """Whether its text, people, speaker, session, source or a text of its metadata surely hold one of the names."""

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import MetadataType
 from mneme.v1.common_pb2 import MetadataValue, TimeRange
 
-from services.common.ids import MAX_ID, is_one_line
+from services.common.ids import MAX_ID, MAX_NAME, is_one_line
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.text.times import LATEST, misdated
@@ -66,8 +66,13 @@ def check_reference(value: str, field: str) -> None:
         raise invalid(field, f"It has {len(value)} characters.", f"Send at most {MAX_REFERENCE}.")
 
 
+def check_name(name: str, field: str) -> None:
+    if len(name) > MAX_NAME:
+        raise invalid(field, f"It has {len(name)} characters.", f"Use at most {MAX_NAME} characters.")
+
+
 def check_actor(actor: str) -> None:
-    check_reference(actor, "actor")
+    check_name(actor, "actor")
     if not is_one_line(actor):
         raise invalid("actor", "It holds line breaks or control characters.", "Send the speaker's name on one line.")
 

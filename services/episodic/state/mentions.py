@@ -3,23 +3,27 @@
 The selector knows scripts, endings and words; this knows letters. A text is reduced to its letters without case and
 marks, and every run of as many letters as a name has is compared with the name by keyed hash; so is how each word
 begins with what a name's keep in other cases (``stems``). So nobody has to keep the name, and a mistake about where
-names end in a script cannot hide here too.
+names end in a script cannot hide here too. Of a long name its first words are hashed: a text is hashed once at each
+place for every length that a name has.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from array import array
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import blake2b
+from itertools import accumulate
 
-from mneme.v1.ledger_pb2 import NameHash
+from mneme.v1.ledger_pb2 import NameHash, NameWord
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger.entries import MAC_NAME
-from services.episodic.state.letters import OTHERWISE, is_unspaced, script_of, words
+from services.common.text.normal import normalize
+from services.episodic.state.letters import OTHERWISE, Word, is_unspaced, script_of, words
 from services.episodic.state.stems import LIKELY as LIKELY
 from services.episodic.state.stems import NONE as NONE
 from services.episodic.state.stems import POSSIBLE as POSSIBLE
@@ -28,6 +32,7 @@ from services.episodic.state.stems import Declined, name_words
 DOUBTFUL_BYTES = 4
 _MAC_BYTES = 16
 _LEAST_LETTERS = 2  # of a name in an alphabet: single letters stand everywhere
+_MOST_LETTERS = 32  # of a name, that are hashed
 # Scripts that write few endings onto names or none, and that write nothing before them.
 _BARE = ("LATIN", "GREEK")
 _HEADED = ("LATIN", "GREEK", "CYRILLIC")
@@ -49,18 +54,26 @@ def short_id(engram_id: str) -> bytes:
 
 def name_hashes(names: Iterable[str], key: bytes) -> list[NameHash]:
     """What the ledger keeps of names. Equal for names of the same letters."""
-    found: dict[bytes, NameHash] = {}
+    found: dict[str, NameHash] = {}  # by all letters
+    others: dict[bytes, NameHash] = {}
     for name in names:
         parts = words(name)
         letters = "".join(map(str, parts))
-        if len(letters) >= (1 if is_unspaced(letters[:1]) else _LEAST_LETTERS):
-            mac = _mac(letters, key)
+        if len(letters) < (1 if is_unspaced(letters[:1]) else _LEAST_LETTERS):
+            continue
+        if letters not in found:
             of = [] if is_unspaced(letters[:1]) else name_words(parts, partial(_mac, key=key))
-            found.setdefault(mac, NameHash(mac=mac, letters=len(letters), words=of))
-            out = "".join(map(str, words(unicodedata.normalize("NFC", name).casefold().translate(_WRITTEN_OUT))))
-            for other in (letters.translate(OTHERWISE), out):
-                found.setdefault(_mac(other, key), NameHash(mac=_mac(other, key), letters=len(other)))
-    return [each for _, each in sorted(found.items())]
+            found[letters] = _hash(_head(parts), key, of)
+        out = words(normalize("NFC", name).casefold().translate(_WRITTEN_OUT))
+        for other in (_head(parts).translate(OTHERWISE), _head(out)):
+            others.setdefault(_mac(other, key), _hash(other, key))
+    whole = {each.mac for each in found.values()}
+    alone = [each for mac, each in others.items() if mac not in whole]
+    return sorted([*found.values(), *alone], key=lambda each: each.mac)
+
+
+def _hash(letters: str, key: bytes, words: Sequence[NameWord] = ()) -> NameHash:
+    return NameHash(mac=_mac(letters, key), letters=len(letters), words=words)
 
 
 @dataclass(frozen=True)
@@ -83,39 +96,57 @@ class Mentions:
 
     def _as_given(self, letters: str, numbers: Sequence[int]) -> int:
         """As ``within``, of names as they were given. ``numbers``: of the word of each letter."""
-        wanted = {(name.letters, name.mac) for name in self.hashes}
+        starts = _starts(letters, numbers)
         best = NONE
-        for count in sorted({name.letters for name in self.hashes}):
-            for start in _starts(letters, numbers, count):
-                if (count, _mac(letters[start : start + count], self.key)) in wanted:
+        for count, wanted in self._wanted:
+            for start in starts[: bisect_right(starts, len(letters) - count)]:
+                if _mac(letters[start : start + count], self.key) in wanted:
                     best = max(best, _judged(letters, numbers, start, start + count))
                     if best == LIKELY:
                         return best
         return best
 
     @cached_property
+    def _wanted(self) -> Sequence[tuple[int, Collection[bytes]]]:
+        """The hashes by how many letters they are of, fewest first."""
+        found: dict[int, set[bytes]] = defaultdict(set)
+        for name in self.hashes:
+            found[name.letters].add(name.mac)
+        return sorted(found.items())
+
+    @cached_property
     def _declined(self) -> Declined:
         return Declined((name.words for name in self.hashes), partial(_mac, key=self.key))
 
 
-def _starts(letters: str, words: Sequence[int], count: int) -> Iterable[int]:
-    """Where a name of so many letters may begin: in scripts that write nothing before it at heads of words alone."""
-    for start in range(len(letters) - count + 1):
-        if start == 0 or words[start - 1] != words[start] or script_of(letters[start]) not in _HEADED:
-            yield start
+def _head(parts: Sequence[Word]) -> str:
+    """Of a long name the first words that are short enough together, and enough to tell it; else its first letters."""
+    letters, ends = "".join(map(str, parts)), list(accumulate(len(word.letters) for word in parts))
+    if len(letters) <= _MOST_LETTERS:
+        return letters
+    return letters[: max((end for end in ends if _MOST_LETTERS // 2 <= end <= _MOST_LETTERS), default=_MOST_LETTERS)]
+
+
+def _starts(letters: str, words: Sequence[int]) -> Sequence[int]:
+    """Where a name may begin: in scripts that write nothing before it at heads of words alone."""
+    return [
+        start
+        for start in range(len(letters))
+        if start == 0 or words[start - 1] != words[start] or script_of(letters[start]) not in _HEADED
+    ]
 
 
 def _judged(letters: str, words: Sequence[int], start: int, end: int) -> int:
     """How much more than the name stands in the words that hold it."""
-    added, last = 0, end - 1
-    while start > 0 and words[start - 1] == words[start]:
-        start, added = start - 1, added + 1
-    while end < len(letters) and words[end] == words[end - 1]:
-        end, added = end + 1, added + 1
-    if added == 0 or is_unspaced(letters[last]):
+    if is_unspaced(letters[end - 1]):
         return LIKELY
-    script = script_of(letters[last])
-    return LIKELY if script not in _BARE and added <= _MOST_ADDED.get(script, _ADDED) else POSSIBLE
+    script = script_of(letters[end - 1])
+    added, most = 0, 0 if script in _BARE else _MOST_ADDED.get(script, _ADDED)
+    while added <= most and start > 0 and words[start - 1] == words[start]:
+        start, added = start - 1, added + 1
+    while added <= most and end < len(letters) and words[end] == words[end - 1]:
+        end, added = end + 1, added + 1
+    return LIKELY if added <= most else POSSIBLE
 
 
 def _mac(letters: str, key: bytes) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
 
 from services.common.ledger.settings import Settings
+from services.common.text.extract import NO_ALIASES, Aliases
 from services.episodic.search.rows import SLOTS
 
 Groups = tuple[AliasGroup, ...]
@@ -20,6 +21,7 @@ class EarlierAliases:
     groups: Groups
     key_id: str
     since: int = 0  # the ledger offset that they were set at
+    known: Aliases = field(default=NO_ALIASES, compare=False)  # the same, to read texts with
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class NamespaceInfo:
     aliases: Groups
     aliases_key: str = ""  # the data key that they are sealed under
     aliases_since: int = 0
+    known: Aliases = field(default=NO_ALIASES, compare=False)  # the same, to read texts with
     earlier: tuple[EarlierAliases, ...] = ()  # oldest first
     late: frozenset[str] = frozenset()  # fields that were declared after the creation: not every row has their column
 
@@ -47,7 +50,14 @@ class NamespaceInfo:
         if offset >= self.aliases_since or not self.earlier:
             return self
         then = ([e for e in self.earlier if e.since <= offset] or self.earlier[:1])[-1]
-        return replace(self, aliases=then.groups, aliases_key=then.key_id, aliases_since=then.since, earlier=())
+        return replace(
+            self,
+            aliases=then.groups,
+            aliases_key=then.key_id,
+            aliases_since=then.since,
+            known=then.known,
+            earlier=(),
+        )
 
     @property
     def groups_by_key(self) -> dict[str, Groups]:
@@ -56,13 +66,15 @@ class NamespaceInfo:
 
 def described(name: str, settings: Settings, opened: Mapping[str, Groups]) -> NamespaceInfo:
     """``opened``: all its alias groups, by their key."""
-    *earlier, now = (EarlierAliases(opened[p.sealed.key_id], p.sealed.key_id, p.offset) for p in settings.periods)
+    sealed = ((opened[p.sealed.key_id], p.sealed.key_id, p.offset) for p in settings.periods)
+    *earlier, now = (EarlierAliases(groups, key_id, since, Aliases(groups)) for groups, key_id, since in sealed)
     return NamespaceInfo(
         name,
         tuple(settings.fields.values()),
         now.groups,
         now.key_id,
         now.since,
+        now.known,
         tuple(earlier),
         frozenset(settings.late),
     )

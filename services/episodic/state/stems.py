@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mneme.v1.ledger_pb2 import NameStem, NameWord
@@ -25,6 +25,7 @@ _LEAST_SMALL = 6  # letters of a stem in Latin that says something in a small wo
 _LONGEST_ENDING, _LONGEST_UNCASED = 4, 5
 _BESIDE = 2  # further words that may stand between the first and the last of a name
 _MOST_WORDS = 8  # of a name
+_MOST_ALIKE = 8  # words of names with one beginning, or initial: no others are looked for by it
 _INITIAL, _STEM, _WHOLE = range(3)
 _ANY = "*"  # for a first vowel, which one with a mark may take the place of: "Anna", "Önnu"
 
@@ -100,6 +101,7 @@ class Declined:
         self._initials: dict[bytes, set[bytes]] = defaultdict(set)
         self._single: set[bytes] = set()
         self._pairs: dict[tuple[bytes, bytes], int] = {}  # of first and last word, how many stand between
+        self._partners: dict[bytes, set[bytes]] = defaultdict(set)  # of a first or last word: the others
         lengths = set[int]()
         for words in names:
             heads = [word.stems[0].mac for word in words]
@@ -107,6 +109,8 @@ class Declined:
                 self._single.update(heads)
             elif heads:
                 self._pairs[heads[0], heads[-1]] = len(heads) - 2
+                self._partners[heads[0]].add(heads[-1])
+                self._partners[heads[-1]].add(heads[0])
             for word in (words[0], words[-1]) if words else ():
                 lengths.update(stem.letters for stem in word.stems)
                 self._add(word)
@@ -116,28 +120,34 @@ class Declined:
     def _add(self, word: NameWord) -> None:
         whole = word.stems[0].mac
         for stem in word.stems:
-            if (whole, stem.least) not in self._stems[stem.mac]:
-                self._stems[stem.mac].append((whole, stem.least))
-        if word.initial:
+            alike = self._stems[stem.mac]
+            if (whole, stem.least) not in alike and (stem.mac == whole or len(alike) < _MOST_ALIKE):
+                alike.append((whole, stem.least))
+        if word.initial and len(self._initials[word.initial]) < _MOST_ALIKE:
             self._initials[word.initial].add(whole)
 
     def within(self, words: Sequence[Word]) -> int:
         """LIKELY, POSSIBLE or NONE. A few µs a word."""
         best = NONE
-        before: list[tuple[int, _Seen]] = []
+        before: list[tuple[int, Mapping[bytes, _Seen]]] = []
         for at, word in enumerate(words):
             seen = self._seen(word)
-            best = max([best, *(each.level for each in seen if each.word in self._single)])
-            if self._pairs:
-                before = [(place, each) for place, each in before if at - place <= self._longest]
-                for place, other in before:
-                    best = max([best, *(self._together(other, each, at - place - 1) for each in seen)])
-                before += [(at, each) for each in seen]
+            best = max([best, *(each.level for each in seen.values() if each.word in self._single)])
+            if self._pairs and seen:
+                before = [(place, others) for place, others in before if at - place <= self._longest]
+                for place, others in before:
+                    best = max([best, *self._pairs_of(others, seen, at - place - 1)])
+                before.append((at, seen))
             if best == LIKELY:
                 break
         return best
 
-    def _seen(self, word: Word) -> Collection[_Seen]:
+    def _pairs_of(self, first: Mapping[bytes, _Seen], second: Mapping[bytes, _Seen], between: int) -> Iterator[int]:
+        for word, each in second.items():
+            for other in self._partners.get(word, frozenset()) & first.keys():
+                yield self._together(first[other], each, between)
+
+    def _seen(self, word: Word) -> Mapping[bytes, _Seen]:
         """The words of names that a word of the text may be: each as the most that it is."""
         letters, found = _plain(word), dict[bytes, _Seen]()
         if len(letters) == 1:
@@ -146,9 +156,11 @@ class Declined:
             if length > len(letters):
                 break
             mac = self._mac(letters[:length])
-            for whole, least in self._stems.get(mac, ()):
+            alike = self._stems.get(mac, ())
+            usual = _level(word, length, letters) if alike else NONE
+            for whole, least in alike:
                 is_whole = mac == whole and length == len(letters)
-                level = LIKELY if is_whole else _level(word, length, letters)
+                level = LIKELY if is_whole else usual
                 if level != NONE and len(letters) - length >= least:
                     before = found.get(whole)
                     if is_whole or before is None or (before.what, before.level) < (_STEM, level):
@@ -157,7 +169,7 @@ class Declined:
         if mutable is not None and mutable[0] in word.marked:
             for whole, _ in self._stems.get(self._mac(mutable[1]), ()):
                 found.setdefault(whole, _Seen(whole, _STEM, POSSIBLE))
-        return found.values()
+        return found
 
     def _together(self, first: _Seen, second: _Seen, between: int) -> int:
         """What two words of a text are, with others between them."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespace, UpdateNamespaceRequest
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
-from services.common.ids import MAX_ID, MAX_NAMESPACE, is_namespace, is_one_line
+from services.common.ids import MAX_ID, MAX_NAME, MAX_NAMESPACE, is_namespace, is_one_line
 from services.common.lineage import check_derived_from
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
@@ -159,7 +159,9 @@ def _check_aliases(groups: Iterable[AliasGroup], field: str = "aliases") -> None
         for path, name in [(f"{field}[{n}].name", group.name)] + [
             (f"{field}[{n}].aliases[{m}]", alias) for m, alias in enumerate(group.aliases)
         ]:
-            check_id(path, name.strip(), "Give a name, or leave the entry out.")
+            _at_most(path, name, MAX_NAME)
+            if not name.strip():
+                raise invalid(path, "It is empty.", "Give a name, or leave the entry out.")
             if not plain(name):
                 raise invalid(path, "It is punctuation alone.", "Give the name as texts have it, or leave it out.")
             if owner.setdefault(name.casefold(), n) != n:
@@ -167,7 +169,7 @@ def _check_aliases(groups: Iterable[AliasGroup], field: str = "aliases") -> None
 
 
 def _check_actor(actor: str) -> None:
-    _at_most("actor", actor, MAX_ID)
+    _at_most("actor", actor, MAX_NAME)
     if not is_one_line(actor):
         raise invalid("actor", "It holds line breaks or control characters.", "Send the speaker's name on one line.")
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.text.naming.folding import fold
-from services.common.text.naming.names import Mention, Names
+from services.common.text.naming.judging import Mention
+from services.common.text.naming.names import Names
 from tests.common.naming.cases import ALL
 from tests.common.naming.inflected import FRESH
 

@@ -7,10 +7,13 @@ marks that make another letter, as Indic vowel signs or the Japanese dakuten.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from services.common.text.normal import normalize
 
 # Not all of these come together in NFKC.
 APOSTROPHES = "\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\u00b4\uff07`\u05f3"
@@ -51,6 +54,7 @@ _DROPPED = (
 )
 # German and Nordic letters written out.
 _WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
+UMLAUT = re.compile("[äöüåøæÄÖÜÅØÆ\u212b\u0308\u030a]")  # without one, nothing is written out
 # Folded letters of other alphabets that look like a Latin one, small or as a capital.
 LOOK_ALIKES = str.maketrans(
     "авекмнорстухіјѕѵԁԛԝαβεζηικμνορτυχ",
@@ -94,12 +98,12 @@ def folded(text: str) -> str:
 
 def written_out(text: str) -> str:
     """As ``folded``, of a text whose umlauts are written out: "Jörg" as "joerg"."""
-    return folded(unicodedata.normalize("NFC", text).casefold().translate(_WRITTEN_OUT))
+    return folded(normalize("NFC", text).casefold().translate(_WRITTEN_OUT))
 
 
 def accented(text: str) -> str:
     """A text without case, its accents kept: to tell one accent from another."""
-    return unicodedata.normalize("NFKC", "".join(c for c in text if c not in INVISIBLE)).casefold()
+    return normalize("NFKC", "".join(c for c in text if c not in INVISIBLE)).casefold()
 
 
 def _placed(text: str, pieces: Iterable[tuple[int, int, str]]) -> Folded:
@@ -117,7 +121,7 @@ def _clusters(text: str) -> Iterator[tuple[int, int, str]]:
     start = 0
     for end in range(1, len(text) + 1):
         if end == len(text) or not _joins(text[end]):
-            composed = unicodedata.normalize("NFKC", text[start:end])
+            composed = normalize("NFKC", text[start:end])
             yield start, end, "".join(_OF[c] for c in composed)
             start = end
 
@@ -140,9 +144,9 @@ _OF = _Of()
 
 def _parts(c: str) -> str:
     """Taken apart where the marks go: not Hangul or kana, whose parts are letters."""
-    parts = unicodedata.normalize("NFD", c)
+    parts = normalize("NFD", c)
     kept = "".join(p for p in parts if not any(low <= ord(p) <= high for low, high in _DROPPED))
-    return unicodedata.normalize("NFC", kept)
+    return normalize("NFC", kept)
 
 
 def _letter(c: str) -> str:

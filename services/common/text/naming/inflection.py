@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from importlib import resources
 
 from services.common.text.naming import scripts
 from services.common.text.naming.folding import accented, folded
+from services.common.text.normal import normalize
 
 _WORD = re.compile(r"(?<!['’])\b[^\W\d_]+")
 _HEAD = 4_000  # characters of a text, by which its language is guessed
@@ -144,7 +144,7 @@ def tongues(text: str) -> Tongues:
     """The languages with the most of their small words, letters and endings in a text; near ones all."""
     data = _data()
     scores: dict[str, int] = defaultdict(int)
-    for n, match in enumerate(_WORD.finditer(unicodedata.normalize("NFC", text[:_HEAD]))):
+    for n, match in enumerate(_WORD.finditer(normalize("NFC", text[:_HEAD]))):
         word = match.group()
         if n and not word[0].islower():
             continue  # a name, of whatever language

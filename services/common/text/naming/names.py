@@ -3,70 +3,35 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
-from services.common.text.naming import caseless, inflection, phrases, scripts, words
-from services.common.text.naming.folding import Folded, accented, fold, folded, written_out
-from services.common.text.naming.phrases import Found, Phrases
+from services.common.text.naming import scripts
+from services.common.text.naming.forms import Forms
+from services.common.text.naming.judging import Mention, Text
+from services.common.text.naming.phrases import Phrases
+from services.common.text.naming.spellings import Form, parts_of, spellings
 
-OTHER_ACCENTS = "its accents are others"
-DOUBLE = "it is part of a double name"
-INSIDE = "it stands inside a longer word"
-_GAP = r"(?:\.?[\s・·]+|-)"
-_PARTS = re.compile(r" |(?<=\w)-(?=\w)")
-_DOTS = str.maketrans("・·", "  ")  # between the parts of a foreign name
-_HANDLE = re.compile(r"[\w.@+-]*")
-_LOOK_ROUND = 64
-_LEAST_KEPT = 3  # letters of a name that a case keeps, where the text's language does not tell that it is one
-_HYPHENS = "-\u2010\u2011"
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A name in a text: ``text[start:end]``. ``doubt``: why it may be something else, "" where it is the name."""
-
-    start: int
-    end: int
-    name: str
-    doubt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Spelling:
-    """One way to write a given name."""
-
-    name: str  # as given
-    words: tuple[str, ...]  # folded
-    form: str  # what is looked for: the folded name, or a stem of it
-    declines: bool = False  # ``form`` is a stem, and an ending of the name's kind must follow
-    written_out: bool = False  # ``form`` is what an umlaut folds to, for a name given with it written out
-    may_be_words: bool = False
-    declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
-    as_given: bool = False  # declared in small letters: meant so
+_MOST_DOUBTED = 8  # forms that begin at one place; of shorter ones none is asked then whether it is surer
 
 
 class Names:
-    """Given names, in any script. Immutable; time grows with the text, whatever stands in it."""
+    """Given names, in any script. Immutable. Time grows with the text, whatever stands in it, and not with the names:
+    with the logarithm of their number, and with how many begin with one another."""
 
     def __init__(self, given: Iterable[str], *, declared: bool = False) -> None:
         """``given``: names without a letter or digit are left out. ``declared``: one given in small letters ("mum") is
         meant as it is given; else it is a name that somebody typed without a capital."""
-        spellings: dict[str, list[_Spelling]] = {}
-        parts: list[tuple[str, list[str]]] = []
-        for name in dict.fromkeys(given):
-            for spelling in _spellings(name, declared):
-                spellings.setdefault(spelling.form, []).append(spelling)
-            parts.append((name, _parts_of(name)))
-        self._phrases = Phrases(parts)
-        self._by_form = spellings
-        self._by_initial: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-        forms = sorted(spellings, key=lambda form: (-len(form), form))
-        for form in forms:
-            self._by_initial.setdefault(form[0], []).append((form, re.compile(_loose(form))))
-        self._pattern = re.compile("|".join(map(_loose, forms))) if forms else None
+        self._by_form: dict[str, Form] = {}
+        names = list(dict.fromkeys(given))
+        for name in names:
+            for spelling in spellings(name, declared):
+                if spelling.form not in self._by_form:
+                    self._by_form[spelling.form] = Form(spelling.form)
+                self._by_form[spelling.form].add(spelling, name)
+        self._forms = Forms(self._by_form)
+        for form, of in self._by_form.items():
+            of.shorter = self._by_form.get(self._forms.shorter(form))
+        self._phrases = Phrases((name, parts_of(name)) for name in names)
 
     def certain(self, text: str) -> bool:
         """Whether a text surely names one of them."""
@@ -77,188 +42,54 @@ class Names:
 
         ``is_name``: the text is a name or a handle itself, so that no word of a language is meant.
         """
-        if self._pattern is None:
-            return
-        seen = _Text(fold(text), text, is_name)
+        seen = Text(text, is_name)
         others = sorted(filter(None, map(seen.read, self._phrases.find(seen.folded))), key=lambda m: (m.start, m.end))
         yield from _best(self._as_given(seen), others) if others else self._as_given(seen)
 
-    def _as_given(self, seen: _Text) -> Iterator[Mention]:
+    def _as_given(self, seen: Text) -> Iterator[Mention]:
         """Mentions of the names as they were given, with what is written onto them."""
-        if self._pattern is None:
-            return
         at = 0
-        while (match := self._pattern.search(seen.folded.text, at)) is not None:
-            mention, end = self._at(seen, match.start())
+        while (start := self._forms.next_place(seen.closed.text, at)) is not None:
+            mention, at = self._at(seen, start)
             if mention is not None:
                 yield mention
-            at = max(end, match.start() + 1)
 
-    def _at(self, seen: _Text, start: int) -> tuple[Mention | None, int]:
-        """The best mention that begins at a place of the folded text, and where to look on."""
-        best: tuple[Mention, int] | None = None
-        before = scripts.before(seen.folded.text, start)
-        if before is None and not seen.is_camel(start):
+    def _at(self, seen: Text, start: int) -> tuple[Mention | None, int]:
+        """The best mention that begins at a place of the closed text, and where to look on."""
+        form = self._by_form.get(self._forms.longest(seen.closed.text, start))
+        place = seen.closed.places[start]
+        if form is None:
             return None, start + 1
-        for form, pattern in self._by_initial[seen.folded.text[start]]:
-            match = pattern.match(seen.folded.text, start)
-            if match is None:
-                continue
-            for spelling in self._by_form[form]:
-                mention = seen.judged(spelling, start, match.end(), before)
-                if mention is not None and (best is None or (best[0].doubt and not mention.doubt)):
-                    best = mention, match.end()
-            if best is not None and not best[0].doubt:
-                break
+        before = scripts.before(seen.folded.text, place)
+        if before is None and not seen.is_camel(place):
+            return None, start + 1
+        best: tuple[Mention, int] | None = None
+        is_small, doubted = seen.is_small_latin(place), 0
+        while form is not None and doubted < _MOST_DOUBTED:
+            end = start + form.letters
+            kind = end, is_small, form.declines
+            if kind not in seen.no_ends:
+                mention = self._best(seen, form, place, seen.closed.places[end - 1] + 1, before)
+                if mention is not None and not mention.doubt:
+                    return mention, end
+                if mention is not None:
+                    best = best or (mention, end)
+                    doubted += 1
+                elif form.written_out and seen.has_umlauts:
+                    doubted += 1  # what is written there says it, not where it ends
+                else:
+                    seen.no_ends.add(kind)
+            form = form.shorter
         return best or (None, start + 1)
 
-
-class _Text:
-    """A text that is looked through, and what is known of it."""
-
-    def __init__(self, folded: Folded, source: str, is_name: bool) -> None:
-        self.folded = folded
-        self._source = source
-        self._alone = source.strip()
-        self._is_name = is_name
-        self._language: str | None = None
-
-    def is_camel(self, at: int) -> bool:
-        """Whether a capital begins a word inside a word there, as in "tomBaker"."""
-        source = self._source
-        start, _ = self.folded.span(at, at + 1)
-        return start > 0 and source[start].isupper() and source[start - 1].islower()
-
-    def judged(self, spelling: _Spelling, start: int, end: int, before: str | None) -> Mention | None:
-        folded = self.folded.text
-        after = scripts.declined(folded, end) if spelling.declines else scripts.after(folded, start, end)
-        inside = before is None or after is None
-        if inside and not self._in_camel(start, end, before, after):
-            return None
-        begin, finish = self.folded.span(start, end)
-        written = self._source[begin:finish]
-        if spelling.written_out and written_out(written) != spelling.words[0]:
-            return None
-        handle = self._is_handle(begin, finish)
-        if inside:
-            return Mention(begin, finish, spelling.name, "" if handle else INSIDE)
-        doubt = before or after or ""
-        if doubt == scripts.GOES_ON and not written[:1].isupper() and scripts.script(folded[start]) == "LATIN":
-            return None  # a common word that begins like the name
-        return Mention(begin, finish, spelling.name, doubt or self._doubt(spelling, begin, finish, handle))
-
-    def read(self, found: Found) -> Mention | None:
-        """What of a name in other words' forms or order is a mention."""
-        start, end = self.folded.span(found.start, found.end)
-        handle = self._is_handle(start, end)
-        doubt = "" if handle and found.doubt == phrases.JOINED else found.doubt
-        if found.is_small and not handle and (doubt or found.declined) and not self._may_be_small(found):
-            return None
-        if found.languages is not None:
-            declined = self._declined(found, found.languages)
-            if declined is None:
-                return None
-            doubt = doubt or declined
-        if not doubt and found.is_turned and phrases.is_listed(self._source, start, end):
-            doubt = phrases.LISTED
-        if not doubt and not handle:
-            doubt = self._doubt_of(found, start, end)
-        return Mention(start, end, found.name, doubt)
-
-    def _may_be_small(self, found: Found) -> bool:
-        """Whether a small letter may begin a declined name: where the text's language declines so."""
-        if found.languages is None:
-            return False
-        return scripts.script(self.folded.text[found.start]) != "LATIN" or bool(
-            found.languages & self._tongues.declining
-        )
-
-    def _declined(self, found: Found, languages: frozenset[str]) -> str | None:
-        """Whether what looks like a case of a name is one in this text: "" (surely), a doubt, or None (no)."""
-        if scripts.script(self.folded.text[found.start]) != "LATIN":
-            return phrases.ANOTHER_NAME if found.is_another else ""
-        tongues = self._tongues
-        if languages & tongues.declining:
-            return phrases.ANOTHER_NAME if found.is_another else ""
-        if tongues.is_other:
-            return phrases.DECLINED if found.is_plain else None
-        if found.is_plain or found.declined > 1:
-            return ""
-        return phrases.DECLINED if found.kept >= _LEAST_KEPT and not found.is_another else None
-
-    def _doubt_of(self, found: Found, start: int, end: int) -> str:
-        source = self._source
-        if self._alone == source[start:end]:
-            return ""
-        if self._is_double(start, end):
-            return DOUBLE
-        if found.is_small and (found.languages is not None or len(found.words) == 1):
-            return words.SMALL_HERE
-        if words.names_a_place(source, start):
-            return words.PLACE
-        return words.doubt(found.words, source, start, end, self._spoken(found.words[0]))
-
-    def _spoken(self, word: str) -> str:
-        """The language whose words a name is to be told from."""
-        if scripts.script(word[0]) == "CYRILLIC":
-            return words.RUSSIAN
-        if self._language is None:
-            self._language = words.language(self._source)
-        return self._language
-
-    @cached_property
-    def _tongues(self) -> inflection.Tongues:
-        return inflection.tongues(self._source)
-
-    def _in_camel(self, start: int, end: int, before: str | None, after: str | None) -> bool:
-        """Whether capitals bound it where the script does not."""
-        return (before is not None or self.is_camel(start)) and (
-            after is not None or (end < len(self.folded.text) and self.is_camel(end))
-        )
-
-    def _doubt(self, spelling: _Spelling, start: int, end: int, handle: bool) -> str:
-        source = self._source
-        if handle or self._alone == source[start:end]:
-            return ""
-        if self._is_double(start, end):
-            return DOUBLE
-        if _conflict(spelling, source[start:end]):
-            return OTHER_ACCENTS
-        if self._is_name or spelling.as_given:
-            return ""
-        spoken = self._spoken(spelling.words[0])
-        if len(spelling.words) == 1 and not source[start].isupper() and self._is_small_script(spelling, start, end):
-            return words.SMALL_HERE
-        if words.names_a_place(source, start):
-            return words.PLACE
-        if scripts.script(spelling.form[-1]) not in scripts.CASED:
-            return caseless.doubt(spelling.form, self.folded, start, end)
-        if not spelling.may_be_words:
-            return ""
-        return words.doubt(spelling.words, source, start, end, spoken)
-
-    def _is_small_script(self, spelling: _Spelling, start: int, end: int) -> bool:
-        """Whether a small letter tells a word from a name, and no lexicon says of which words."""
-        script = scripts.script(spelling.form[0])
-        if spelling.declared or script not in scripts.CASED or "_" in self._source[max(0, start - 1) : end + 1]:
-            return False
-        return script != "LATIN" or self._spoken(spelling.form) == words.OTHER
-
-    def _is_handle(self, start: int, end: int) -> bool:
-        """Whether it stands in what people are addressed by: "@tom_b", "tom.b@mail.example"."""
-        head = self._source[max(0, start - _LOOK_ROUND) : start][::-1]
-        before, after = _HANDLE.match(head), _HANDLE.match(self._source, end, end + _LOOK_ROUND)
-        return "@" in (before.group() if before else "") + (after.group() if after else "")
-
-    def _is_double(self, start: int, end: int) -> bool:
-        """Whether a hyphen joins it to another capitalised word ("Anne-Marie")."""
-        source = self._source
-        if end + 1 < len(source) and source[end] in _HYPHENS and source[end + 1].isupper():
-            return True
-        if start < 2 or source[start - 1] not in _HYPHENS or not source[start].isupper():
-            return False
-        head = re.search(r"[^\W\d_]+$", source[max(0, start - _LOOK_ROUND) : start - 1])
-        return head is not None and head.group()[0].isupper()
+    def _best(self, seen: Text, form: Form, start: int, end: int, before: str | None) -> Mention | None:
+        """The first sure mention of a form at a place of the folded text; else the first."""
+        best: Mention | None = None
+        for spelling, names in seen.spelled(form, start, end):
+            mention = seen.judged(spelling, names, start, end, before)
+            if mention is not None and (best is None or (best.doubt and not mention.doubt)):
+                best = mention
+        return best
 
 
 def _best(given: Iterator[Mention], others: Sequence[Mention]) -> Iterator[Mention]:
@@ -273,47 +104,3 @@ def _best(given: Iterator[Mention], others: Sequence[Mention]) -> Iterator[Menti
             last = each
     if last is not None:
         yield last
-
-
-def _parts_of(name: str) -> list[str]:
-    """A name's folded words, those that a hyphen joins apart."""
-    return [word.rstrip(".") or word for word in re.split(r"[\s-]+", " ".join(_words_of(folded(name))))]
-
-
-def _spellings(name: str, declared: bool) -> Iterator[_Spelling]:
-    parts = tuple(word.rstrip(".") or word for word in _words_of(folded(name)))
-    form = " ".join(parts)
-    if not any(map(scripts.script, form)):
-        return
-    as_given = declared and name == name.lower()
-    may_be_words = scripts.script(form[0]) in ("LATIN", "CYRILLIC") and words.may_be_words(parts)
-    yield _Spelling(name, parts, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
-    for stem in scripts.stems(parts[-1]):
-        yield _Spelling(name, parts, " ".join((*parts[:-1], stem)), declines=True, declared=declared)
-    if (out := " ".join(_words_of(written_out(name)))) != form:
-        yield _Spelling(name, tuple(out.split()), out, declared=declared)
-    if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
-        yield _Spelling(name, parts, umlaut, written_out=True, declared=declared)
-
-
-def _folded_back(form: str) -> str:
-    """What a name with its umlauts written out looks like where they are not: "mueller" as "muller"."""
-    return re.sub(r"ae|oe|ue|aa", lambda m: m.group()[0], form)
-
-
-def _words_of(name: str) -> list[str]:
-    return name.translate(_DOTS).split()
-
-
-def _loose(form: str) -> str:
-    """A pattern for a folded name, with or without stops after its words, and with hyphens or spaces between them."""
-    return _GAP.join(map(re.escape, _PARTS.split(form)))
-
-
-def _conflict(spelling: _Spelling, written: str) -> bool:
-    """Whether both are written with accents, and with others: "Hùng" is not "Hưng", and either may be "Hung"."""
-    if scripts.script(spelling.form[0]) != "LATIN" or written.isascii() or spelling.name.isascii():
-        return False
-    here, given = accented(written), accented(spelling.name)
-    bare = written_out if spelling.written_out else folded
-    return here != given and folded(here) != here and folded(given) != given and bare(here) == bare(given)

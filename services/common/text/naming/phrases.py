@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from services.common.text.naming import inflection
 from services.common.text.naming.folding import LOOK_ALIKES, Folded
@@ -34,6 +35,10 @@ _NAME_AFTER = re.compile(r"(?:\s*,)?\s+(?:(?:and|or|und|et|y|e|i|a|и|та)\s+)?
 _LOOK_ROUND = 48
 _MOST_WORDS = 6  # of a name
 _MOST_BETWEEN = 2
+# At one place, whatever names are given: those that have begun, and words that look like one in letters of several
+# alphabets. Of further ones none is looked at.
+_MOST_BEGUN = 16
+_MOST_ALIKE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Found:
 @dataclass(slots=True)
 class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
-    ends: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)  # name, words, doubt
+    ends: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # by doubt: the first name, its words
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class _Read:
     is_another: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _State:
     """A name that has begun."""
 
@@ -82,6 +87,7 @@ class _State:
     is_turned: bool
     taken: int = 0  # of its words
     between: int = 0  # words that are none of its
+    is_beside: bool = False  # the last word is none of its
     languages: frozenset[str] | None = None
     declined: int = 0
     kept: int = 0  # letters that a declined word shares with the name's
@@ -106,8 +112,9 @@ class Phrases:
         # A mutated vowel changes a head (Icelandic), a fleeting one what follows it.
         self._heads = {word[:1] for word in self._words} | {"o" for word in self._words if word[:1] == "a"}
         self._alike: dict[str, list[str]] = defaultdict(list)
-        for word in self._words:
-            self._alike[word.translate(LOOK_ALIKES)].append(word)
+        for word in sorted(self._words):
+            if len(alike := self._alike[word.translate(LOOK_ALIKES)]) < _MOST_ALIKE:
+                alike.append(word)
 
     def _add(self, name: str, words: tuple[str, ...]) -> None:
         *first, last = words
@@ -131,14 +138,10 @@ class Phrases:
             begin, finish = folded.span(match.start(), match.end())
             written = source[begin:finish]
             reads = list(self._reads(token, written))
-            going: dict[tuple[int, bool, int], _State] = {}
-            for state in (*self._beginnings(match.start()), *states):
-                for each in _advanced(state, text[state.end : match.start()], match.end(), written, reads):
-                    yield from _ended(each)
-                    going.setdefault((id(each.node), each.is_turned, each.between), each)
-                if (beside := _beside(state, text[state.end : match.start()], match.end(), written)) is not None:
-                    going.setdefault((id(beside.node), False, beside.between), beside)
-            states = list(going.values())
+            begun = (*self._beginnings(match.start()), *states)
+            states = list(islice(_gone_on(begun, text, match, written, reads), _MOST_BEGUN))
+            for state in states:
+                yield from _ended(state)
 
     def _beginnings(self, at: int) -> tuple[_State, _State]:
         return _State(self._forward, at, at, False), _State(self._turned, at, at, True)
@@ -175,13 +178,28 @@ def _is_mixed(token: str) -> bool:
 def _insert(root: _Node, path: Sequence[str], name: str, words: tuple[str, ...], doubt: str) -> None:
     for word in path:
         root = root.children.setdefault(word, _Node())
-    root.ends.append((name, words, doubt))
+    root.ends.setdefault(doubt, (name, words))
 
 
 def _gather(node: _Node, words: set[str]) -> None:
     for word, child in node.children.items():
         words.add(word)
         _gather(child, words)
+
+
+def _gone_on(
+    begun: Iterable[_State], text: str, token: re.Match[str], written: str, reads: Sequence[_Read]
+) -> Iterator[_State]:
+    """The states after a word of the text, the first of each kind."""
+    known = set[tuple[int, bool, int]]()
+    for state in begun:
+        gap = text[state.end : token.start()]
+        beside = _beside(state, gap, token.end(), written)
+        for each in (*_advanced(state, gap, token.end(), written, reads), *([beside] if beside else [])):
+            kind = id(each.node), each.is_turned, each.between
+            if kind not in known:
+                known.add(kind)
+                yield each
 
 
 def _advanced(state: _State, gap: str, end: int, written: str, reads: Sequence[_Read]) -> Iterator[_State]:
@@ -201,6 +219,7 @@ def _advanced(state: _State, gap: str, end: int, written: str, reads: Sequence[_
             node=child,
             end=end,
             taken=state.taken + 1,
+            is_beside=False,
             languages=languages,
             declined=state.declined + is_declined,
             kept=max(state.kept, read.kept),
@@ -229,12 +248,12 @@ def _beside(state: _State, gap: str, end: int, written: str) -> _State | None:
         return None
     if "." in gap or _GAP_BESIDE_OTHERS.fullmatch(gap) is None or not written[0].isupper():
         return None
-    return replace(state, end=end, between=state.between + 1, is_odd=True, doubt=BETWEEN)
+    return replace(state, end=end, between=state.between + 1, is_beside=True, is_odd=True, doubt=BETWEEN)
 
 
 def _ended(state: _State) -> Iterator[Found]:
-    for name, words, doubt in state.node.ends:
-        if not (state.is_odd or doubt):
+    for doubt, (name, words) in state.node.ends.items():
+        if state.is_beside or not (state.is_odd or doubt):
             continue
         if state.languages is not None and not state.languages:
             continue  # its words are declined in languages that have nothing in common

@@ -201,6 +201,8 @@ def after(text: str, start: int, end: int) -> str | None:
 def stems(name: str) -> list[str]:
     """What of a folded name stays when an ending takes the place of its own: nothing, or one form."""
     last = script(name[-1])
+    if len(name) < 2 or any(script(c) != last for c in name[-3:]):
+        return []  # nothing would stay, or no word of that script
     if last == "TAMIL" and name[-1] == "\u0bcd":
         return [name[:-1]]
     if last in ("KANNADA", "MALAYALAM", "TELUGU") and name[-1] in "\u0ccd\u0d4d\u0c4d":

@@ -111,10 +111,14 @@ def _lexicon() -> _Lexicon:
 
 def may_be_words(name: Sequence[str]) -> bool:
     """Whether each word of a folded name is one in some language."""
+    return bool(name) and all(word in _every_word() for word in name)
+
+
+@cache
+def _every_word() -> frozenset[str]:
     lexicon = _lexicon()
     kinds = (lexicon.words, lexicon.openers, lexicon.nouns, lexicon.rare)
-    every = (_MONTHS, _SHORT_MONTHS, *(words for kind in kinds for words in kind.values()))
-    return bool(name) and all(any(word in words for words in every) for word in name)
+    return _MONTHS.union(_SHORT_MONTHS, *(words for kind in kinds for words in kind.values()))
 
 
 def language(text: str) -> str:

@@ -1,0 +1,96 @@
+"""The ways to write a given name, and what of names that are written alike is told apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.common.text.naming import scripts, words
+from services.common.text.naming.folding import accented, folded, written_out
+from services.common.text.naming.forms import close, words_of
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """One way to write a given name, and those that differ from it in their accents alone."""
+
+    words: tuple[str, ...]  # folded
+    form: str  # what is looked for, closed: the folded name, or a stem of it
+    declines: bool = False  # ``form`` is a stem, and an ending of the name's kind must follow
+    written_out: bool = False  # ``form`` is what an umlaut folds to, for a name given with it written out
+    may_be_words: bool = False
+    declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
+    as_given: bool = False  # declared in small letters: meant so
+
+
+class Form:
+    """The spellings of one form, each with its names as given, by their accents ("" where they have none)."""
+
+    def __init__(self, form: str) -> None:
+        self.letters = len(form)
+        self.shorter: Form | None = None  # the longest other that it begins with
+        self.declines: frozenset[bool] = frozenset()  # of those that are the name, or a stem of it
+        self.written_out: dict[str, tuple[Spelling, dict[str, str]]] = {}  # by the name
+        self._spellings: dict[Spelling, dict[str, str]] = {}
+
+    def add(self, spelling: Spelling, name: str) -> None:
+        if spelling.written_out:
+            _, names = self.written_out.setdefault(spelling.words[0], (spelling, {}))
+        else:
+            names = self._spellings.setdefault(spelling, {})
+            self.declines |= {spelling.declines}
+        names.setdefault(accents_of(spelling, name), name)
+
+    def as_given(self) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
+        """Those that are the name, or a stem of it."""
+        yield from self._spellings.items()
+
+    def as_written(self, written: str) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
+        """That of the name which is so written where its umlauts are none."""
+        if (found := self.written_out.get(close(written_out(written)))) is not None:
+            yield found
+
+
+def spellings(name: str, declared: bool) -> Iterator[Spelling]:
+    """The ways to write a name; none for one without a letter or digit. ``declared``: by the product."""
+    parts = words_of(folded(name))
+    form = close(" ".join(parts))
+    if not any(map(scripts.script, form)):
+        return
+    as_given = declared and name == name.lower()
+    may_be_words = scripts.script(form[0]) in ("LATIN", "CYRILLIC") and words.may_be_words(parts)
+    told = _told_apart(parts)
+    yield Spelling(told, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
+    for stem in scripts.stems(parts[-1]):
+        yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
+    out = parts if name.isascii() else words_of(written_out(name))
+    if (written := close(" ".join(out))) != form:
+        yield Spelling(_told_apart(out), written, declared=declared)
+    if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
+        yield Spelling(told, umlaut, written_out=True, declared=declared)
+
+
+def _folded_back(form: str) -> str:
+    """What a name with its umlauts written out looks like where they are not: "mueller" as "muller"."""
+    return re.sub(r"ae|oe|ue|aa", lambda m: m.group()[0], form)
+
+
+def parts_of(name: str) -> list[str]:
+    """A name's folded words, those that a hyphen joins apart."""
+    return [part for word in words_of(folded(name)) for part in close(word).split() if part]
+
+
+def _told_apart(parts: Sequence[str]) -> tuple[str, ...]:
+    """The words of a name, those that a hyphen joins apart unless it is one: equal for names of one form."""
+    return (close(parts[0]),) if len(parts) == 1 else tuple(close(" ".join(parts)).split())
+
+
+def accents_of(spelling: Spelling, name: str) -> str:
+    """What another name of one spelling must not differ in: "Hùng" is not "Hưng", and either may be "Hung"."""
+    if scripts.script(spelling.form[0]) != "LATIN" or name.isascii():
+        return ""
+    accents = close(" ".join(words_of(accented(name))))
+    bare = written_out if spelling.written_out else folded
+    given = spelling.words[0] if spelling.written_out else spelling.form
+    return accents if bare(accents) == given and folded(accents) != accents else ""
