@@ -112,6 +112,28 @@ def test_invariant_38_a_telemetry_failure_is_never_a_service_failure(tmp_path: P
     assert "Traceback" not in done.stderr, "a full disk is not a stack trace a line"
 
 
+MUCH_TO_SAY = """
+import logging, sys
+from pathlib import Path
+from services.common import telemetry
+
+telemetry.LOG_FILE_BYTES = telemetry.TRACE_FILE_BYTES = 4_000
+folder = Path(sys.argv[1])
+telemetry.configure("test", log_dir=folder / "logs", trace_dir=folder / "traces", stderr=False)
+for n in range(500):
+    with telemetry.span("work", number=n):
+        logging.getLogger("services.x").warning("worked")
+    telemetry.flush()
+"""
+
+
+def test_what_a_process_leaves_on_the_disk_is_bounded(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", MUCH_TO_SAY, str(tmp_path)], check=True, timeout=60)
+    written = {folder: sum(p.stat().st_size for p in (tmp_path / folder).iterdir()) for folder in ("logs", "traces")}
+    assert 1_000 < written["logs"] <= 2 * 4_000
+    assert 100 < written["traces"] < 2 * 4_000
+
+
 def test_many_of_a_kind_are_one_line_with_their_number(configured: Path) -> None:
     sampled = telemetry.Sampled(logging.getLogger("services.x"), "refused", every_s=0.2)
     for _ in range(100):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
 from services.common.crypto.auth import Right
 from services.common.serving.errors import PUSHBACK
+from services.gateway import door as gateway_door
 from tests.gateway.probe import (
     GRANTS,
     SERVICE,
@@ -123,7 +125,10 @@ def test_invariant_31_work_for_a_call_that_was_let_in_waits_for_no_place() -> No
         assert parent.result(5).value == "slept"
 
 
-def test_who_calls_too_often_is_slowed_down_then_refused_with_the_time_to_try_again() -> None:
+def test_who_calls_too_often_is_slowed_down_then_refused_with_the_time_to_try_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logging.getLogger(gateway_door.__name__).addHandler(caplog.handler)
     with gateway(calls_per_s=200, burst_calls=20) as door, calling(door):
         echo = unary(door.channel(), "Echo")
 
@@ -144,6 +149,10 @@ def test_who_calls_too_often_is_slowed_down_then_refused_with_the_time_to_try_ag
         assert call(bearer())[0] is grpc.StatusCode.OK, "another has a share of his own"
         for _ in range(60):
             assert call(EVE)[0] is grpc.StatusCode.OK, "one call after the other is only slowed down"
+    logging.getLogger(gateway_door.__name__).removeHandler(caplog.handler)
+    said = {record.created: record for record in caplog.records}  # it may have come by the root, too
+    (line,) = (record for record in said.values() if record.getMessage() == "calls are refused for overload")
+    assert "Echo" in vars(line)["method"]
 
 
 def test_large_messages_count() -> None:
