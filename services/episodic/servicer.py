@@ -22,6 +22,7 @@ from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
 from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
+from services.common.serving.shards import require_few
 from services.episodic import converters
 from services.episodic.recall.recall import not_fresh
 from services.episodic.search.index import IndexUnavailable, unavailable
@@ -41,7 +42,6 @@ _NEW_NAMESPACE_S = 5.0  # a namespace that was just created is waited for
 _RECEIPT_LOOK_S = 0.02  # between two looks at whether a receipt was finished
 _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
-_MAX_SCOPES = 32
 _SHARES = 4  # calls of one tenant have at most this part of the threads
 _MAX_UNFOLDED = 100
 _MAX_CURSOR = 19  # digits
@@ -145,8 +145,7 @@ class Servicer:
     # --- reads ---
 
     async def recall(self, request: episodic_pb2.RecallRequest, call: Call) -> episodic_pb2.RecallResponse:
-        if len(request.scopes) > _MAX_SCOPES:
-            raise invalid("scopes", f"There are {len(request.scopes)}.", f"Name at most {_MAX_SCOPES}.")
+        require_few(request.scopes)
         check_text(request.query, "query", least=0)
         infos = [await self._namespace(request.namespace, call)]
         for n, scope in enumerate(request.scopes):
@@ -396,14 +395,14 @@ class Servicer:
         for n, p in enumerate(positions):
             if p.partition >= self._log.partitions(topics.LEDGER):
                 raise _no_position(f"positions[{n}] names a partition that is not there.")
-            if not self._episodic.owns(p.partition):
-                continue  # what is written there, no namespace of ours has
-            if not self._progress.reached({p.partition: p.offset + 1}):
+            owned = self._episodic.owns(p.partition)
+            if not (owned and self._progress.reached({p.partition: p.offset + 1})):
                 if p.partition not in ends:
                     ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)
                 if p.offset >= ends[p.partition]:
                     raise _no_position(f"The ledger ends before positions[{n}].")
-            wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
+            if owned:  # what is written elsewhere, no namespace of ours has
+                wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
         return wanted
 
     async def _ends(self, namespaces: Sequence[str]) -> dict[int, int]:

@@ -16,7 +16,7 @@ from mneme.v1 import episodic_service_pb2 as _episodic  # noqa: F401
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.operations import merged
 from services.common.serving.serving import CallContext, Waiting
-from services.common.serving.shards import Shards
+from services.common.serving.shards import Shards, require_few
 from services.gateway.backend import Backend
 from services.gateway.recalls import merged_recalls
 
@@ -69,10 +69,13 @@ class ShardedBackend:
 
     async def _recall(self, raw: bytes, context: CallContext) -> bytes:
         request = _decoded(episodic_pb2.RecallRequest, raw)
+        require_few(request.scopes)  # before they are looked at, and of all: a shard would count its own
+        fields = {request.namespace: "namespace"}
+        for n, scope in enumerate(request.scopes):
+            fields.setdefault(scope, f"scopes[{n}]")
         parts: dict[str, list[tuple[str, str]]] = {}  # by shard: namespaces, and the field that names each
-        named = [(request.namespace, "namespace"), *((s, f"scopes[{n}]") for n, s in enumerate(request.scopes))]
-        for name, field in {name: (name, field) for name, field in reversed(named)}.values():
-            parts.setdefault(self._shards.of(name), []).insert(0, (name, field))
+        for name, field in fields.items():
+            parts.setdefault(self._shards.of(name), []).append((name, field))
         own = self._shards.of(request.namespace)
         if len(parts) == 1:
             return await self._inner.unary(own, _E + "Recall", raw, context)
@@ -106,8 +109,17 @@ class ShardedBackend:
         return admin_pb2.ListNamespacesResponse(namespaces=found[:size], next_page_token=token).SerializeToString()
 
     async def _get_operation(self, raw: bytes, context: CallContext) -> bytes:
-        responses = await self._ask_all(_A + "GetOperation", raw, context, admin_pb2.GetOperationResponse)
-        operation = merged([response.operation for response in responses])
+        """NOT_FOUND where no shard has a part of it: one that was away when it was asked for has none yet."""
+        shards = self._shards.applications
+        asked = [self._inner.unary(shard, _A + "GetOperation", raw, context) for shard in shards]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        if other := [error for error in failed if not (isinstance(error, MnemeError) and error.reason == "NOT_FOUND")]:
+            raise other[0]
+        found = [admin_pb2.GetOperationResponse.FromString(a).operation for a in answers if isinstance(a, bytes)]
+        if not found:
+            raise failed[0]
+        operation = merged(found)
         return admin_pb2.GetOperationResponse(operation=operation).SerializeToString()
 
     async def _rebuild(self, raw: bytes, context: CallContext) -> bytes:

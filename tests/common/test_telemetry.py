@@ -1,5 +1,6 @@
 """Logs and traces say what happened and never what was said."""
 
+import ast
 import json
 import logging
 import os
@@ -132,6 +133,19 @@ def test_what_a_process_leaves_on_the_disk_is_bounded(tmp_path: Path) -> None:
     written = {folder: sum(p.stat().st_size for p in (tmp_path / folder).iterdir()) for folder in ("logs", "traces")}
     assert 1_000 < written["logs"] <= 2 * 4_000
     assert 100 < written["traces"] < 2 * 4_000
+
+
+def test_no_field_of_a_line_is_left_out_without_a_word() -> None:
+    """Each that our code names is one that lines show."""
+    passed: dict[str, set[str]] = {}
+    for path in Path("services").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
+                names = {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
+                passed[str(path)] = passed.get(str(path), set()) | names
+    assert len(passed) > 10
+    shown = set(telemetry.LOG_FIELDS)
+    assert {path: names - shown for path, names in passed.items() if names - shown} == {}
 
 
 def test_many_of_a_kind_are_one_line_with_their_number(configured: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus.client.grpc_handler import GrpcHandler
 
 from services.common.models.embed import DIMENSION
 from services.episodic.plugins.base import Vector
@@ -70,6 +72,28 @@ def collection(index: Index) -> Collection:
     collection, made = index.open(1)
     assert made
     return collection
+
+
+def test_what_was_killed_between_two_of_its_indexes_is_opened(index: Index) -> None:
+    calls = 0
+    real = GrpcHandler.create_index
+
+    def create(*args: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt  # the process ends here
+        return real(*args, **named)
+
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(GrpcHandler, "create_index", create)
+        with pytest.raises(KeyboardInterrupt):
+            index.open(1)
+    collection, made = index.open(1)
+    assert not made
+    collection.write([row("x")])
+    assert collection.sealed(["x"])
+    index.open(1)  # with nothing left to make
 
 
 def test_rows_come_back_as_written_and_are_replaced_whole(index: Index, collection: Collection) -> None:

@@ -81,6 +81,14 @@ def test_a_scope_that_another_shard_does_not_know_is_named_as_it_was_given(local
     assert (error.reason, error.field) == ("UNKNOWN_NAMESPACE", "scopes[1]")
 
 
+def test_scopes_are_bounded_over_all_shards_before_anything_is_done_with_them(local: Local) -> None:
+    request = episodic_pb2.RecallRequest(namespace=SPACES[0], scopes=[f"e2e/x{n}" for n in range(33)], query="umbrella")
+    with pytest.raises(grpc.RpcError) as refused:
+        local.client.episodic.Recall(request, metadata=local.client.metadata, timeout=20)
+    error = from_rpc_error(refused.value)
+    assert (error.reason, error.field) == ("INVALID_FIELD", "scopes")
+
+
 def test_namespaces_of_all_shards_are_listed_in_order_and_by_pages(local: Local) -> None:
     seen: list[str] = []
     token = ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.admin_pb2 import MetadataField, MetadataType
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids, Person
 
 from services.common.ids import MAX_NAME
@@ -52,6 +53,21 @@ def test_the_doubtful_are_listed_apart_and_left(world: World) -> None:
     assert (receipt.receipt.doubtful_left, receipt.receipt.selected_by) == (1, "person")
     # Told of, and therefore no disagreement; listed all the same.
     assert mentions(world, receipt) == (0, [world.base("o1")])
+
+
+def test_a_person_named_in_an_id_or_a_field_s_name_goes_too(world: World) -> None:
+    """Whatever a product gave, and is given back."""
+    world.create("acme/ids", fields=[MetadataField(name="ruth_fenwick", type=MetadataType.METADATA_TYPE_TEXT)])
+    world.observe("Ruth Fenwick turn 7", "The lamp was out.", namespace="acme/ids")
+    world.observe("o1", "It rained.", namespace="acme/ids", metadata={"ruth_fenwick": "yes"})
+    world.observe("o2", "Nobody was at home.", namespace="acme/ids")
+    world.settle()
+    selector = ForgetSelector(person=Person(name="Ruth Fenwick"))
+    receipt = world.forget(selector, "acme/ids")
+    assert receipt.receipt.base_erased == 2
+    probes, possible = world.forgetting.verify("acme/ids", receipt)
+    assert not possible
+    assert not any(probe.readable for probe in probes)
 
 
 def test_the_doubtful_go_when_told(world: World) -> None:

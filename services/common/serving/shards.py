@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
 
 from services.common.log.base import partition_of
+from services.common.serving.errors import invalid
 
 SHARDED = "episodic"
+MAX_SCOPES = 32
+
+
+def require_few(scopes: Sized) -> None:
+    """INVALID_FIELD for more scopes than a recall looks into."""
+    if len(scopes) > MAX_SCOPES:
+        raise invalid("scopes", f"There are {len(scopes)}.", f"Name at most {MAX_SCOPES}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from services.common.serving.errors import MnemeError, invalid
 from services.common.text.extract import plain
 from services.episodic.erasure.person import Doubt, Naming
 from services.episodic.erasure.probe import Probing
-from services.episodic.plugins.base import Record
 from services.episodic.recall.recall import not_fresh
 from services.episodic.state.checks import check_name, check_reference, time_range, unknown_namespace
 from services.episodic.state.directory import Slot, slot_of
@@ -227,7 +226,7 @@ class Forgetting:
         judged = self._judged_before(namespace, naming)
         unknown = [id for id, slot in slots.items() if (id, slot.version) not in judged and id not in parked]
         for stored in chain(self._opened(namespace, unknown), (each.stored for each in parked.values())):
-            judged[stored.id, stored.version] = _judge(naming, stored.record)
+            judged[stored.id, stored.version] = _judge(naming, stored)
         chosen: list[Slot] = []
         doubtful: list[Doubtful] = []
         names = set(naming.names)
@@ -396,10 +395,11 @@ class Forgetting:
         return self._probing.verify(namespace, receipt)
 
 
-def _judge(naming: Naming, record: Record) -> Verdict:
-    if naming.meant_by(record):
+def _judge(naming: Naming, stored: Stored) -> Verdict:
+    record, ids = stored.record, (stored.observation_id, stored.external_id)
+    if naming.meant_by(record, ids):
         return tuple(n for n in (*record.people, record.actor) if naming.within(n))
-    return next(iter(naming.doubted_of(record)), None)
+    return next(iter(naming.doubted_of(record, ids)), None)
 
 
 def _require_bounded(selector: ForgetSelector) -> None:

@@ -75,16 +75,17 @@ class Naming:
             self._aliases[alias] = self.within(alias)
         return self._aliases[alias]
 
-    def meant_by(self, record: Record) -> bool:
-        """Whether its text, people, speaker, session, source or a text of its metadata surely hold one of the names."""
-        if self._names(record.actor) or any(map(self.within, _texts_in(record))):
+    def meant_by(self, record: Record, ids: Iterable[str] = ()) -> bool:
+        """Whether its text, people, speaker, session, source, metadata, or ids that a product gave it, surely hold one
+        of the names."""
+        if any(map(self._names, (record.actor, *ids))) or any(map(self.within, _texts_in(record))):
             return True
         # Perception takes many a word at the head of a sentence for a person.
         return any(map(self._names, record.people)) and not self.doubts(record.text)
 
-    def doubted_of(self, record: Record) -> list[Doubt]:
+    def doubted_of(self, record: Record, ids: Iterable[str] = ()) -> list[Doubt]:
         """What makes it doubtful whether a record that ``meant_by`` does not take is meant; empty where it is not."""
-        return [doubt for said in said_in(record) for doubt in self.doubts(said)]
+        return [doubt for said in (*said_in(record), *ids) for doubt in self.doubts(said)]
 
     def _names(self, name: str) -> bool:
         return any(not mention.doubt for mention in self._matcher.find(name, is_name=True))
@@ -102,7 +103,10 @@ def _names_in(record: Record) -> tuple[str, ...]:
 
 def _texts_in(record: Record) -> Iterator[str]:
     yield from (record.text, record.session, record.source)
-    yield from (value for value in record.metadata.values() if isinstance(value, str))
+    for name, value in record.metadata.items():
+        yield name
+        if isinstance(value, str):
+            yield value
 
 
 def _all(group: AliasGroup) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class Probing:
         possible: list[str] = []
         for stored in self._left(namespace, receipt.receipt.position.offset):
             looked += 1
-            how = max(map(mentions.within, said_in(stored.record)))
+            how = max(map(mentions.within, (*said_in(stored.record), stored.observation_id, stored.external_id)))
             if how == NONE:
                 continue
             if len(possible) < _LISTED:

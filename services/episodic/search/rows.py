@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,15 +109,18 @@ def schema(searches_vectors: bool) -> Any:
     return schema
 
 
-def indexes(searches_vectors: bool, *, scalars: bool) -> Any:
-    """``scalars``: also of what is filtered on."""
+def indexes(searches_vectors: bool, *, scalars: bool, there: Collection[str] = ()) -> Any:
+    """Those that are missing. ``scalars``: also of what is filtered on. ``there``: fields that have theirs."""
+    searched = (
+        ("dense", {"index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16, "efConstruction": 200}})
+        if searches_vectors
+        else ("sparse", {"index_type": "SPARSE_INVERTED_INDEX", "metric_type": "IP"})
+    )
+    filtered = [(name, {"index_type": "INVERTED"}) for name in (INDEXED if scalars else ())]
     indexes = MilvusClient.prepare_index_params()
-    if searches_vectors:
-        indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200})
-    else:
-        indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-    for name in INDEXED if scalars else ():
-        indexes.add_index(name, index_type="INVERTED")
+    for name, how in (searched, *filtered):
+        if name not in there:
+            indexes.add_index(name, **how)
     return indexes
 
 

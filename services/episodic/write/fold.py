@@ -265,8 +265,10 @@ class _Run:
         return [body.sealed.key_id] if slot is not None and slot.seal_key != body.sealed.key_id else []
 
     def _base(self, record: Record, body: said.Said, lineage_complete: bool) -> Stored:
-        """``lineage_complete``: as the text says itself; here it is seen whether what it names is there."""
-        known = all(self.view.slot(self.namespace, id) is not None for id in record.derived_from)
+        """``lineage_complete``: as the text says itself; here it is seen whether what it names is there. A derived
+        engram may have held more when it was read: an erasure rewrites it under the same id."""
+        slots = [self.view.slot(self.namespace, id) for id in record.derived_from]
+        known = all(slot is not None and slot.is_base for slot in slots)
         return Stored(
             record=record,
             partition=self.entry.partition,

@@ -14,6 +14,7 @@ from typing import TypeVar
 from mneme.v1.episodic_pb2 import StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
 
+from services.common import telemetry
 from services.common.ledger import topics
 from services.common.log.base import LogUnavailable
 from services.episodic.search.index import IndexUnavailable
@@ -27,6 +28,7 @@ from services.episodic.write.generations import Generations
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_away = telemetry.Sampled(_log, "a store is away; receipts wait")
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
 _STORES_AGAIN_S = 1.0
 _IDS_A_CALL = 50_000  # to a keeper of KV blocks; a message takes twice as many
@@ -88,7 +90,7 @@ class Receipts:
             try:
                 return work()
             except (LogUnavailable, IndexUnavailable) as error:
-                _log.warning("a store is away; receipts wait", extra={"error": str(error)})
+                _away.tell(error=str(error))
                 if self._stop.wait(_STORES_AGAIN_S):
                     return None
 

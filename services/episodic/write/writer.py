@@ -44,6 +44,7 @@ from services.episodic.write.receipts import Receipts
 
 GROUP = "episodic"  # of earlier versions, in which one member had every partition; now each has a group of its own
 _log = logging.getLogger(__name__)
+_away = telemetry.Sampled(_log, "a store is away; trying again")  # of every partition's writer
 _ASSIGN_S = 30.0
 _DONE = object()
 
@@ -188,7 +189,7 @@ class Host:
             with self.fold_lock:
                 self.live.flush_if_due()
         except (LogUnavailable, IndexUnavailable) as error:
-            _log.warning("a store is away; trying again", extra={"error": str(error)})
+            _away.tell(partition=self.partition, error=str(error))
             self._recover()
         except Fenced:
             _log.warning("lost the partition; joining again", extra={"partition": self.partition})
@@ -322,9 +323,9 @@ class Host:
         _log.info(
             "a namespace was deleted",
             extra={
-                "receipt": receipt.receipt.id,
+                "operation": receipt.receipt.id,
                 "principal": entry.body.principal,
-                "engrams": len(receipt.base_ids) + len(receipt.derived_ids),
+                "count": len(receipt.base_ids) + len(receipt.derived_ids),
             },
         )
         telemetry.RECORDS.labels(GROUP, "deletion").inc()
