@@ -84,7 +84,18 @@ def test_what_is_looked_for_is_found_inside_a_text_without_spaces(looked_for: st
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("C", "C++"), ("C++", "C#"), ("F#", "F"), ("A", "A+"), ("йод", "иод"), ("कम", "काम"), ("か", "が"), ("มา", "ม้า")],
+    [
+        ("C", "C++"),
+        ("C++", "C#"),
+        ("C", "C--"),
+        ("C--", "C++"),
+        ("F#", "F"),
+        ("A", "A+"),
+        ("йод", "иод"),
+        ("कम", "काम"),
+        ("か", "が"),
+        ("มา", "ม้า"),
+    ],
 )
 def test_signs_and_marks_that_make_another_name_are_kept(one: str, other: str) -> None:
     assert lexical.terms(one) != lexical.terms(other)
@@ -99,6 +110,7 @@ def test_signs_and_marks_that_make_another_name_are_kept(one: str, other: str) -
         ("Them", "I like Them best of all.", "I like them best of all."),
         ("WHO", "The WHO said so.", "The man who said so."),
         ("C++", "He writes C++, and C# too.", "He writes C."),
+        ("C--", "He compiles to C--.", "He compiles to C -- or to C++ -- and to C--or C---."),
     ],
 )
 def test_names_that_are_function_words_too_can_be_searched_for(looked_for: str, text: str, other: str) -> None:
@@ -106,6 +118,22 @@ def test_names_that_are_function_words_too_can_be_searched_for(looked_for: str, 
     assert wanted
     assert wanted & set(lexical.terms(text))
     assert not wanted & set(lexical.terms(other))
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "other"),
+    [
+        ("the who", "We heard The Who in Leeds.", "Who was it that we heard in Leeds?"),
+        ("it", "She works in IT now.", "It works now."),
+        ("will", "Ask Will about it.", "I will ask about it."),
+        ("them", "I like Them best of all.", "I like them best of all."),
+    ],
+)
+def test_a_query_of_function_words_alone_keeps_them(query: str, text: str, other: str) -> None:
+    wanted = set(lexical.query_terms(query))
+    assert wanted & set(lexical.terms(text))
+    assert not wanted & set(lexical.terms(other))
+    assert lexical.query_terms(text) == lexical.terms(text)
 
 
 def test_a_capital_that_says_nothing_keeps_no_function_word() -> None:

@@ -46,7 +46,14 @@ TEXTS = [
     "In summer the shop closes at noon.",
     "Patience, said the keeper, and closed the door.",
 ]
-QUERIES = ["cardamom shop on the island", "when did the ferries stop?", "lighthouse keeper", "summer", "zebra"]
+QUERIES = [
+    "cardamom shop on the island",
+    "when did the ferries stop?",
+    "lighthouse keeper",
+    "summer",
+    "zebra",
+    "the who",
+]
 PLUGINS = build(["turns", "episodes", "dense", "lexical", "between", "contiguity"])
 
 

@@ -32,7 +32,7 @@ B = 0.75
 
 # What the terms of a text depend on beside the text; part of an index's generation. Raise the first number where this
 # module or those that it rests on cut otherwise.
-IDENTITY = f"terms-3-icu-{icu_version}-snowball-{Stemmer.version()}"
+IDENTITY = f"terms-4-icu-{icu_version}-snowball-{Stemmer.version()}"
 
 _stem = lru_cache(maxsize=65_536)(stem)  # of words that may come again
 
@@ -87,6 +87,12 @@ def terms(text: str) -> list[str]:
         if _bare(word) and (_listed_as(word) not in left_out or _is_name(text, found, at, spoken, speakers))
     ]
     return list(_terms(kept or _kept_after_all(found, spoken)))
+
+
+def query_terms(text: str) -> list[str]:
+    """Terms of what is searched for. Of function words alone ("the who") it keeps them all, or it would find nothing:
+    where a text keeps one, it is a name."""
+    return terms(text) or list(_terms([word for word in cut(normal(text)) if _bare(word)]))
 
 
 def _kept_after_all(found: Sequence[Word], spoken: Sequence[str]) -> list[Word]:

@@ -20,13 +20,14 @@ CACHED_LENGTH = 64  # characters of a word that is worth keeping; beyond it, it 
 
 _IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆〻"
 _UNSPACED = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-# A letter with plus signs or a hash is another name ("C++", "F#"), and so is a grade ("A+").
+# A letter with two signs or a hash is another name ("C++", "C--", "F#"), and so is a grade ("A+").
 _TOKEN = regex.compile(
     rf"""(?V1)
     (?P<cjk>[{_IDEOGRAPHS}]+)
     | (?P<unspaced>[{_UNSPACED}](?:[{_UNSPACED}]|\p{{M}})*)
     | (?P<hangul>\p{{Hangul}}+)
-    | (?P<symbol>(?<![\p{{L}}\p{{N}}])\p{{L}}(?:\+\+(?![\p{{L}}+\#])|[+\#](?![\p{{L}}\p{{N}}+\#])))
+    | (?P<symbol>(?<![\p{{L}}\p{{N}}])\p{{L}}
+        (?:\+\+(?![\p{{L}}+\#])|--(?![\p{{L}}\p{{N}}-])|[+\#](?![\p{{L}}\p{{N}}+\#])))
     | (?P<word>[[\p{{L}}\p{{N}}]--[{_IDEOGRAPHS}{_UNSPACED}\p{{Hangul}}]]
         (?:'?+[[\p{{L}}\p{{N}}]--[{_IDEOGRAPHS}{_UNSPACED}\p{{Hangul}}]]|\p{{M}})*+)
     """,

@@ -283,7 +283,7 @@ class Context(Protocol):
         ...
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        """BM25 with the namespace's own statistics."""
+        """BM25 with the namespace's own statistics. Of a text of function words alone, all are searched for."""
         ...
 
     def between(self, time: Interval, k: int, namespace: str, filter: Filter) -> list[Candidate]:

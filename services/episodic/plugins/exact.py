@@ -252,7 +252,7 @@ class ExactContext:
         return best(scored, k)
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
-        query = Counter(lexical.terms(text))
+        query = Counter(lexical.query_terms(text))
         space = self._space(namespace)
         scored = []
         for group in _groups(self._active(namespace)):
@@ -287,7 +287,7 @@ class ExactContext:
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
         space = self._space(namespace)
         documents = [d for r in self._active(namespace) if r.is_base for d in space.documents[r.id]]
-        return {t: lexical.idf(len(documents), _frequency(documents, t)) for t in set(lexical.terms(text))}
+        return {t: lexical.idf(len(documents), _frequency(documents, t)) for t in set(lexical.query_terms(text))}
 
     def terms(self, text: str) -> list[str]:
         return lexical.terms(text)

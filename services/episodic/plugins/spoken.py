@@ -34,7 +34,8 @@ class Spoken:
             # A stem and its word agree in three letters, those of three and less in the first; irregular ones do not.
             like = {*self._terms, *(form for term in self._terms for form in FORMS.get(term, ()))}
             begins = {re.escape(word[: 1 if len(word) <= _SHORT else _SHORT]) for word in like}
-            self._like = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(sorted(begins))})[A-Za-z0-9'+#]*", re.IGNORECASE)
+            like_one = rf"(?<![A-Za-z0-9])(?:{'|'.join(sorted(begins))})[A-Za-z0-9'+#]*(?:--(?![A-Za-z0-9-]))?"
+            self._like = re.compile(like_one, re.IGNORECASE)
         self._has_figures = any(c.isdigit() for term in self._terms for c in term)
 
     def in_(self, text: str) -> frozenset[str]:

@@ -82,7 +82,7 @@ class _Searching(_Common):
 
     def bm25(self, text: str, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         searched = self._searched(namespace)
-        query = searched.hasher.counts(namespace, lexical.terms(text))
+        query = searched.hasher.counts(namespace, lexical.query_terms(text))
         hits = searched.directory.search(namespace, query, k, filter)
         return [Candidate(slot.id, namespace, score, sources=slot.sources) for slot, score in hits]
 
@@ -115,7 +115,7 @@ class _Searching(_Common):
     def idf(self, text: str, namespace: str) -> Mapping[str, float]:
         searched = self._searched(namespace)
         directory, term = searched.directory, searched.hasher.term
-        return {t: directory.idf(namespace, term(namespace, t)) for t in Counter(lexical.terms(text))}
+        return {t: directory.idf(namespace, term(namespace, t)) for t in Counter(lexical.query_terms(text))}
 
 
 def best(scored: Mapping[str, float], slots: Mapping[str, Slot], k: int) -> list[Candidate]:

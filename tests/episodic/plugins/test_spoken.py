@@ -14,6 +14,7 @@ TEXTS = (
     "He's dying of laughter; the skies were early, and the uglier babies cried happily.",
     "It cost 99,000 crowns on the 2nd, or so IT says: C++ isn't C#, and d'Artagnan's hat was lying there.",
     "He bought a knife, left it, and the children have lost two knives; kuncinya.",
+    "C-- is older--they say--than C---, and C--, c--ish or B--2 was not in this.",
     "Le café déjà vu de Zoë coûte 5 €. Résumé: Straße, naïve.",
     "विद्युत की कीमत बहुत अधिक है, and the price of electricity is high.",
     "会議は木曜日に移されました。",
@@ -27,6 +28,7 @@ QUESTIONS = (
     "Où est le cafe de Zoe?",
     "What is the price of electricity?",
     "会議は木曜日ですか",
+    "Is C-- older than C or B?",
     "the of and",
 )
 
