@@ -106,6 +106,11 @@ def is_function_word(word: str) -> bool:
     return normal(word).casefold() in _FUNCTION_WORDS
 
 
+def may_be_function_word(word: str) -> bool:
+    """Whether a word is one in any language, though it may be a noun or a name of another ("van", "Dan")."""
+    return normal(word).casefold() in _LISTED_IN
+
+
 def languages(text: str) -> frozenset[str]:
     """What a text is written in, by its function words: ISO 639-1 codes, one a script; empty where it has none."""
     return frozenset(_languages(list(cut(normal(text)))))

@@ -44,14 +44,14 @@ class OwnWords(Plugin):
     weight: float = 1.0
 
     def rerank(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Sequence[Ranked]:
-        asked, whole = Asked(plan, ctx), bare(plan.query.text)
+        asked = Asked(plan, ctx)
         scored = [replace(item, score=self._score(item, asked)) for item in items]
         if self.weight:
             scored = nearer(scored, asked.says, asked.before, ctx, plan.text)
             scored = lifted(scored, asked.says, asked.beside)
         ordered = sorted(
             scored,
-            key=lambda i: (bare(i.record.text) != whole, order(i.score, i.record.event.start, i.record.id)),
+            key=lambda i: (bare(i.record.text) != asked.whole, order(i.score, i.record.event.start, i.record.id)),
         )
         return [
             replace(item, trace=(*item.trace, (self.name, rank, item.score))) for rank, item in enumerate(ordered, 1)
@@ -73,6 +73,7 @@ class Asked:
         self.weights = idf(plan.text, plan.query.namespaces, ctx)
         self.spoken = Spoken(self.weights, ctx)
         self.tells = Tells(plan.text, ctx)
+        self.whole = bare(plan.query.text)
         self._plan, self._ctx = plan, ctx
         self._total = sum(self.weights.values())
         self._ids = ids(plan.text)
@@ -97,7 +98,8 @@ class Asked:
         words = self._in(record)
         figures = {word for word in words - self._dated if any(c.isdigit() for c in word)}
         written = self._ids & ids(record.text) if figures else frozenset()
-        return Says(words, written | figures, self.tells(record))
+        more = self.tells.more(record) or bare(record.text) == self.whole
+        return Says(words, written | figures, self.tells(record), more)
 
     def before(self, record: Record) -> list[str]:
         """Id of the turn before it."""

@@ -6,8 +6,9 @@ A hit that has every word of the question that another has, and more of them, co
 - where it alone has an id that the question names ("PK-10", "invoice 2024/041"): lines that differ in their ids alone
   borrow each other's, and are near each other in meaning.
 
-Where both have the same words of it, the nearer in meaning comes first, by what each says itself: a key is near for the
-turn before, too.
+Where both have the same words of it, what tells more than they do comes before what only repeats them ("Boiler serial
+number, thanks."); else the nearer in meaning comes first, by what each says itself: a key is near for the turn before,
+too.
 
 What asks, or only names what is asked for, comes before nothing so: the turn after a question may be its answer.
 """
@@ -15,7 +16,7 @@ What asks, or only names what is asked for, comes before nothing so: the turn af
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.common.text.words import normal
@@ -34,6 +35,7 @@ class Says:
     words: frozenset[str]
     ids: frozenset[str]
     tells: bool
+    more: bool  # says more than the question, or is it
 
     @property
     def all(self) -> frozenset[str]:
@@ -74,23 +76,36 @@ def lifted(
     items: Sequence[Ranked], says: Callable[[Record], Says], beside: Callable[[Record], Sequence[str]]
 ) -> list[Ranked]:
     """The same, each with a score above those of the hits it comes before. ``beside``: ids of a record's neighbours."""
-    told = [(item, says(item.record)) for item in items]
-    told.sort(key=lambda pair: len(pair[1].all))  # so that those it comes before have their scores
-    score: dict[str, float] = {}
-    best: dict[Says, float] = {}  # of those that say the same
+    alike: dict[frozenset[str], list[tuple[Ranked, Says]]] = {}
     neighbour: dict[str, list[tuple[str, Says]]] = {}
-    for item, what in told:
+    for item in items:
+        what = says(item.record)
+        alike.setdefault(what.all, []).append((item, what))
         for id in beside(item.record):
             neighbour.setdefault(id, []).append((item.record.id, what))
-    for item, what in told:
-        passed = [score[id] for id, other in neighbour.get(item.record.id, ()) if what.beyond(other)]
-        passed += [top for other, top in best.items() if what.ids - other.ids and what.beyond(other)]
-        own = item.score
-        if passed and what.tells:
-            own = max(own, round(max(passed) + STEP, 6))
-        score[item.record.id] = own
-        best[what] = max(own, best.get(what, 0.0))
+    score: dict[str, float] = {}
+    best: dict[Says, float] = {}  # of those that say the same
+    for same in sorted(alike.values(), key=lambda some: len(some[0][1].all)):  # those they come before have scores
+        for item, what in same:
+            passed = [score[id] for id, other in neighbour.get(item.record.id, ()) if what.beyond(other)]
+            passed += [top for other, top in best.items() if what.ids - other.ids and what.beyond(other)]
+            own = item.score
+            if passed and what.tells:
+                own = max(own, round(max(passed) + STEP, 6))
+            score[item.record.id] = own
+        if same[0][1].all:
+            score |= _more_first({item.record.id: what.more for item, what in same}, score)
+        for item, what in same:
+            best[what] = max(score[item.record.id], best.get(what, 0.0))
     return [replace(item, score=score[item.record.id]) for item in items]
+
+
+def _more_first(more: Mapping[str, bool], score: Mapping[str, float]) -> dict[str, float]:
+    """The scores of some ids, given to them anew so that those that say more have the better ones."""
+    ordered = sorted(more, key=lambda id: (not more[id], -score[id]))
+    scores = dict(zip(ordered, sorted((score[id] for id in more), reverse=True), strict=True))
+    worst = min((scores[id] for id in ordered if more[id]), default=1.0)
+    return {id: s if more[id] else min(s, round(worst - STEP, 6)) for id, s in scores.items()}
 
 
 _ID = re.compile(r"\w\S*")

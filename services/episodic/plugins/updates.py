@@ -102,7 +102,9 @@ class _Same:
             return has_all or len(told & before) >= SHARED * max(1, len(before))
         if self._is_present and has_all and _MAY_CHANGE.search(later.record.text):
             return True
-        return has_all and self._tells(later.record) and self._alike(earlier.record.text, later.record.text)
+        if not has_all or not self._tells(later.record) or not self._tells.more(later.record):
+            return False
+        return self._alike(earlier.record.text, later.record.text)
 
     def _alike(self, one: str, other: str) -> bool:
         """Whether most words of one, and half of the other's, are in both, a value for a value."""

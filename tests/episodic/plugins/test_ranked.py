@@ -94,3 +94,11 @@ def test_another_fact_said_later_is_no_update(case: Sequence[str]) -> None:
     answer, later, question = case
     turns = told([answer, later], apart=True)
     assert first(memory(turns), question) == turns[0].text
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["a session each", "one session"])
+@pytest.mark.parametrize("case", CASES["echoes"], ids=lambda case: str(case[1]))
+def test_for_key_words_too_what_tells_more_comes_before_what_only_repeats_them(case: Any, apart: bool) -> None:
+    lines, query, answer = case
+    turns = told(lines, apart=apart)
+    assert first(memory(turns), query) == turns[answer].text
