@@ -26,4 +26,6 @@ def merged(parts: Sequence[Operation]) -> Operation:
     whole.started_at.CopyFrom(min((part.started_at for part in parts), key=Timestamp.ToNanoseconds))
     if whole.state != OperationState.OPERATION_STATE_RUNNING:
         whole.ended_at.CopyFrom(max((part.ended_at for part in parts), key=Timestamp.ToNanoseconds))
+        if "seconds" in whole.result:  # one part after the other
+            whole.result["seconds"] = f"{(whole.ended_at.ToNanoseconds() - whole.started_at.ToNanoseconds()) / 1e9:.1f}"
     return whole

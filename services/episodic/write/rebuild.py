@@ -80,7 +80,8 @@ class Rebuilder:
             self._thread = threading.Thread(target=self._run, args=[operation], name="episodic-rebuild", daemon=True)
             self._thread.start()
             what = "a rebuild begins" if resumed is None else "a rebuild goes on"
-            _log.info(what, extra={"operation": operation.id, "count": operation.total - operation.done})
+            left = operation.total - operation.done
+            _log.info(what, extra={"operation": operation.id, "partition": self._host.partition, "count": left})
             return started
 
     def _new(self, id: str) -> Operation:
@@ -135,7 +136,7 @@ class Rebuilder:
             return  # the service stops; the next start goes on
         result = {"generation": str(generation.number), "seconds": f"{time.monotonic() - start:.1f}"}
         self._end_surely(operation, OperationState.OPERATION_STATE_DONE, result)
-        _log.info("a rebuild is done", extra={"operation": operation.id, **result})
+        _log.info("a rebuild is done", extra={"operation": operation.id, "partition": self._host.partition, **result})
 
     def _end(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
         operation.state = state
