@@ -1,29 +1,31 @@
-"""What can be looked up of a sentence: its numbers, names, dates and quoted strings. Pure functions of texts.
+"""What can be looked up of a sentence: its numbers, names, addresses and quoted strings. Pure functions of texts.
 
-Numbers are compared by value ("4,471" is 4471, "fifteen" is 15), names word by word without case and accents, quoted
-strings as spelled but for case and spaces. Where a script has no capitals, a name looks like any other word, so every
-word of such a script is taken for one.
+Numbers are compared by value ("4,471" is 4471, "fifteen" is 15), figures in a chain ("2.4.1") as one; names word by
+word without case and accents, addresses without the scheme, quoted strings as spelled but for case and spaces. Where a
+script has no capitals, a name looks like any other word, so every word of such a script is taken for one.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
-
-from text_to_num import alpha2digit  # type: ignore[import-untyped]
 
 from services.common.text import lexical, tagger
 from services.common.text.naming.folding import folded
-from services.common.text.normal import normalize
 from services.common.text.stems import stem
 from services.common.text.tagger import Token
 from services.common.text.words import cut, normal
+from services.reasoning import numerals
 
-_SPLIT = re.compile(r"[:/)-]")
 RUN = re.compile(r"\d+(?:(?:[.,:/'’\s-]|\) ?)\d+)*")
 _GROUPED = re.compile(r"(\d{1,3}(?:([.,'’ ])\d{3})(?:\2\d{3})*)(?:[.,](\d+))?")
 _DECIMAL = re.compile(r"(\d+)[.,](\d+)")
+_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{4}|\d{4}([/-])\d{1,2}\2\d{1,2}")
+_LONGEST_RANGE = 6  # figures on both sides of its dash, where one has more than the other: "555-0142" is none
+_ADDRESS = re.compile(
+    r"""(?i)(?<![\w@.+-])(?:https?://[^\s<>"]++|[\w.+-]++@[\w.-]++|@\w++"""
+    r"""|[a-z\d][a-z\d-]*+(?:\.[a-z\d-]++)*+(?<=[a-z]{2})(?:/[^\s<>"]*+)?)"""
+)
 _CLITIC = re.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
 _I = frozenset(("i", "i'm", "i'd", "i'll", "i've"))
 _OPENS = re.compile(r"(?:^|[.!?:;]\s|[\"“”‘«»„(\[—–])[\s\W]*$")
@@ -34,46 +36,11 @@ _END_PUNCTUATION = " .,;:!?…。、，！？"
 _OPENERS = frozenset(
     """
 according additionally although answer apparently based currently earlier every everyone everything finally first
-furthermore given hello hence however indeed instead later maybe moreover nobody none note notes nothing nowhere ok
-okay overall perhaps please previously probably question recently second several since someone something sorry still
+furthermore given hello hence however indeed instead later maybe moreover nobody none note notes nothing nowhere ok one
+okay overall perhaps please previously probably question recently second see several since someone something sorry still
 thank thanks therefore thus unfortunately unknown unless whether without yes yet
 """.split()
 )
-
-
-def figures(text: str) -> str:
-    """``text`` with number words, dozens, thousands ("12k") and every script's digits as ASCII digits."""
-    plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in normalize("NFKC", text))
-    digits = _SECOND.sub(r"\g<1>2nd", in_digits(plain))
-    return _TIMES.sub(_product, _THOUSANDS.sub(r"\1 1000", _DOZEN.sub(_dozen, digits)))
-
-
-def runs(text: str) -> list[str]:
-    """Digits that stand together, "4,471" or "020 7946 0018"."""
-    return RUN.findall(figures(text))
-
-
-def in_digits(text: str) -> str:
-    """``text`` with its English number words as digits."""
-    made: str = alpha2digit(text, "en")
-    return made
-
-
-# "Second" is left alone as a number word, for it is a unit too.
-_SECOND = re.compile(r"(?i)\b((?:the|my|our|your|his|her|their|came|comes|finished|ranked|placed) )second\b")
-_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,4}(?:\.\d)?)[kK]\b")
-_TIMES = re.compile(r"(?<![\d.,])(\d{1,4})(?:\.(\d{1,3}))? 1((?:000){1,3})\b(?![.,]\d)")  # "1.5 million"
-_DOZEN = re.compile(r"(?i)\b(?P<half>half a |half-a-)?(?:(?P<many>\d{1,3}|a|an) )?dozen\b(?!s)")
-
-
-def _dozen(found: re.Match[str]) -> str:
-    many = found["many"] or "1"
-    return "6" if found["half"] else str(12 * (int(many) if many.isdigit() else 1))
-
-
-def _product(found: re.Match[str]) -> str:
-    whole, fraction, zeros = found[1], found[2] or "", found[3]
-    return f"{whole}{fraction}{zeros[len(fraction) :]}".lstrip("0") or "0"
 
 
 def first(match: re.Match[str], *names: str) -> str:
@@ -82,26 +49,33 @@ def first(match: re.Match[str], *names: str) -> str:
 
 
 def readings(run: str) -> list[set[str]]:
-    """For each number of a run, how it may be read: "4.471" is 4471, or 4 and a bit."""
-    found = []
-    for chunk in _SPLIT.split(run):
-        grouped = _GROUPED.fullmatch(" ".join(chunk.split()))
-        if grouped is not None and grouped[2] == " ":
-            found.append({_value(*grouped.group(1, 3))})
-        else:
-            found += [reading for piece in chunk.split() for reading in _numbers(piece)]
-    return found
+    """For each number of a run, how it may be read: "4.471" is 4471, or 4 and a bit.
+
+    Figures in a chain ("2.4.1", "3:1", "555-0142") are one, read as "2:4:1"; the ends of a range are two.
+    """
+    if run[-1:].isalpha():  # "12b"
+        return [{run}]
+    if run.startswith("-"):
+        first_, *others = readings(run[1:])
+        return [{f"-{number}" for number in first_}, *others]
+    chunks = [" ".join(chunk.split()) for chunk in re.split(r"[)-]", run)]
+    grouped = [_GROUPED.fullmatch(chunk) for chunk in chunks]
+    if any(found is not None and found[2] == " " for found in grouped):
+        pieces = [chunk.replace(" ", "") if found else chunk for chunk, found in zip(chunks, grouped, strict=True)]
+    else:
+        pieces = run.replace(")", " ").split()
+    return [reading for piece in pieces for part in piece.split() for reading in _numbers(part)]
 
 
 def values(text: str) -> set[str]:
     """Every number of a text, in every reading; of digits with spaces between, also each alone."""
-    return {number for run in runs(text) for number in values_of(run)}
+    return {number for run in RUN.findall(numerals.figures(text)) for number in values_of(run)}
 
 
 def values_of(run: str) -> set[str]:
     """The same of one run."""
-    alone = {n for piece in _SPLIT.sub(" ", run).split() for r in _numbers(piece) for n in r}
-    return alone | {n for reading in readings(run) for n in reading}
+    alone = () if run.startswith("-") or run[-1:].isalpha() else run.replace(")", " ").split()
+    return {n for piece in alone for r in _numbers(piece) for n in r} | {n for r in readings(run) for n in r}
 
 
 def joined(run: str) -> str:
@@ -177,6 +151,20 @@ def uncapital_stems(text: str) -> set[str]:
     return {stem(unowned(word.folded)) for word in cut(normal(text)) if word.written == word.written.lower()}
 
 
+def addresses(text: str) -> list[tuple[str, int, int]]:
+    """E-mail addresses, web addresses and handles, as they are compared, and where each stands."""
+    found = [m for m in _ADDRESS.finditer(text) if "@" in m[0] or _IN_DOMAIN.search(m[0])]
+    return [(_bare_address(m[0]), *m.span()) for m in found]
+
+
+_IN_DOMAIN = re.compile(r"\w\.[^\W\d_]{2}")
+
+
+def _bare_address(written: str) -> str:
+    plain = re.sub(r"^(?:https?://)?(?:www\.)?", "", written.casefold())
+    return plain.rstrip(_END_PUNCTUATION + "/)]'\"")
+
+
 def quotes(sentence: str) -> list[str]:
     """Quoted strings; one that begins or ends outside the sentence counts as far as it stands in it."""
     found = [part for match in _PAIRS.finditer(sentence) for part in match.groups() if part]
@@ -199,10 +187,21 @@ def stands(part: str, text: str) -> bool:
     at = text.find(part)
     while at >= 0:
         end = at + len(part)
-        if not _joins(text[at - 1 : at + 1] if at else "") and not _joins(text[end - 1 : end + 1]):
+        if not _is_within(text, at) and not _is_within(text, end):
             return True
         at = text.find(part, at + 1)
     return False
+
+
+_CHAINED = re.compile(r"\w[@.,:/-]\w")
+_SIGNED = re.compile(r"(?<!\w)[-\u2212]\d")
+
+
+def _is_within(text: str, at: int) -> bool:
+    """Whether a place lies within a word, a chain of figures or an address, or behind the sign of a number."""
+    is_chained = at > 0 and (_CHAINED.match(text, at - 1) or (at > 1 and _CHAINED.match(text, at - 2)))
+    is_signed = at > 0 and _SIGNED.match(text, at - 1)
+    return bool(is_chained or is_signed) or _joins(text[at - 1 : at + 1] if at else "")
 
 
 def words(text: str) -> set[str]:
@@ -217,15 +216,44 @@ def unowned(word: str) -> str:
 
 def _numbers(piece: str) -> list[set[str]]:
     """The numbers of digits without white space: one with readings, or several."""
+    if plain := _plain(piece):
+        return [plain]
+    if _DATE.fullmatch(piece):
+        return [{_value(part, None)} for part in re.split(r"[./-]", piece)]
+    if ends := _range(piece):
+        return ends
+    if re.search(r"[.:/'’-]", piece) is None:
+        return [{_value(part, None)} for part in piece.split(",")]
+    return [{":".join(_value(part, None) for part in re.findall(r"\d+", piece))}]
+
+
+def _plain(piece: str) -> set[str]:
+    """The readings of one number; empty where it is none."""
     if grouped := _GROUPED.fullmatch(piece):
         read = {_value(*grouped.group(1, 3))}
         decimal = _DECIMAL.fullmatch(piece)
         if decimal and (decimal[1] == "0" or not decimal[2].endswith("0")):  # "12,000" is no 12
             read.add(_value(*decimal.groups()))
-        return [read]
-    if decimal := _DECIMAL.fullmatch(piece):
-        return [{_value(*decimal.groups())}]
-    return [{_value(part, None)} for part in re.split(r"[.,'’]", piece) if part]
+        return read
+    decimal = _DECIMAL.fullmatch(piece)
+    return {_value(*decimal.groups())} if decimal else {_value(piece, None)} if piece.isdigit() else set()
+
+
+def _whole(digits: str) -> int:
+    return int(re.sub(r"\D", "", digits))
+
+
+def _range(piece: str) -> list[set[str]]:
+    """The two ends of "5-7", which rises; empty where it may be a telephone number or a score."""
+    ends = piece.split("-")
+    read = [_plain(end) for end in ends]
+    if len(ends) != 2 or not all(read) or any(re.match(r"0\d", end) for end in ends):
+        return []
+    low, high = (
+        float(end.replace(",", ".")) if _DECIMAL.fullmatch(end) else int(re.sub(r"\D", "", end)) for end in ends
+    )
+    is_short = len(ends[0]) == len(ends[1]) or len(piece) - 1 <= _LONGEST_RANGE
+    return read if low < high and is_short else []
 
 
 def _value(whole: str, fraction: str | None) -> str:

@@ -11,13 +11,14 @@ from functools import cached_property
 from services.common.text import lexical, times
 from services.common.text.stems import stem
 from services.common.text.times import Mention, Spoken
-from services.reasoning import claims, quantities
+from services.reasoning import claims, numerals, quantities
 from services.reasoning.prompt import Note, one_line
 from services.reasoning.quantities import Amount, Clock
 
 # A sentence of fewer words is not taken for a quotation of the note that holds it: "15" stands in many.
 _QUOTATION_WORDS = 3
 _PHONE_DIGITS = 5  # and more: however they are divided, they are one number
+_DIALLED_DIGITS = 7  # and more, in parts: the parts have one order
 _WEEKDAY = re.compile(r"^\D*(?:mon|tues|wednes|thurs|fri|satur|sun)day$", re.I)
 _CODE = re.compile(r"(?<!\w)([a-z]{1,5})[ -]?(\d{1,12})(?!\w)")
 _DAY_OR_MONTH = re.compile(r"(?<!\d)\d\d?(?!\d)")
@@ -54,7 +55,7 @@ class Grounding:
         A claim stands in a note that holds it and is about the same: it shares another word with the sentence, or,
         where no note does, with the question. Without claims, every note that shares a word supports it.
         """
-        terms = frozenset(lexical.terms(claims.in_digits(sentence)))
+        terms = frozenset(lexical.terms(numerals.in_digits(sentence)))
         if said := [held for held in self._held if held.quotes(sentence)]:
             return [held.note for held in said]
         made = self._claims(sentence)
@@ -77,11 +78,14 @@ class Grounding:
         return not asked or bool(held.terms & asked)
 
     def _claims(self, sentence: str) -> list[_Claim]:
-        spoken = times.read(sentence)
+        addresses = claims.addresses(sentence)
+        made = [_claim(_address(address), sentence[at:end]) for address, at, end in addresses]
+        rest = quantities.blanked(sentence, [(at, end) for _, at, end in addresses])
+        spoken = times.read(rest)
         mentions = spoken.at(_READ_AT)
-        made = [_claim(_date(spoken, mention, self._asked_at), mention.text) for mention in mentions]
-        rest = quantities.blanked(sentence, [(m.at, m.at + len(m.text)) for m in mentions])
-        measured = claims.figures(rest)
+        made += [_claim(_date(spoken, mention, self._asked_at), mention.text) for mention in mentions]
+        rest = quantities.blanked(rest, [(m.at, m.at + len(m.text)) for m in mentions])
+        measured = numerals.figures(rest)
         clocks = quantities.clocks(measured)
         made += [_claim(_clock(clock, measured), measured[clock.at : clock.end]) for clock in clocks]
         measured = quantities.blanked(measured, [(c.at, c.end) for c in clocks])
@@ -147,11 +151,15 @@ class _Held:
         return frozenset(found[1] + found[2] for found in _CODE.finditer(self.spelled))
 
     @cached_property
+    def addresses(self) -> frozenset[str]:
+        return frozenset(address for address, _, _ in claims.addresses(self.line))
+
+    @cached_property
     def measured(self) -> str:
         """What was said, less the figures of its dates but years."""
         text = self.note.text
         days = [(m.at + d.start(), m.at + d.end()) for m in self.mentions for d in _DAY_OR_MONTH.finditer(m.text)]
-        return claims.figures(one_line(f"{self.note.actor}: {quantities.blanked(text, days)}"))
+        return numerals.figures(numerals.loosely(one_line(f"{self.note.actor}: {quantities.blanked(text, days)}")))
 
     @cached_property
     def clocks(self) -> list[Clock]:
@@ -199,11 +207,14 @@ def _amount(amount: Amount, asked: frozenset[str]) -> Callable[[_Held], bool]:
     """``asked``: units of the question."""
     read, together = claims.readings(amount.run), claims.joined(amount.run)
     is_long = len(together) >= _PHONE_DIGITS and not amount.units
+    is_phone = len(together) >= _DIALLED_DIGITS and len(read) > 1
 
     def stands_in(held: _Held) -> bool:
+        if is_phone:
+            return any(together in other for other in held.joined)
         named = asked | held.units
         whole = all(quantities.is_borne_out(amount, number, held.amounts, named) for number in read)
-        return whole or (is_long and together in held.joined)
+        return whole or (is_long and together in held.joined) or quantities.is_single(amount, held.measured)
 
     return stands_in
 
@@ -232,6 +243,10 @@ def _part_of_day(part: str) -> Callable[[_Held], bool]:
 
 def _name(name: str) -> Callable[[_Held], bool]:
     return lambda held: name in held.words or stem(name) in held.stems or name in held.codes
+
+
+def _address(address: str) -> Callable[[_Held], bool]:
+    return lambda held: address in held.addresses
 
 
 def _quote(quote: str) -> Callable[[_Held], bool]:

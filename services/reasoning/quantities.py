@@ -1,6 +1,6 @@
 """What the figures of a text measure: times of the clock, and amounts with their unit or what they count.
 
-Pure functions of texts as ``claims.figures`` gives them. "14:35" is no 14, "7%" no 7 euros, "room 3" not room 14.
+Pure functions of texts as ``numerals.figures`` gives them. "14:35" is no 14, "7%" no 7 euros, "room 3" not room 14.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from services.common.text import lexical
 from services.common.text.stems import stem
-from services.reasoning import claims
+from services.reasoning import claims, numerals
 
 # --- the clock --------------------------------------------------------------------------------------------------
 
@@ -150,11 +150,12 @@ _UNIT_OF: dict[str, frozenset[str]] = {
 _BEFORE = re.compile(r"(?i)(?:([€$£¥])|\b(eur|usd|gbp|chf)) ?$")
 _AFTER = re.compile(r"(?i)(?:\s?|-)(?P<unit>%|per ?cent\b|[€$£¥]|°[cf]?(?!\w)|km/h\b|[^\W\d_]+)(?P<old>[ -]olds?\b)?")
 _COUNTED = re.compile(r" ([^\W\d_]+)")
-_LABEL = re.compile(
-    r"(?i)\b(platform|room|gate|floor|page|line|number|no|flight|seat|row|bus|tram|track|level|chapter|part|version|exit"
-    r"|route|step|table|house|flat|apartment|unit|lot|section|stage|terminal|bay|desk|locker|building|block|bed|ward"
-    r"|channel|lane|pier|hall|team|group|class|grade|question|item)\b[.:#]? ?#?$"
-)
+_LABEL = re.compile(rf"(?i)\b({numerals.LABELS})\b[.:#]? ?#?$")
+_LABEL_AFTER = re.compile(r"(?i)(?:st|nd|rd|th) (floor|row|grade|class|page|chapter|level|stage)\b")
+_NAME_BEFORE = re.compile(r"(?<![^\s\"“(])([A-Z][^\W\d_]+) $")  # "Mill Road 14"
+_SUFFIX = re.compile(r"[A-Za-z](?!\w)")  # "12B"
+_ORDINAL = re.compile(r"(?i)(?:st|nd|rd|th)\b")
+_NEGATIVE = re.compile(r"(?:^|[\s(:])[-–]$")
 _PLURALS = frozenset("people children men women mice geese feet teeth sheep fish".split())
 
 
@@ -165,8 +166,8 @@ class Amount:
     run: str
     values: frozenset[str]
     units: frozenset[str]  # "pound" is two; none where nothing says
-    counted: str  # the stem of a plural behind it
-    label: str  # "room" before it
+    counted: str  # the stem of a plural or a name behind it; of one thing, of the thing
+    label: str  # "room", or a name, before it
     is_hour: bool  # as likely a time of the clock
     at: int
     end: int  # of the unit
@@ -174,19 +175,35 @@ class Amount:
 
 def amounts(text: str) -> list[Amount]:
     hours = {clock.at for clock in clocks(text) if clock.is_bare}
-    found = []
-    for m in claims.RUN.finditer(text):
-        start, end = m.span()
-        before = text[max(0, start - 16) : start]
-        symbol, label = _BEFORE.search(before), _LABEL.search(before)
-        units, end_of_unit = _unit(text, end)
-        if symbol is not None:
-            units, start = _UNIT_OF[(symbol[1] or symbol[2]).lower()], start - len(symbol.group())
-        values = frozenset(claims.values_of(m.group()))
-        counted = "" if units else _plural(text, end)
-        name = label[1].lower() if label else ""
-        found.append(Amount(m.group(), values, units, counted, name, m.start() in hours, start, end_of_unit))
-    return found
+    return [_amount(text, m, m.start() in hours) for m in claims.RUN.finditer(text)]
+
+
+def _amount(text: str, m: re.Match[str], is_hour: bool) -> Amount:
+    start, end = m.span()
+    before = text[max(0, start - 24) : start]
+    symbol = _BEFORE.search(before)
+    units, end_of_unit = _unit(text, end)
+    if symbol is not None:
+        units, start = _UNIT_OF[(symbol[1] or symbol[2]).lower()], start - len(symbol.group())
+    run = f"-{m.group()}" if _NEGATIVE.search(before) else m.group()
+    suffix = None if units else _SUFFIX.match(text, end)
+    if suffix is not None:
+        run, end_of_unit = run + suffix.group().lower(), suffix.end()
+    elif ordinal := _ORDINAL.match(text, end):
+        end_of_unit = ordinal.end()
+    counted = "" if units else _counted(text, end, run)
+    return Amount(
+        run, frozenset(claims.values_of(run)), units, counted, _label(text, before, end), is_hour, start, end_of_unit
+    )
+
+
+def _label(text: str, before: str, end: int) -> str:
+    found = _LABEL.search(before) or _LABEL_AFTER.match(text, end, end + 16)
+    if found is None:
+        found = _NAME_BEFORE.search(before)
+        if found is not None and lexical.is_function_word(found[1]):
+            return ""
+    return found[1].lower() if found is not None else ""
 
 
 def units(text: str) -> frozenset[str]:
@@ -204,11 +221,22 @@ def _unit(text: str, end: int) -> tuple[frozenset[str], int]:
     return (known, found.end()) if known else (frozenset(), end)
 
 
-def _plural(text: str, end: int) -> str:
+def _counted(text: str, end: int, run: str) -> str:
     found = _COUNTED.match(text, end, end + 32)
     word = found[1].lower() if found else ""
+    if found is None or lexical.is_function_word(word):
+        return ""
     is_plural = word in _PLURALS or (word.endswith("s") and not word.endswith("ss"))
-    return stem(word) if is_plural and not lexical.is_function_word(word) else ""
+    return stem(word) if is_plural or run in ("0", "1") or found[1][0].isupper() else ""
+
+
+def is_single(claimed: Amount, text: str) -> bool:
+    """Whether a text says "a child" of "one child", or "no child" of "zero"."""
+    article = {"1": r"an?|another|his|her|my", "0": "no"}.get(claimed.run)
+    if article is None or not claimed.counted:
+        return False
+    found = re.finditer(rf"(?i)\b(?:{article}) (?:[^\W\d_]+ )?([^\W\d_]+)\b", text)
+    return any(claimed.counted in map(stem, m.group().lower().split()[1:]) for m in found)
 
 
 def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amount], named: Collection[str]) -> bool:
@@ -222,7 +250,16 @@ def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amoun
         bare = bool(claimed.units & frozenset(named))
         same = [a for a in same if a.units & claimed.units or (bare and not a.units)]
     if any(a.counted == claimed.counted for a in held):
-        same = [a for a in same if a.counted in (claimed.counted, "")] if claimed.counted else same
+        same = (
+            [a for a in same if a.counted == claimed.counted or not (a.counted or a.label)] if claimed.counted else same
+        )
     if claimed.label and any(a.label == claimed.label for a in held):
-        same = [a for a in same if a.label == claimed.label or not (a.label or a.is_hour)]
+        same = [a for a in same if a.label == claimed.label or _is_free(a, claimed.counted)]
     return bool(same)
+
+
+def _is_free(amount: Amount, counted: str) -> bool:
+    """Whether nothing says that it numbers another thing."""
+    if counted and amount.counted == counted:
+        return True
+    return not (amount.label or amount.is_hour or amount.counted)
