@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from services.common.text.times import titles
+from services.common.text.times import names, titles
 from services.common.text.times.words import AGAIN
 
 _Match = re.Match[str]
@@ -125,6 +125,9 @@ def _months(words: _Match, before: str, after: str) -> bool:
 
 def _month(words: _Match, before: str, after: str) -> bool:
     which, name = words["which"].lower(), words["month"]
+    if name == "march" and which in ("in", "since", "until", "till", "during"):
+        told = which == "since" or any(names.is_past(word) for word in re.findall(r"[a-z]+", before.lower()))
+        return told and _FREE.match(after) is not None
     if name in _WORDS or re.match(r"['’]s\b", after):
         return False
     if which == "of":
@@ -183,6 +186,10 @@ _ACTS = re.compile(
 )
 
 
+_KIND = re.compile(
+    rf" (?!(?:{_CLOSED}|morning|afternoon|evening|night|noon|midnight|last|next|past|ahead)\b|[a-z]+(?:ly|ed)\b)"
+    r"[a-z]{3,}\b"
+)
 _POINTS = ("on", "since", "until", "till", "by", "before", "after")
 _SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
 
@@ -197,8 +204,10 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
         return False
     if which in _POINTS or _AGAIN.fullmatch(which):
         return True
-    if re.match(r"(?i) (?:schools?|papers?|roasts?|best)\b", after):
+    if re.match(r"(?i) (?:schools?|papers?|roasts?|best|clubs?|class(?:es)?|markets?|choir|prayers?|groups?)\b", after):
         return False
+    if re.search(r"(?i)\bthe $", before) and _KIND.match(after):
+        return False  # "the Friday club", which meets on any
     follows = _CAPITAL_AFTER.match(after)
     if which in ("to", "from", "for", "of"):
         return follows is None

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from services.common.text import tagger
 from services.common.text.sentences import ends
 from services.common.text.tagger import Token
-from services.common.text.times import plans
+from services.common.text.times import names, plans
 from services.common.text.times.doubt import MOVED
 
 DOUBTFUL: Final = "doubtful"
@@ -27,15 +27,6 @@ _VERBS = frozenset({"MD", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ"})
 _BE = frozenset("be am is are was were been being 's 'm 're ’s ’m ’re".split())
 _GET = frozenset({"get", "gets", "getting", "got"})
 _HAVE = frozenset("have has had having 've 'd ’ve ’d 's ’s".split())
-# Forms that are past and nothing else, which the tagger may take for a present ("we swam every day").
-_PAST = frozenset(
-    """was were had did went ate drank swam sang rang sank shrank ran flew drove rode wrote broke spoke woke froze stole
-    chose wore tore swore lost met fed bent sent spent lent built slept wept swept kept felt left dealt bought brought
-    thought taught caught fought sought sold told stood held won hung dug stuck struck shook took gave came became began
-    sat paid said heard knew grew threw drew blew hid bit shot got forgot""".split()
-)
-# Past and present alike: who says them of a day without an auxiliary tells ("we quit on Friday").
-_ALIKE = frozenset("put quit read hit let cut set shut cost hurt split spread bet beat burst".split())
 # Past of what looks ahead: "agreed to meet on Friday", "booked for Friday".
 _LOOKS_AHEAD = re.compile(
     r"(?i)(?:decid|agre|promis|plann|offer|ask|remind|arrang|book|schedul|reserv|hop|expect|mov|shift|postpon|push"
@@ -57,16 +48,18 @@ def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[To
     """
     begin, sentence = _sentence(text, start, end)
     if sentence not in tagged:
-        tagged[sentence] = tagger.tag(sentence)
+        tagged[sentence] = names.told(tagger.tag(sentence))
     tokens, at, to = tagged[sentence], start - begin, end - begin
     verb = _governing(tokens, at, to)
     told = _is_plan(tokens, at, form) if verb is None else _is_future(tokens, verb)
+    if verb is not None and names.may_be_past(tokens, verb):
+        return DOUBTFUL
     ahead = _with_its_preposition(sentence, at, to, form, told)
     if ahead and _is_as_of(sentence, at, to) and not any(t.tag == "MD" for t in tokens):
         return DOUBTFUL  # "as of March we have a new landlord"
     if ahead:
         behind = text[begin + len(sentence) : end + _LOOK]
-        return DOUBTFUL if plans.is_in_doubt(tokens, verb, to, behind, _PAST) else True
+        return DOUBTFUL if plans.is_in_doubt(tokens, verb, to, behind, names.PAST) else True
     return DOUBTFUL if ahead is False and plans.may_be_to_come(tokens, verb) else ahead
 
 
@@ -164,9 +157,9 @@ class _Verb:
 def _is_future(tokens: Sequence[Token], at: int) -> bool:
     verb = _Verb(tokens, at)
     above = verb.before()
-    if verb.token.tag == "VBP" and (verb.word in _PAST or verb.word in _ALIKE):
+    if verb.token.tag == "VBP" and (verb.word in names.PAST or verb.word in names.ALIKE):
         return False
-    if verb.token.tag == "VB" and above is None and verb.word in _PAST:
+    if verb.token.tag == "VB" and above is None and verb.word in names.PAST:
         return False  # "Ran 10k on Sunday"
     match verb.token.tag:
         case "VBD":

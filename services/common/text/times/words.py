@@ -17,7 +17,8 @@ _ONES = "one two three four five six seven eight nine".split()
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBER = {word: n for n, word in enumerate([*_ONES, *_TEENS], 1)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
-_NUMBER |= {"a": 1, "an": 1, "hundred": 100}
+_NUMBER |= {"a": 1, "an": 1}
+_SCALE = {"hundred": 100, "thousand": 1000}
 _ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"
     " sixteenth seventeenth eighteenth nineteenth twentieth"
@@ -31,10 +32,11 @@ ANY_YEAR = rf"(?:{YEAR}|[’'‘]\d\d(?!\w))"  # "'98"
 _NTH = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)"
 _NTH_WORD = rf"(?i:(?:twenty|thirty)[- ](?:{'|'.join(_ORDINALS[:9])})|{'|'.join(_ORDINAL)})"
 _DAY = rf"(?:{_NTH}|0?[1-9]|[12]\d|3[01])"
+_BELOW_HUNDRED = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}|{'|'.join(_ONES)})"
 COUNT = (
-    rf"(?i:\d{{1,3}}|(?:a |one )hundred|(?:a|two|three|four) dozen|an?"
-    rf"|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}"
-    rf"|{'|'.join(_ONES)}|(?:a )?couple(?: of)?|(?:a )?few)"
+    rf"(?i:\d{{1,3}}|(?:a|{'|'.join(_ONES)}) thousand"
+    rf"|(?:a|{'|'.join(_ONES)}) hundred(?:(?: and)? {_BELOW_HUNDRED})?|(?:a|two|three|four) dozen|an?"
+    rf"|{_BELOW_HUNDRED}|(?:a )?couple(?: of)?|(?:a )?few)"
 )
 _UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
 # "this past Tuesday" is last Tuesday.
@@ -208,11 +210,11 @@ def count(words: str) -> tuple[int, int]:
         return 2, 2
     if plain.isdigit():
         return int(plain), int(plain)
-    if "hundred" in plain:
-        return 100, 100
     if plain.endswith(" dozen"):
         return (12 * _NUMBER[plain.split()[0]],) * 2
-    number = sum(_NUMBER[word] for word in plain.split())
+    number = 0
+    for word in plain.replace(" and ", " ").split():
+        number = number * _SCALE[word] if word in _SCALE else number + _NUMBER[word]
     return number, number
 
 
