@@ -246,8 +246,10 @@ def _whole(digits: str) -> int:
 def _range(piece: str) -> list[set[str]]:
     """The two ends of "5-7", which rises; empty where it may be a telephone number or a score."""
     ends = piece.split("-")
+    if len(ends) != 2:
+        return []
     read = [_plain(end) for end in ends]
-    if len(ends) != 2 or not all(read) or any(re.match(r"0\d", end) for end in ends):
+    if not all(read) or any(re.match(r"0\d", end) for end in ends):
         return []
     low, high = (
         float(end.replace(",", ".")) if _DECIMAL.fullmatch(end) else int(re.sub(r"\D", "", end)) for end in ends

@@ -24,7 +24,7 @@ def figures(text: str) -> str:
     digits = _ORDINAL.sub(_nth, _TWICE.sub("2 times", in_digits(plain.replace("\u2212", "-"))))
     counted = _TIMES.sub(_product, _THOUSANDS.sub(r"\1 1000", _DOZEN.sub(_dozen, digits)))
     apart = _CLOCKS.sub(" - ", _SCORE.sub(r"\1\2:\3", counted))
-    return _MINUS.sub("-", _BELOW.sub(r"-\1", apart))
+    return _MINUS.sub("-", _BELOW.sub(r"-\1", _AND_A_HALF.sub(r"\1.5", apart)))
 
 
 def in_digits(text: str) -> str:
@@ -59,6 +59,7 @@ _SCORE = re.compile(
     r"(\d{1,3}) to (\d{1,3})\b(?![.,:]\d)"
 )
 _CLOCKS = re.compile(r"(?i)(?:(?<=:\d\d)|(?<=[ap]m))-(?=\d)")  # "9:00-17:00"
+_AND_A_HALF = re.compile(r"(?i)(?<![\d.,:/-])(\d{1,4}) and a half\b")
 _MINUS = re.compile(r"(?i)\bminus (?=\d)")
 _BELOW = re.compile(
     r"(?i)(?<![\d.,-])(\d{1,4}(?:[.,]\d{1,2})?(?: ?(?:degrees?|°[CF]?)(?: celsius| fahrenheit)?)?)"
@@ -96,7 +97,7 @@ _COUNTS_ON = re.compile(r"(?i) (?:or|to|in|and) (?:\d|a half|two\b|three\b)")
 _LASTS = re.compile(r"(?i)\b(?:for|takes?|took|lasts?|lasted|within|in|stayed) $")
 # Of an unnamed one: "one day he rang".
 _SOME = re.compile(
-    r"(?i) (?:day|morning|afternoon|evening|night|time|summer|winter|spring|autumn|weekend|thing|hand|side|way|more"
+    r"(?i) (?:day|morning|afternoon|evening|night|time|summer|winter|spring|autumn|weekend|thing|hand|side|way|more|another"
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
 )
 _COUNTED = re.compile(r" ([a-z]{2,})")

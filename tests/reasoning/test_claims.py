@@ -45,6 +45,9 @@ BORNE_OUT = [
     ("The server is 192.168.0.12, port 8080.", "The server listens on port 8080 at 192.168.0.12."),
     ("Her handle is @lena_k.", "Lena is @lena_k."),
     ("Buy 3 apples and 5 pears.", "Buy 5 pears."),
+    ("He gets 1.5 litres a day.", "He gets one and a half litres a day."),
+    ("Leo and Ida have each other.", "They have one another, Leo and Ida."),
+    ("Leo's phone is +49 30 901820.", "Leo's phone is +4930901820."),
     ("Ann was 2nd.", "Ann came second."),
     ("The boat leaves at half past one.", "The boat leaves at 1:30."),
 ]
@@ -89,6 +92,10 @@ INVENTED = [
     ("Her handle is @lena_k.", "Her handle is @lena_m."),
     ("Ann has three sons.", "Ann has zero sons."),
     ("Ann has three sons.", "Ann has only one."),
+    ("Python 3.11.4 is used by Leo.", "Leo is 11."),
+    ("Chapter 4, page 17.", "Chapter 17, page 4."),
+    ("Leo's mail is leo.b@ship.example.", "Leo's mail is b@ship.example."),
+    ("Ann has 4 brothers and 2 sisters.", "Ann has one brother and one sister."),
     ("The isbn is 978-3-16-148410-0.", "The isbn is 978-3-16-148410-1."),
 ]
 
