@@ -126,7 +126,8 @@ def _months(words: _Match, before: str, after: str) -> bool:
 def _month(words: _Match, before: str, after: str) -> bool:
     which, name = words["which"].lower(), words["month"]
     if name == "march" and which in ("in", "since", "until", "till", "during"):
-        told = which == "since" or any(names.is_past(word) for word in re.findall(r"[a-z]+", before.lower()))
+        near = f"{before} {re.split(r'[.!?;]', after)[0]}".lower()
+        told = which == "since" or any(names.is_past(word) for word in re.findall(r"[a-z]+", near))
         return told and _FREE.match(after) is not None
     if name in _WORDS or re.match(r"['’]s\b", after):
         return False

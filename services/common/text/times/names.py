@@ -21,7 +21,8 @@ _MORE = """
 PAST = frozenset(form for forms in irregular.OTHERS.values() for form in forms) | frozenset(_MORE.split())
 """Past forms of English verbs that rules do not make; beside them are plurals of nouns, which no verb is like."""
 
-_PRESENT_OF_ANOTHER = frozenset(("lay", "bore", "wound", "ground", "dove"))  # "hens lay", "they bore me"
+_PRESENT_OF_ANOTHER = frozenset("lay bore wound ground dove found saw felt fell bound rose".split())
+
 # Past and present alike: who says them of a day without an auxiliary tells ("we quit on Friday").
 ALIKE = frozenset(
     """put quit read hit let cut set shut cost hurt split spread bet beat burst cast shed bid rid thrust knit slit wed
@@ -31,20 +32,19 @@ _REGULAR = re.compile(r"[a-z]+(?<!e)ed")  # not "need", "feed"
 _NOT_PAST = frozenset({"shed", "wed", "bed", "embed", "shred", "sled", "imbed"})
 _NAMES = ("Will", "May")
 _FINITE = ("MD", "VBZ", "VBD")
-_DAY = re.compile(r"(?i)(?:mon|tues|wednes|thurs|fri|satur|sun)days?|yesterday|today|january|february|march|april|june")
-_SUBJECTS = ("PRP", "NN", "NNS", "NNP", "NNPS")
 
 
 def told(tokens: Sequence[Token]) -> list[Token]:
-    """The tokens with "Will" as a name and the verb behind it as a past, where that is one."""
+    """The tokens with "Will" (in small letters too, before a sure past) as a name, and the verb behind it as a past."""
     made = list(tokens)
     for at, token in enumerate(tokens):
-        verb = _verb_behind(tokens, at) if _may_be_name(token) else None
+        is_capital = _may_be_name(token)
+        verb = _verb_behind(tokens, at) if is_capital or token.text.lower() == "will" else None
         if verb is None:
             continue
-        if is_past(tokens[verb].text.lower()):
+        if is_past(tokens[verb].text.lower(), alone=not is_capital):
             made[verb] = replace(tokens[verb], tag="VBD")
-        elif not (verb == at + 1 and tokens[verb].tag in _FINITE):
+        elif not (is_capital and verb == at + 1 and tokens[verb].tag in (*_FINITE, "POS")):
             continue
         made[at] = replace(token, tag="NNP")
     return made
@@ -55,24 +55,21 @@ def may_be_past(tokens: Sequence[Token], verb: int) -> bool:
     if tokens[-1].text == "?":
         return False
     for at in range(max(0, verb - 4), verb + 1):
-        if tokens[at].tag == "MD" and _may_be_name(tokens[at]) and not _has_subject(tokens, at):
+        if tokens[at].tag == "MD" and _may_be_name(tokens[at]):
             behind = _verb_behind(tokens, at)
             return behind is not None and tokens[behind].text.lower() in ALIKE and verb in (at, behind)
     return False
 
 
-def is_past(word: str) -> bool:
-    """Of a verb in small letters."""
-    return word in PAST | _PRESENT_OF_ANOTHER or (_REGULAR.fullmatch(word) is not None and word not in _NOT_PAST)
+def is_past(word: str, alone: bool = False) -> bool:
+    """Of a verb in small letters. ``alone``: and no other verb's present, as "saw" and "lay" are."""
+    if word in _PRESENT_OF_ANOTHER:
+        return not alone
+    return word in PAST or (_REGULAR.fullmatch(word) is not None and word not in _NOT_PAST)
 
 
 def _may_be_name(token: Token) -> bool:
     return token.text in _NAMES and token.tag in ("MD", "NNP", "NN")
-
-
-def _has_subject(tokens: Sequence[Token], at: int) -> bool:
-    before = tokens[at - 1] if at else None
-    return before is not None and before.tag in _SUBJECTS and _DAY.fullmatch(before.text) is None
 
 
 def _verb_behind(tokens: Sequence[Token], at: int) -> int | None:
