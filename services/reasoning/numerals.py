@@ -97,8 +97,8 @@ _COUNTS_ON = re.compile(r"(?i) (?:or|to|in|and) (?:\d|a half|two\b|three\b)")
 _LASTS = re.compile(r"(?i)\b(?:for|takes?|took|lasts?|lasted|within|in|stayed) $")
 # Of an unnamed one: "one day he rang".
 _SOME = re.compile(
-    r"(?i) (?:day|morning|afternoon|evening|night|time|summer|winter|spring|autumn|weekend|thing|hand|side|way|more|another"
-    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
+    r"(?i) (?:day|morning|afternoon|evening|night|time|summer|winter|spring|autumn|weekend|thing|hand|side|way|more"
+    r"|another|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
 )
 _COUNTED = re.compile(r" ([a-z]{2,})")
 _SINGULAR_S = ("bus", "gas", "lens", "ss", "us", "is")

@@ -226,8 +226,11 @@ def _counted(text: str, end: int, run: str) -> str:
     word = found[1].lower() if found else ""
     if found is None or lexical.is_function_word(word):
         return ""
-    is_plural = word in _PLURALS or (word.endswith("s") and not word.endswith("ss"))
-    return stem(word) if is_plural or run in ("0", "1") or found[1][0].isupper() else ""
+    return stem(word) if _is_plural(word) or run in ("0", "1") or found[1][0].isupper() else ""
+
+
+def _is_plural(word: str) -> bool:
+    return word in _PLURALS or (word.endswith("s") and not word.endswith("ss"))
 
 
 def is_single(claimed: Amount, text: str) -> bool:
@@ -235,8 +238,9 @@ def is_single(claimed: Amount, text: str) -> bool:
     article = {"1": r"an?|another|his|her|my", "0": "no"}.get(claimed.run)
     if article is None or not claimed.counted:
         return False
-    found = re.finditer(rf"(?i)\b(?:{article}) (?:[^\W\d_]+ )?([^\W\d_]+)\b", text)
-    return any(claimed.counted in map(stem, m.group().lower().split()[1:]) for m in found)
+    found = re.finditer(rf"(?i)\b(?:{article}) (?:[^\W\d_]+ )?[^\W\d_]+\b", text)
+    words = (word for m in found for word in m.group().lower().split()[1:])
+    return any(stem(word) == claimed.counted and (claimed.run == "0" or not _is_plural(word)) for word in words)
 
 
 def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amount], named: Collection[str]) -> bool:
@@ -249,10 +253,8 @@ def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amoun
     if claimed.units:
         bare = bool(claimed.units & frozenset(named))
         same = [a for a in same if a.units & claimed.units or (bare and not a.units)]
-    if any(a.counted == claimed.counted for a in held):
-        same = (
-            [a for a in same if a.counted == claimed.counted or not (a.counted or a.label)] if claimed.counted else same
-        )
+    if claimed.counted and any(a.counted == claimed.counted for a in held):
+        same = [a for a in same if a.counted == claimed.counted or not (a.counted or a.label)]
     if claimed.label and any(a.label == claimed.label for a in held):
         same = [a for a in same if a.label == claimed.label or _is_free(a, claimed.counted)]
     return bool(same)

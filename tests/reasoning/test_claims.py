@@ -92,6 +92,7 @@ INVENTED = [
     ("Her handle is @lena_k.", "Her handle is @lena_m."),
     ("Ann has three sons.", "Ann has zero sons."),
     ("Ann has three sons.", "Ann has only one."),
+    ("Ann and her sons live here.", "Ann has one son."),
     ("Python 3.11.4 is used by Leo.", "Leo is 11."),
     ("Chapter 4, page 17.", "Chapter 17, page 4."),
     ("Leo's mail is leo.b@ship.example.", "Leo's mail is b@ship.example."),
