@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from services.common.config import Settings, load
 
 Output = IO[str] | int | None  # as subprocess takes it
 
+_PORTS_FROM, _PORTS_BELOW = 10_000, 32_768  # below those that Linux gives away
 START_S = 120.0
 STOP_S = 60.0
 
@@ -57,8 +59,14 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, and that the kernel gives to nobody who asks for any: the service's own processes
+    do, between the choice of a port and its use."""
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        held: list[socket.socket] = []
+        while len(held) < count:
+            with contextlib.suppress(OSError):  # taken
+                port = random.randrange(_PORTS_FROM, _PORTS_BELOW)
+                held.append(stack.enter_context(socket.create_server(("127.0.0.1", port))))
         return [each.getsockname()[1] for each in held]
 
 
