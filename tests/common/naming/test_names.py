@@ -16,6 +16,7 @@ from services.common.text.naming.judging import Mention
 from services.common.text.naming.names import Names
 from tests.common.naming.cases import ALL
 from tests.common.naming.inflected import FRESH
+from tests.common.naming.latin import LATIN_WORDS
 
 
 def judged(name: str, text: str) -> str:
@@ -35,11 +36,16 @@ def test_an_inflected_turned_or_look_alike_name_in_a_text(name: str, text: str, 
     assert judged(name, text) == what
 
 
+@pytest.mark.parametrize(("name", "text", "what"), LATIN_WORDS)
+def test_a_latin_name_that_is_also_a_word_or_a_place_or_is_written_together(name: str, text: str, what: str) -> None:
+    assert judged(name, text) == what
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC"])
 def test_a_name_is_found_however_unicode_composes_it(form: Literal["NFC", "NFD", "NFKC"]) -> None:
     differ = [
         (name, text, what)
-        for name, text, what in [*ALL, *(case[:3] for case in FRESH)]
+        for name, text, what in [*ALL, *LATIN_WORDS, *(case[:3] for case in FRESH)]
         if judged(unicodedata.normalize(form, name), unicodedata.normalize(form, text)) != what
     ]
     assert differ == []
@@ -58,6 +64,11 @@ def test_what_the_product_declared_in_small_letters_is_meant_so() -> None:
     [mention] = Names(["mum"], declared=True).find("ask mum about it")
     assert mention == Mention(4, 7, "mum")
     assert not Names(["Will"], declared=True).certain("I will ask")
+
+
+def test_what_the_product_declared_is_meant_in_small_letters_too() -> None:
+    assert Names(["Priya"], declared=True).certain("We went with priya.")
+    assert not Names(["Priya"]).certain("We went with priya.")
 
 
 def test_a_long_name_does_not_hide_a_short_one() -> None:
@@ -85,10 +96,30 @@ def test_mentions_are_in_order_and_none_in_another(text: str, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "unit", ["Will ", "a", "李", "李娜", "นา", "지민", "Mark-", "@a", "ا", "सी", "a\u0301", ". Will"]
+    "unit",
+    [
+        "Will ",
+        "a",
+        "李",
+        "李娜",
+        "นา",
+        "지민",
+        "Mark-",
+        "@a",
+        "ا",
+        "सी",
+        "a\u0301",
+        ". Will",
+        "to Jordan ",
+        "jordan, ",
+        "HeBo",
+        "he ",
+        "Jordan.",
+        "O'",
+    ],
 )
 def test_time_grows_with_the_text_alone(unit: str) -> None:
-    names = Names(["Will", "Mark", "李娜", "นา", "지민", "خالد", "सीता", "a"])
+    names = Names(["Will", "Mark", "李娜", "นา", "지민", "خالد", "सीता", "a", "Jordan", "He", "He Bo", "O'O"])
 
     def seconds(size: int) -> float:
         text = (unit * size)[:size]

@@ -36,10 +36,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Tongues:
-    """What a text is written in: languages that decline names, or else ``is_other``: one that does not."""
+    """What a text is written in: languages that decline names, or else ``is_other``: one that does not. ``spoken``:
+    those of all that most speaks for; none
+    where nothing speaks for any."""
 
     declining: frozenset[str]
     is_other: bool
+    spoken: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +143,32 @@ def is_another_name(word: str, token: str, written: str) -> bool:
     return accented(written) in _data().two
 
 
-def tongues(text: str) -> Tongues:
-    """The languages with the most of their small words, letters and endings in a text; near ones all."""
+def tongues(text: str, beside: str = "") -> Tongues:
+    """The languages with the most of their small words, letters and endings in a text; near ones all. ``beside``: a
+    word that is not counted."""
+    declining = _data().declining
+    scores = _scores(text, beside.lower())
+    most = {is_declining: 0 for is_declining in (True, False)}
+    for language, score in scores.items():
+        most[language in declining] = max(most[language in declining], score)
+    best = max(most.values())
+    spoken = frozenset(each for each, score in scores.items() if score == best > 0)
+    if most[True] <= most[False] or most[True] < _SAYS:
+        return Tongues(frozenset(), most[False] > most[True], spoken)
+    near = frozenset(each for each, score in scores.items() if each in declining and 2 * score >= most[True])
+    return Tongues(near, False, spoken)
+
+
+def _scores(text: str, beside: str) -> Mapping[str, int]:
+    """By language, also those that have none of it."""
     data = _data()
-    scores: dict[str, int] = defaultdict(int)
+    scores = dict.fromkeys((*data.marks, *data.letters, *data.ends), 0)
     for n, match in enumerate(_WORD.finditer(normalize("NFC", text[:_HEAD]))):
         word = match.group()
         if n and not word[0].islower():
             continue  # a name, of whatever language
-        word = word.lower()
+        if (word := word.lower()) == beside:
+            continue
         seen = frozenset(word)
         for language, marks in data.marks.items():
             scores[language] += min(len(word), _SAYS) if word in marks else 0  # a single letter says little
@@ -156,11 +176,4 @@ def tongues(text: str) -> Tongues:
             scores[language] += 0 if seen.isdisjoint(letters) else _SAYS
         for language, ends in data.ends.items():
             scores[language] += _SAYS if len(word) > 4 and word.endswith(ends) else 0
-    most = {is_declining: 0 for is_declining in (True, False)}
-    for language, score in scores.items():
-        most[language in data.declining] = max(most[language in data.declining], score)
-    if most[True] <= most[False] or most[True] < _SAYS:
-        return Tongues(frozenset(), most[False] > most[True])
-    return Tongues(
-        frozenset(each for each, score in scores.items() if each in data.declining and 2 * score >= most[True]), False
-    )
+    return scores

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from services.common.text.naming import caseless, inflection, phrases, scripts, words
+from services.common.text.naming import caseless, function_words, inflection, phrases, places, scripts, words
 from services.common.text.naming.folding import UMLAUT, accented, fold, folded
 from services.common.text.naming.forms import Closed, close
 from services.common.text.naming.phrases import Found
@@ -19,6 +19,7 @@ INSIDE = "it stands inside a longer word"
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64
 _LEAST_KEPT = 3  # letters of a name that a case keeps, where the text's language does not tell that it is one
+_LEAST_JOINED = 6  # letters of a name written together that hardly another word has
 _HYPHENS = "-\u2010\u2011"
 
 
@@ -46,6 +47,7 @@ class Text:
         # Places of the closed text where no name ends that begins small or not, and is whole, a stem or either.
         self.no_ends: set[tuple[int, bool, frozenset[bool]]] = set()
         self._accents: dict[str, str] = {}  # by word
+        self._function_words: dict[str, bool] = {}  # by folded word
 
     def spelled(self, form: Form, start: int, end: int) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
         """Those of a form's spellings that may be meant by what stands there."""
@@ -76,7 +78,7 @@ class Text:
             return None
         begin, finish = self.folded.span(start, end)
         doubt = before or after or ""
-        if not inside and doubt == scripts.GOES_ON and self.is_small_latin(start):
+        if not inside and doubt == scripts.GOES_ON and (spelling.doubt or self.is_small_latin(start)):
             return None  # a common word that begins like the name
         accents = self._accents_of(begin, finish) if names.keys() != {""} else ""
         name = names.get(accents) or names.get("") or next(iter(names.values()))
@@ -90,8 +92,14 @@ class Text:
         """What of a name in other words' forms or order is a mention."""
         start, end = self.folded.span(found.start, found.end)
         handle = self._is_handle(start, end)
-        doubt = "" if handle and found.doubt == phrases.JOINED else found.doubt
-        if found.is_small and not handle and (doubt or found.declined) and not self._may_be_small(found):
+        is_one_handle = handle and not any(c.isspace() for c in self._source[start:end])
+        doubt = "" if is_one_handle and found.doubt in (phrases.JOINED, phrases.TURNED) else found.doubt
+        if (
+            found.is_small
+            and not handle
+            and (doubt not in ("", phrases.JOINED) or found.declined)
+            and not self._may_be_small(found)
+        ):
             return None
         if found.languages is not None:
             declined = self._declined(found, found.languages)
@@ -158,7 +166,13 @@ class Text:
 
     def _doubt(self, spelling: Spelling, start: int, end: int, handle: bool, other_accents: bool) -> str:
         source = self._source
-        if handle or self._alone == source[start:end]:
+        if spelling.is_joined and end - start < _LEAST_JOINED:
+            return spelling.doubt
+        if handle:
+            return ""
+        if spelling.doubt and not spelling.is_joined:
+            return spelling.doubt  # another person's name may be spelled so
+        if self._alone == source[start:end]:
             return ""
         if self._is_double(start, end):
             return DOUBLE
@@ -166,6 +180,8 @@ class Text:
             return OTHER_ACCENTS
         if self._is_name or spelling.as_given:
             return ""
+        if spelling.doubt:
+            return spelling.doubt
         spoken = self._spoken(spelling.words[0])
         if len(spelling.words) == 1 and not source[start].isupper() and self._is_small_script(spelling, start, end):
             return words.SMALL_HERE
@@ -173,16 +189,55 @@ class Text:
             return words.PLACE
         if scripts.script(spelling.form[-1]) not in scripts.CASED:
             return caseless.doubt(spelling.form, self.folded, start, end)
-        if not spelling.may_be_words:
+        said = words.doubt(spelling.words, source, start, end, spoken) if spelling.may_be_words else ""
+        return said or self._latin_doubt(spelling, start, end)
+
+    def _latin_doubt(self, spelling: Spelling, start: int, end: int) -> str:
+        """What small words, small letters and places say of a name that no lexicon makes doubtful."""
+        if scripts.script(spelling.form[0]) != "LATIN":
             return ""
-        return words.doubt(spelling.words, source, start, end, spoken)
+        source, is_single = self._source, len(spelling.words) == 1
+        if is_single and self._may_open(start) and self._is_function_word(spelling.words[0], source[start:end]):
+            return words.OPENS if source[start].isupper() else words.SMALL
+        if is_single and (place := places.doubt(spelling.words[0], source, start, end)):
+            return place
+        if source[start].isupper() or spelling.declared or self._is_in_handle(start, end):
+            return ""
+        if function_words.stands_before(source, start, self._tongues.spoken):
+            return words.THING
+        if not is_single or function_words.is_asked(source, start):
+            return ""
+        is_word = self._writes_capitals or function_words.joins(source, start, end)
+        return words.SMALL_HERE if is_word else ""
+
+    def _is_function_word(self, word: str, written: str) -> bool:
+        """Whether the rest of the text is in a language where it is a pronoun or the like."""
+        if word not in self._function_words:
+            rest = inflection.tongues(self._source, beside=written).spoken if function_words.is_any(word) else ()
+            self._function_words[word] = function_words.is_one(word, rest)
+        return self._function_words[word]
+
+    def _may_open(self, start: int) -> bool:
+        """Whether a capital there says nothing."""
+        return not self._source[start].isupper() or words.opens_sentence(self._source, start)
+
+    def _is_in_handle(self, start: int, end: int) -> bool:
+        """Whether what joins the parts of a user's name stands beside it: "tom_b", "tom42"."""
+        beside = self._source[max(0, start - 1) : start] + self._source[end : end + 1]
+        return any(c == "_" or c.isdigit() for c in beside)
+
+    @cached_property
+    def _writes_capitals(self) -> bool:
+        return function_words.writes_capitals(self._source)
 
     def _is_small_script(self, spelling: Spelling, start: int, end: int) -> bool:
         """Whether a small letter tells a word from a name, and no lexicon says of which words."""
         script = scripts.script(spelling.form[0])
         if spelling.declared or script not in scripts.CASED or "_" in self._source[max(0, start - 1) : end + 1]:
             return False
-        return script != "LATIN" or self._spoken(spelling.form) == words.OTHER
+        if script != "LATIN":
+            return True
+        return self._spoken(spelling.form) == words.OTHER and not function_words.is_asked(self._source, start)
 
     def _is_handle(self, start: int, end: int) -> bool:
         """Whether it stands in what people are addressed by: "@tom_b", "tom.b@mail.example"."""

@@ -31,7 +31,7 @@ class Names:
         self._forms = Forms(self._by_form)
         for form, of in self._by_form.items():
             of.shorter = self._by_form.get(self._forms.shorter(form))
-        self._phrases = Phrases((name, parts_of(name)) for name in names)
+        self._phrases = Phrases((name, parts) for name in names for parts in parts_of(name))
 
     def certain(self, text: str) -> bool:
         """Whether a text surely names one of them."""

@@ -236,7 +236,7 @@ def _joined(state: _State, gap: str) -> str | None:
     if state.taken == 0:
         return ""
     if state.is_turned and state.taken == 1:
-        return "" if _COMMA.fullmatch(gap) else TURNED if gap.isspace() else None
+        return "" if _COMMA.fullmatch(gap) else TURNED if gap.isspace() or gap in (".", "_") else None
     if state.between:
         return None if _GAP_BESIDE_OTHERS.fullmatch(gap) is None else BETWEEN
     return None if _GAP.fullmatch(gap) is None else JOINED if gap == "." else ""

@@ -7,8 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.common.text.naming import scripts, words
-from services.common.text.naming.folding import accented, folded, written_out
+from services.common.text.naming.folding import APOSTROPHES, accented, folded, written_out
 from services.common.text.naming.forms import close, words_of
+from services.common.text.normal import normalize
+
+TOGETHER = "its words are written together"
+APOSTROPHE = "its apostrophe is written otherwise"
+LETTER = "a letter of it is written otherwise"
+_APOSTROPHES = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
+_LEAST_JOINED = 4  # letters
+_HEADED = re.compile(r"\b([ODLdl])'?(?=[A-Z])")  # "ONeil"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,8 @@ class Spelling:
     may_be_words: bool = False
     declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
     as_given: bool = False  # declared in small letters: meant so
+    doubt: str = ""  # why what is so written may be another name
+    is_joined: bool = False  # ``form`` is the name's words without what stood between them
 
 
 class Form:
@@ -67,8 +77,30 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
     out = parts if name.isascii() else words_of(written_out(name))
     if (written := close(" ".join(out))) != form:
         yield Spelling(_told_apart(out), written, declared=declared)
+    for other, doubt in _otherwise(name):
+        rewritten = words_of(folded(other))
+        if close(" ".join(rewritten)) != form:
+            yield Spelling(_told_apart(rewritten), close(" ".join(rewritten)), declared=declared, doubt=doubt)
+    joined = form.replace(" ", "").replace("'", "")
+    if " " in form and len(joined) >= _LEAST_JOINED and all(scripts.script(c) == "LATIN" for c in joined):
+        yield Spelling(told, joined, declared=declared, doubt=TOGETHER, is_joined=True)
     if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
         yield Spelling(told, umlaut, written_out=True, declared=declared)
+
+
+def _otherwise(name: str) -> Iterator[tuple[str, str]]:
+    """A name as those write it who leave out its apostrophe or have no "đ", and why it may be another then."""
+    plain = normalize("NFC", name)
+    if "đ" in plain.lower():
+        yield plain.replace("đ", "dj").replace("Đ", "Dj"), ""
+    elif "dj" in plain.lower():
+        yield plain.replace("dj", "d").replace("Dj", "D").replace("DJ", "D"), LETTER
+    plain = plain.translate(_APOSTROPHES)
+    if "'" in plain:
+        yield plain.replace("'", ""), APOSTROPHE
+        yield plain.replace("'", " "), APOSTROPHE
+    elif (headed := _HEADED.sub(r"\1'", plain)) != plain:
+        yield headed, APOSTROPHE
 
 
 def _folded_back(form: str) -> str:
@@ -76,9 +108,12 @@ def _folded_back(form: str) -> str:
     return re.sub(r"ae|oe|ue|aa", lambda m: m.group()[0], form)
 
 
-def parts_of(name: str) -> list[str]:
-    """A name's folded words, those that a hyphen joins apart."""
-    return [part for word in words_of(folded(name)) for part in close(word).split() if part]
+def parts_of(name: str) -> Iterator[list[str]]:
+    """A name's folded words, those that a hyphen joins apart; and, of several, without their apostrophes."""
+    parts = [part for word in words_of(folded(name)) for part in close(word).split() if part]
+    yield parts
+    if len(parts) > 1 and any("'" in part for part in parts):
+        yield [part.replace("'", "") for part in parts]
 
 
 def _told_apart(parts: Sequence[str]) -> tuple[str, ...]:

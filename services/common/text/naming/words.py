@@ -27,7 +27,7 @@ _MONTHS = frozenset("april may june august avril mai juin juni juli januar junio
 _SHORT_MONTHS = frozenset("jan feb mar apr jun jul aug sep sept oct okt nov dec dez".split())
 _WORD = re.compile(r"[^\W\d_]+")
 _ARTICLE = re.compile(
-    r"\b(?:the|an?|this|that|these|those|my|your|our|his|her|its|their|der|die|das|den|dem|des|eine?[nmrs]?|le|la|les"
+    r"\b(the|an?|this|that|these|those|my|your|our|his|her|its|their|der|die|das|den|dem|des|eine?[nmrs]?|le|la|les"
     r"|une?|el|los|las|il|lo|gli|uno|o|os|as|um|uma)\s+$",
     re.IGNORECASE,
 )
@@ -159,7 +159,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return CAPITALS
     if name[0] in _MONTHS and (_BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end)):
         return MONTH
-    if _ARTICLE.search(head):
+    article = _ARTICLE.search(head)
+    if article and (spoken == _ENGLISH or article.group(1).lower() != "a"):
         return THING
     if _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
         return ""

@@ -1,0 +1,78 @@
+"""Names in Latin letters told from other words by small words: determiners before them, and pronouns they may be."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from functools import cache
+from importlib import resources
+
+from services.common.text.normal import normalize
+
+_ENGLISH = "en"
+_WORD = re.compile(r"[^\W\d_]+")
+_CAPITAL = re.compile(r"(?:^|[.!?…]\s+)[^\w\s]*(\w)")
+_LAST = re.compile(r"([^\W\d_]+)\s+$")
+_ELIDED = re.compile(r"([^\W\d_]+['’])$")
+_JOINED_BEFORE = re.compile(r"[^\W\d_][-‐‑]$")
+_JOINED_AFTER = re.compile(r"[-‐‑][^\W\d_]")
+_LOOK_BACK = 32
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, frozenset[str]]]:
+    """By kind and language."""
+    table: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+    for line in resources.files(__package__).joinpath("function_words.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            language, kind, *words = line.split()
+            table[kind][language] = frozenset(words)
+    return table
+
+
+@cache
+def _every(kind: str) -> frozenset[str]:
+    return frozenset[str]().union(*_table()[kind].values())
+
+
+def is_any(word: str) -> bool:
+    """Whether a folded name is a pronoun or the like of some language."""
+    return word in _every("opener")
+
+
+def is_one(word: str, languages: Collection[str]) -> bool:
+    """Whether it is of one of the languages: of English where that is one, or none is known."""
+    openers = _table()["opener"]
+    return any(word in openers.get(each, ()) for each in (languages if _ENGLISH not in languages else ()) or [_ENGLISH])
+
+
+def stands_before(text: str, start: int, languages: Collection[str]) -> bool:
+    """Whether a determiner stands before a place: of one of the languages, of any where none is known."""
+    head = normalize("NFC", text[max(0, start - _LOOK_BACK) : start])
+    if elided := _ELIDED.search(head):
+        return elided.group(1).lower().replace("’", "'") in _every("determiner")
+    match, determiners = _LAST.search(head), _table()["determiner"]
+    return match is not None and any(
+        match.group(1).lower() in determiners.get(each, ()) for each in languages or determiners
+    )
+
+
+def is_asked(text: str, start: int) -> bool:
+    """Whether somebody is asked or greeted there."""
+    match = re.search(r"([^\W\d_]+),?\s+$", text[max(0, start - _LOOK_BACK) : start])
+    return match is not None and match.group(1).lower() in _every("asked")
+
+
+def joins(text: str, start: int, end: int) -> bool:
+    """Whether a hyphen joins it to another word."""
+    head = text[max(0, start - 2) : start]
+    return _JOINED_BEFORE.search(head) is not None or _JOINED_AFTER.match(text, end) is not None
+
+
+def writes_capitals(text: str) -> bool:
+    """Whether a capital begins a sentence or a word of more than capitals."""
+    if any(match.group(1).isupper() for match in _CAPITAL.finditer(text)):
+        return True
+    words = (match.group() for match in _WORD.finditer(text))
+    return any(len(word) > 1 and word[0].isupper() and word[1].islower() for word in words)

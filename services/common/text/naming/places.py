@@ -1,0 +1,63 @@
+"""Given names that are also places ("Jordan", "Paris"), and streets and stations that are named after persons."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+from services.common.text.naming.folding import folded
+from services.common.text.normal import normalize
+
+PLACE = "it may be a place of that name"
+
+_WORD = re.compile(r"[^\W\d_]+")
+_LAST = re.compile(r"([^\W\d_]+)\s+$")
+_NEXT = re.compile(r"\s+([^\W\d_]+)")
+_REGION = re.compile(r",\s+([^\W\d_]+)")
+_OWNED = re.compile(r"['’]s?\b", re.IGNORECASE)
+_ENDS_CLAUSE = re.compile(r"[.!?;:…\n]")
+_LOOK_BACK = 96  # characters, in which the verb of a clause is looked for
+_LOOK_ON = 32
+
+
+@cache
+def _table() -> Mapping[str, frozenset[str]]:
+    table: dict[str, set[str]] = defaultdict(set)
+    for line in resources.files(__package__).joinpath("places.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            kind, *words = line.split()
+            table[kind].update(map(folded, words) if kind == "name" else words)
+    return {kind: frozenset(words) for kind, words in table.items()}
+
+
+def doubt(name: str, text: str, start: int, end: int) -> str:
+    """Why what stands there may be a place; "" where it is a person. ``name``: one folded word."""
+    table = _table()
+    following = _NEXT.match(text, end, end + _LOOK_ON)
+    behind = following.group(1).lower() if following else ""
+    if behind in table["street"]:
+        return PLACE
+    if name not in table["name"] or _OWNED.match(text, end):
+        return ""
+    head = _ENDS_CLAUSE.split(normalize("NFC", text[max(0, start - _LOOK_BACK) : start]))[-1]
+    match = _LAST.search(head)
+    before = match.group(1).lower() if match else ""
+    region = _REGION.match(text, end, end + _LOOK_ON)
+    is_within = region is not None and region.group(1).lower() in table["region"]
+    if is_within or behind in table["behind"] or before in table["before"]:
+        return PLACE
+    return PLACE if before in table["in"] and _is_gone_to(head[: match.start()] if match else "", before) else ""
+
+
+def _is_gone_to(head: str, preposition: str) -> bool:
+    """Whether the last verb before it, if any tells, is none of what is said or given to a person."""
+    table = _table()
+    for word in reversed([match.group().lower() for match in _WORD.finditer(head)]):
+        if word in table["goes"]:
+            return True
+        if word in table["gives"]:
+            return False
+    return preposition not in table["motion"] or not head.strip()
