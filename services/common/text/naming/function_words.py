@@ -42,9 +42,8 @@ def is_any(word: str) -> bool:
 
 
 def is_one(word: str, languages: Collection[str]) -> bool:
-    """Whether it is of one of the languages: of English where that is one, or none is known."""
-    openers = _table()["opener"]
-    return any(word in openers.get(each, ()) for each in (languages if _ENGLISH not in languages else ()) or [_ENGLISH])
+    """Whether it is of English, which short texts do not always tell, or of one of the languages."""
+    return any(word in _table()["opener"].get(each, ()) for each in (_ENGLISH, *languages))
 
 
 def stands_before(text: str, start: int, languages: Collection[str]) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
-from services.common.text.naming import caseless, function_words, inflection, phrases, places, scripts, words
+from services.common.text.naming import caseless, function_words, phrases, scripts, words
 from services.common.text.naming.folding import UMLAUT, accented, fold, folded
 from services.common.text.naming.forms import Closed, close
+from services.common.text.naming.latin import Latin
 from services.common.text.naming.phrases import Found
 from services.common.text.naming.spellings import Form, Spelling
 
@@ -44,10 +44,10 @@ class Text:
         self._alone = source.strip()
         self._is_name = is_name
         self._language: str | None = None
+        self._latin = Latin(source)
         # Places of the closed text where no name ends that begins small or not, and is whole, a stem or either.
         self.no_ends: set[tuple[int, bool, frozenset[bool]]] = set()
         self._accents: dict[str, str] = {}  # by word
-        self._function_words: dict[str, bool] = {}  # by folded word
 
     def spelled(self, form: Form, start: int, end: int) -> Iterator[tuple[Spelling, Mapping[str, str]]]:
         """Those of a form's spellings that may be meant by what stands there."""
@@ -117,14 +117,14 @@ class Text:
         if found.languages is None:
             return False
         return scripts.script(self.folded.text[found.start]) != "LATIN" or bool(
-            found.languages & self._tongues.declining
+            found.languages & self._latin.tongues.declining
         )
 
     def _declined(self, found: Found, languages: frozenset[str]) -> str | None:
         """Whether what looks like a case of a name is one in this text: "" (surely), a doubt, or None (no)."""
         if scripts.script(self.folded.text[found.start]) != "LATIN":
             return phrases.ANOTHER_NAME if found.is_another else ""
-        tongues = self._tongues
+        tongues = self._latin.tongues
         if languages & tongues.declining:
             return phrases.ANOTHER_NAME if found.is_another else ""
         if tongues.is_other:
@@ -152,10 +152,6 @@ class Text:
         if self._language is None:
             self._language = words.language(self._source)
         return self._language
-
-    @cached_property
-    def _tongues(self) -> inflection.Tongues:
-        return inflection.tongues(self._source)
 
     def _in_camel(self, start: int, end: int, before: str | None, after: str | None) -> bool:
         """Whether capitals bound it where the script does not."""
@@ -190,45 +186,7 @@ class Text:
         if scripts.script(spelling.form[-1]) not in scripts.CASED:
             return caseless.doubt(spelling.form, self.folded, start, end)
         said = words.doubt(spelling.words, source, start, end, spoken) if spelling.may_be_words else ""
-        return said or self._latin_doubt(spelling, start, end)
-
-    def _latin_doubt(self, spelling: Spelling, start: int, end: int) -> str:
-        """What small words, small letters and places say of a name that no lexicon makes doubtful."""
-        if scripts.script(spelling.form[0]) != "LATIN":
-            return ""
-        source, is_single = self._source, len(spelling.words) == 1
-        if is_single and self._may_open(start) and self._is_function_word(spelling.words[0], source[start:end]):
-            return words.OPENS if source[start].isupper() else words.SMALL
-        if is_single and (place := places.doubt(spelling.words[0], source, start, end)):
-            return place
-        if source[start].isupper() or spelling.declared or self._is_in_handle(start, end):
-            return ""
-        if function_words.stands_before(source, start, self._tongues.spoken):
-            return words.THING
-        if not is_single or function_words.is_asked(source, start):
-            return ""
-        is_word = self._writes_capitals or function_words.joins(source, start, end)
-        return words.SMALL_HERE if is_word else ""
-
-    def _is_function_word(self, word: str, written: str) -> bool:
-        """Whether the rest of the text is in a language where it is a pronoun or the like."""
-        if word not in self._function_words:
-            rest = inflection.tongues(self._source, beside=written).spoken if function_words.is_any(word) else ()
-            self._function_words[word] = function_words.is_one(word, rest)
-        return self._function_words[word]
-
-    def _may_open(self, start: int) -> bool:
-        """Whether a capital there says nothing."""
-        return not self._source[start].isupper() or words.opens_sentence(self._source, start)
-
-    def _is_in_handle(self, start: int, end: int) -> bool:
-        """Whether what joins the parts of a user's name stands beside it: "tom_b", "tom42"."""
-        beside = self._source[max(0, start - 1) : start] + self._source[end : end + 1]
-        return any(c == "_" or c.isdigit() for c in beside)
-
-    @cached_property
-    def _writes_capitals(self) -> bool:
-        return function_words.writes_capitals(self._source)
+        return said or self._latin.doubt(spelling, start, end)
 
     def _is_small_script(self, spelling: Spelling, start: int, end: int) -> bool:
         """Whether a small letter tells a word from a name, and no lexicon says of which words."""

@@ -16,6 +16,7 @@ APOSTROPHE = "its apostrophe is written otherwise"
 LETTER = "a letter of it is written otherwise"
 _APOSTROPHES = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 _LEAST_JOINED = 4  # letters
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # "NinaRay"
 _HEADED = re.compile(r"\b([ODLdl])'?(?=[A-Z])")  # "ONeil"
 
 
@@ -81,9 +82,10 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
         rewritten = words_of(folded(other))
         if close(" ".join(rewritten)) != form:
             yield Spelling(_told_apart(rewritten), close(" ".join(rewritten)), declared=declared, doubt=doubt)
-    joined = form.replace(" ", "").replace("'", "")
-    if " " in form and len(joined) >= _LEAST_JOINED and all(scripts.script(c) == "LATIN" for c in joined):
-        yield Spelling(told, joined, declared=declared, doubt=TOGETHER, is_joined=True)
+    for each in dict.fromkeys((form, written)):
+        joined = each.replace(" ", "").replace("'", "")
+        if " " in each and len(joined) >= _LEAST_JOINED and all(scripts.script(c) == "LATIN" for c in joined):
+            yield Spelling(told, joined, declared=declared, doubt=TOGETHER, is_joined=True)
     if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
         yield Spelling(told, umlaut, written_out=True, declared=declared)
 
@@ -99,7 +101,9 @@ def _otherwise(name: str) -> Iterator[tuple[str, str]]:
     if "'" in plain:
         yield plain.replace("'", ""), APOSTROPHE
         yield plain.replace("'", " "), APOSTROPHE
-    elif (headed := _HEADED.sub(r"\1'", plain)) != plain:
+    if (apart := _CAMEL.sub(" ", plain)) != plain:
+        yield apart, TOGETHER
+    if (headed := _HEADED.sub(r"\1'", plain)) != plain:
         yield headed, APOSTROPHE
 
 
