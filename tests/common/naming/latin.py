@@ -140,6 +140,8 @@ JOINED = [
     ("An Na", "anna", "perhaps"),
     ("An Na", "anna@mail.example", "perhaps"),
     ("D'Arcy", "Darcy", "perhaps"),
+    ("Sa'id", "He said so.", "no"),
+    ("Sa'id", "Then Said rang.", "perhaps"),
     ("Jean-Luc Marty", "commit by JeanLucMarty", "perhaps"),
     ("Đorđe", "Djordje came late.", "yes"),
     ("Đorđe Petrović", "I met Djordje Petrovic.", "yes"),

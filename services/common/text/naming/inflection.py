@@ -37,8 +37,7 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Tongues:
     """What a text is written in: languages that decline names, or else ``is_other``: one that does not. ``spoken``:
-    those of all that most speaks for; none
-    where nothing speaks for any."""
+    those of all that most speaks for, none where nothing does."""
 
     declining: frozenset[str]
     is_other: bool

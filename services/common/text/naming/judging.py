@@ -11,7 +11,7 @@ from services.common.text.naming.folding import UMLAUT, accented, fold, folded
 from services.common.text.naming.forms import Closed, close
 from services.common.text.naming.latin import Latin
 from services.common.text.naming.phrases import Found
-from services.common.text.naming.spellings import Form, Spelling
+from services.common.text.naming.spellings import APOSTROPHE, Form, Spelling
 
 OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
@@ -83,6 +83,8 @@ class Text:
         accents = self._accents_of(begin, finish) if names.keys() != {""} else ""
         name = names.get(accents) or names.get("") or next(iter(names.values()))
         handle = self._is_handle(begin, finish)
+        if spelling.doubt == APOSTROPHE and not handle and self.is_small_latin(start) and self._latin.writes_capitals:
+            return None  # a word: "said" of "Sa'id"
         if inside:
             return Mention(begin, finish, name, "" if handle else INSIDE)
         others = accents != "" and accents not in names and "" not in names

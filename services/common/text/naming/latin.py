@@ -36,7 +36,7 @@ class Latin:
             return words.THING
         if not is_single or function_words.is_asked(source, start):
             return ""
-        is_word = self._writes_capitals or function_words.joins(source, start, end)
+        is_word = self.writes_capitals or function_words.joins(source, start, end)
         return words.SMALL_HERE if is_word else ""
 
     def _is_function_word(self, word: str, written: str) -> bool:
@@ -54,5 +54,5 @@ class Latin:
         return any(c == "_" or c.isdigit() for c in beside)
 
     @cached_property
-    def _writes_capitals(self) -> bool:
+    def writes_capitals(self) -> bool:
         return function_words.writes_capitals(self._source)

@@ -91,8 +91,11 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
 
 
 def _otherwise(name: str) -> Iterator[tuple[str, str]]:
-    """A name as those write it who leave out its apostrophe or have no "đ", and why it may be another then."""
+    """A name in Latin letters as those write it who leave out its apostrophe or have no "đ", and why it may be another
+    then."""
     plain = normalize("NFC", name)
+    if scripts.script(plain.strip()[:1] or " ") != "LATIN":
+        return
     if "đ" in plain.lower():
         yield plain.replace("đ", "dj").replace("Đ", "Dj"), ""
     elif "dj" in plain.lower():
