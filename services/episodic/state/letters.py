@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 # Letters, as people who have them not on their keyboards write them.
-OTHERWISE = str.maketrans("øłđðħŧıىیېةہھک", "olddhtiيييهههك")
+OTHERWISE = str.maketrans("øłđðħŧıیېةہھک", "olddhtiييهههك")
+DOTLESS = OTHERWISE | {ord("ی"): "ى"}  # where Persian has one letter Arabic has two, and tells "على" from "علي" by them
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
 _LATIN, _CYRILLIC, _GREEK = "abekmhopctyxijs", "авекмнорстухіјѕ", "αβεκμηορςτυχιjs"
 _ALPHABETS = {"LATIN": _LATIN, "CYRILLIC": _CYRILLIC, "GREEK": _GREEK}

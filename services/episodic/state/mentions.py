@@ -23,7 +23,7 @@ from mneme.v1.ledger_pb2 import NameHash, NameWord
 from services.common.crypto.seal import Keyring
 from services.common.ledger.entries import MAC_NAME
 from services.common.text.normal import normalize
-from services.episodic.state.letters import OTHERWISE, Word, is_unspaced, script_of, words
+from services.episodic.state.letters import DOTLESS, OTHERWISE, Word, is_unspaced, script_of, words
 from services.episodic.state.stems import LIKELY as LIKELY
 from services.episodic.state.stems import NONE as NONE
 from services.episodic.state.stems import POSSIBLE as POSSIBLE
@@ -65,7 +65,8 @@ def name_hashes(names: Iterable[str], key: bytes) -> list[NameHash]:
             of = [] if is_unspaced(letters[:1]) else name_words(parts, partial(_mac, key=key))
             found[letters] = _hash(_head(parts), key, of)
         out = words(normalize("NFC", name).casefold().translate(_WRITTEN_OUT))
-        for other in (_head(parts).translate(OTHERWISE), _head(out)):
+        head = _head(parts)
+        for other in (head.translate(OTHERWISE), head.translate(DOTLESS), _head(out)):
             others.setdefault(_mac(other, key), _hash(other, key))
     whole = {each.mac for each in found.values()}
     alone = [each for mac, each in others.items() if mac not in whole]
@@ -90,7 +91,7 @@ class Mentions:
         letters = "".join(map(str, read))
         numbers = array("I", (n for n, word in enumerate(read) for _ in word.letters))
         best = self._declined.within(read)
-        for spelled in dict.fromkeys((letters, letters.translate(OTHERWISE))):
+        for spelled in dict.fromkeys((letters, letters.translate(OTHERWISE), letters.translate(DOTLESS))):
             best = max(best, self._as_given(spelled, numbers)) if best < LIKELY else best
         return best
 

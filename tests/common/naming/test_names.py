@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from services.common.text.naming.folding import fold
 from services.common.text.naming.judging import Mention
 from services.common.text.naming.names import Names
+from tests.common.naming.caseless_cases import ALL as CASELESS
 from tests.common.naming.cases import ALL
 from tests.common.naming.inflected import FRESH
 from tests.common.naming.latin import LATIN_WORDS
@@ -29,6 +30,11 @@ def judged(name: str, text: str) -> str:
 @pytest.mark.parametrize(("name", "text", "what"), ALL)
 def test_a_name_in_a_text(name: str, text: str, what: str) -> None:
     assert judged(name, text) == what
+
+
+@pytest.mark.parametrize(("name", "text", "what"), CASELESS)
+def test_a_name_in_a_script_without_capitals(name: str, text: str, what: str) -> None:
+    assert judged(name, text) in {"no?": ("no", "perhaps"), "yes?": ("yes", "perhaps")}.get(what, (what,))
 
 
 @pytest.mark.parametrize(("name", "text", "what"), [case[:3] for case in FRESH])

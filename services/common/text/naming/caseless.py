@@ -6,8 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
+
+from icu4py.breakers import WordBreaker
 
 from services.common.text.naming import scripts
 from services.common.text.naming.folding import Folded, folded
@@ -17,6 +19,8 @@ _LOOK_ROUND = 24
 _LAST = re.compile(r"[^\W_][^\s\d_.,:;!?\"()«»“”،؛।]*[\s.]+$")
 _NEXT = re.compile(r"[\s.]*([^\s\d_.,:;!?\"()«»“”،؛।]+)")
 
+_KANA = re.compile("[\u3041-\u30fa]")
+_FAMILIAR = "小阿老"  # before a name, and so before none of these words
 _SURNAMED = re.compile(rf"(?<![가-힣])[{''.join(sorted(scripts.SURNAMES))}]$")
 _OBJECT = re.compile(r"(?<=\s)את\s+$")  # Hebrew, before an object that is definite: whom somebody met
 
@@ -28,6 +32,7 @@ class _Lexicon:
     after: tuple[str, ...]
     onto: tuple[str, ...]
     surnames: tuple[str, ...]
+    names: frozenset[str]  # that the dictionaries of words hold, too
 
 
 @cache
@@ -40,7 +45,7 @@ def _lexicon() -> Mapping[str, _Lexicon]:
     return {
         script: _Lexicon(
             *(frozenset(of["word"]), tuple(of["before"]), tuple(of["after"])),
-            *(tuple(of["onto"]), tuple(of["surname"])),
+            *(tuple(of["onto"]), tuple(of["surname"]), frozenset(of["name"])),
         )
         for script, of in kinds.items()
     }
@@ -52,10 +57,22 @@ def doubt(name: str, text: Folded, start: int, end: int) -> str:
     ``name``: folded.
     """
     lexicon = _lexicon().get(scripts.script(name[-1]))
-    if lexicon is None or name not in lexicon.words:
+    if lexicon is None or (name not in lexicon.words and not _is_chinese_word(lexicon, name, text)):
         return ""
     here = folded(text.source[max(0, start - _LOOK_ROUND) : start]), folded(text.source[end : end + _LOOK_ROUND])
     return "" if _is_person(lexicon, name, *here) else WORD
+
+
+def _is_chinese_word(lexicon: _Lexicon, name: str, text: Folded) -> bool:
+    """Whether ICU's dictionary has two Han letters for a word: what is a name in a Japanese text it has for one too."""
+    if len(name) != 2 or name in lexicon.names or name[0] in _FAMILIAR or set(map(scripts.script, name)) != {"HAN"}:
+        return False
+    return _KANA.search(text.source) is None and _is_one_word(name)
+
+
+@lru_cache(maxsize=4_096)
+def _is_one_word(name: str) -> bool:
+    return next(iter(WordBreaker(name, "ja").segments())) == (0, len(name))
 
 
 def _is_person(lexicon: _Lexicon, name: str, head: str, tail: str) -> bool:
@@ -63,7 +80,9 @@ def _is_person(lexicon: _Lexicon, name: str, head: str, tail: str) -> bool:
     if lexicon.onto and tail.startswith(lexicon.onto):
         return True
     if script in scripts.UNSPACED:
-        return head.endswith(lexicon.before) if lexicon.before else bool(head) and head.endswith(lexicon.surnames)
+        if lexicon.before:
+            return head.endswith(lexicon.before)
+        return tail.startswith(lexicon.after) or (bool(head) and head.endswith(lexicon.surnames))
     if script == "HANGUL" and _SURNAMED.search(head):
         return True
     last, following = _LAST.search(_OBJECT.sub("", head)), _NEXT.match(tail)

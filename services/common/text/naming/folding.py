@@ -1,8 +1,9 @@
 """What all spellings of a name have in common, and where each folded character stood in the text.
 
-Folded away: case, compatible forms (NFKC), what is invisible, kinds of apostrophe and dash, and the marks that writers
-leave off: accents of Latin, Greek and Cyrillic letters, vowel points of Hebrew and Arabic, the Indic nukta. Kept: the
-marks that make another letter, as Indic vowel signs or the Japanese dakuten.
+Folded away: case, compatible forms (NFKC), what is invisible, kinds of apostrophe and dash, variants of Han characters
+(``variants.txt``), and the marks that writers leave off: accents of Latin, Greek and Cyrillic letters, vowel points of
+Hebrew and Arabic, the Indic nukta. Kept: the marks that make another letter, as Indic vowel signs or the Japanese
+dakuten.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 
 from services.common.text.normal import normalize
 
@@ -34,6 +36,14 @@ INVISIBLE = frozenset(
         ],
     )
 )
+
+
+def _variants() -> Iterator[tuple[str, str]]:
+    for line in resources.files(__package__).joinpath("variants.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            yield from ((other, alike[0]) for alike in line.split() for other in alike[1:])
+
+
 # Letters that Unicode does not take apart, as people without them on their keyboards write them.
 _LETTERS = {
     **dict.fromkeys(APOSTROPHES, "'"),
@@ -41,6 +51,7 @@ _LETTERS = {
     **{"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h", "ŧ": "t", "ı": "i"},
     **{"ٱ": "ا", "ى": "ي", "ی": "ي", "ې": "ي", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه", "ک": "ك", "ـ": ""},
     **{"ך": "כ", "ם": "מ", "ן": "נ", "ף": "פ", "ץ": "צ"},
+    **dict(_variants()),
 }
 _DROPPED = (
     (0x300, 0x36F),  # accents

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from services.common.text.naming import caseless, function_words, phrases, scripts, words
+from services.common.text.naming import caseless, edges, function_words, letters, phrases, scripts, words
 from services.common.text.naming.folding import UMLAUT, accented, fold, folded
 from services.common.text.naming.forms import Closed, close
 from services.common.text.naming.latin import Latin
@@ -15,6 +16,7 @@ from services.common.text.naming.spellings import APOSTROPHE, Form, Spelling
 
 OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
+APART = "its words are written together or apart"
 INSIDE = "it stands inside a longer word"
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64
@@ -77,18 +79,41 @@ class Text:
         if inside and not self._in_camel(start, end, before, after):
             return None
         begin, finish = self.folded.span(start, end)
-        doubt = before or after or ""
+        doubt = before or after or ("" if inside else self._edge(start, end, begin, finish))
         if not inside and doubt == scripts.GOES_ON and (spelling.doubt or self.is_small_latin(start)):
             return None  # a common word that begins like the name
-        accents = self._accents_of(begin, finish) if names.keys() != {""} else ""
+        accents = "" if names.keys() == {""} else self._accents_of(spelling, begin, finish)
         name = names.get(accents) or names.get("") or next(iter(names.values()))
+        tells = letters.tells(spelling.form)
+        other = letters.other(name, accents, self._source[finish : finish + 1]) if tells else ""
+        if other is None:
+            return None
+        doubt = doubt or other or (APART if spelling.apart else "")
         handle = self._is_handle(begin, finish)
         if spelling.doubt == APOSTROPHE and not handle and self.is_small_latin(start) and self._latin.writes_capitals:
             return None  # a word: "said" of "Sa'id"
         if inside:
             return Mention(begin, finish, name, "" if handle else INSIDE)
-        others = accents != "" and accents not in names and "" not in names
+        others = not tells and accents != "" and accents not in names and "" not in names
         return Mention(begin, finish, name, doubt or self._doubt(spelling, begin, finish, handle, others))
+
+    def _edge(self, start: int, end: int, begin: int, finish: int) -> str:
+        """The doubt about where a name ends, in scripts that write words together."""
+        text, here = self.folded.text, scripts.script(self.folded.text[end - 1])
+        if here in scripts.UNSPACED:
+            return edges.unspaced(text, (start, end), (begin, finish), self._breaks)
+        match here:
+            case "HANGUL":
+                return edges.korean(text, start, end)
+            case "ARABIC":
+                return edges.arabic(text, start, end, self._source, finish)
+            case "HEBREW":
+                return edges.hebrew(text, start, end)
+        return ""
+
+    @cached_property
+    def _breaks(self) -> Collection[int]:
+        return edges.breaks(self._source)
 
     def read(self, found: Found) -> Mention | None:
         """What of a name in other words' forms or order is a mention."""
@@ -215,8 +240,10 @@ class Text:
         head = re.search(r"[^\W\d_]+$", source[max(0, start - _LOOK_ROUND) : start - 1])
         return head is not None and head.group()[0].isupper()
 
-    def _accents_of(self, start: int, end: int) -> str:
+    def _accents_of(self, spelling: Spelling, start: int, end: int) -> str:
         """As ``accents_of``, of what is written; each word of a text is looked at once."""
+        if letters.tells(spelling.form):
+            return letters.written(self._source[start:end])
         words = close(self._source[start:end]).split(" ")
         for word in words:
             if word not in self._accents:

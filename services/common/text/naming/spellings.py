@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.common.text.naming import scripts, words
+from services.common.text.naming import letters, scripts, words
 from services.common.text.naming.folding import APOSTROPHES, accented, folded, written_out
 from services.common.text.naming.forms import close, words_of
 from services.common.text.normal import normalize
@@ -19,6 +19,10 @@ _LEAST_JOINED = 4  # letters
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # "NinaRay"
 _HEADED = re.compile(r"\b([ODLdl])'?(?=[A-Z])")  # "ONeil"
 
+_MOST_DIVIDED = 16  # letters of a name that is looked for in two words, too
+_SURNAMES = scripts.SURNAMES | {"남궁", "황보", "선우", "독고", "제갈", "사공"}
+_SERVANT = "عبدال"  # "servant of the ...": a name in one word or in two
+
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
@@ -28,6 +32,7 @@ class Spelling:
     form: str  # what is looked for, closed: the folded name, or a stem of it
     declines: bool = False  # ``form`` is a stem, and an ending of the name's kind must follow
     written_out: bool = False  # ``form`` is what an umlaut folds to, for a name given with it written out
+    apart: bool = False  # its words are divided otherwise than they were given
     may_be_words: bool = False
     declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
     as_given: bool = False  # declared in small letters: meant so
@@ -75,6 +80,7 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
     yield Spelling(told, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
     for stem in scripts.stems(parts[-1]):
         yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
+    yield from (Spelling(told, each, apart=True, declared=declared) for each in _divided(parts, form))
     out = parts if name.isascii() else words_of(written_out(name))
     if (written := close(" ".join(out))) != form:
         yield Spelling(_told_apart(out), written, declared=declared)
@@ -110,6 +116,25 @@ def _otherwise(name: str) -> Iterator[tuple[str, str]]:
         yield headed, APOSTROPHE
 
 
+def _divided(parts: Sequence[str], form: str) -> Iterator[str]:
+    """The forms of a name whose words are written together, or apart, where its script leaves that to the writer."""
+    written = {scripts.script(c) for c in form if c != " "}
+    if not written <= scripts.UNSPACED | {"HANGUL", "ARABIC"}:
+        return
+    if len(parts) > 1:
+        yield "".join(parts)
+    elif " " in form or not 1 < len(form) <= _MOST_DIVIDED:
+        return
+    elif written == {"ARABIC"}:
+        if form.startswith(_SERVANT):
+            yield f"{form[:3]} {form[3:]}"
+    elif written == {"HANGUL"}:
+        yield from (f"{form[:n]} {form[n:]}" for n in (1, 2) if form[:n] in _SURNAMES and n < len(form))
+    else:
+        cuts = (n for n in range(1, len(form)) if not scripts.inside_cluster(form, n))
+        yield from (f"{form[:n]} {form[n:]}" for n in cuts)
+
+
 def _folded_back(form: str) -> str:
     """What a name with its umlauts written out looks like where they are not: "mueller" as "muller"."""
     return re.sub(r"ae|oe|ue|aa", lambda m: m.group()[0], form)
@@ -130,6 +155,8 @@ def _told_apart(parts: Sequence[str]) -> tuple[str, ...]:
 
 def accents_of(spelling: Spelling, name: str) -> str:
     """What another name of one spelling must not differ in: "Hùng" is not "Hưng", and either may be "Hung"."""
+    if letters.tells(spelling.form):
+        return letters.written(name)
     if scripts.script(spelling.form[0]) != "LATIN" or name.isascii():
         return ""
     accents = close(" ".join(words_of(accented(name))))
