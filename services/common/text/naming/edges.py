@@ -38,6 +38,7 @@ _KANA_PARTICLES = re.compile(
 _FINALS = 28  # Korean syllables with one head and vowel, the first of them without a final
 _HANGUL = 0xAC00
 _COPULA = ("이다", "이에", "이예", "이라", "이랑", "이나", "이야", "이고", "이네", "이었", "이여", "이든")
+_HANGUL_TITLES = ("씨", "님", "군", "양", "선생", "언니", "누나", "오빠", "형")
 _TANWIN = "\u064b"
 
 
@@ -101,9 +102,10 @@ def _hiragana(follows: str, letters: int, is_divided: bool) -> str:
 
 
 def _south_east(text: str, start: int, follows: str, begins: bool, here: str) -> str:
-    before = start > 0 and scripts.script(text[start - 1]) == here
-    if before and not begins and not text[max(0, start - 12) : start].endswith(_followers()[f"{here}-BEFORE"]):
-        return DIVIDED
+    if start > 0 and scripts.script(text[start - 1]) == here:
+        known = _followers()[f"{here}-BEFORE"] + (_followers()[here] if here == "THAI" else ())
+        if (here == "THAI" or not begins) and not text[max(0, start - _MOST_WRITTEN_ON) : start].endswith(known):
+            return DIVIDED
     return "" if not follows or follows.startswith(_followers()[here]) else GOES_ON
 
 
@@ -114,8 +116,8 @@ def korean(text: str, start: int, end: int) -> str:
         return ""
     closed = (ord(text[end - 1]) - _HANGUL) % _FINALS != 0
     first = follows[0]
-    if follows.startswith(("로", "으로")):
-        return GOES_ON  # none of persons
+    if follows.startswith(("로", "으로")) or (end - start == 1 and not follows.startswith(_HANGUL_TITLES)):
+        return GOES_ON  # no particle of persons, or a name that is hardly one alone
     if first in ("은", "을", "과", "아") and not closed:
         return GOES_ON
     if (first in ("는", "를", "와") or follows in ("가", "야")) and closed:
@@ -147,7 +149,7 @@ def hebrew(text: str, start: int, end: int) -> str:
     before, letters = _written_before(text, start, "HEBREW"), end - start
     if not before:
         return ""
-    if before + text[start:end] in _followers()["HEBREW-WHOLE"]:
+    if before + text[start:end] in _followers()["HEBREW-WHOLE"] or "ה" in before:
         return PREFIXED
     is_certain = letters == _LONG_ENOUGH - 1 and before in ("ל", "ו", "ול", "כש", "וכש")
     return "" if letters >= _LONG_ENOUGH or is_certain else PREFIXED

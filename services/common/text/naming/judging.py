@@ -16,7 +16,7 @@ from services.common.text.naming.spellings import APOSTROPHE, Form, Spelling
 
 OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
-APART = "its words are written together or apart"
+APART = "a space stands within it"
 INSIDE = "it stands inside a longer word"
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64

@@ -32,7 +32,7 @@ class Spelling:
     form: str  # what is looked for, closed: the folded name, or a stem of it
     declines: bool = False  # ``form`` is a stem, and an ending of the name's kind must follow
     written_out: bool = False  # ``form`` is what an umlaut folds to, for a name given with it written out
-    apart: bool = False  # its words are divided otherwise than they were given
+    apart: bool = False  # a space stands where it was given without
     may_be_words: bool = False
     declared: bool = False  # by the product: small letters are no doubt where no lexicon makes them one
     as_given: bool = False  # declared in small letters: meant so
@@ -80,7 +80,8 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
     yield Spelling(told, form, may_be_words=may_be_words, declared=declared, as_given=as_given)
     for stem in scripts.stems(parts[-1]):
         yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
-    yield from (Spelling(told, each, apart=True, declared=declared) for each in _divided(parts, form))
+    for each in _divided(parts, form):
+        yield Spelling(told, each, apart=" " in each and _SERVANT != each[:3] + each[4:6], declared=declared)
     out = parts if name.isascii() else words_of(written_out(name))
     if (written := close(" ".join(out))) != form:
         yield Spelling(_told_apart(out), written, declared=declared)
