@@ -17,6 +17,7 @@ from services.common.text.naming import scripts
 from services.common.text.naming.phrases import Phrases
 from services.episodic.state.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
 from services.episodic.state.records import Stored
+from tests.common.naming.caseless_cases import ALL as CASELESS
 from tests.common.naming.cases import ALL
 from tests.common.naming.inflected import FRESH
 from tests.episodic.world import NAMESPACE, World
@@ -101,7 +102,7 @@ def test_what_perception_took_for_the_person_counts_where_its_text_raises_no_dou
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (name, text) for name, text, what in ALL if what == "yes" and name.isalpha() and name != "Mueller"
+        (name, text) for name, text, what in [*ALL, *CASELESS] if what == "yes" and name.isalpha() and name != "Mueller"
     ],  # "ue" is not "ü" in every name
 )
 def test_invariant_34_letters_alone_find_what_a_selector_may_leave(name: str, text: str) -> None:
@@ -156,6 +157,20 @@ def test_a_declined_name_goes_and_what_may_be_one_is_shown(world: World) -> None
     receipt = world.forget(person("Katarzyna"))
     assert texts(world) == {"Telefon Katarzyny", "The Catherine wheel turned."}
     assert mentions(world, receipt) == (0, [world.base("o1")])
+
+
+def test_others_in_a_script_without_case_stay_and_those_who_may_be_meant_are_shown(world: World) -> None:
+    world.observe("o0", "جاء علي أمس")
+    world.observe("o1", "اتفقنا على الموعد.")
+    world.observe("o2", "وعلي ذهب")
+    world.settle()
+    [doubtful] = world.forgetting.resolve(NAMESPACE, person("علي")).doubtful
+    assert doubtful.slot.id == world.base("o2")
+    receipt = world.forget(person("علي"))
+    assert texts(world) == {"اتفقنا على الموعد.", "وعلي ذهب"}
+    readable, possible = mentions(world, receipt)
+    assert readable == 0
+    assert world.base("o2") in possible
 
 
 def test_the_probe_looks_at_what_was_told_before_alone(world: World) -> None:

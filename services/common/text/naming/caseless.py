@@ -80,9 +80,7 @@ def _is_person(lexicon: _Lexicon, name: str, head: str, tail: str) -> bool:
     if lexicon.onto and tail.startswith(lexicon.onto):
         return True
     if script in scripts.UNSPACED:
-        if lexicon.before:
-            return head.endswith(lexicon.before)
-        return tail.startswith(lexicon.after) or (bool(head) and head.endswith(lexicon.surnames))
+        return head.endswith((*lexicon.before, *lexicon.surnames)) or tail.startswith(lexicon.after)
     if script == "HANGUL" and _SURNAMED.search(head):
         return True
     last, following = _LAST.search(_OBJECT.sub("", head)), _NEXT.match(tail)

@@ -81,7 +81,7 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
     for stem in scripts.stems(parts[-1]):
         yield Spelling(told, close(" ".join((*parts[:-1], stem))), declines=True, declared=declared)
     for each in _divided(parts, form):
-        yield Spelling(told, each, apart=" " in each and _SERVANT != each[:3] + each[4:6], declared=declared)
+        yield Spelling(told, each, apart=" " in each and each[:3] + each[4:6] != _SERVANT, declared=declared)
     out = parts if name.isascii() else words_of(written_out(name))
     if (written := close(" ".join(out))) != form:
         yield Spelling(_told_apart(out), written, declared=declared)
