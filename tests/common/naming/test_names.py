@@ -105,6 +105,9 @@ def test_mentions_are_in_order_and_none_in_another(text: str, name: str) -> None
     "unit",
     [
         "Will ",
+        "李娜 ",
+        "高明 ",
+        "มาลี ",
         "a",
         "李",
         "李娜",
@@ -125,7 +128,9 @@ def test_mentions_are_in_order_and_none_in_another(text: str, name: str) -> None
     ],
 )
 def test_time_grows_with_the_text_alone(unit: str) -> None:
-    names = Names(["Will", "Mark", "李娜", "นา", "지민", "خالد", "सीता", "a", "Jordan", "He", "He Bo", "O'O"])
+    names = Names(
+        ["Will", "Mark", "李娜", "高明", "มาลี", "นา", "지민", "خالد", "सीता", "a", "Jordan", "He", "He Bo", "O'O"]
+    )
 
     def seconds(size: int) -> float:
         text = (unit * size)[:size]

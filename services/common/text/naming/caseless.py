@@ -16,6 +16,7 @@ from services.common.text.naming.folding import Folded, folded
 
 WORD = "it is also a word, and its script has no capitals"
 _LOOK_ROUND = 24
+_MOST_FROM_KANA = 128  # letters, in Japanese
 _LAST = re.compile(r"[^\W_][^\s\d_.,:;!?\"()«»“”،؛।]*[\s.]+$")
 _NEXT = re.compile(r"[\s.]*([^\s\d_.,:;!?\"()«»“”،؛।]+)")
 
@@ -57,17 +58,17 @@ def doubt(name: str, text: Folded, start: int, end: int) -> str:
     ``name``: folded.
     """
     lexicon = _lexicon().get(scripts.script(name[-1]))
-    if lexicon is None or (name not in lexicon.words and not _is_chinese_word(lexicon, name, text)):
+    if lexicon is None or (name not in lexicon.words and not _is_chinese_word(lexicon, name, text.source, start)):
         return ""
     here = folded(text.source[max(0, start - _LOOK_ROUND) : start]), folded(text.source[end : end + _LOOK_ROUND])
     return "" if _is_person(lexicon, name, *here) else WORD
 
 
-def _is_chinese_word(lexicon: _Lexicon, name: str, text: Folded) -> bool:
+def _is_chinese_word(lexicon: _Lexicon, name: str, text: str, start: int) -> bool:
     """Whether ICU's dictionary has two Han letters for a word: what is a name in a Japanese text it has for one too."""
     if len(name) != 2 or name in lexicon.names or name[0] in _FAMILIAR or set(map(scripts.script, name)) != {"HAN"}:
         return False
-    return _KANA.search(text.source) is None and _is_one_word(name)
+    return _is_one_word(name) and _KANA.search(text, max(0, start - _MOST_FROM_KANA), start + _MOST_FROM_KANA) is None
 
 
 @lru_cache(maxsize=4_096)

@@ -81,8 +81,10 @@ def unspaced(text: str, span: tuple[int, int], place: tuple[int, int], divided: 
         return DIVIDED
     if here == "HIRAGANA":
         return _hiragana(follows, end - start, finish in divided)
-    if here != "HAN" or _HAN_TITLES.match(text, end):
+    if here != "HAN":
         return ""
+    if (title := _HAN_TITLES.match(text, end)) is not None:
+        return "" if finish in divided or len(title.group()) > 1 else DIVIDED
     if not follows:
         kana = scripts.script(text[end : end + 1] or " ") == "HIRAGANA" and finish not in divided
         return DIVIDED if kana and not _KANA_PARTICLES.match(text, end) else ""
@@ -94,11 +96,11 @@ def unspaced(text: str, span: tuple[int, int], place: tuple[int, int], divided: 
 def _hiragana(follows: str, letters: int, is_divided: bool) -> str:
     if not follows:
         return ""
-    if _KANA_ONTO.match(follows):
-        return "" if is_divided else DIVIDED
-    if _KANA_PARTICLES.fullmatch(follows):
+    if not is_divided:
+        return DIVIDED
+    if letters > 2 or _KANA_ONTO.match(follows) or _KANA_PARTICLES.fullmatch(follows):
         return ""
-    return DIVIDED if not is_divided else GOES_ON if letters < 3 else ""
+    return GOES_ON
 
 
 def _south_east(text: str, start: int, follows: str, begins: bool, here: str) -> str:
