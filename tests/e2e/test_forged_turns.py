@@ -18,7 +18,10 @@ from tests.reasoning.test_forged_turns import HOSTILE, texts_of
 
 NAMESPACE = "e2e/forged"
 # What a call with such a text there is refused for; everything else is kept.
-REFUSED = {"namespace", "actor", "engram_id", "observation.namespace", "observation.actor"}
+REFUSED = {
+    *("namespace", "actor", "engram_id", "observation.namespace", "observation.actor"),
+    *("derived_from[0]", "observation.derived_from[0]"),
+}
 
 
 def test_no_field_of_observe_remember_or_correct_forges_a_turn(local: Local) -> None:
