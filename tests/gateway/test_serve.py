@@ -132,7 +132,7 @@ def test_invariant_33_a_refusal_writes_nothing_into_rays_logs(deployed: Deployed
             list(pool.map(refuse, calls))
         time.sleep(0.5)  # for what is written behind
         written.append(_grown(before, _sizes_in(ray_logs())) / len(calls))
-    assert statistics.median(written) < 20, f"bytes a refusal: {written}"
+    assert statistics.median(written) < 100, f"bytes a refusal: {written}"
 
 
 def test_ray_s_own_logs_start_over_when_they_are_full(deployed: Deployed) -> None:
