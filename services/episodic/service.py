@@ -32,6 +32,7 @@ from services.episodic.plugins.base import Interval
 from services.episodic.recall import confidence
 from services.episodic.recall.recall import Recaller
 from services.episodic.search.index import Index, opened
+from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write.components import Components
 from services.episodic.write.context import Toolkit
@@ -134,6 +135,7 @@ def _parts(
         setting="episodic.embed_sha256",
     )
     keyring, toolkit, built = Keyring(log, master), _toolkit(embedder, config), plugins.build(config.plugins)
+    letters = Letters(log, keyring, common.dead_letter_retention_s)
     drop_blocks = BlockDrops(common.data_dir, master, one_machine=common.log_url.startswith("sqlite"))
 
     def parts(partition: int) -> Components:
@@ -147,6 +149,7 @@ def _parts(
             assess=confidence.assess,
             threshold=config.confidence_threshold,
             progress=progress,
+            letters=letters,
             drop_blocks=drop_blocks,
             batch_entries=config.batch_entries,
             poll_records=config.poll_records,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1 import admin_service_pb2 as _admin  # noqa: F401  # imported for their descriptors
 from mneme.v1 import episodic_service_pb2 as _episodic  # noqa: F401
 
-from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.errors import MnemeError
 from services.common.serving.operations import merged
-from services.common.serving.serving import CallContext, Waiting
+from services.common.serving.serving import CallContext, Waiting, decoded
 from services.common.serving.shards import Shards, require_few
 from services.gateway.backend import Backend
 from services.gateway.recalls import merged_recalls
@@ -62,13 +63,13 @@ class ShardedBackend:
 
     def _owner(self, method: str, request: bytes) -> str:
         """The shard of the namespace that a request names; of one that names none, whichever refuses it."""
-        decoded: Any = _decoded(_request_type(method), request)
-        return self._shards.of(decoded.namespace)
+        named: Any = decoded(_request_type(method), request)
+        return self._shards.of(named.namespace)
 
     # --- of several shards ---
 
     async def _recall(self, raw: bytes, context: CallContext) -> bytes:
-        request = _decoded(episodic_pb2.RecallRequest, raw)
+        request = decoded(episodic_pb2.RecallRequest, raw)
         require_few(request.scopes)  # before they are looked at, and of all: a shard would count its own
         fields = {request.namespace: "namespace"}
         for n, scope in enumerate(request.scopes):
@@ -100,7 +101,7 @@ class ShardedBackend:
         return episodic_pb2.RecallResponse.FromString(answer)
 
     async def _list_namespaces(self, raw: bytes, context: CallContext) -> bytes:
-        request = _decoded(admin_pb2.ListNamespacesRequest, raw)
+        request = decoded(admin_pb2.ListNamespacesRequest, raw)
         pages = await self._ask_all(_A + "ListNamespaces", raw, context, admin_pb2.ListNamespacesResponse)
         found = sorted((each for page in pages for each in page.namespaces), key=lambda each: each.name)
         size = request.page_size or max(len(page.namespaces) for page in pages)
@@ -123,7 +124,7 @@ class ShardedBackend:
         return admin_pb2.GetOperationResponse(operation=operation).SerializeToString()
 
     async def _rebuild(self, raw: bytes, context: CallContext) -> bytes:
-        request = _decoded(admin_pb2.RebuildRequest, raw)
+        request = decoded(admin_pb2.RebuildRequest, raw)
         request.id = request.id or secrets.token_hex(8)  # the same for all: together they are one operation
         named = request.SerializeToString()
         responses = await self._ask_all(_A + "Rebuild", named, context, admin_pb2.RebuildResponse)
@@ -151,18 +152,8 @@ async def _all(calls: Iterable[Awaitable[T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@cache
 def _request_type(method: str) -> type[Message]:
     found = descriptor_pool.Default().FindMethodByName(method.replace("/", "."))
     made: type[Message] = message_factory.GetMessageClass(found.input_type)
     return made
-
-
-def _decoded(kind: type[M], raw: bytes) -> M:
-    try:
-        return kind.FromString(raw)
-    except DecodeError as error:
-        raise invalid(
-            "",
-            f"The request is not a {kind.DESCRIPTOR.full_name}.",
-            "Generate the client from protos/mneme/v1 of this release.",
-        ) from error

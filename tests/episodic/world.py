@@ -35,6 +35,7 @@ from services.episodic.recall.confidence import assess
 from services.episodic.recall.reads import Reads
 from services.episodic.recall.recall import Recalled, Recaller
 from services.episodic.search.index import Index
+from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
 from services.episodic.write.commands import Commands
@@ -107,6 +108,7 @@ class World:
             assess=assess,
             threshold=0.5,
             progress=progress,
+            letters=Letters(self.log, self.keyring, 604_800),
             **{"poll_s": 0.01, **numbers},  # type: ignore[arg-type]
         )
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -25,6 +25,7 @@ from services.common.ids import MAX_NAMESPACE, is_namespace
 from services.common.serving.errors import MnemeError, internal, invalid
 from services.common.serving.methods import METHODS, Kind, Method
 
+M = TypeVar("M", bound=Message)
 _log = logging.getLogger(__name__)
 
 # Serve's own loggers, of Serve itself and of every application: without a line a call.
@@ -198,7 +199,7 @@ class Application:
 
     async def unary(self, method: str, request: bytes, context: CallContext) -> bytes:
         async with self._around(method, Kind.UNARY, context) as (handler, call):
-            response: Message = await handler.function(_decode(handler, request), call)
+            response: Message = await handler.function(decoded(handler.request_type, request), call)
             return response.SerializeToString()
 
     async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes | Waiting, None]:
@@ -210,20 +211,20 @@ class Application:
         # Closed at once when the caller leaves: what it holds must not wait for the garbage collector.
         async with (
             self._around(method, Kind.STREAM, context) as (handler, call),
-            aclosing(handler.function(_decode(handler, request), call)) as responses,
+            aclosing(handler.function(decoded(handler.request_type, request), call)) as responses,
         ):
             async for response in responses:
                 yield WAITING if isinstance(response, Waiting) else response.SerializeToString()
 
     async def page(self, method: str, request: bytes, cursor: bytes, context: CallContext) -> tuple[list[bytes], bytes]:
         async with self._around(method, Kind.PAGES, context) as (handler, call):
-            page: Page = await handler.function(_decode(handler, request), cursor, call)
+            page: Page = await handler.function(decoded(handler.request_type, request), cursor, call)
             return [m.SerializeToString() for m in page.messages], page.cursor
 
     async def fold(self, method: str, state: bytes, requests: list[bytes], context: CallContext) -> bytes:
         async with self._around(method, Kind.FOLD, context) as (handler, call):
-            decoded = [_decode(handler, r) for r in requests]
-            new_state: bytes = await handler.function(state, decoded, call)
+            pages = [decoded(handler.request_type, r) for r in requests]
+            new_state: bytes = await handler.function(state, pages, call)
             return new_state
 
     async def serve_call(self, entry: str, *args: Any) -> Any:
@@ -273,14 +274,17 @@ class Application:
                 raise internal() from None
 
 
-def _decode(handler: Handler, raw: bytes) -> Message:
-    """The request, without fields that this release does not know: they would be kept beside every limit."""
+def decoded(kind: type[M], raw: bytes) -> M:
+    """The request, without fields that this release does not know: they would be kept beside every limit.
+
+    INVALID_FIELD for bytes that are none.
+    """
     try:
-        request = handler.request_type.FromString(raw)
+        request = kind.FromString(raw)
     except DecodeError as error:
         raise MnemeError(
             "INVALID_FIELD",
-            f"The request is not a {handler.request_type.DESCRIPTOR.full_name}.",
+            f"The request is not a {kind.DESCRIPTOR.full_name}.",
             remedy="Generate the client from protos/mneme/v1 of this release.",
         ) from error
     request.DiscardUnknownFields()

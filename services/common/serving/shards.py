@@ -28,11 +28,14 @@ class Shards:
     @property
     def applications(self) -> list[str]:
         """One for each shard, in order."""
-        return [SHARDED] if self.count == 1 else [f"{SHARDED}-{n}" for n in range(self.count)]
+        return [self._application(shard) for shard in range(self.count)]
 
     def of(self, namespace: str) -> str:
         """The application that serves a namespace."""
-        return self.applications[partition_of(namespace.encode(), self.partitions) % self.count]
+        return self._application(partition_of(namespace.encode(), self.partitions) % self.count)
+
+    def _application(self, shard: int) -> str:
+        return SHARDED if self.count == 1 else f"{SHARDED}-{shard}"
 
     def owned(self, shard: int) -> list[int]:
         """Partitions of a shard, the first of which is its number."""

@@ -396,7 +396,7 @@ class Forgetting:
 
 
 def _judge(naming: Naming, stored: Stored) -> Verdict:
-    record, ids = stored.record, (stored.observation_id, stored.external_id)
+    record, ids = stored.record, stored.given_ids
     if naming.meant_by(record, ids):
         return tuple(n for n in (*record.people, record.actor) if naming.within(n))
     return next(iter(naming.doubted_of(record, ids)), None)

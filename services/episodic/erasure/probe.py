@@ -59,7 +59,7 @@ class Probing:
         possible: list[str] = []
         for stored in self._left(namespace, receipt.receipt.position.offset):
             looked += 1
-            how = max(map(mentions.within, (*said_in(stored.record), stored.observation_id, stored.external_id)))
+            how = max(map(mentions.within, (*said_in(stored.record), *stored.given_ids)))
             if how == NONE:
                 continue
             if len(possible) < _LISTED:

@@ -61,6 +61,11 @@ class Stored:
     def namespace(self) -> str:
         return self.record.namespace
 
+    @property
+    def given_ids(self) -> tuple[str, str]:
+        """What the product calls it."""
+        return self.observation_id, self.external_id
+
 
 def seen_by_hooks(stored: Stored) -> Record:
     """The record as ``Context`` returns it: without keys, which hooks write and never read."""

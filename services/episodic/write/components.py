@@ -11,6 +11,7 @@ from services.common.ledger import topics
 from services.common.log.base import Log
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 from services.episodic.search.index import Index
+from services.episodic.state.dead_letters import Letters
 from services.episodic.write.context import Toolkit
 from services.episodic.write.fold import fingerprint
 from services.episodic.write.progress import Progress
@@ -45,6 +46,7 @@ class Components:
     assess: Callable[[Plan, Sequence[Ranked], Context], float]
     threshold: float
     progress: Progress
+    letters: Letters
     # (namespace, epoch, engram ids) erased: tells the keepers of KV blocks, and what each of them did.
     drop_blocks: Callable[[str, int, Sequence[str]], list[Dropped]] = no_blocks
     batch_entries: int = 128

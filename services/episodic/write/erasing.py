@@ -14,7 +14,6 @@ from mneme.v1.episodic_pb2 import ErasureReceipt
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common.log.base import Consumer, Message
-from services.episodic.state.dead_letters import Letters
 from services.episodic.state.mentions import DOUBTFUL_BYTES
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState
@@ -31,16 +30,10 @@ class Erasing:
     """Applying one Erased entry."""
 
     def __init__(
-        self,
-        parts: Components,
-        state: OperatorState,
-        registry: Registry,
-        parking: Parking,
-        letters: Letters,
-        entry: Entry,
+        self, parts: Components, state: OperatorState, registry: Registry, parking: Parking, entry: Entry
     ) -> None:
         self._parts, self._state, self._registry, self._parking = parts, state, registry, parking
-        self._letters, self._entry = letters, entry
+        self._entry = entry
         self._notes = state.notes(entry.namespace, entry.body.erased.receipt_id)
 
     def pieces(self, generations: Iterable[Generation]) -> Iterator[Collection[str] | None]:
@@ -74,7 +67,7 @@ class Erasing:
         parked = self._parking.meant_by(namespace, erased) if last else []
         if last:
             result.doomed_keys |= {*erased.key_ids, *self._stray_aliases(), *(note.key_id for note in parked)}
-            result.doomed_keys |= self._letters.keys(namespace, erased.id_macs)
+            result.doomed_keys |= self._parts.letters.keys(namespace, erased.id_macs)
         stubs = [erased_stub(generation.number, namespace, i, entry) for i in (*result.base, *result.retired)]
         extra: list[Message] = keyring.destroy(namespace, sorted(result.doomed_keys))
         receipt, reached = None, generation.applied

@@ -30,7 +30,6 @@ from services.common.log.base import (
 )
 from services.common.serving.background import give_way
 from services.episodic.search.index import IndexUnavailable
-from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState
 from services.episodic.write.components import Components
@@ -46,7 +45,6 @@ GROUP = "episodic"  # of earlier versions, in which one member had every partiti
 _log = logging.getLogger(__name__)
 _away = telemetry.Sampled(_log, "a store is away; trying again")  # of every partition's writer
 _ASSIGN_S = 30.0
-_DONE = object()
 
 
 class Host:
@@ -60,10 +58,10 @@ class Host:
         self.registry = Registry(parts.log, parts.keyring, partition)
         self.state = OperatorState(parts.log, parts.keyring, partition)
         self.parking = Parking(self.state, parts.log, parts.keyring)
-        self.letters = Letters(parts.log, parts.keyring, parts.dead_letter_retention_s)
         self.progress = parts.progress
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
         self.consumer: Consumer | None = None
+        self._before = 0  # what the group of earlier versions had committed
         self._step = step
         self._stop = threading.Event()
         self.generations = Generations(parts, partition, self.registry, self.state, step)
@@ -78,6 +76,7 @@ class Host:
 
     def start(self) -> None:
         """Learn what was erased, bring the index up to the feed, then follow the ledger in a thread."""
+        self._before = self._committed_before()
         self.consumer = self._subscribed()
         committed = self._committed()
         for messages in self.state.renamed():
@@ -111,12 +110,12 @@ class Host:
             self.consumer.poll(max_records=1, timeout_s=0.05)
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"group {self._group}: another process holds the partition; stop it.")
-        committed = max(self.consumer.committed(self._ledger), self._committed_before())
+        committed = max(self.consumer.committed(self._ledger), self._before)
         self.consumer.seek(self._ledger, committed)
         return committed
 
     def _committed_before(self) -> int:
-        """What the group of earlier versions had committed."""
+        """Of the group of earlier versions, which commits nothing any more."""
         before = self.parts.log.subscribe(GROUP, [topics.LEDGER])
         try:
             return before.committed(self._ledger)
@@ -259,7 +258,7 @@ class Host:
             self._skip(entry)
             return
         self.registry.fold(entry.body, entry.place)
-        erasing = Erasing(self.parts, self.state, self.registry, self.parking, self.letters, entry)
+        erasing = Erasing(self.parts, self.state, self.registry, self.parking, entry)
         pieces: deque[Collection[str] | None] = deque()
         number, receipt = 0, None
         while receipt is None:
@@ -344,13 +343,6 @@ class Host:
         self.check()
         receipt = self.state.receipt(namespace, id) or self.state.deletion(id)
         return receipt if receipt is not None and receipt.receipt.stores else None
-
-
-def _by_partition(records: Sequence[Record]) -> dict[int, list[Record]]:
-    parts: dict[int, list[Record]] = {}
-    for record in records:
-        parts.setdefault(record.partition, []).append(record)
-    return parts
 
 
 def _alone(record: Record) -> Entry | None:
