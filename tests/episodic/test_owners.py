@@ -19,7 +19,7 @@ from tests.episodic.world import NAMESPACE, World
 
 # The owner that is paused: between what it has folded and its commit, and it loses its partition as soon as it may.
 OWNER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from services.common.models.embed import Embedder
 from services.episodic.write import writer
@@ -28,18 +28,21 @@ from tests.episodic.world import World
 writer.BETWEEN_POLLS_S = 1.0
 world = World(Path(sys.argv[1]), Embedder.packaged(threads=1))
 
+def say(word):
+    os.write(1, f"{word}\\n".encode())  # whole, whichever thread speaks
+
 def step(name):
     if name == "folded":
-        print("folded", flush=True)
+        say("folded")
         time.sleep(2.0)
     elif name == "committed":
-        print("committed", flush=True)
+        say("committed")
 
 world.open(step=step)
-print("ready", flush=True)
+say("ready")
 sys.stdin.readline()
 world.settle(60.0)
-print(world.hash(), flush=True)
+say(world.hash())
 world.close()
 """
 

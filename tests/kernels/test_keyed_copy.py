@@ -432,8 +432,10 @@ def test_a_sequence_that_another_thread_counts_on_is_noticed(name: str) -> None:
     assert load(blocks.table(), [key], [into]) == (1, Stop.NONE)
 
 
-def torn_copies(load: Load, wanted: int = 50, timeout_s: float = 20.0) -> tuple[int, int]:
+def torn_copies(load: Load, rests_s: float = 0.0, wanted: int = 50, timeout_s: float = 20.0) -> tuple[int, int]:
     """(copies in which old and new bytes meet, verdicts that are not about the copy), while a thread scribbles.
+
+    It rests ``rests_s`` after each time: who reads twice then often finds the source whole again.
 
     Copies that equal the source afterwards do not count: the writer stood still, waiting for a processor.
     """
@@ -446,6 +448,7 @@ def torn_copies(load: Load, wanted: int = 50, timeout_s: float = 20.0) -> tuple[
     def scribble() -> None:
         ctypes.memset(blocks.base + at, 2, size)
         ctypes.memset(blocks.base + at, 1, size)
+        time.sleep(rests_s)
 
     torn = wrong = 0
     until = time.monotonic() + timeout_s
@@ -574,11 +577,12 @@ def test_a_digest_of_the_source_fails(tmp_path: Path) -> None:
     """Copied first, then read again: what the digest vouches for is not what arrived."""
     line = "move_stripes<false>(sums, from, to, stripes, secret);"
     again = "move_stripes<false>(sums, from, (uint8_t*)__builtin_alloca(length), stripes, secret);"
-    load = mutant(line, "{ memcpy(to, from, length); " + again + " }", tmp_path)
+    wait = "for (volatile uint64_t spin = 0; spin < 1000 * 1000; spin++);"
+    load = mutant(line, "{ memcpy(to, from, length); " + wait + again + " }", tmp_path)
     check_all(load)  # right, while nobody writes
-    torn, wrong = torn_copies(load)
-    for _ in range(4):  # whether the writer comes between the two reads is the scheduler's matter
-        if wrong == 0:
-            torn, wrong = torn_copies(load)
+    for _ in range(10):  # whether the writer is done before the second read is the scheduler's matter
+        torn, wrong = torn_copies(load, rests_s=0.002)
+        if wrong:
+            break
     assert torn > 0
     assert wrong > 0

@@ -3,13 +3,14 @@
 A key holds the turn before (``turns``), so a question that names what was just said matches the turn *after* the answer
 as well, and often better. Ranks cannot tell the two apart; the texts can. Each fused hit is scored again by
 
-    (fused + said + SPEAKER x speaker + STATEMENT x statement) / what a hit can have of it at most
+    (fused + said + SPEAKER x speaker + STATEMENT x statement + THEN x then) / what a hit can have of it at most
 
 ``said`` is the share of the question's idf that is spoken here: a word counts in full where the record or its speaker
 has it, ``BEFORE`` where only the turn before does, ``AFTER`` where only the turn after does; of a date that the
 question speaks of, the record's day has the words. ``speaker``: the question names who said it. ``statement``: it tells
 something; what asks, or only names what is asked for, seldom answers, and the words of the latter are the question's
-rather than an answer's: they count ``BEFORE``.
+rather than an answer's: they count ``BEFORE``. ``then``: it was said on the one day that the question asks about, or
+speaks of that day. Longer times ("last year") hold too much to tell hits apart; the channel of times has them.
 
 Where one hit says all that another says of the question, and more, the score does not decide (``precedence``): borrowed
 words never beat own words. A record whose own text is the question, word for word, comes before all others.
@@ -21,9 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import ClassVar
 
+from services.common.serving.clocks import as_shown
 from services.common.text import times
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.precedence import Says, ids, lifted, nearer
@@ -32,8 +35,9 @@ from services.episodic.plugins.spoken import Spoken, bare
 from services.episodic.plugins.tells import Tells, asks
 from services.episodic.plugins.turns import day_words, speaker
 
+_DAY = timedelta(days=1)
 BEFORE, AFTER = 0.6, 0.3
-SPEAKER, STATEMENT = 0.25, 0.4
+SPEAKER, STATEMENT, THEN = 0.25, 0.4, 0.4
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ class OwnWords(Plugin):
         is_asked_for, tells = bool(asked.spoken.in_(speaker(record))), asked.tells(record)
         said = asked.said(record) * (1.0 if tells or asks(record.text) else BEFORE)
         own = item.score + self.weight * said + SPEAKER * is_asked_for + STATEMENT * tells
-        return round(own / (1.0 + self.weight + SPEAKER + STATEMENT), 6)
+        best = 1.0 + self.weight + SPEAKER + STATEMENT
+        if asked.days:
+            own, best = own + THEN * asked.then(record), best + THEN
+        return round(own / best, 6)
 
 
 class Asked:
@@ -77,6 +84,8 @@ class Asked:
         self._plan, self._ctx = plan, ctx
         self._total = sum(self.weights.values())
         self._ids = ids(plan.text)
+        asked_for = (plan.time, *plan.other_times) if plan.time and not plan.anchor else ()
+        self.days = tuple(time for time in asked_for if time.end - time.start <= _DAY)
 
     def said(self, record: Record) -> float:
         """Share of the question's idf that is spoken here, 0 to 1; see above."""
@@ -84,7 +93,8 @@ class Asked:
             return 0.0
         own = self._in(record)
         if self._dated:
-            own |= self._dated & self.spoken.in_(day_words(record.event.start))
+            day = self._dated if self.then(record) else self.spoken.in_(day_words(record.event.start))
+            own |= self._dated & day
         share, left = self._sum(own), self.weights.keys() - own
         if left:
             for nearby, counts in zip(neighbours(record, self._plan, self._ctx), (BEFORE, AFTER), strict=True):
@@ -92,6 +102,11 @@ class Asked:
                 share += counts * self._sum(there)
                 left = left - there
         return share / self._total
+
+    def then(self, record: Record) -> bool:
+        """Whether it was said on the day that the question asks about, or speaks of that day."""
+        moments = [t.start for t in (record.event, *record.times) if t.end - t.start <= _DAY]
+        return any(as_shown(d.start) <= as_shown(at) < as_shown(d.end) for d in self.days for at in moments)
 
     def says(self, record: Record) -> Says:
         """What it has of the question itself."""

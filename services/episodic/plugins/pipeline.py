@@ -20,8 +20,9 @@ FETCHED = 2
 FETCHED_AT_LEAST = 30
 LEADERS = 5  # of each channel are among them: what one alone knows best ("PK-10") the others may not outvote
 
-# An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs, best first.
-LOOKED_FOR_ANCHOR = 5
+# An anchor's event is looked for among so many hits, and taken to be on any of so many days of theirs: first the day
+# whose hits have most of the score, for what happened fills its day, and what only mentions it stands alone.
+LOOKED_FOR_ANCHOR = 20
 ANCHORS = 3
 
 Fetch = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], Record]]
@@ -40,7 +41,11 @@ def understand(plugins: Sequence[Plugin], query: Query, ctx: Context, fetch: Fet
         :LOOKED_FOR_ANCHOR
     ]
     found = fuse.rank(fused, fetch([(f.namespace, f.id) for f in fused]))
-    days = list(dict.fromkeys(_midnight(item.record.event.start) for item in found))[:ANCHORS]
+    scores: dict[datetime, float] = {}
+    for item in found:
+        day = _midnight(item.record.event.start)
+        scores[day] = scores.get(day, 0.0) + item.score
+    days = sorted(scores, key=lambda day: -round(scores[day], 6))[:ANCHORS]
     if not days:
         return plan
     meant = [Interval(shifted(day, anchor.start_days), shifted(day, anchor.end_days)) for day in days]

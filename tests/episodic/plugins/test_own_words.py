@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from benchmarks import locomo
 from services.episodic.plugins import build
-from services.episodic.plugins.base import EpisodeClosed, Plan, Record
+from services.episodic.plugins.base import Anchor, EpisodeClosed, Interval, Plan, Record
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.own_words import AFTER, BEFORE, Asked, OwnWords
 from services.episodic.plugins.turns import Turns
 from tests.episodic.plugins import world
 
+MAY_4 = Interval(datetime(1901, 5, 4, tzinfo=UTC), datetime(1901, 5, 5, tzinfo=UTC))
 PERMIT = "The parking permit number is PX-88."
 MOVE = (
     "Hi! How did the move go, with the piano, the cat and all those boxes of books?",
@@ -67,6 +69,36 @@ def test_a_date_that_the_question_only_seems_to_name_moves_nothing() -> None:
     )
     host = memory(session("february", texts[:1]), session("march", texts[1:], 29))
     assert first(host, "Who read the 2nd volume?") == texts[0]
+
+
+@pytest.mark.parametrize(
+    "question", ["What did the plumber want on May 4, 1901?", "What did the plumber want the day before May 5, 1901?"]
+)
+def test_what_was_said_on_the_day_that_is_asked_about_comes_first(question: str) -> None:
+    """Days apart the same matter comes up in better words for the question, and in words that only name its date."""
+    may_4 = (datetime(1901, 5, 4, 9, tzinfo=UTC) - world.START).days
+    host = memory(
+        session("march", ["The plumber came and wanted to know what we want of a plumber."], 10),
+        session("day", ["A wet morning.", "The plumber asks ten shillings more."], may_4),
+        session("june", ["What the plumber did want is a mystery to us all, as it was in May."], may_4 + 40),
+    )
+    assert first(host, question) == "The plumber asks ten shillings more."
+
+
+def test_what_speaks_of_the_day_that_is_asked_about_was_not_said_on_it() -> None:
+    asked = Asked(Plan(world.query("Who sang on May 4, 1901?"), "", time=MAY_4), world.host(()).context(world.ASKED))
+    told = world.turn(1, "s", "", "On May 4 the choir sang.", world.START)
+    assert asked.then(replace(told, times=(MAY_4,)))
+    assert asked.then(replace(told, event=Interval(MAY_4.start + timedelta(hours=9), MAY_4.end)))
+    assert not asked.then(told)
+    assert not asked.then(replace(told, times=(Interval(MAY_4.start, MAY_4.start + timedelta(days=31)),)))
+
+
+def test_a_long_time_or_one_given_by_an_event_lifts_nothing() -> None:
+    month, anchor = Interval(MAY_4.start, MAY_4.start + timedelta(days=31)), Anchor("the ball", 0, 1)
+    for asked in ({"time": month}, {"time": MAY_4, "anchor": anchor}, {}):
+        plan = Plan(world.query("Who sang?"), "").with_(**asked)
+        assert Asked(plan, world.host(()).context(world.ASKED)).days == ()
 
 
 def test_a_turn_asked_for_by_its_own_text_is_first_in_talk_that_repeats_itself() -> None:

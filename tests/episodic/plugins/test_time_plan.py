@@ -141,6 +141,24 @@ def test_the_host_finds_the_event_and_searches_the_week_after_it() -> None:
     assert "in the time asked for" in found.kept[0].why
 
 
+def test_an_event_fills_its_day_and_what_only_mentions_it_stands_alone() -> None:
+    """Here the mention weeks later says all the words of the question, and no turn of the day itself does."""
+    said = {
+        50: ["An invitation to a ball at the Guildhall!"],
+        60: ["We came to the Guildhall at nine.", "The ball was grand, and I danced.", "I left the ball late."],
+        61: ["My head aches, and I slept until noon."],
+        90: ["The ball at the Guildhall is in the paper."],
+        91: ["Nothing in the paper today."],
+    }
+    at = {day: world.START + timedelta(days=day) for day in said}
+    told = [(day, text) for day, texts in said.items() for text in texts]
+    host = world.host(build(world.SHIPPED), [world.turn(n, f"s{d}", "Ada", t, at[d]) for n, (d, t) in enumerate(told)])
+    found = world.ask(host, world.query("In what state was Ada on the morning after the ball at the Guildhall?"))
+    assert found.plan.time is not None
+    assert found.plan.time.start == at[61].replace(hour=0)
+    assert said[61][0] in world.texts(found)[:2]
+
+
 def test_a_time_never_gates() -> None:
     """The right answer lies outside the range that the question names, and is still found."""
     host = world.host(build(world.SHIPPED))
