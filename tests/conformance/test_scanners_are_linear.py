@@ -244,6 +244,17 @@ def test_names_that_one_word_may_be_take_no_time(seeker: str, unit: str, name: C
     require_unmoved(seeker, unit, [name(n) for n in range(8)], [name(n) for n in range(200)])
 
 
+@pytest.mark.parametrize("unit", ["ﷺ", "㌖", "㈞", "ﷴ"])
+def test_a_character_that_stands_for_many_letters_costs_as_its_bytes(unit: str) -> None:
+    seek = Mentions(name_hashes(["Ann Smith", "خالد"], KEY), KEY).within
+
+    def of(unit: str) -> float:
+        size = 12_000 // len(unit.encode()) * len(unit)
+        return min(took(seek, unit, size) for _ in range(3))
+
+    assert of(unit) <= 4 * of("قابلت خالدا أمس "), unit
+
+
 def test_names_longer_than_any_door_takes_take_time_in_proportion_to_the_text() -> None:
     seek = aliases(within_one_another("xq ", "x", 5 * MAX_NAME))
     require_linear(seek, "xq ")

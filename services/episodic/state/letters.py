@@ -15,6 +15,9 @@ DOTLESS = OTHERWISE | {ord("ی"): "ى"}  # where Persian has one letter Arabic h
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
 _LATIN, _CYRILLIC, _GREEK = "abekmhopctyxijs", "авекмнорстухіјѕ", "αβεκμηορςτυχιjs"
 _ALPHABETS = {"LATIN": _LATIN, "CYRILLIC": _CYRILLIC, "GREEK": _GREEK}
+# Of one character: those that come to more are whole phrases and units ("ﷺ", "㌖"), no part of a name, and would cost
+# many times what other text does.
+_MOST_PARTS = 4
 # Ignorable by Unicode, and neither of its formats (Cf) nor taken for a mark that is no letter.
 _IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
 
@@ -54,7 +57,8 @@ def words(text: str) -> list[Word]:
 @lru_cache(maxsize=65_536)
 def _parts(c: str) -> tuple[tuple[str, str | None], ...]:
     """What a character comes to: letters with their script, "" for an accent, None for what ends a word."""
-    return tuple(_sorted_out(unicodedata.normalize("NFKD", "" if _IGNORABLE.match(c) else c.casefold())))
+    parts = tuple(_sorted_out(unicodedata.normalize("NFKD", "" if _IGNORABLE.match(c) else c.casefold())))
+    return parts if len(parts) <= _MOST_PARTS else ((c, None),)
 
 
 def _sorted_out(parts: str) -> Iterator[tuple[str, str | None]]:
