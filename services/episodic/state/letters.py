@@ -5,16 +5,42 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-# Letters, as people who have them not on their keyboards write them.
-OTHERWISE = str.maketrans("øłđðħŧıیېةہھک", "olddhtiييهههك")
+# Letters, as people who have them not on their keyboards write them; and small capitals.
+OTHERWISE = str.maketrans("øłđðħŧıیېةہھکᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "olddhtiييهههكabcdefghijklmnoprstuvwyz")
 DOTLESS = OTHERWISE | {ord("ی"): "ى"}  # where Persian has one letter Arabic has two, and tells "على" from "علي" by them
+HIRAGANA = str.maketrans({chr(c): chr(c - 0x60) for c in range(0x30A1, 0x30F7)})  # for the other kana
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
 _LATIN, _CYRILLIC, _GREEK = "abekmhopctyxijs", "авекмнорстухіјѕ", "αβεκμηορςτυχιjs"
 _ALPHABETS = {"LATIN": _LATIN, "CYRILLIC": _CYRILLIC, "GREEK": _GREEK}
+# Further letters for which those of other alphabets are written: what they look like besides, and how they sound.
+_LOOKS = {
+    "CYRILLIC": ("авгеһнкмопрстухіјѕѵԁԛԝьӏпшяҽүи", "abrehhkmonpctuxijsvdqwblnwreyu"),
+    "GREEK": ("αβγεηικμνορςστυχϳϲωζ", "abyenikmnopsotuxjcwz"),
+    "ARMENIAN": ("օսոհցզյլք", "ounhgqjlf"),
+    "CHEROKEE": ("ᎪᏏᏴᏟᎠᎬᏀᎻᎥᎫᏦᏞᎷᎤᏢᎡᏒᏚᎢᏙᎳᎩᏃ", "abbcdeghijklmoprrstvwyz"),
+    "COPTIC": ("ⲁⲃⲥⲉⲏⲓⲕⲙⲛⲟⲣⲧⲩⲭ", "abcehikmnoptyx"),
+    "LISU": ("ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", "abcdefghijklmnoprstuvwxyz"),
+}
+_SOUNDS = {
+    "CYRILLIC": ("абвгдезиклмнопрстуфх", "abvgdeziklmnoprstufh"),
+    "GREEK": ("αβγδεζηικλμνοπρσςτυφχω", "abgdezhiklmnoprsstufho"),
+}
+_TO_LATIN = [{script: str.maketrans(*pair) for script, pair in table.items()} for table in (_LOOKS, _SOUNDS)]
+_FROM_LATIN = {
+    script: str.maketrans(*reversed(_LOOKS[script])) | str.maketrans(latin, own)
+    for script, latin, own in (("CYRILLIC", _LATIN, _CYRILLIC), ("GREEK", _LATIN + "n", _GREEK + "ν"))
+}
+# Ways to read a word of several alphabets: which one it is in, and what it has for the others' letters.
+_Way = tuple[str, Mapping[str, Mapping[int, int]]]
+_WAYS: list[_Way] = [
+    *(("LATIN", table) for table in _TO_LATIN),
+    *((script, {"LATIN": table}) for script, table in _FROM_LATIN.items()),
+]
+_SHARED = frozenset("".join(letters for table in (_LOOKS, _SOUNDS) for letters, _ in table.values()))
 # Of one character: those that come to more are whole phrases and units ("ﷺ", "㌖"), no part of a name, and would cost
 # many times what other text does.
 _MOST_PARTS = 4
@@ -35,14 +61,14 @@ class Word:
         return "".join(self.letters)
 
 
-def words(text: str) -> list[Word]:
-    """The words of a text, in order."""
+def words(text: str, way: _Way | None = None) -> list[Word]:
+    """The words of a text, in order. ``way``: to read those of several alphabets."""
     found: list[Word] = []
     run: list[Word] = []
     for c in text:
         for part, script in _parts(c):
             if script is None:
-                found += _one_alphabet(run)
+                found += _one_alphabet(run, way)
                 run = []
             elif script == "":
                 if run and run[-1].letters:
@@ -51,7 +77,7 @@ def words(text: str) -> list[Word]:
                 if not run or run[-1].script != script:
                     run.append(Word(script, c.isupper()))
                 run[-1].letters.append(part)
-    return [*found, *_one_alphabet(run)]
+    return [*found, *_one_alphabet(run, way)]
 
 
 @lru_cache(maxsize=65_536)
@@ -82,10 +108,30 @@ def is_unspaced(letter: str) -> bool:
     return unicodedata.name(letter or " ", "").startswith(_UNSPACED)
 
 
-def _one_alphabet(run: list[Word]) -> Iterable[Word]:
+def disguised(text: str, read: Sequence[Word]) -> Iterator[list[Word]]:
+    """The words of a text, with those that mix Latin letters with others in each way to read them. ``read``:
+    its ``words``."""
+    if not text.isascii() and not _SHARED.isdisjoint(text.casefold()) and any(w.script == "LATIN" for w in read):
+        yield from (words(text, way) for way in _WAYS)
+
+
+def as_latin(read: Iterable[Word]) -> list[Word]:
+    """The words with a capital whose letters all look like Latin ones, as these."""
+    return [
+        Word("LATIN", True, [letter.translate(_TO_LATIN[0][word.script]) for letter in word.letters])
+        for word in read
+        if word.is_capital and word.script in _LOOKS and _SHARED.issuperset(word.letters)
+    ]
+
+
+def _one_alphabet(run: list[Word], way: _Way | None) -> Iterable[Word]:
     """The words of a run without a gap; where alphabets mix that share their shapes, one word of that which has most
-    letters of its own."""
-    if len(run) < 2 or not {word.script for word in run} <= _ALPHABETS.keys():
+    letters of its own, or as ``way`` says."""
+    scripts = {word.script for word in run}
+    if way is not None and len(run) > 1 and way[0] in scripts and scripts <= way[1].keys() | {way[0]}:
+        letters = [c.translate(way[1].get(word.script, {})) for word in run for c in word.letters]
+        return [Word(way[0], run[0].is_capital, letters)]
+    if len(run) < 2 or not scripts <= _ALPHABETS.keys():
         return run
     own = {word.script: 0 for word in run}
     for word in run:

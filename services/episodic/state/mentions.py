@@ -12,7 +12,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -23,7 +23,17 @@ from mneme.v1.ledger_pb2 import NameHash, NameWord
 from services.common.crypto.seal import Keyring
 from services.common.ledger.entries import MAC_NAME
 from services.common.text.normal import normalize
-from services.episodic.state.letters import DOTLESS, OTHERWISE, Word, is_unspaced, script_of, words
+from services.episodic.state.letters import (
+    DOTLESS,
+    HIRAGANA,
+    OTHERWISE,
+    Word,
+    as_latin,
+    disguised,
+    is_unspaced,
+    script_of,
+    words,
+)
 from services.episodic.state.stems import LIKELY as LIKELY
 from services.episodic.state.stems import NONE as NONE
 from services.episodic.state.stems import POSSIBLE as POSSIBLE
@@ -32,6 +42,7 @@ from services.episodic.state.stems import Declined, name_words
 DOUBTFUL_BYTES = 4
 _MAC_BYTES = 16
 _LEAST_LETTERS = 2  # of a name in an alphabet: single letters stand everywhere
+_LEAST_KANA = 3  # of one that is looked for in the other kana: fewer stand in many a word
 _MOST_LETTERS = 32  # of a name, that are hashed
 # Scripts that write few endings onto names or none, and that write nothing before them.
 _BARE = ("LATIN", "GREEK")
@@ -66,7 +77,8 @@ def name_hashes(names: Iterable[str], key: bytes) -> list[NameHash]:
             found[letters] = _hash(_head(parts), key, of)
         out = words(normalize("NFC", name).casefold().translate(_WRITTEN_OUT))
         head = _head(parts)
-        for other in (head.translate(OTHERWISE), head.translate(DOTLESS), _head(out)):
+        kana = [head.translate(HIRAGANA)] if len(head) >= _LEAST_KANA else []
+        for other in (head.translate(OTHERWISE), head.translate(DOTLESS), _head(out), *kana):
             others.setdefault(_mac(other, key), _hash(other, key))
     whole = {each.mac for each in found.values()}
     alone = [each for mac, each in others.items() if mac not in whole]
@@ -88,21 +100,29 @@ class Mentions:
         """LIKELY, POSSIBLE (letters of a name inside a longer word, or the head of one in another) or NONE. Some µs a
         letter."""
         read = words(text)
+        best = self._read(read)
+        for other in disguised(text, read):
+            best = max(best, self._read(other)) if best < LIKELY else best
+        return max(best, min(self._read(as_latin(read)), POSSIBLE))
+
+    def _read(self, read: Sequence[Word]) -> int:
         letters = "".join(map(str, read))
         numbers = array("I", (n for n, word in enumerate(read) for _ in word.letters))
         best = self._declined.within(read)
         for spelled in dict.fromkeys((letters, letters.translate(OTHERWISE), letters.translate(DOTLESS))):
-            best = max(best, self._as_given(spelled, numbers)) if best < LIKELY else best
+            best = max(best, self._as_given(spelled, numbers, _judged)) if best < LIKELY else best
+        if best < LIKELY and (kana := letters.translate(HIRAGANA)) != letters:
+            best = max(best, self._as_given(kana, numbers, _bounded))
         return best
 
-    def _as_given(self, letters: str, numbers: Sequence[int]) -> int:
+    def _as_given(self, letters: str, numbers: Sequence[int], judged: Callable[..., int]) -> int:
         """As ``within``, of names as they were given. ``numbers``: of the word of each letter."""
         starts = _starts(letters, numbers)
         best = NONE
         for count, wanted in self._wanted:
             for start in starts[: bisect_right(starts, len(letters) - count)]:
                 if _mac(letters[start : start + count], self.key) in wanted:
-                    best = max(best, _judged(letters, numbers, start, start + count))
+                    best = max(best, judged(letters, numbers, start, start + count))
                     if best == LIKELY:
                         return best
         return best
@@ -148,6 +168,12 @@ def _judged(letters: str, words: Sequence[int], start: int, end: int) -> int:
     while added <= most and end < len(letters) and words[end] == words[end - 1]:
         end, added = end + 1, added + 1
     return LIKELY if added <= most else POSSIBLE
+
+
+def _bounded(letters: str, words: Sequence[int], start: int, end: int) -> int:
+    """Of a name in the other kana: whether words of its text begin and end where it does."""
+    is_begin = start == 0 or words[start - 1] != words[start]
+    return LIKELY if is_begin and (end == len(letters) or words[end] != words[end - 1]) else POSSIBLE
 
 
 def _mac(letters: str, key: bytes) -> bytes:

@@ -143,4 +143,29 @@ FURTHER = [
     ("Maria", "Marko Marulić was a poet.", "no", "quiet"),
     ("Zofia", "List do Zofii", "perhaps", "seen"),
 ]
-FRESH = [*FURTHER, *SLAVIC, *BALTIC_AND_NORTHERN, *ORDER, *WORDS, *ENDINGS]
+# Letters of another alphabet, or the other of two syllabaries.
+LOOK_ALIKES = [
+    ("Ruth", "I met R\u0443th at noon.", "yes", "seen"),
+    ("Ruth", "I met R\u03c5th at noon.", "yes", "seen"),
+    ("Ruth", "I met \u13d2uth and left.", "yes", "seen"),
+    ("Ruth Fenwick", "R\u0443th F\u0435nwi\u0441k rang.", "yes", "seen"),
+    ("Rupert", "R\u0443\u0440ert rang.", "yes", "seen"),
+    ("Helen", "\u041d\u0435l\u0435n rang.", "yes", "seen"),
+    ("Ivan", "\u0418van rang.", "yes", "seen"),
+    ("Robert", "R\u03bfbert rang.", "yes", "seen"),
+    ("Olga", "\u0555lga rang.", "yes", "seen"),
+    ("Ruth", "\u0280\u1d1c\u1d1b\u029c rang.", "yes", "seen"),  # small capitals
+    ("Νίκος", "N\u03afκος ήρθε.", "yes", "seen"),
+    ("Tom", "I met \u0422\u043e\u043c at noon.", "perhaps", "seen"),
+    ("Tom", "\u0442\u043e\u043c один", "no", "quiet"),
+    ("Ruth", "I met R\u0443an at noon.", "no", "quiet"),
+    ("さくら", "サクラさんが来た。", "yes", "seen"),
+    ("サクラ", "さくらさんが来た。", "yes", "seen"),
+    ("はるか", "ハルカと話した。", "yes", "seen"),
+    ("ハルト", "はるとさんと話した。", "yes", "seen"),
+    ("ゆき", "ﾕｷさんに会った。", "yes", "seen"),
+    ("ハナ", "はなさんに会った。", "yes", "quiet"),  # of two letters the probe knows as given alone
+    ("ハナ", "はなしをした。", "no", "quiet"),
+    ("さくら", "サクラメントに行った。", "no", "quiet"),
+]
+FRESH = [*LOOK_ALIKES, *FURTHER, *SLAVIC, *BALTIC_AND_NORTHERN, *ORDER, *WORDS, *ENDINGS]

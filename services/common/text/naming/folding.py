@@ -48,6 +48,7 @@ def _variants() -> Iterator[tuple[str, str]]:
 _LETTERS = {
     **dict.fromkeys(APOSTROPHES, "'"),
     **dict.fromkeys(DASHES, "-"),
+    **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢɑɡƒ", "abcdefghijklmnoprstuvwyzagf", strict=True)),
     **{"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h", "ŧ": "t", "ı": "i"},
     **{"ٱ": "ا", "ى": "ي", "ی": "ي", "ې": "ي", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه", "ک": "ك", "ـ": ""},
     **{"ך": "כ", "ם": "מ", "ן": "נ", "ף": "פ", "ץ": "צ"},
@@ -66,11 +67,6 @@ _DROPPED = (
 # German and Nordic letters written out.
 _WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
 UMLAUT = re.compile("[äöüåøæÄÖÜÅØÆ\u212b\u0308\u030a]")  # without one, nothing is written out
-# Folded letters of other alphabets that look like a Latin one, small or as a capital.
-LOOK_ALIKES = str.maketrans(
-    "авекмнорстухіјѕѵԁԛԝαβεζηικμνορτυχ",
-    "abekmhopctyxijsvdqwabezhikmvoptyx",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from services.common.text.naming import inflection
-from services.common.text.naming.folding import LOOK_ALIKES, Folded
+from services.common.text.naming.folding import Folded
+from services.common.text.naming.look_alikes import ANOTHER_ALPHABET, LATIN, OTHERS, STRANGE, LookAlikes, is_mixed
 
 DECLINED = "it may be a case of the name"
 ANOTHER_NAME = "another person's name is spelled so"
@@ -22,11 +23,8 @@ TURNED = "its words stand in another order"
 JOINED = "a stop joins its words"
 LISTED = "its words may be two persons' in a list"
 
-_LATIN, _OTHERS = "a-z\u00df-\u02af\u1e00-\u1eff", "\u0370-\u052f\u1f00-\u1fff"
-_TOKEN = re.compile(f"[{_LATIN}{_OTHERS}]+")
-_MIXED = re.compile(
-    f"[{_LATIN}][{_OTHERS}]|[{_OTHERS}][{_LATIN}]|[\u0370-\u03ff][\u0400-\u052f]|[\u0400-\u052f][\u0370-\u03ff]"
-)
+_NAMED = re.compile(f"[{LATIN}{OTHERS}]+")
+_TOKEN = re.compile(f"[{LATIN}{OTHERS}{STRANGE}]+")
 _GAP = re.compile(r"\.?\s+|[-._]")
 _GAP_BESIDE_OTHERS = re.compile(r"[\s\"“”'()«»]+|\.?\s+|-")
 _COMMA = re.compile(r"\s*,\s*")
@@ -35,10 +33,7 @@ _NAME_AFTER = re.compile(r"(?:\s*,)?\s+(?:(?:and|or|und|et|y|e|i|a|и|та)\s+)?
 _LOOK_ROUND = 48
 _MOST_WORDS = 6  # of a name
 _MOST_BETWEEN = 2
-# At one place, whatever names are given: those that have begun, and words that look like one in letters of several
-# alphabets. Of further ones none is looked at.
-_MOST_BEGUN = 16
-_MOST_ALIKE = 4
+_MOST_BEGUN = 16  # at one place, whatever names are given; of further ones none is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,7 @@ class _Read:
     kept: int = 0
     is_disguised: bool = False
     is_another: bool = False
+    doubt: str = ""
 
 
 @dataclass(slots=True)
@@ -105,16 +101,14 @@ class Phrases:
         """``given``: each name, and its folded words."""
         self._forward, self._turned = _Node(), _Node()
         for name, words in given:
-            if all(map(_TOKEN.fullmatch, words)) and 0 < len(words) <= _MOST_WORDS:
+            if all(map(_NAMED.fullmatch, words)) and 0 < len(words) <= _MOST_WORDS:
                 self._add(name, tuple(words))
         self._words: set[str] = set()
         _gather(self._forward, self._words)
         # A mutated vowel changes a head (Icelandic), a fleeting one what follows it.
         self._heads = {word[:1] for word in self._words} | {"o" for word in self._words if word[:1] == "a"}
-        self._alike: dict[str, list[str]] = defaultdict(list)
-        for word in sorted(self._words):
-            if len(alike := self._alike[word.translate(LOOK_ALIKES)]) < _MOST_ALIKE:
-                alike.append(word)
+        self._alike = LookAlikes(self._words)
+        self._heads |= self._alike.heads
 
     def _add(self, name: str, words: tuple[str, ...]) -> None:
         *first, last = words
@@ -133,11 +127,12 @@ class Phrases:
         states: list[_State] = []
         for match in _TOKEN.finditer(text):
             token = match.group()
-            if not states and token[0] not in self._heads and not _is_mixed(token):
+            mixed = is_mixed(token)
+            if not states and not mixed and token[0] not in self._heads:
                 continue
             begin, finish = folded.span(match.start(), match.end())
             written = source[begin:finish]
-            reads = list(self._reads(token, written))
+            reads = list(self._disguised(token) if mixed else self._reads(token, written))
             begun = (*self._beginnings(match.start()), *states)
             states = list(islice(_gone_on(begun, text, match, written, reads), _MOST_BEGUN))
             for state in states:
@@ -146,13 +141,14 @@ class Phrases:
     def _beginnings(self, at: int) -> tuple[_State, _State]:
         return _State(self._forward, at, at, False), _State(self._turned, at, at, True)
 
+    def _disguised(self, token: str) -> Iterator[_Read]:
+        yield from (_Read(word, is_disguised=True) for word in self._alike.mixed(token))
+
     def _reads(self, token: str, written: str) -> Iterator[_Read]:
         if token in self._words:
             yield _Read(token)
-        if _is_mixed(token):
-            alike = self._alike.get(token.translate(LOOK_ALIKES), ())
-            yield from (_Read(word, is_disguised=True) for word in alike)
-            return
+        if written[0].isupper():
+            yield from (_Read(word, is_disguised=True, doubt=ANOTHER_ALPHABET) for word in self._alike.whole(token))
         found: dict[str, list[inflection.Reading]] = defaultdict(list)
         for reading in inflection.readings(token, written, self._words):
             found[reading.word].append(reading)
@@ -168,11 +164,6 @@ def is_listed(text: str, start: int, end: int) -> bool:
     before = _NAME_BEFORE.search(text[max(0, start - _LOOK_ROUND) : start])
     after = _NAME_AFTER.match(text, end, end + _LOOK_ROUND)
     return (before is not None and before.group()[0].isupper()) or (after is not None and after.group(1).isupper())
-
-
-def _is_mixed(token: str) -> bool:
-    """Whether letters of several alphabets stand in one word."""
-    return not token.isascii() and _MIXED.search(token) is not None
 
 
 def _insert(root: _Node, path: Sequence[str], name: str, words: tuple[str, ...], doubt: str) -> None:
@@ -227,7 +218,7 @@ def _advanced(state: _State, gap: str, end: int, written: str, reads: Sequence[_
             is_odd=state.is_odd or state.is_turned or is_declined or read.is_disguised or gap in (".", "_"),
             is_small=state.is_small or not written[0].isupper(),
             is_another=state.is_another or read.is_another,
-            doubt=state.doubt or joined,
+            doubt=state.doubt or joined or read.doubt,
         )
 
 

@@ -21,6 +21,10 @@ _HEADED = re.compile(r"\b([ODLdl])'?(?=[A-Z])")  # "ONeil"
 
 _MOST_DIVIDED = 16  # letters of a name that is looked for in two words, too
 _SURNAMES = scripts.SURNAMES | {"남궁", "황보", "선우", "독고", "제갈", "사공"}
+_HIRAGANA = str.maketrans({chr(c): chr(c - 0x60) for c in range(0x30A1, 0x30F7)})
+_KATAKANA = str.maketrans({chr(c): chr(c + 0x60) for c in range(0x3041, 0x3097)})
+_LEAST_HIRAGANA = 3  # of a name in Katakana: fewer stand in many a word, but before what is written onto persons alone
+_ONTO_PERSONS = ("さん", "ちゃん", "くん", "さま", "先生")
 _SERVANT = "عبدال"  # "servant of the ...": a name in one word or in two
 
 
@@ -93,6 +97,8 @@ def spellings(name: str, declared: bool) -> Iterator[Spelling]:
         joined = each.replace(" ", "").replace("'", "")
         if " " in each and len(joined) >= _LEAST_JOINED and all(scripts.script(c) == "LATIN" for c in joined):
             yield Spelling(told, joined, declared=declared, doubt=TOGETHER, is_joined=True)
+    for kana in _other_kana(form):
+        yield Spelling((kana,), kana, declared=declared)
     if len(parts) == 1 and (umlaut := _folded_back(form)) != form:
         yield Spelling(told, umlaut, written_out=True, declared=declared)
 
@@ -134,6 +140,14 @@ def _divided(parts: Sequence[str], form: str) -> Iterator[str]:
     else:
         cuts = (n for n in range(1, len(form)) if not scripts.inside_cluster(form, n))
         yield from (f"{form[:n]} {form[n:]}" for n in cuts)
+
+
+def _other_kana(form: str) -> Iterator[str]:
+    """The forms of a name in the other of the two kinds of kana."""
+    if (katakana := form.translate(_KATAKANA)) != form:
+        yield katakana
+    if (hiragana := form.translate(_HIRAGANA)) != form:
+        yield from [hiragana] if len(form) >= _LEAST_HIRAGANA else [hiragana + onto for onto in _ONTO_PERSONS]
 
 
 def _folded_back(form: str) -> str:
