@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from services.common.text.naming import function_words, inflection, places, scripts, words
+from services.common.text.naming import function_words, inflection, places, scripts, things, words
 from services.common.text.naming.spellings import Spelling
 
 
@@ -28,6 +28,8 @@ class Latin:
         may_be_small = is_small or words.opens_sentence(source, start)
         if is_single and may_be_small and self._is_function_word(spelling.words[0], source[start:end]):
             return words.SMALL if is_small else words.OPENS
+        if is_single and (thing := things.doubt(spelling.words[0], source, start, end)):
+            return thing
         if is_single and (place := places.doubt(spelling.words[0], source, start, end)):
             return place
         if not is_small or spelling.declared or self._is_in_handle(start, end):

@@ -17,7 +17,13 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"([^\W\d_]+)\s+$")
 _NEXT = re.compile(r"\s+([^\W\d_]+)")
 _REGION = re.compile(r",\s+([^\W\d_]+)")
-_OWNED = re.compile(r"['’]s?\b", re.IGNORECASE)
+_OWNED = re.compile(r"['’]s?\b(?:\s+([^\W\d_]+))?", re.IGNORECASE)
+# Behind "Amman, Jordan" as a place: nothing that goes on about a person, or another of a list.
+_CITY = re.compile(r"(?:^|[^,\w]\s*|[,;(]\s+)([^\W\d_][\w'’-]+),\s+$")
+_AS_PLACE = re.compile(
+    r"\s*(?:$|[.!?;:)\n])|,?\s+(?:in|on|at|for|with|last|next|this|during|until|by|before|after|where|which)\b|,\s+[a-z](?!nd\b)"
+)
+_ADDRESSES = frozenset("hi hey hello dear thanks thank sorry yes no ok okay oh well so bye please".split())
 _ENDS_CLAUSE = re.compile(r"[.!?;:…\n]")
 _LOOK_BACK = 96  # characters, in which the verb of a clause is looked for
 _LOOK_ON = 32
@@ -40,16 +46,26 @@ def doubt(name: str, text: str, start: int, end: int) -> str:
     behind = following.group(1).lower() if following else ""
     if behind in table["street"]:
         return PLACE
-    if name not in table["name"] or _OWNED.match(text, end):
+    if name not in table["name"]:
         return ""
+    if (owned := _OWNED.match(text, end)) is not None:
+        return PLACE if (owned.group(1) or "").lower() in table["owns"] else ""
     head = _ENDS_CLAUSE.split(normalize("NFC", text[max(0, start - _LOOK_BACK) : start]))[-1]
     match = _LAST.search(head)
     before = match.group(1).lower() if match else ""
     region = _REGION.match(text, end, end + _LOOK_ON)
     is_within = region is not None and region.group(1).lower() in table["region"]
-    if is_within or behind in table["behind"] or before in table["before"]:
+    if is_within or behind in table["behind"] or before in table["before"] | table["visits"] or _is_of(head, text, end):
         return PLACE
     return PLACE if before in table["in"] and _is_gone_to(head[: match.start()] if match else "", before) else ""
+
+
+def _is_of(head: str, text: str, end: int) -> bool:
+    """Whether a city stands before it: "Amman, Jordan", and not "Hi, Jordan" or "Tom, Jordan and Ann"."""
+    city = _CITY.search(head)
+    if city is None or not city.group(1)[0].isupper() or city.group(1).lower() in _ADDRESSES:
+        return False
+    return _AS_PLACE.match(text, end) is not None
 
 
 def _is_gone_to(head: str, preposition: str) -> bool:

@@ -83,6 +83,28 @@ _DOES_RUSSIAN = re.compile(
     r"|говорит|живет|работает|думает|хочет|знает|любит|спрашивает|пишет|придет|приедет|позвонит|и (?:я|он|она|мы))\b",
     re.IGNORECASE,
 )
+# What time, weather and plants do, of which it is said in a person's words, too.
+_TIMES_DO = re.compile(
+    r"\s+(?:(?:has|had|is|was|will|would)\s+)?(?:broke|breaks?|broken|came|comes?|coming|fell|falls?|began|begins?"
+    r"|begun|starts?|started|ended|ends?|arrived|arrives?|arriving|passed|passes|turned|turns|brought|brings|went|light"
+    r"|over|near|here|cold|warm|wet|hot|dry|approached|approaches|rose|found|saw|always)\b"
+)
+_PLANTS_DO = re.compile(
+    r"\s+(?:(?:has|had|is|was|will|would)\s+(?:\w+ly\s+)?)?(?:cover(?:s|ed|ing)?|gr[eo]ws?|grown|growing|spread"
+    r"|climb(?:s|ed|ing)?|bloom(?:s|ed|ing)?|smell(?:s|ed)?|fell|falls?|die[sd]?|fill(?:s|ed)?|surround(?:s|ed)?|hung"
+    r"|lay|lies|lined?|lines|needs?|wither(?:s|ed)?|flower(?:s|ed)|turn(?:s|ed)?|blue|green|red|white|yellow|purple"
+    r"|sweet|prickly|evergreen|poisonous|made|melt(?:s|ed)?|sparkle[sd]?|shone|drift(?:s|ed)?|formed|rolled|settled"
+    r"|flow(?:s|ed)?|rose|blow[ns]?|blew|burn(?:s|ed)?|broke|crumble[sd]?|and [a-z]+)\b"
+)
+# Behind a word with a capital: no noun that it goes with.
+_NO_NOUN = re.compile(
+    r"\s+(?:and|or|but|nor|in|on|at|for|with|from|of|to|as|by|who|whom|whose|that|when|while|because|about|before"
+    r"|after|until|since|if|into|over|under|up|down|out|off|back|away|again|too|there|here|now|then|today|tonight"
+    r"|tomorrow|yesterday|not|so|than|like|the|an?|my|your|his|her|our|their|this|these|me|him|us|them|it|i|you|he|she"
+    r"|we|they|are|were|be|been|last|next|once|twice|came|comes|went|goes|left|leaves|takes|makes|gets|runs|plays|sits"
+    r"|sings|lives|looks|seems|feels|gave|\w+s (?:well|there|here|it))\b"
+)
+_SMALL_NEXT = re.compile(r"\s+[a-z]{2,}")
 _LOOK_BACK = 32
 _LEAST_WORDS = 4  # of a text whose language is none of ours
 
@@ -92,13 +114,16 @@ class _Lexicon:
     words: Mapping[str, frozenset[str]]  # by language: told from a name by a capital
     openers: Mapping[str, frozenset[str]]  # and not even so at the head of a sentence
     nouns: Mapping[str, frozenset[str]]  # of a language that writes its nouns with a capital: told by what goes before
+    proper: Mapping[str, frozenset[str]]  # written with a capital as words, too
+    times: Mapping[str, frozenset[str]]
+    plants: Mapping[str, frozenset[str]]
     rare: Mapping[str, frozenset[str]]  # a word where it is written small, and seldom meant by that
     marks: Mapping[str, frozenset[str]]
 
 
 @cache
 def _lexicon() -> _Lexicon:
-    names = ("word", "opener", "noun", "rare", "marks")
+    names = ("word", "opener", "noun", "proper", "time", "plant", "rare", "marks")
     kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in names}
     text = resources.files(__package__).joinpath("words.txt").read_text("utf-8")
     for line in text.splitlines():
@@ -106,7 +131,7 @@ def _lexicon() -> _Lexicon:
             language, kind, words = line.split(" ", 2)
             kinds[kind][language].update(map(folded, words.split()) if kind != "marks" else words.split())
     frozen = {kind: {lang: frozenset(words) for lang, words in of.items()} for kind, of in kinds.items()}
-    return _Lexicon(frozen["word"], frozen["opener"], frozen["noun"], frozen["rare"], frozen["marks"])
+    return _Lexicon(*(frozen[kind] for kind in names))
 
 
 def may_be_words(name: Sequence[str]) -> bool:
@@ -117,7 +142,7 @@ def may_be_words(name: Sequence[str]) -> bool:
 @cache
 def _every_word() -> frozenset[str]:
     lexicon = _lexicon()
-    kinds = (lexicon.words, lexicon.openers, lexicon.nouns, lexicon.rare)
+    kinds = (lexicon.words, lexicon.openers, lexicon.nouns, lexicon.rare, lexicon.proper, lexicon.times, lexicon.plants)
     return _MONTHS.union(_SHORT_MONTHS, *(words for kind in kinds for words in kind.values()))
 
 
@@ -137,6 +162,8 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
 
     ``name``: its folded words. ``spoken``: the ``language`` of the text.
     """
+    if spoken == _ENGLISH and len(name) == 1 and (said := _english_doubt(name[0], text, start, end)):
+        return said
     lexicon = _lexicon()
     words = lexicon.words.get(spoken or _ENGLISH, frozenset()) | _MONTHS
     openers = lexicon.openers.get(spoken or _ENGLISH, frozenset())
@@ -149,7 +176,7 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(head) else ""
     if not all(word in words or word in openers for word in name):
         is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ())
-        return _rare_doubt(text, start, end) if is_rare else ""
+        return _rare_doubt(text, start, end, spoken) if is_rare else ""
     initials = [part[0] for part in written.split()]
     if not all(c.isupper() for c in initials):
         return SMALL
@@ -169,11 +196,31 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     return OPENS if name[0] in openers or _opens_as_word(text, end, spoken) else ""
 
 
-def _rare_doubt(text: str, start: int, end: int) -> str:
+def _rare_doubt(text: str, start: int, end: int, spoken: str) -> str:
     """The doubt about a name that is seldom a word."""
     if not text[start : start + 1].isupper():
         return "" if _is_spoken_of(text, start, end) else SMALL
-    return OPENS if opens_sentence(text, start) and _OBJECT.match(text, end) else ""
+    if _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
+        return ""
+    return OPENS if _OBJECT.match(text, end) or _opens_as_word(text, end, spoken) else ""
+
+
+def _english_doubt(word: str, text: str, start: int, end: int) -> str:
+    """The doubt about a name with a capital that is an adjective, a time, a plant: by what is said of it."""
+    if not text[start : start + 1].isupper():
+        return ""
+    lexicon = _lexicon()
+    if word in lexicon.proper.get(_ENGLISH, ()) and _goes_with_noun(text, end):
+        return THING
+    does = [(lexicon.times, _TIMES_DO), (lexicon.plants, _PLANTS_DO)]
+    is_said = any(word in of.get(_ENGLISH, ()) and pattern.match(text, end) for of, pattern in does)
+    return OPENS if is_said and opens_sentence(text, start) else ""
+
+
+def _goes_with_noun(text: str, end: int) -> bool:
+    if _SMALL_NEXT.match(text, end) is None:
+        return False
+    return not any(pattern.match(text, end) for pattern in (_NO_NOUN, _DOES, _IS, _ACTS))
 
 
 def _acts(text: str, end: int, spoken: str) -> bool:
