@@ -23,6 +23,13 @@ _CITY = re.compile(r"(?:^|[^,\w]\s*|[,;(]\s+)([^\W\d_][\w'’-]+),\s+$")
 _AS_PLACE = re.compile(
     r"\s*(?:$|[.!?;:)\n])|,?\s+(?:in|on|at|for|with|last|next|this|during|until|by|before|after|where|which)\b|,\s+[a-z](?!nd\b)"
 )
+_SAID_OF_PLACES = re.compile(
+    r"\s+(?:(?:is|was|gets|got|looks|looked|can be)\s+(?:(?:so|very|too|really|quite|always|often)\s+)?(?:hot|cold|warm"
+    r"|wet|humid|sunny|rainy|lovely|beautiful|crowded|expensive|cheap|huge|far|close|nearby|founded|bombed|built|located"
+    r"|famous|known|worth|where|(?:an?|the)\s+(?:\w+\s+)?(?:country|city|town|place|capital|state|kingdom|island|port"
+    r"|region|district)|(?:in|near)\s+[A-Z]\w+)"
+    r"|(?:has|had)\s+(?:an?|the|many|no|some|two|three|good|great)\b|lies\b|borders\b|and its\b)"
+)
 _ADDRESSES = frozenset("hi hey hello dear thanks thank sorry yes no ok okay oh well so bye please".split())
 _ENDS_CLAUSE = re.compile(r"[.!?;:…\n]")
 _LOOK_BACK = 96  # characters, in which the verb of a clause is looked for
@@ -50,6 +57,8 @@ def doubt(name: str, text: str, start: int, end: int) -> str:
         return ""
     if (owned := _OWNED.match(text, end)) is not None:
         return PLACE if (owned.group(1) or "").lower() in table["owns"] else ""
+    if _SAID_OF_PLACES.match(text, end) is not None:
+        return PLACE
     head = _ENDS_CLAUSE.split(normalize("NFC", text[max(0, start - _LOOK_BACK) : start]))[-1]
     match = _LAST.search(head)
     before = match.group(1).lower() if match else ""

@@ -104,6 +104,7 @@ _NO_NOUN = re.compile(
     r"|we|they|are|were|be|been|last|next|once|twice|came|comes|went|goes|left|leaves|takes|makes|gets|runs|plays|sits"
     r"|sings|lives|looks|seems|feels|gave|\w+s (?:well|there|here|it))\b"
 )
+_ARTICLE_NEAR = re.compile(r"\b(?:an?|the|no|every|many|some)\s+(?:[a-z]+\s+)?$")
 _SMALL_NEXT = re.compile(r"\s+[a-z]{2,}")
 _LOOK_BACK = 32
 _LEAST_WORDS = 4  # of a text whose language is none of ours
@@ -210,7 +211,9 @@ def _english_doubt(word: str, text: str, start: int, end: int) -> str:
     if not text[start : start + 1].isupper():
         return ""
     lexicon = _lexicon()
-    if word in lexicon.proper.get(_ENGLISH, ()) and _goes_with_noun(text, end):
+    if word in lexicon.proper.get(_ENGLISH, ()) and (
+        _ARTICLE_NEAR.search(_head(text, start)) or _goes_with_noun(text, end)
+    ):
         return THING
     does = [(lexicon.times, _TIMES_DO), (lexicon.plants, _PLANTS_DO)]
     is_said = any(word in of.get(_ENGLISH, ()) and pattern.match(text, end) for of, pattern in does)
