@@ -77,6 +77,11 @@ def test_what_the_product_declared_is_meant_in_small_letters_too() -> None:
     assert not Names(["Priya"]).certain("We went with priya.")
 
 
+def test_what_the_product_declared_in_a_script_without_capitals_needs_no_sign_of_a_person() -> None:
+    assert Names(["聡明"], declared=True).certain("聡明な判断だ。")
+    assert not Names(["聡明"]).certain("聡明な判断だ。")
+
+
 def test_a_long_name_does_not_hide_a_short_one() -> None:
     assert [m.name for m in Names(["Ann Lee", "Ann"]).find("Ann Leeson and Ann Lee")] == ["Ann", "Ann Lee"]
 

@@ -53,7 +53,7 @@ _ABBREVIATED = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|prof|sr|jr|mme|mlle|hr|fr)|(
 # What a person did, at the head of a sentence: no verb or noun goes before these.
 _DOES = re.compile(
     r"\s+(?:said|says|told|tells|asked|asks|called|calls|rang|phoned|texted|emailed|wrote|writes|came|went|left|thinks"
-    r"|thought|wants|wanted|likes|liked|loves|loved|knows|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
+    r"|thought|wants|wanted|likes|liked|loves|loved|hates|prefers|hopes|wonders|believes|remembers|enjoys|speaks|knows|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
     r"|arrived|visited|replied|answered|agreed|laughed|smiled|joined|invited|borrowed|paid|drove|flew|moved"
     r"|and (?:I|me|he|she|his|her|my))\b"
 )
@@ -75,7 +75,7 @@ _ACTS = re.compile(
     r"|sold|spent|stole|swore|woke|(?:and )?[A-Z][a-z]+|\w+s (?:the|an?|my|your|his|her|our|their|to|me|him|us|them|it"
     r"|in|at|with|for|that))\b"
 )
-_CALLED = re.compile(r"\s*(?:,|[.!?]+(?:\s|$)|$)")  # it is called to, or stands alone
+_CALLED = re.compile(r"\s*(?:[,:]|\s[(–—-]|[.!?]+(?:\s|$)|$)")  # it is called to, or stands alone
 _OBJECT = re.compile(r"\s+(?:the|an?|my|your|his|our|their|this|that|these|those|it|them|me|us|him|up|out)\b")
 _DOES_RUSSIAN = re.compile(
     r"\s+(?:(?:сказал|спросил|ответил|позвонил|написал|приехал|уехал|приш|уш|вы?ш|пообещал|рассказал|попросил|купил"
