@@ -75,25 +75,34 @@ class Cases:
         self._rng = random.Random(half)
 
     def __iter__(self) -> Iterator[Case]:
-        talks = locomo.load(self._data / "locomo" / "locomo_dev5.json")[self._half :: 2]
-        texts = [self._talk(talk, other) for talk, other in pairwise([*talks, talks[0]])]
-        texts.append(self._book())
-        plain = self._plain()
+        texts, plain = self.whole(), self.plain()
         told = filler.texts(self._data, self._half, GROWN[-1])
         for asked in texts:
             yield from self._ask(asked, self._remember(asked.text), WHOLE)
         for asked in [*plain, *self._single(plain), *self._long(plain, told)]:
             yield from self._ask(asked, self._remember(asked.text), _size(asked.text))
-        for talk, other in pairwise([*talks, talks[0]]):
+        for talk, other in self._talks():
             for size, count in WINDOWS.items():
                 for asked in self._windows(talk, other, size, count):
                     yield from self._ask(asked, self._remember(asked.text), size)
         for size in GROWN:
-            beside = Filler(told[:size], self._embed)
-            for asked in [*texts, *plain]:
-                host = Grown(self._remember(asked.text), asked.text.name, beside)
-                yield from self._ask(asked, host, size)
-                host.close()
+            yield from self.grown([*texts, *plain], Filler(told[:size], self._embed), size)
+
+    def whole(self) -> list[Asked]:
+        """Conversations and the book, as they are."""
+        return [*(self._talk(talk, other) for talk, other in self._talks()), self._book()]
+
+    def grown(self, texts: Sequence[Asked], beside: Filler, size: int) -> Iterator[Case]:
+        """Each text amid the same filler."""
+        for asked in texts:
+            host = Grown(self._remember(asked.text), asked.text.name, beside)
+            yield from self._ask(asked, host, size)
+            host.close()
+
+    def _talks(self) -> Iterator[tuple[Conversation, Conversation]]:
+        """Each with another one."""
+        talks = locomo.load(self._data / "locomo" / "locomo_dev5.json")[self._half :: 2]
+        return pairwise([*talks, talks[0]])
 
     def _remember(self, text: Conversation) -> ExactHost:
         return locomo.remember(text, self._plugins, self._embed)
@@ -145,7 +154,7 @@ class Cases:
         none = [q for q in book.questions if not q.evidence][self._half :: 2]
         return Asked("EpBench", part, [*(("own", q) for q in own), *(("elsewhere", q) for q in none)])
 
-    def _plain(self) -> list[Asked]:
+    def plain(self) -> list[Asked]:
         memories = yaml.safe_load(Path(__file__).with_name("plain_memories.yaml").read_text())[HALVES[self._half]]
         out = []
         for n, memory in enumerate(memories):

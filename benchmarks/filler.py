@@ -19,9 +19,11 @@ _PROSE = re.compile(r"[A-Z\"'][^\n{}<>=_*#|]+[.!?][\"']?$")
 _LEFT_OUT = "Doyle"  # the novel of benchmarks.untouched
 
 
-def texts(data: Path, half: int, count: int) -> list[str]:
-    """``count`` distinct sentences, as many of conversations as of novels. The halves share no author and no talk."""
-    told, written = (list(dict.fromkeys(some(data, half))) for some in (_told, _written))
+def texts(data: Path, half: int, count: int, paragraphs: int = 700) -> list[str]:
+    """``count`` distinct sentences, as many of conversations as of novels. The halves share no author and no talk.
+
+    ``paragraphs``: how far a novel is read."""
+    told, written = (list(dict.fromkeys(some)) for some in (_told(data, half), _written(data, half, paragraphs)))
     rng = random.Random(half)
     return rng.sample(told, count // 2) + rng.sample(written, count - count // 2)
 
@@ -34,12 +36,12 @@ def _told(data: Path, half: int) -> Iterator[str]:
                     yield from _fit(line.lstrip("-*# 0123456789."))
 
 
-def _written(data: Path, half: int) -> Iterator[str]:
+def _written(data: Path, half: int, paragraphs: int) -> Iterator[str]:
     with tarfile.open(data / "eltec-novels" / "novels_dev.tar.xz") as archive:
         for member in islice((m for m in archive if m.isfile() and _LEFT_OUT not in m.name), half, None, HALVES):
             file = archive.extractfile(member)
             assert file is not None
-            for paragraph in file.read().decode().split("\n\n")[20:700]:
+            for paragraph in file.read().decode().split("\n\n")[20:paragraphs]:
                 yield from _fit(" ".join(paragraph.split()))
 
 

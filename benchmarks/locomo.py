@@ -1,6 +1,7 @@
 """Evidence recall on LoCoMo's development half: every method against plain BM25, in the same run.
 
     MNEME_EVAL_DATA=... python -m benchmarks.locomo
+    MNEME_EVAL_DATA=... python -m benchmarks.locomo --bar    # what ships alone; exits with 1 below a bar
 
 Over the exact host: no approximate search, no transport, no clock. A namespace per conversation; an observation per
 turn, at its session's time, with the image's caption; an episode per session. Evidence recall (R@k) is the share of a
@@ -37,6 +38,9 @@ KS = (5, 10, 25)
 BASELINE = "naive: plain BM25"
 SHIPPED = "all, as shipped"
 PER_K = "contiguity"
+# Of what ships. Before borrowed words were told from own ones it had .788 and .503: nothing of the one may be lost, and
+# the other has to rise by .03. A turn that is asked for by its own text has no business behind another.
+BARS = {"R@10": 0.788, "MRR": 0.533, "own text first": 1.0}
 _ID = re.compile(r"D:?(\d+):0*(\d+)")
 
 Setup = Sequence[str | Mapping[str, Mapping[str, object]]]
@@ -202,9 +206,28 @@ def table(conversations: Sequence[Conversation], embedder: Embedder) -> None:
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
+def own_text_first(conversations: Sequence[Conversation], embedder: Embedder) -> float:
+    """The share of turns that come first, they or one of the same words, when asked for by their own text."""
+    first = []
+    for conversation in conversations:
+        host = remember(conversation, listed.build(VARIANTS[SHIPPED]), embedder.embed)
+        for turn in (turn for turns in conversation.sessions for turn in turns):
+            kept = recall(host, conversation, turn.text, 5).kept
+            first.append(bool(kept) and kept[0].record.text == turn.text)
+    return fmean(first)
+
+
+def passes(figures: Mapping[str, float]) -> bool:
+    """Whether none is below its bar; prints each beside it."""
+    for name, bar in BARS.items():
+        print(f"{'met' if figures[name] >= bar else 'MISSED':<7}{name} {figures[name]:.3f}, bar {bar:.3f}")
+    return all(figures[name] >= bar for name, bar in BARS.items())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    parser.add_argument("--bar", action="store_true", help="measure what ships, and exit with 1 where it is below a bar")
     arguments = parser.parse_args()
     file = path()
     if file is None:
@@ -212,6 +235,10 @@ def main() -> int:
         return 2
     conversations = load(file)
     embedder = Embedder.packaged(threads=arguments.threads, remembered=50_000)
+    if arguments.bar:
+        scores = measure(conversations, VARIANTS[SHIPPED], embedder)
+        found = {"R@10": fmean(scores[10, "all"]), "MRR": fmean(scores[RANK, "all"])}
+        return 0 if passes({**found, "own text first": own_text_first(conversations, embedder)}) else 1
     table(conversations, embedder)
     return 0
 

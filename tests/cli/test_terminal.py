@@ -3,6 +3,8 @@
 import datetime
 import importlib.metadata
 import os
+import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -10,8 +12,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 
 import grpc
@@ -150,25 +153,38 @@ main()
 """
 
 
-def interrupted(peer: Peer, address: str, *arguments: str) -> str:
+def interrupted(peer: Peer, address: str, *arguments: str, shown: str = "") -> str:
+    """What was said up to the end. Ctrl-C is pressed once the peer was asked, and ``shown`` stands in the terminal."""
+    terminal, side = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", IN_A_TERMINAL, "--address", address, *arguments],
-        env={**PLAIN, "MNEME_TOKEN": "x"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        env={**PLAIN, "MNEME_TOKEN": "x", "TERM": "xterm"},
+        stdout=side,
+        stderr=side,
     )
-    with process:
+    os.close(side)
+    with process, open(terminal, "rb", buffering=0) as screen:
         try:
             assert peer.asked.wait(30)
+            said = _read(screen, until=shown.encode())
             process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=30)
+            said += _read(screen)
+            process.wait(30)
         finally:
             process.kill()
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert "Aborted" not in said
     return said
+
+
+def _read(screen: RawIOBase, until: bytes | None = None) -> str:
+    """What a terminal shows, up to these bytes, or until nobody writes to it any more."""
+    said = b""
+    with suppress(OSError):  # how its end is told
+        while until is None or until not in said:
+            said += screen.read(4096) or b""
+    return said.decode()
 
 
 def test_ctrl_c_on_a_rebuild_says_that_it_goes_on_and_how_to_look() -> None:
@@ -182,7 +198,8 @@ def test_ctrl_c_on_ingest_says_what_is_kept(tmp_path: Path) -> None:
     talk = tmp_path / "talk.jsonl"
     talk.write_text('{"id": "1", "session": "s", "text": "x", "observed_at": "2026-03-02T18:00:00Z"}\n' * 3)
     with peering() as (peer, address):
-        said = interrupted(peer, address, "ingest", "-n", "a/b", str(talk))
+        said = interrupted(peer, address, "ingest", "-n", "a/b", str(talk), shown="/3")
+    assert re.search(r"sent .*[0-3]/3", said.partition("interrupted")[0]), "how many of how many"
     assert "is kept" in said
     assert "again" in said
 

@@ -189,7 +189,9 @@ def _state_hash(stats: str) -> str:
 
 def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
     mneme(local, "namespace", "create", "e2e/token", "--text", "room")
-    issued = mneme(local, "token", "issue", "--principal", "p", "--prefix", "e2e/token", "--right", "read")
+    rights = ("--right", "read", "--right", "write")
+    prefixes = ("--prefix", "e2e/token", "--prefix", "e2e/more")
+    issued = mneme(local, "token", "issue", "--principal", "p", *prefixes, *rights)
     token, token_id = issued.split()[0], issued.split("id ")[1].split(",")[0]
     arguments = ("recall", "-n", "e2e/token", "x")
     os.environ["MNEME_TOKEN"] = token
@@ -197,7 +199,9 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
         assert "nothing found" in mneme(local, *arguments)
         assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
         del os.environ["MNEME_TOKEN"]
-        assert f"{token_id}  20" in mneme(local, "token", "list")
+        (line,) = (each for each in mneme(local, "token", "list").splitlines() if each.startswith(token_id))
+        end = issued.split("until ")[1][:10]
+        assert line.split() == [token_id, end, "read,write", "e2e/token,e2e/more", "p"]
         mneme(local, "token", "revoke", token_id)
         assert f"{token_id}  revoked" in mneme(local, "token", "list")
         os.environ["MNEME_TOKEN"] = token

@@ -3,7 +3,9 @@ what ships. The embedder knows English alone: it is the words that carry the oth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -131,3 +133,19 @@ def test_what_was_said_is_found_in_its_language_and_what_was_not_is_not(spoken: 
     assert found.items[0].record.text == FACTS[n].fact
     assert found.confidence >= SHIPPED.confidence_threshold
     assert spoken.recall(FACTS[n].foreign, f"acme/{n}").confidence < SHIPPED.confidence_threshold
+
+
+# In the README's words.
+NAMES = {
+    "it": "Italian", "pl": "Polish", "ja": "Japanese", "hi": "Hindi", "de": "German", "fr": "French", "es": "Spanish",
+    "pt": "Portuguese", "nl": "Dutch", "sv": "Swedish", "ru": "Russian", "uk": "Ukrainian", "zh": "Chinese",
+    "ar": "Arabic", "he": "Hebrew", "th": "Thai", "ko": "Korean", "tr": "Turkish", "vi": "Vietnamese", "el": "Greek",
+}  # fmt: skip
+
+
+def test_the_readme_names_the_languages_that_are_measured_here() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (found,) = re.finditer(r"In (\w+) others \(([^)]*)\) all that is measured", readme)
+    measured = {NAMES[said.language] for said in FACTS}
+    assert sorted(re.split(r",\s+", found[2])) == sorted(measured)
+    assert (found[1], len(measured)) == ("twenty", 20)
