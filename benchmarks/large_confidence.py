@@ -35,7 +35,7 @@ from services.episodic.recall import confidence
 
 SIZE = 100_000
 HELD_OUT = 1
-EACH = 40
+EACH = 16
 PARAGRAPHS = 4_000  # of each novel: enough of them for SIZE
 
 

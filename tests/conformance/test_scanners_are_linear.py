@@ -1,6 +1,6 @@
 """Whatever scans a text takes time in proportion to its length, however nasty the text: one tenant's text may not hold
 another's. A new scanner is one line of ``SCANNERS``; one that looks for names is one of ``SEEKERS`` too, for its time
-may grow neither with their number nor with their lengths."""
+may grow neither with their number nor with their lengths. ``test_scanners_are_all_there`` finds those that have none."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from services.common.text import lexical, times
 from services.common.text.extract import Aliases, Extractor, _whole_words, plain
 from services.common.text.naming.folding import fold, folded
 from services.common.text.naming.forms import words_of
+from services.common.text.naming.names import Names
 from services.common.text.naming.phrases import Phrases
 from services.common.text.sentences import sentences
 from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
+from services.episodic.plugins.base import Ranked
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.recall import confidence
 from services.episodic.state.mentions import Mentions, name_hashes
@@ -49,9 +51,23 @@ UNITS = [
 FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " ", "\u0323\u0301"]
 FEWEST = ["A. ", "7", "語。"]
 
+# What most of a scanner's functions have something to say of.
+PROSE = (
+    "Ann Smith gave Rose a letter; will Mark, ann or Dr. Ann come to Jordan on 3 May 2024? "
+    "I will go to Paris in two weeks, she said on Monday, but last winter we had planned to leave on Friday. "
+    "In the summer of 1999, at 9:30, five of the 12 parcels cost 1.5 million euros or $20, twice as much as in the '90s; "
+    "“a dozen eggs”, no. 7, mail a@b.example or www.b.example/x-1. "
+    "My sister's new code is PX-88, no longer 4471: thanks, no news. Rose petals fell in the fall. "
+    "I was born around May 2012; we met from 20 December 2023 to 5 January, on the 3rd, in the 1990s, at the weekend. "
+    "All 12 of them, one hundred and twenty, 9:00-17:00, 3-4 km, (14) and “no one” were with rose in Jordan, Dr. No. "
+    "Dear rose, a rose is a rose; hi mark, I wrote to jordan. Herr Muller traf Mueller am 3. Mai. Meine Rose! "
+    "הבית של אן. 철수는 집에 갔다. Я видел Анну. 王芳说。 高明的国王芳龄。 안나가 왔다. さくらさんがさくらを見た。 "
+)
+
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 ALIASES = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann", "A.", "the on"])])
 NAMING = Naming(["Ann Smith", "A B", "语"])
+WORDS = Names(["Rose", "rose", "Mark", "Jordan", "Ann Smith", "高明", "王芳", "안나", "Анна", "Müller", "さくら"])
 KEY = bytes(16)
 HASHES = name_hashes(["Ann Smith", "语"], KEY)
 GUARD = Guard(["<|im_start|>", "<|im_end|>"], ["### User:"])
@@ -79,26 +95,43 @@ def assess(text: str) -> object:
     return confidence.assess(found.plan, long, host().context(world.ASKED))
 
 
+def rank(text: str) -> object:
+    """What was found, ordered by what it says: each the same long text, with another answer at its end."""
+    found, ctx = world.ask(host(), world.query("Who plays the harmonium?")), host().context(world.ASKED)
+    items: Sequence[Ranked] = [
+        replace(item, record=replace(item.record, text=f"{text}Kay plays the harmonium at {n}."))
+        for n, item in enumerate(found.ranked)
+    ]
+    for plugin in build(["own_words", "updates", "repeats"]):
+        items = plugin.rerank(found.plan, items, ctx)
+    return items
+
+
 def note(text: str) -> Note:
     return Note("home", "e", text, "Ann", "2024-05-01", frozenset())
 
 
 # name -> what scans, and over which texts.
 SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
-    "terms": (lexical.terms, UNITS),
-    "sentences": (sentences, UNITS),
+    "terms": (lexical.terms, [*UNITS, PROSE]),
+    "sentences": (sentences, [*UNITS, PROSE]),
     "the extractive answer": (lambda text: extract("Whom did Ann meet?", [Source("e", text, "Ann")], 3), FEW),
     "a long question to the extractive answer": (lambda text: extract(text, [Source("e", "We met.", "Ann")], 3), FEW),
-    "people and places": (lambda text: extractor().find(text, aliases=ALIASES), ["A. ", "[[["]),
+    "people and places": (lambda text: extractor().find(text, aliases=ALIASES), ["A. ", "[[[", PROSE]),
     "aliases": (lambda text: list(ALIASES.within(text)), UNITS),
     "a name's plain form": (plain, UNITS),
     "a text's folded form": (folded, UNITS),
     "who is to be forgotten": (NAMING.within, UNITS),
-    "times": (lambda text: times.find(text, NOW), [*FEW, "12 May ", "from 1 to ", "1,000 "]),
+    "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE]),
+    "order by what is said": (rank, ["7", PROSE]),
+    "times": (lambda text: times.find(text, NOW), [*FEW, PROSE, "12 May ", "from 1 to ", "1,000 "]),
     "recall": (recall, FEWEST),
     "a long note's passages": (lambda text: excerpt("Whom did Ann meet?", text, lambda part: len(part) < 500), FEWEST),
     "what a wording may cite": (lambda text: Grounding("Whom?", [note(text)]).cited("Ann met 15 mayors."), FEWEST),
-    "a long wording": (lambda text: Grounding("Whom?", [note("Ann met 15 mayors at 9.")]).cited(text), FEWEST),
+    "a long wording": (
+        lambda text: Grounding("Whom?", [note("Ann met 15 mayors at 9.")]).cited(text),
+        [*FEWEST, PROSE],
+    ),
     "what may still hold a name": (Mentions(HASHES, KEY).within, FEW),
     "confidence": (assess, FEW),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),
