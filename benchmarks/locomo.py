@@ -227,9 +227,7 @@ def passes(figures: Mapping[str, float]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
-    parser.add_argument(
-        "--bar", action="store_true", help="measure what ships, and exit with 1 where it is below a bar"
-    )
+    parser.add_argument("--bar", action="store_true", help="what ships alone; exits with 1 below a bar")
     arguments = parser.parse_args()
     file = path()
     if file is None:

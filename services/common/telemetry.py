@@ -94,6 +94,9 @@ HELD = Gauge(
     ["service", "kind"],
     registry=REGISTRY,
 )
+LEDGER_BYTES = Gauge(
+    "mneme_ledger_bytes", "What one copy of the ledger takes of its brokers' disks.", ["topic"], registry=REGISTRY
+)
 APPLICATION_UP = Gauge(
     "mneme_application_up", "1 while an application answers the door, else 0.", ["application"], registry=REGISTRY
 )

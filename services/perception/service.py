@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
+from services.common import telemetry
 from services.common.config import CommonConfig
 from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ledger import topics
 from services.common.log.base import Log, LogError
 from services.common.models import packages as models
 from services.common.serving.loop import Loop
@@ -26,6 +28,9 @@ from services.perception.sessions.segmentation.base import Vector
 
 if TYPE_CHECKING:
     from services.common.models.embed import Embedder
+
+
+_SIZE_PERIOD_S = 10.0
 
 
 class Perception:
@@ -47,7 +52,7 @@ class Perception:
         )
         extractor.load()
         tagger.load()
-        self._grace_s = config.stop_grace_s
+        self._log, self._grace_s = log, config.stop_grace_s
         self.intake = Intake(log, keyring, known, extractor, _now, max_ahead_s=config.max_ahead_s)
         self._inbox = InboxConsumer(
             log,
@@ -73,6 +78,7 @@ class Perception:
         self._loops = [
             Loop("perception.segment", self._segmenter.step),
             Loop("perception.snapshot", self._snapshots.write, config.snapshot_period_s),
+            Loop("perception.size", self._tell_size, _SIZE_PERIOD_S),
         ]
         if common.inboxes:
             self._loops.append(Loop("perception.inbox", self._inbox.step))
@@ -80,6 +86,14 @@ class Perception:
     def start(self) -> None:
         for loop in self._loops:
             loop.start()
+
+    def _tell_size(self) -> None:
+        """Of the ledger, by the one replica that has its first partition: what replicas tell adds up. LogError."""
+        size = self._log.stored_bytes(topics.LEDGER) if self._segmenter.has(0) else None
+        if size is None:
+            telemetry.LEDGER_BYTES.clear()
+        else:
+            telemetry.LEDGER_BYTES.labels(topics.LEDGER).set(size)
 
     def require_alive(self) -> None:
         """LoopDied when one of the loops has ended by itself."""

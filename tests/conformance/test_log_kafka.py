@@ -182,6 +182,15 @@ def test_compaction_reads_no_topic_however_much_it_holds(log: KafkaLog, monkeypa
     assert log._reader.end(KafkaPartition(topic, 0)) == before
 
 
+def test_what_a_topic_takes_of_the_broker_s_disk_is_told(log: KafkaLog, topic: str) -> None:
+    empty = log.stored_bytes(topic)
+    assert empty is not None
+    log.append([Message(topic, b"%d" % n, bytes(10_000), partition=n) for n in range(4)])
+    grown = log.stored_bytes(topic)
+    assert grown is not None
+    assert 40_000 <= grown - empty < 45_000
+
+
 def test_compacted_bytes_leave_the_disk(kafka_broker: Broker, log: KafkaLog) -> None:
     topic = new_topic(log, Cleanup.COMPACT)
     if not list((kafka_broker.folder / "data").glob(f"{topic}-*")):

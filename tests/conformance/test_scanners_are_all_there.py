@@ -50,8 +50,9 @@ def searching(file: Path) -> Iterator[str]:
 
     def walk(node: ast.AST, name: str) -> Iterator[str]:
         for child in ast.iter_child_nodes(node):
-            is_scope = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            inner = f"{name}.{child.name}".lstrip(".") if is_scope else name
+            inner = name
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                inner = f"{name}.{child.name}".lstrip(".")
             if name and isinstance(child, ast.Call) and _searches(child.func):
                 yield name
             yield from walk(child, inner)

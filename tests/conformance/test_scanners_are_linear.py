@@ -1,6 +1,7 @@
 """Whatever scans a text takes time in proportion to its length, however nasty the text: one tenant's text may not hold
-another's. A new scanner is one line of ``SCANNERS``; one that looks for names is one of ``SEEKERS`` too, for its time
-may grow neither with their number nor with their lengths. ``test_scanners_are_all_there`` finds those that have none."""
+another's. A new scanner is one line of ``SCANNERS``, and ``test_scanners_are_all_there`` finds one that has none; one
+that looks for names is one of ``SEEKERS`` too, for its time may grow neither with their number nor with their lengths.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +56,8 @@ FEWEST = ["A. ", "7", "語。"]
 PROSE = (
     "Ann Smith gave Rose a letter; will Mark, ann or Dr. Ann come to Jordan on 3 May 2024? "
     "I will go to Paris in two weeks, she said on Monday, but last winter we had planned to leave on Friday. "
-    "In the summer of 1999, at 9:30, five of the 12 parcels cost 1.5 million euros or $20, twice as much as in the '90s; "
-    "“a dozen eggs”, no. 7, mail a@b.example or www.b.example/x-1. "
+    "In the summer of 1999, at 9:30, five of the 12 parcels cost 1.5 million euros or $20, twice as much as in the '90s"
+    "; “a dozen eggs”, no. 7, mail a@b.example or www.b.example/x-1. "
     "My sister's new code is PX-88, no longer 4471: thanks, no news. Rose petals fell in the fall. "
     "I was born around May 2012; we met from 20 December 2023 to 5 January, on the 3rd, in the 1990s, at the weekend. "
     "All 12 of them, one hundred and twenty, 9:00-17:00, 3-4 km, (14) and “no one” were with rose in Jordan, Dr. No. "
@@ -98,9 +99,9 @@ def assess(text: str) -> object:
 def rank(text: str) -> object:
     """What was found, ordered by what it says: each the same long text, with another answer at its end."""
     found, ctx = world.ask(host(), world.query("Who plays the harmonium?")), host().context(world.ASKED)
+    said = f"{text}Kay plays the harmonium at"
     items: Sequence[Ranked] = [
-        replace(item, record=replace(item.record, text=f"{text}Kay plays the harmonium at {n}."))
-        for n, item in enumerate(found.ranked)
+        replace(item, record=replace(item.record, text=f"{said} {n}.")) for n, item in enumerate(found.ranked)
     ]
     for plugin in build(["own_words", "updates", "repeats"]):
         items = plugin.rerank(found.plan, items, ctx)

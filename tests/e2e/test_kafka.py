@@ -1,8 +1,10 @@
 """The whole path over a real broker, as a product would use it; and a broker that comes late, goes and comes back."""
 
 import json
+import re
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from services.cli.local import Local, environment, serving
 from services.common.ledger import topics
 from services.common.serving.errors import from_rpc_error
 from tests.e2e import talk
+from tests.gateway.probe import until
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 
 NAMESPACE = "e2e/kafka"
@@ -94,6 +97,18 @@ def test_a_record_waits_for_a_namespace_that_is_created_a_moment_later(
     time.sleep(1.0)  # it was read by then, whatever became of it
     talk.create(local.client, namespace)
     assert talk.await_idle(local.client, namespace, 1).engrams_by_kind["turn"] == 1
+
+
+def test_metrics_say_what_the_ledger_takes_of_the_broker_s_disk(local: Local) -> None:
+    gateway = local.settings.layers["gateway"]
+
+    def is_told() -> bool:
+        page = f"http://{gateway['host']}:{gateway['metrics_port']}/metrics"
+        with urllib.request.urlopen(page, timeout=10) as response:
+            shown = response.read().decode()
+        return re.search(rf'\nmneme_ledger_bytes{{topic="{topics.LEDGER}"}} [1-9]', shown) is not None
+
+    until(is_told, within_s=30)
 
 
 def test_a_broker_that_goes_and_comes_back_loses_nothing(local: Local, kafka_broker: Broker) -> None:  # noqa: F811

@@ -143,6 +143,9 @@ class Named:
     def scrub(self) -> float:
         return self._log.scrub()
 
+    def stored_bytes(self, topic: str) -> int | None:
+        return self._log.stored_bytes(topic)
+
     def close(self) -> None:
         self._log.close()
 

@@ -115,6 +115,10 @@ class Segmenter:
             if not done:
                 self.close()
 
+    def has(self, partition: int) -> bool:
+        """Whether this partition of the ledger is one of its own now. From any thread."""
+        return TopicPartition(topics.LEDGER, partition) in self._partitions
+
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._partitions.clear()

@@ -39,7 +39,7 @@ from services.common.log.kafka.pool import Pool
 from services.common.log.kafka.producer import TransactionalProducer
 from services.common.log.kafka.reader import Reader
 from services.common.log.kafka.security import KafkaSecurity
-from services.common.log.kafka.topics import Topic, require_same, settings_of
+from services.common.log.kafka.topics import Topic, bytes_on_disk, require_same, settings_of
 from services.common.log.kafka.wire import COMPACTION_MARK, Placed
 
 PLAINTEXT = KafkaSecurity()
@@ -230,6 +230,10 @@ class KafkaLog:
         }
 
     # Reading
+
+    def stored_bytes(self, topic: str) -> int | None:
+        with self._cluster.translating():
+            return bytes_on_disk(self._admin, topic)
 
     def read(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
         of = KafkaPartition(topic, self.topic(topic).require(partition))

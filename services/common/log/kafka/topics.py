@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kafka import KafkaAdminClient
+from kafka.errors import for_code
+
 from services.common.log.base import Cleanup, LogError, TopicMismatch, TopicSpec
 
 _TOMBSTONE_RETENTION_MS = 86_400_000  # readers that were away for less learn of deletions
@@ -89,6 +92,18 @@ def require_same(spec: TopicSpec, topic: Topic) -> None:
             f"{spec.name}: the broker has it with {_said(topic.partitions, found)}; asked for is "
             f"{_said(spec.partitions, wanted)}. Set the configuration to what the broker has, or use another topic."
         )
+
+
+def bytes_on_disk(admin: KafkaAdminClient, topic: str) -> int:
+    """Of one copy of a topic: of each partition the largest, for a follower may be behind. LogError; Kafka's errors."""
+    largest: dict[int, int] = {}
+    for broker in admin.describe_log_dirs([topic]):
+        for folder in broker["log_dirs"]:
+            if folder["error_code"]:
+                raise for_code(folder["error_code"])(f"the log folders of broker {broker['broker']}")
+            for each in (p for t in folder["topics"] for p in t["partitions"]):
+                largest[each["partition_index"]] = max(each["partition_size"], largest.get(each["partition_index"], 0))
+    return sum(largest.values())
 
 
 def _said(partitions: int, settings: Mapping[str, str]) -> str:

@@ -207,6 +207,9 @@ class SqliteLog:
         self._db.checkpoint()
         return 0.0
 
+    def stored_bytes(self, topic: str) -> int | None:
+        return None
+
     def _keep_house(self, db: sqlite3.Connection) -> None:
         """Remove some of what retention and compaction bounds want gone; the next round takes the rest."""
         if time.monotonic() < self._next_housekeeping:
