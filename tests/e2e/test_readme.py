@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from examples import demo
 from services.cli.local import Local
+from services.cli.main import main
 from services.common import telemetry
 from services.common.config import load
 from services.common.ledger import topics
@@ -122,8 +124,33 @@ def test_what_the_operators_page_names_is_there() -> None:
     families = {family.name: metric._labelnames for metric in metrics for family in metric.describe()}
     assert {name.removesuffix("_total"): tuple(labels.split(",")) for name, labels in named.items()} == families
     settings, sections = load(environ={}), load(environ={}).layers
-    for section, key in set(re.findall(r"`(common|gateway|kvstore)\.(\w+)`", text)):
+    for section, key in set(re.findall(rf"`({'|'.join(sections)})\.(\w+)[`:]", text)):
         assert key in sections[section] or hasattr(settings.common, key), f"{section}.{key}"
+    sources = "\n".join(path.read_text() for path in (ROOT / "services").rglob("*.py"))
+    bare = set(re.findall(r"`(mneme_\w+)`", text))
+    assert len(bare) > 8
+    assert {name for name in bare if f'"{name}"' not in sources} == set()
+
+
+def _commands() -> list[str]:
+    """Every `mneme ...` that a document tells a reader to type, less what is said of it behind two spaces."""
+    texts = [(ROOT / name).read_text() for name in ("README.md", "docs/operating.md", "docs/methods.md")]
+    found = {each for text in texts for each in re.findall(r"(?:^|`)mneme ([a-z-][^`\n]*)", text, re.MULTILINE)}
+    return sorted({each.split("  ")[0] for each in found})
+
+
+def test_every_command_that_a_document_shows_is_one_with_these_options() -> None:
+    assert len(_commands()) > 20
+    for shown in _commands():
+        command: click.Command = main
+        options = {option for param in main.params for option in param.opts}
+        for word in shown.split():
+            if isinstance(command, click.Group) and word in command.commands:
+                command = command.commands[word]
+                options |= {option for param in command.params for option in param.opts}
+            elif word.startswith("-"):
+                assert word in options, f"mneme {shown}: {word}"
+        assert command is not main or shown.startswith("--"), f"mneme {shown}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
