@@ -61,7 +61,8 @@ PROSE = (
     "My sister's new code is PX-88, no longer 4471: thanks, no news. Rose petals fell in the fall. "
     "I was born around May 2012; we met from 20 December 2023 to 5 January, on the 3rd, in the 1990s, at the weekend. "
     "All 12 of them, one hundred and twenty, 9:00-17:00, 3-4 km, (14) and “no one” were with rose in Jordan, Dr. No. "
-    "Christian values matter. Dear rose, a rose is a rose; hi mark, I wrote to jordan. Herr Muller traf Mueller am 3. Mai. Meine Rose! "
+    "Christian values matter. "
+    "Dear rose, a rose is a rose; hi mark, I wrote to jordan. Herr Muller traf Mueller am 3. Mai. Meine Rose! "
     "הבית של אן. 철수는 집에 갔다. Я видел Анну. 王芳说。 高明的国王芳龄。 안나가 왔다. さくらさんがさくらを見た。 "
 )
 
