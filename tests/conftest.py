@@ -25,7 +25,7 @@ EXPECTED_SKIPS = (
 
 # Where services and clusters are started: two at once are too much for a small machine. What needs a server of infra is
 # apart, for it waits most of the time: `make test` runs it beside what only reads the code.
-ALONE = ("e2e/", "gateway/test_serve")
+ALONE = ("e2e/", "gateway/test_serve.py")
 BROKER = ("conformance/test_log", "e2e/test_kafka")
 # And what needs a Milvus server, which is fetched first: `make milvus`.
 MILVUS = ("conformance/test_index_server",)

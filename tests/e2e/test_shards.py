@@ -1,7 +1,9 @@
-"""Episodic in several processes, each with partitions of its own, behind one door."""
+"""Episodic in several processes, each with partitions of its own, behind one door; then the same folder in one process,
+where everything is found again."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -12,11 +14,13 @@ from pathlib import Path
 import grpc
 import pytest
 from mneme.v1 import admin_pb2, episodic_pb2
+from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.client import Client
 from services.cli.local import Local, environment, serving
 from services.common.log.base import partition_of
 from services.common.serving.errors import from_rpc_error
+from tests.cli.test_start import one_clear_line, refused_start
 from tests.e2e import talk
 
 PARTITIONS = 4
@@ -32,10 +36,22 @@ def started(folder: Path, shards: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    with serving(started(tmp_path_factory.mktemp("shards"), 2)) as running:
-        tell(running.client)
-        yield running
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shards")
+
+
+@pytest.fixture(scope="module")
+def life() -> Iterator[contextlib.ExitStack]:
+    """Of ``local``: to close it is to stop the service."""
+    with contextlib.ExitStack() as life:
+        yield life
+
+
+@pytest.fixture(scope="module")
+def local(folder: Path, life: contextlib.ExitStack) -> Local:
+    running = life.enter_context(serving(started(folder, 2)))
+    tell(running.client)
+    return running
 
 
 def tell(client: Client) -> None:
@@ -153,21 +169,40 @@ def test_a_killed_shard_delays_its_own_namespaces_alone_and_not_for_long(local: 
     assert max(waits) < 5, sorted(waits)[-3:]
 
 
-def test_another_number_of_shards_goes_on_with_what_the_last_ones_left(tmp_path: Path) -> None:
-    """Nothing is folded again, lost, doubled or out of order; what was erased stays erased."""
-    with serving(started(tmp_path, 4)) as local:
-        tell(local.client)
-        before = hashes(local.client)
-        forgotten = forget(local.client, SPACES[1], "Petronella")
-        before |= {SPACES[1]: talk.stats(local.client, SPACES[1]).state_hash}
-        ends = {space: talk.stats(local.client, space).applied[0].offset for space in SPACES}
-    with serving(started(tmp_path, 1)) as local:
-        assert hashes(local.client) == before
-        assert {space: talk.stats(local.client, space).applied[0].offset for space in SPACES} == ends
+def test_it_stops_cleanly_and_another_number_of_shards_goes_on_with_what_it_left(
+    local: Local, folder: Path, life: contextlib.ExitStack
+) -> None:
+    """Nothing is folded again, lost, doubled or out of order; what was erased stays erased. The last of this file."""
+    one_clear_line(refused_start(environment(folder)), "common.data_dir", f"(process {local.process.pid})")
+    quotes_are_all_there_is(local)
+    forgotten = forget(local.client, SPACES[1], "Petronella")
+    before = hashes(local.client)
+    ends = {space: talk.stats(local.client, space).applied[0].offset for space in SPACES}
+    rays = Path((folder / "ray_session").read_text())
+    assert (rays / "logs").is_dir()
+    life.close()
+    with (folder / "terminal").open("w+") as terminal, serving(started(folder, 1), stderr=terminal) as again:
+        assert not rays.exists(), "what Ray wrote of the last start"
+        assert hashes(again.client) == before
+        assert {space: talk.stats(again.client, space).applied[0].offset for space in SPACES} == ends
         request = episodic_pb2.VerifyForgottenRequest(namespace=SPACES[1], receipt_id=forgotten.receipt.id)
-        assert local.client.episodic.VerifyForgotten(request, metadata=local.client.metadata, timeout=20).clean
-        local.client.observe(talk.observations(SPACES[2], tag="more"))
-        talk.await_idle(local.client, SPACES[2], 2 * len(talk.LINES))
+        assert again.client.episodic.VerifyForgotten(request, metadata=again.client.metadata, timeout=20).clean
+        replicas = talk.replica_pids(again)
+        for service in ("perception", "episodic"):
+            os.kill(replicas[service], signal.SIGKILL)
+            talk.observe_until_accepted(again.client, SPACES[2], f"after-{service}-")
+        final = talk.await_idle(again.client, SPACES[2], 3 * len(talk.LINES))
+        assert final.engrams_by_kind["turn"] == 3 * len(talk.LINES)
+        shown = (folder / "terminal").read_text()
+        for service in ("perception", "episodic"):
+            assert f"up: warning: a replica has ended (application {service}, pid {replicas[service]}," in shown
+        assert talk.recall(again.client, SPACES[2], "umbrella").found
+
+
+def quotes_are_all_there_is(local: Local) -> None:
+    asked = AskRequest(namespace=SPACES[0], question="Where is the umbrella?", wording=WordingOptions())
+    *_, last = local.client.reasoning.Ask(asked, metadata=local.client.metadata, timeout=30)
+    assert (last.done.model, last.done.wording.outcome) == ("none", WORDING_OUTCOME_NO_MODEL)
 
 
 def forget(client: Client, namespace: str, name: str) -> episodic_pb2.ForgetResponse:

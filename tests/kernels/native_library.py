@@ -34,8 +34,19 @@ def with_isa(isa: str) -> Native:
     return load(build.LIBRARY, isa)
 
 
-def mutated(file: str, old: str, new: str, folder: Path, *, isa: str = "portable") -> Native:
-    """The library for one instruction set, the one occurrence of ``old`` in ``file`` (below kernels/) replaced."""
+# isa.cpp with one operator alone: it is compiled anew for every mutant.
+ONE_OPERATOR = """
+#include "../{operator}/native.h"
+#define JOIN(a, b) a##b
+#define NAMED(isa) JOIN(mneme_operators_, isa)
+extern const Operators NAMED(MNEME_ISA);
+const Operators NAMED(MNEME_ISA) = {{.{operator} = {functions}}};
+"""
+
+
+def mutated(operator: str, file: str, old: str, new: str, folder: Path, *, isa: str = "portable") -> Native:
+    """The library with ``operator`` alone, for one instruction set, the one occurrence of ``old`` in ``file`` (below
+    kernels/) replaced."""
     kernels = folder / "kernels"
     for path in build.sources():
         copy = kernels / path.relative_to(build.KERNELS)
@@ -44,6 +55,8 @@ def mutated(file: str, old: str, new: str, folder: Path, *, isa: str = "portable
     source = (kernels / file).read_text()
     assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times in {file}"
     (kernels / file).write_text(source.replace(old, new))
+    functions = operator if operator == "keyed_copy" else f"{{{operator}<float>, {operator}<bfloat16>}}"
+    (kernels / "native/isa.cpp").write_text(ONE_OPERATOR.format(operator=operator, functions=functions))
     target = folder / build.LIBRARY_NAME
     build.build(target, kernels, only=isa, optimise="-O1")
     return load(target, kernels=kernels)

@@ -47,7 +47,7 @@ def backend(name: str) -> Load:
 
 
 def mutant(old: str, new: str, folder: Path) -> Load:
-    mutated("keyed_copy/native.h", old, new, folder)
+    mutated("keyed_copy", "keyed_copy/native.h", old, new, folder)
     return KeyedCopy(open_library(folder / build.LIBRARY_NAME, kernels=folder / "kernels"))
 
 

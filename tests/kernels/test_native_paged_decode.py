@@ -159,7 +159,7 @@ def check_both() -> None:
 def test_mutants_of_the_native_decode_fail(
     file: str, old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(mutated(file, old, new, tmp_path), monkeypatch)
+    use(mutated("paged_decode", file, old, new, tmp_path), monkeypatch)
     with pytest.raises(AssertionError):
         check_both()
 
@@ -177,6 +177,7 @@ def test_mutants_of_the_native_decode_fail(
 def test_mutants_of_the_bfloat16_products_fail(
     old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(mutated("paged_decode/native_tiles.h", old, new, tmp_path, isa="avx512bf16"), monkeypatch)
+    file = "paged_decode/native_tiles.h"
+    use(mutated("paged_decode", file, old, new, tmp_path, isa="avx512bf16"), monkeypatch)
     with pytest.raises(AssertionError):
         check(problem(LENGTHS, dtype=torch.bfloat16))

@@ -220,6 +220,6 @@ MUTANTS: list[tuple[Callable[[], None], str, str, str]] = [
 def test_mutants_fail(
     check: Callable[[], None], operator: str, old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(mutated(f"{operator}/native.h", old, new, tmp_path), monkeypatch)
+    use(mutated(operator, f"{operator}/native.h", old, new, tmp_path), monkeypatch)
     with pytest.raises(AssertionError):
         check()

@@ -1,4 +1,4 @@
-"""What is wrong at the start is said in one line that names the setting; what was kept is there after a restart."""
+"""What is wrong at the start is said in one line that names the setting. Nothing of Ray is started before."""
 
 import contextlib
 import os
@@ -11,27 +11,26 @@ import time
 from pathlib import Path
 
 import pytest
-from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
-from services.cli.local import Local, environment, serving
+from services.cli.local import environment
 from services.cli.up import ensure_topics, prepare, require_free
 from services.common.config import load
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.open import open_log
-from tests.e2e import talk
 
 
-def _up(environ: dict[str, str], *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+def refused_start(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`mneme up`, until it has ended."""
     return subprocess.run(
         [sys.executable, "-m", "services.cli.main", "up", *arguments],
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=120,
     )
 
 
-def _one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> None:
+def one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> None:
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
@@ -44,17 +43,19 @@ def _one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> Non
 def test_an_unknown_key_stops_the_start(tmp_path: Path) -> None:
     config = tmp_path / "mneme.yaml"
     config.write_text("gateway: {prot: 1}\n")
-    _one_clear_line(_up(environment(tmp_path), "--config", str(config)), "gateway.prot", "Did you mean port")
+    one_clear_line(refused_start(environment(tmp_path), "--config", str(config)), "gateway.prot", "Did you mean port")
 
 
 def test_a_number_that_is_none_stops_the_start(tmp_path: Path) -> None:
-    _one_clear_line(_up(environment(tmp_path, kvstore__replicas="abc")), "kvstore.replicas")
+    one_clear_line(refused_start(environment(tmp_path, kvstore__replicas="abc")), "kvstore.replicas")
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        _one_clear_line(_up(environment(tmp_path, gateway__port=port)), "gateway.port", str(port), "Stop what uses it")
+        one_clear_line(
+            refused_start(environment(tmp_path, gateway__port=port)), "gateway.port", str(port), "Stop what uses it"
+        )
 
 
 def test_a_port_that_what_was_killed_holds_a_little_longer_is_waited_for() -> None:
@@ -69,31 +70,31 @@ def test_a_port_that_what_was_killed_holds_a_little_longer_is_waited_for() -> No
 
 @pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.7"])
 def test_a_host_that_is_not_this_machine_is_named(tmp_path: Path, host: str) -> None:
-    refused = _up(environment(tmp_path, gateway__host=host))
-    _one_clear_line(refused, f"gateway.host: {host}", "Set gateway.host to an address of this machine")
+    refused = refused_start(environment(tmp_path, gateway__host=host))
+    one_clear_line(refused, f"gateway.host: {host}", "Set gateway.host to an address of this machine")
     assert "port" not in refused.stderr.splitlines()[-1]
 
 
 def test_one_file_of_tls_alone_is_refused_by_the_names_of_both(tmp_path: Path) -> None:
-    refused = _up(environment(tmp_path, gateway__tls_cert_file="cert.pem"))
-    _one_clear_line(refused, "gateway: tls_cert_file and tls_key_file: name both, or neither")
+    refused = refused_start(environment(tmp_path, gateway__tls_cert_file="cert.pem"))
+    one_clear_line(refused, "gateway: tls_cert_file and tls_key_file: name both, or neither")
     assert "max_streams" not in refused.stderr, "settings that have no part in it"
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    _one_clear_line(_up(environment(tmp_path / "file" / "data")), "common.data_dir")
+    one_clear_line(refused_start(environment(tmp_path / "file" / "data")), "common.data_dir")
 
 
 def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "master.key").write_text("00" * 32)
     (tmp_path / "master.key").chmod(0o644)
-    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", "master.key", "chmod 600")
+    one_clear_line(refused_start(environment(tmp_path)), "common.master_key_file", "master.key", "chmod 600")
 
 
 def test_a_master_key_that_is_none_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "master.key").touch(0o600)
-    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", "master.key", "Put back a copy")
+    one_clear_line(refused_start(environment(tmp_path)), "common.master_key_file", "master.key", "Put back a copy")
     assert (tmp_path / "master.key").read_text() == "", "it may be all that is left of a key"
 
 
@@ -105,7 +106,9 @@ def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tm
     with contextlib.closing(open_log(settings.common.log_url)) as log:
         log.append([Keyring(log, MasterKey.load(key)).new_key("acme/ann").message])
     key.rename(tmp_path / "mk")
-    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", f"{key} is missing", "Put the copy back")
+    one_clear_line(
+        refused_start(environment(tmp_path)), "common.master_key_file", f"{key} is missing", "Put the copy back"
+    )
     assert not key.exists()
     assert settings.common.token_path.read_text() == token
 
@@ -120,24 +123,26 @@ def test_another_master_key_than_the_log_s_is_refused_and_the_token_stays(tmp_pa
     ensure_topics(settings, print)  # its own
     key.rename(tmp_path / "mk")
     MasterKey.load_or_create(key)
-    _one_clear_line(_up(environment(tmp_path)), "common.master_key_file", f"{key} is another key", "Put back")
+    one_clear_line(refused_start(environment(tmp_path)), "common.master_key_file", f"{key} is another key", "Put back")
     assert settings.common.token_path.read_text() == token
 
 
 def test_a_token_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "token").mkdir()
-    _one_clear_line(_up(environment(tmp_path)), "common.data_dir", "token")
+    one_clear_line(refused_start(environment(tmp_path)), "common.data_dir", "token")
     assert not list(tmp_path.glob("token.*"))
 
 
 def test_another_partition_count_than_the_ledger_has_is_refused(tmp_path: Path) -> None:
     ensure_topics(load(environ=environment(tmp_path)), print)
-    _one_clear_line(_up(environment(tmp_path, common__partitions=8)), "common.log", "partitions")
+    one_clear_line(refused_start(environment(tmp_path, common__partitions=8)), "common.log", "partitions")
 
 
 def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) -> None:
-    _one_clear_line(
-        _up(environment(tmp_path, reasoning__model__sha256="ab" * 32)), "reasoning.model.sha256", "expected sha256 abab"
+    one_clear_line(
+        refused_start(environment(tmp_path, reasoning__model__sha256="ab" * 32)),
+        "reasoning.model.sha256",
+        "expected sha256 abab",
     )
 
 
@@ -148,7 +153,7 @@ def _no_model(folder: Path) -> dict[str, str]:
 
 
 def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    _one_clear_line(_up(_no_model(tmp_path)), "reasoning.model.directory", "Correct the setting")
+    one_clear_line(refused_start(_no_model(tmp_path)), "reasoning.model.directory", "Correct the setting")
 
 
 def test_a_start_removes_what_processes_wrote_that_ended_long_ago(tmp_path: Path) -> None:
@@ -165,14 +170,14 @@ def test_a_start_removes_what_processes_wrote_that_ended_long_ago(tmp_path: Path
         ]:
             (folder / name).touch()
             os.utime(folder / name, (0, time.time() - days * 86_400))
-    _one_clear_line(_up(_no_model(tmp_path)), "reasoning.model.directory")
+    one_clear_line(refused_start(_no_model(tmp_path)), "reasoning.model.directory")
     for folder in (tmp_path / "logs", tmp_path / "traces"):
         kept = {f"perception-{ended.pid}.jsonl", f"episodic-{os.getpid()}.jsonl", "an-operator-s.jsonl"}
         assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_shared_memory_that_is_full_is_named_with_the_remedy(tmp_path: Path) -> None:
-    _one_clear_line(_up(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
+    one_clear_line(refused_start(environment(tmp_path, kvstore__arena_bytes=1 << 50)), "kvstore.arena_bytes")
 
 
 def _claiming(folder: Path, then: str) -> subprocess.Popen[str]:
@@ -195,8 +200,8 @@ def test_a_folder_in_use_is_named_and_left_alone_and_is_free_once_its_holder_is_
     holder = _claiming(tmp_path, outlives)
     try:
         child = int(_said(holder))
-        refused = _up(environment(tmp_path))
-        _one_clear_line(refused, "common.data_dir", str(tmp_path), f"(process {holder.pid})", "Stop it, or name")
+        refused = refused_start(environment(tmp_path))
+        one_clear_line(refused, "common.data_dir", str(tmp_path), f"(process {holder.pid})", "Stop it, or name")
         assert (tmp_path / "token").read_text() == "of the running service"
         assert (tmp_path / "metrics" / "counter_1.db").exists()
     finally:
@@ -206,38 +211,3 @@ def test_a_folder_in_use_is_named_and_left_alone_and_is_free_once_its_holder_is_
         assert _said(_claiming(tmp_path, 'print("ours")')) == "ours", "what outlives a kill must not hold the folder"
     finally:
         os.kill(child, signal.SIGKILL)
-
-
-def test_it_stops_cleanly_and_finds_everything_again(tmp_path: Path) -> None:
-    environ = environment(tmp_path, **talk.QUOTES_ONLY)
-    with serving(environ) as first:
-        talk.create(first.client, "e2e/again")
-        first.client.observe(talk.observations("e2e/again"))
-        before = talk.await_idle(first.client, "e2e/again", 6)
-        _one_clear_line(_up(environment(tmp_path)), "common.data_dir", f"(process {first.process.pid})")
-        _quotes_are_all_there_is(first)
-        rays = Path((tmp_path / "ray_session").read_text())
-        assert (rays / "logs").is_dir()
-    with (tmp_path / "terminal").open("w+") as terminal, serving(environ, stderr=terminal) as second:
-        assert not rays.exists(), "what Ray wrote of the last start"
-        after = talk.await_idle(second.client, "e2e/again", 6)
-        assert after.state_hash == before.state_hash
-        assert talk.recall(second.client, "e2e/again", "umbrella").found
-        replicas = talk.replica_pids(second)
-        assert set(replicas) >= {"perception", "episodic"}
-        for service in ("perception", "episodic"):
-            os.kill(replicas[service], signal.SIGKILL)
-            second_tag = f"after-{service}-"
-            talk.observe_until_accepted(second.client, "e2e/again", second_tag)
-        final = talk.await_idle(second.client, "e2e/again", 18)
-        assert final.engrams_by_kind["turn"] == 18
-        shown = (tmp_path / "terminal").read_text()
-        for service in ("perception", "episodic"):
-            assert f"up: warning: a replica has ended (application {service}, pid {replicas[service]}," in shown
-        assert talk.recall(second.client, "e2e/again", "umbrella").found
-
-
-def _quotes_are_all_there_is(local: Local) -> None:
-    asked = AskRequest(namespace="e2e/again", question="Where is the umbrella?", wording=WordingOptions())
-    *_, last = local.client.reasoning.Ask(asked, metadata=local.client.metadata, timeout=30)
-    assert (last.done.model, last.done.wording.outcome) == ("none", WORDING_OUTCOME_NO_MODEL)
