@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NATIVE := kernels/native/libmneme_kernels.so
 
-.PHONY: demo up test checks broker milvus unit mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
+.PHONY: demo up test checks beside milvus unit alone mutants lint format types layers protos protos-check protos-lint kernels-compile install clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -31,22 +31,25 @@ demo: $(INSTALLED) $(NATIVE) ## the main job, on a real text, with embedded defa
 up: $(INSTALLED) $(NATIVE) ## start the service and leave it running (Ctrl-C stops it)
 	$(BIN)/mneme up
 
-# What needs a broker waits more than it computes: it runs beside the checks that only read.
+# What waits more than it computes, and the checks that only read, run beside the tests that compute. What has bars of
+# seconds runs after them, by itself.
 test: $(INSTALLED) $(NATIVE) ## every check
-	@$(MAKE) --jobs 2 --output-sync=line checks broker
-	@$(MAKE) unit
+	@$(MAKE) --jobs 2 --output-sync=line unit checks beside
+	@$(MAKE) alone
 
 checks: lint types layers protos-lint protos-check
 
-broker: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "broker and not milvus"
+beside: $(INSTALLED) $(NATIVE)
+	$(BIN)/python -m pytest -m "beside and not milvus"
 
 milvus: $(INSTALLED) $(NATIVE) ## the tests on a real Milvus server, which is fetched the first time (58 MB)
 	infra/milvus/up && infra/milvus/down
 	$(BIN)/python -m pytest -m milvus
 
 unit: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "not alone and not broker and not milvus" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not alone and not beside and not milvus" -n 2 --dist worksteal
+
+alone: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest -m "alone and not milvus"
 
 MUTANTS ?= 200

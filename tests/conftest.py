@@ -23,10 +23,11 @@ EXPECTED_SKIPS = (
 )
 
 
-# Where services and clusters are started: two at once are too much for a small machine. What needs a server of infra is
-# apart, for it waits most of the time: `make test` runs it beside what only reads the code.
+# Where services and clusters are started, and seconds have bars: two at once are too much for a small machine. What
+# waits more than it computes, for a broker or for a service to start, and keeps its bars on a busy machine, is apart:
+# `make test` runs it beside the tests that compute.
 ALONE = ("e2e/", "gateway/test_serve.py")
-BROKER = ("conformance/test_log", "e2e/test_kafka")
+BESIDE = ("conformance/test_log", "e2e/test_kafka", "e2e/test_shards")
 # And what needs a Milvus server, which is fetched first: `make milvus`.
 MILVUS = ("conformance/test_index_server",)
 
@@ -37,8 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(here).as_posix()
         if place.startswith(MILVUS) or (place.startswith("conformance/test_index_milvus") and "[server" in item.nodeid):
             item.add_marker(pytest.mark.milvus)
-        elif place.startswith(BROKER):
-            item.add_marker(pytest.mark.broker)
+        elif place.startswith(BESIDE):
+            item.add_marker(pytest.mark.beside)
         elif place.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
 
