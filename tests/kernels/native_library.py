@@ -58,5 +58,5 @@ def mutated(operator: str, file: str, old: str, new: str, folder: Path, *, isa: 
     functions = operator if operator == "keyed_copy" else f"{{{operator}<float>, {operator}<bfloat16>}}"
     (kernels / "native/isa.cpp").write_text(ONE_OPERATOR.format(operator=operator, functions=functions))
     target = folder / build.LIBRARY_NAME
-    build.build(target, kernels, only=isa, optimise="-O1")
+    build.build(target, kernels, only=isa, optimise="-O0")
     return load(target, kernels=kernels)

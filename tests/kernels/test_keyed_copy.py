@@ -432,7 +432,7 @@ def test_a_sequence_that_another_thread_counts_on_is_noticed(name: str) -> None:
     assert load(blocks.table(), [key], [into]) == (1, Stop.NONE)
 
 
-def torn_copies(load: Load, rests_s: float = 0.0, wanted: int = 50, timeout_s: float = 20.0) -> tuple[int, int]:
+def torn_copies(load: Load, rests_s: float = 0.0, wanted: int = 20, timeout_s: float = 20.0) -> tuple[int, int]:
     """(copies in which old and new bytes meet, verdicts that are not about the copy), while a thread scribbles.
 
     It rests ``rests_s`` after each time: who reads twice then often finds the source whole again.

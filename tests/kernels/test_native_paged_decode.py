@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from kernels.native.library import Native
 from kernels.paged_decode import native
@@ -22,9 +24,32 @@ pytestmark = requires_native
 LENGTHS = [1, 15, 16, 17, 0, 100, 33, 127, 128, 129, 257, 700]
 
 
-def check(p: Problem, window: int = 0) -> None:
+def solution(p: Problem, window: int) -> tuple[Tensor, Tensor]:
     wide = p.to(torch.float64)
-    expected = paged_decode_reference(wide.q, wide.pool, wide.block_table, wide.seq_lens, scale=p.scale, window=window)
+    return paged_decode_reference(wide.q, wide.pool, wide.block_table, wide.seq_lens, scale=p.scale, window=window)
+
+
+@cache
+def solved(
+    dtype: torch.dtype, window: int, heads: int, kv_heads: int, width: int
+) -> tuple[Problem, tuple[Tensor, Tensor]]:
+    """The problem of LENGTHS, and what it comes to: once for every instruction set."""
+    p = problem(LENGTHS, heads=heads, kv_heads=kv_heads, width=width, dtype=dtype)
+    return p, solution(p, window)
+
+
+def check_lengths(
+    dtype: torch.dtype = torch.float32, window: int = 0, heads: int = 9, kv_heads: int = 3, width: int = 64
+) -> None:
+    p, expected = solved(dtype, window, heads, kv_heads, width)
+    compare(p, window, expected)
+
+
+def check(p: Problem, window: int = 0) -> None:
+    compare(p, window, solution(p, window))
+
+
+def compare(p: Problem, window: int, expected: tuple[Tensor, Tensor]) -> None:
     with poisoned():
         actual = paged_decode(p.q, p.pool, p.block_table, p.seq_lens, scale=p.scale, window=window, backend="native")
     assert_close(actual, expected, p.pool)
@@ -41,15 +66,15 @@ def test_native_decode_equals_reference(
     isa: str, dtype: torch.dtype, heads: int, kv_heads: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(with_isa(isa), monkeypatch)
-    check(problem(LENGTHS, heads=heads, kv_heads=kv_heads, width=width, dtype=dtype))
+    check_lengths(dtype, 0, heads, kv_heads, width)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("window", [1, 16, 20, 130, 1000])
 def test_native_decode_sees_only_the_window(isa: str, window: int, monkeypatch: pytest.MonkeyPatch) -> None:
     use(with_isa(isa), monkeypatch)
-    check(problem(LENGTHS), window=window)
-    check(problem(LENGTHS, dtype=torch.bfloat16), window=window)
+    check_lengths(window=window)
+    check_lengths(torch.bfloat16, window)
 
 
 @settings(max_examples=40, derandomize=True)
@@ -138,8 +163,8 @@ def test_what_the_library_does_not_compute_is_refused() -> None:
 
 
 def check_both() -> None:
-    check(problem(LENGTHS), window=0)
-    check(problem(LENGTHS), window=50)
+    check_lengths()
+    check_lengths(window=50)
 
 
 @pytest.mark.parametrize(
@@ -180,4 +205,4 @@ def test_mutants_of_the_bfloat16_products_fail(
     file = "paged_decode/native_tiles.h"
     use(mutated("paged_decode", file, old, new, tmp_path, isa="avx512bf16"), monkeypatch)
     with pytest.raises(AssertionError):
-        check(problem(LENGTHS, dtype=torch.bfloat16))
+        check_lengths(torch.bfloat16)

