@@ -32,7 +32,7 @@ up: $(INSTALLED) $(NATIVE) ## start the service and leave it running (Ctrl-C sto
 	$(BIN)/mneme up
 
 # What waits more than it computes, and the checks that only read, run beside the tests that compute. What has bars of
-# seconds runs after them, by itself.
+# seconds runs after them, by itself (tests/conftest.py says which is which).
 test: $(INSTALLED) $(NATIVE) ## every check
 	@$(MAKE) --jobs 2 --output-sync=line unit checks beside
 	@$(MAKE) alone
@@ -40,17 +40,17 @@ test: $(INSTALLED) $(NATIVE) ## every check
 checks: lint types layers protos-lint protos-check
 
 beside: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "beside and not milvus"
+	$(BIN)/python -m pytest --part beside -m "not milvus"
 
 milvus: $(INSTALLED) $(NATIVE) ## the tests on a real Milvus server, which is fetched the first time (58 MB)
 	infra/milvus/up && infra/milvus/down
 	$(BIN)/python -m pytest -m milvus
 
 unit: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "not alone and not beside and not milvus" -n 2 --dist worksteal
+	$(BIN)/python -m pytest --part unit -m "not milvus" -n 2 --dist worksteal
 
 alone: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -m "alone and not milvus"
+	$(BIN)/python -m pytest --part alone -m "not milvus"
 
 MUTANTS ?= 200
 WORKERS ?= 1

@@ -23,13 +23,29 @@ EXPECTED_SKIPS = (
 )
 
 
-# Where services and clusters are started, and seconds have bars: two at once are too much for a small machine. What
-# waits more than it computes, for a broker or for a service to start, and keeps its bars on a busy machine, is apart:
-# `make test` runs it beside the tests that compute.
-ALONE = ("e2e/", "gateway/test_serve.py")
-BESIDE = ("conformance/test_log", "e2e/test_kafka", "e2e/test_shards")
-# And what needs a Milvus server, which is fetched first: `make milvus`.
+# `make test` runs the tests in three parts. Alone: where services and clusters are started, and seconds have bars, for
+# two at once are too much for a small machine. Beside the rest, which computes: what waits more than it computes, for a
+# broker or for a service to start, and keeps its bars on a busy machine.
+PARTS = {
+    "beside": ("conformance/test_log", "e2e/test_kafka", "e2e/test_shards"),
+    "alone": ("e2e/", "gateway/test_serve.py"),
+}
+REST = "unit"
+# What needs a Milvus server, which is fetched first: `make milvus`.
 MILVUS = ("conformance/test_index_server",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", choices=[*PARTS, REST], help="the tests of this part alone")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files of other parts are not even imported, which takes ten seconds."""
+    part = config.getoption("part")
+    if part is None or collection_path.is_dir():
+        return None
+    place = collection_path.relative_to(Path(__file__).parent).as_posix()
+    return next((name for name, places in PARTS.items() if place.startswith(places)), REST) != part or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,10 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(here).as_posix()
         if place.startswith(MILVUS) or (place.startswith("conformance/test_index_milvus") and "[server" in item.nodeid):
             item.add_marker(pytest.mark.milvus)
-        elif place.startswith(BESIDE):
-            item.add_marker(pytest.mark.beside)
-        elif place.startswith(ALONE):
-            item.add_marker(pytest.mark.alone)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
