@@ -146,17 +146,10 @@ def test_a_model_that_is_not_the_one_is_refused_by_its_digest(tmp_path: Path) ->
     )
 
 
-def _no_model(folder: Path) -> dict[str, str]:
-    """An environment that the start comes far with, and then refuses."""
-    settings = {"reasoning__model__package": '""', "reasoning__model__directory": folder / "nowhere"}
-    return environment(folder, **settings)
-
-
-def test_a_model_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    one_clear_line(refused_start(_no_model(tmp_path)), "reasoning.model.directory", "Correct the setting")
-
-
-def test_a_start_removes_what_processes_wrote_that_ended_long_ago(tmp_path: Path) -> None:
+def test_a_start_removes_what_processes_wrote_that_ended_long_ago_and_names_a_model_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    """It comes that far, and then refuses."""
     ended = subprocess.Popen(["true"])
     ended.wait()
     for folder in (tmp_path / "logs", tmp_path / "traces"):
@@ -170,7 +163,9 @@ def test_a_start_removes_what_processes_wrote_that_ended_long_ago(tmp_path: Path
         ]:
             (folder / name).touch()
             os.utime(folder / name, (0, time.time() - days * 86_400))
-    one_clear_line(refused_start(_no_model(tmp_path)), "reasoning.model.directory")
+    no_model = {"reasoning__model__package": '""', "reasoning__model__directory": tmp_path / "nowhere"}
+    refused = refused_start(environment(tmp_path, **no_model))
+    one_clear_line(refused, "reasoning.model.directory", "Correct the setting")
     for folder in (tmp_path / "logs", tmp_path / "traces"):
         kept = {f"perception-{ended.pid}.jsonl", f"episodic-{os.getpid()}.jsonl", "an-operator-s.jsonl"}
         assert {path.name for path in folder.iterdir()} == kept
