@@ -4,6 +4,8 @@ reason why no text of a tenant's can make it long."""
 from __future__ import annotations
 
 import ast
+import functools
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +72,7 @@ def _searches(called: ast.expr) -> bool:
 def entered() -> set[str]:
     """``file:function`` of ours that the timed scanners enter, over the texts that they are timed with."""
     found: set[str] = set()
+    _forget_results()
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
@@ -86,6 +89,13 @@ def entered() -> set[str]:
             finally:
                 sys.setprofile(None)
     return found
+
+
+def _forget_results() -> None:
+    """A function whose result another test had kept would not be entered again."""
+    for each in gc.get_objects():
+        if type(each) is functools._lru_cache_wrapper and each.__module__.startswith("services."):
+            each.cache_clear()
 
 
 def test_whatever_searches_a_text_is_timed_or_says_why_not() -> None:
