@@ -222,7 +222,7 @@ def test_who_leaves_while_an_answer_is_worded_stops_the_engine(world: World) -> 
     asked = pb.AskRequest(namespace="home", question="What did Anna lose?", wording=options)
 
     async def leave() -> None:
-        parts = world.reasoning.ask(asked, call())
+        parts = world.reasoning.ask(asked, call(120))
         assert [(await anext(parts)).WhichOneof("part") for _ in range(2)] == ["evidence", "extractive"]
         waiting = asyncio.ensure_future(anext(parts))
         while not world.engine.stats().running:
