@@ -15,8 +15,6 @@ from services.common.crypto.seal import MasterKey
 from services.common.log.open import open_log
 from services.common.serving.serving import Application, deployment_options
 from services.episodic.config import EpisodicConfig
-from services.episodic.service import Episodic
-from services.episodic.servicer import Servicer
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +23,10 @@ class EpisodicApp(Application):
     """The one replica of a shard: it writes the shard's partitions of the ledger, each in order."""
 
     def __init__(self, settings: Settings, shard: int) -> None:
+        # Here, so that whoever only starts the service does not wait for the index and the models.
+        from services.episodic.service import Episodic
+        from services.episodic.servicer import Servicer
+
         common, config, shards = settings.common, settings.section("episodic", EpisodicConfig), settings.shards
         telemetry.configure_from(shards.applications[shard], common)
         master = MasterKey.load(common.master_key_path)

@@ -15,8 +15,6 @@ from services.common.crypto.seal import MasterKey
 from services.common.log.open import open_log
 from services.common.serving.serving import Application, deployment_options
 from services.perception.config import PerceptionConfig
-from services.perception.service import Perception
-from services.perception.servicer import Servicer
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +23,10 @@ class PerceptionApp(Application):
     """One replica: the calls of the application, and the loops over inbox and ledger."""
 
     def __init__(self, settings: Settings) -> None:
+        # Here, so that whoever only starts the service does not wait for it.
+        from services.perception.service import Perception
+        from services.perception.servicer import Servicer
+
         common, config = settings.common, settings.section("perception", PerceptionConfig)
         telemetry.configure_from("perception", common)
         master = MasterKey.load(common.master_key_path)

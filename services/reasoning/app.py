@@ -29,8 +29,7 @@ class ReasoningApp:
     """The entry points that the gateway calls, each handed to the ``Application``."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
-        # Here, so that whoever only starts the service does not wait for torch.
-        from services.reasoning.runtime import Runtime
+        # Here, so that whoever only starts the service does not wait for it.
         from services.reasoning.servicer import Reasoning, application
 
         common = settings.common
@@ -41,6 +40,8 @@ class ReasoningApp:
         self._runtime: Runtime | None = None
         writer = kv_stats = None
         if config.model.configured:
+            from services.reasoning.runtime import Runtime  # with torch, which nobody imports who does not compute
+
             self._runtime = Runtime(config, common.data_dir, master, store=settings.keeps_kv)
             writer = await self._runtime.start(partial(all_erasures, common.log_url, common.kafka))
             kv_stats = self._runtime.kv_stats

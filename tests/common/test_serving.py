@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
@@ -30,6 +32,19 @@ def test_every_deployment_takes_no_core_for_itself_and_the_switches_where_they_a
         assert (config.health_check_period_s, config.graceful_shutdown_wait_loop_s) == (1, 0.1)
         assert config.max_queued_requests > 0
         assert deployment._replica_config.max_replicas_per_node == (1 if name == "gateway" else None)
+
+
+def test_who_starts_routes_or_only_quotes_imports_no_model_and_no_store() -> None:
+    """The gateway, `mneme up`, which builds every deployment, and reasoning without a model."""
+    program = (
+        "import sys\n"
+        "import services.gateway.app, services.kvstore.app, services.perception.app, services.episodic.app\n"
+        "import services.reasoning.app, services.reasoning.servicer\n"
+        "bad = {'torch', 'pymilvus', 'spacy', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_gateways_that_share_a_port_may_share_a_node() -> None:

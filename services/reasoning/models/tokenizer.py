@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
@@ -22,8 +22,10 @@ from tokenizers.models import BPE
 
 from services.common.models.packages import ModelError
 from services.reasoning.models.config import read_json
-from services.reasoning.models.gguf_file import GgufFile
 from services.reasoning.models.guard import ROLES, Guard, role_markers
+
+if TYPE_CHECKING:  # it imports torch, which who only quotes has no use for
+    from services.reasoning.models.gguf_file import GgufFile
 
 _GGUF_CONTROL, _GGUF_USER_DEFINED = 3, 4
 
