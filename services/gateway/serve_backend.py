@@ -70,7 +70,7 @@ class ServeBackend:
             self._pulses[app] = Pulse(app, lambda: self._beats(app), self._silence_s)
         return self._pulses[app]
 
-    async def _beats(self, app: str) -> AsyncGenerator[object, None]:
+    async def _beats(self, app: str) -> AsyncGenerator[bytes, None]:
         response = (await self._entry(app, "pulse")).remote()
         try:
             async for beat in response:

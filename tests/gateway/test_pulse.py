@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,23 +28,24 @@ class Heart:
         self.opened = 0
         self.ended = 0
         self.fails: MnemeError | None = None
+        self.thread = b""
 
-    async def open(self) -> AsyncGenerator[object, None]:
+    async def open(self) -> AsyncGenerator[bytes, None]:
         self.opened += 1
         if self.fails is not None:
             raise self.fails
         for _ in range(20):
             while not self.beats:
                 await asyncio.sleep(0.01)
-            yield b""
+            yield self.thread
             await asyncio.sleep(0.02)
         self.ended += 1
 
 
-def run(test: Callable[[Heart, Pulse], Awaitable[None]]) -> None:
+def run(test: Callable[[Heart, Pulse], Awaitable[None]], busy_s: float = 60.0) -> None:
     async def with_pulse() -> None:
         heart = Heart()
-        pulse = Pulse("probe", heart.open, SILENCE_S)
+        pulse = Pulse("probe", heart.open, SILENCE_S, busy_s=busy_s)
         try:
             await test(heart, pulse)
         finally:
@@ -103,6 +109,49 @@ def test_an_application_without_a_place_for_the_stream_is_busy_not_dead() -> Non
         assert await answers(pulse)
 
     run(test)
+
+
+@contextmanager
+def process() -> Iterator[tuple[int, bytes]]:
+    """One that wakes ten times a second, and what its thread is seen by."""
+    program = (
+        "import time; from services.common.liveness import this_thread\n"
+        "print(this_thread().decode(), flush=True)\n"
+        "while True: time.sleep(0.1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as running:
+        try:
+            assert running.stdout is not None
+            yield running.pid, running.stdout.readline().strip()
+        finally:
+            running.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of others are seen on Linux only")
+def test_one_that_runs_is_late_and_one_that_is_frozen_is_silent() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        with process() as (pid, heart.thread):
+            assert await answers(pulse)
+            heart.beats = False
+            async with pulse.in_flight():
+                assert await answers(pulse)
+            os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(MnemeError):
+                async with asyncio.timeout(2), pulse.in_flight():
+                    await asyncio.sleep(60)
+
+    run(test)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of others are seen on Linux only")
+def test_one_that_runs_and_says_nothing_for_long_does_not_answer() -> None:
+    async def test(heart: Heart, pulse: Pulse) -> None:
+        with process() as (_, heart.thread):
+            assert await answers(pulse)
+            heart.beats = False
+            assert not await answers(pulse)
+
+    run(test, busy_s=SILENCE_S + 0.1)
 
 
 def test_what_it_answers_otherwise_counts_as_well() -> None:

@@ -20,6 +20,7 @@ from typing import TextIO
 from services.common.crypto.auth import Right, Signer
 from services.common.crypto.seal import MasterKey
 from services.common.files import private_part, try_lock
+from services.common.liveness import boot
 
 _TTL_S = 300.0
 KVSTORE, ENGINES = "kvstore", "engines"
@@ -82,7 +83,7 @@ class Registration:
     def __init__(self, path: Path, content: Mapping[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        with private_part(path, json.dumps({**content, "pid": os.getpid(), "boot": _boot()})) as part:
+        with private_part(path, json.dumps({**content, "pid": os.getpid(), "boot": boot()})) as part:
             self._file = part.open()
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.replace(path)
@@ -114,7 +115,7 @@ def keepers(data_dir: Path, *, one_machine: bool = False) -> list[Keeper]:
                 raw = json.load(file)
                 kind, name = path.parent.name, str(raw.get("name", path.parent.name))
                 files = tuple(Path(raw[field]) for field in ("arena", "staging") if field in raw)
-                running = _is_running(file, one_machine or raw.get("boot") == _boot())
+                running = _is_running(file, one_machine or raw.get("boot") == boot())
                 found.append(Keeper(kind, name, raw["address"], raw["pid"], running, path, files))
     return found
 
@@ -124,8 +125,3 @@ def _is_running(file: TextIO, here: bool) -> bool | None:
     if not try_lock(file.fileno(), shared=True):
         return True
     return False if here else None
-
-
-def _boot() -> str:
-    """This start of this machine's kernel, which all containers on it share."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -22,6 +22,7 @@ from services.common import telemetry
 from services.common.config import CommonConfig
 from services.common.crypto.auth import Caller, Signer
 from services.common.ids import MAX_NAMESPACE, is_namespace
+from services.common.liveness import this_thread
 from services.common.serving.errors import MnemeError, internal, invalid
 from services.common.serving.methods import METHODS, Kind, Method
 
@@ -190,11 +191,13 @@ class Application:
     async def pulse(self) -> AsyncGenerator[bytes, None]:
         """A message four times a second for a while: whoever listens knows without asking that calls are answered.
 
-        Not for ever: Serve lets a replica go once nothing runs in it.
+        It names the thread that takes the calls (``liveness.Seen``). Not for ever: Serve lets a replica go once nothing
+        runs in it.
         """
+        thread = this_thread()
         for _ in range(PULSES):
             await self.ping()
-            yield b""
+            yield thread
             await asyncio.sleep(PULSE_S)
 
     async def unary(self, method: str, request: bytes, context: CallContext) -> bytes:
