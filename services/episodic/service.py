@@ -34,6 +34,7 @@ from services.episodic.recall.recall import Recaller
 from services.episodic.search.index import Index, opened
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.state.state_topic import StateTopic
 from services.episodic.write.components import Components
 from services.episodic.write.context import Toolkit
 from services.episodic.write.progress import Progress
@@ -60,7 +61,7 @@ class Episodic:
         self.progress = Progress(self._count)
         if 0 in owned:
             _remove_former(common.data_dir)
-        parts, turn = _parts(log, master, common, config, self.progress, len(owned)), threading.Lock()
+        parts, turn = _parts(log, master, common, config, self.progress, owned), threading.Lock()
         self._owned = {number: Partition(parts(number), number, turn) for number in owned}
         self.partitions = list(self._owned.values())
         self._snapshots = Loop("episodic.snapshot", self._keep_snapshots, config.snapshot_period_s)
@@ -125,7 +126,7 @@ def _remove_former(data_dir: Path) -> None:
 
 
 def _parts(
-    log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig, progress: Progress, owned: int
+    log: Log, master: MasterKey, common: CommonConfig, config: EpisodicConfig, progress: Progress, owned: Sequence[int]
 ) -> Callable[[int], Components]:
     """What a partition's host is made of; but for the index, all of them share it."""
     embedder = Embedder.packaged(
@@ -134,7 +135,8 @@ def _parts(
         sha256=config.embed_sha256,
         setting="episodic.embed_sha256",
     )
-    keyring, toolkit, built = Keyring(log, master), _toolkit(embedder, config), plugins.build(config.plugins)
+    toolkit, built = _toolkit(embedder, config), plugins.build(config.plugins)
+    keyring, state = Keyring(log, master, owned), StateTopic(log)
     letters = Letters(log, keyring, common.dead_letter_retention_s)
     drop_blocks = BlockDrops(common.data_dir, master, one_machine=common.log_url.startswith("sqlite"))
 
@@ -142,6 +144,7 @@ def _parts(
         return Components(
             log=log,
             keyring=keyring,
+            state=state,
             index=_index(common, config, partition),
             toolkit=toolkit,
             plugins=built,
@@ -156,7 +159,7 @@ def _parts(
             poll_s=config.poll_s,
             flush_rows=config.flush_rows,
             flush_after_s=config.flush_after_s,
-            cache_bytes=config.cache_bytes // owned,
+            cache_bytes=config.cache_bytes // len(owned),
             inboxes=[inbox.topic for inbox in common.inboxes],
             inbox_retention_s=common.inbox_retention_s,
             dead_letter_retention_s=common.dead_letter_retention_s,

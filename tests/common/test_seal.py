@@ -14,7 +14,7 @@ from mneme.v1.ledger_pb2 import DataKey, Sealed
 
 from services.common.crypto.seal import ExposedKey, KeyDestroyed, Keyring, MalformedKey, MasterKey, Tampered
 from services.common.ledger import topics
-from services.common.log.base import Log, Message
+from services.common.log.base import Log, Message, partition_of
 from services.common.log.open import open_log
 
 MASTER = MasterKey(b"m" * 32)
@@ -262,6 +262,16 @@ def test_a_key_that_is_gone_is_not_waited_for_unless_asked(log: Log) -> None:
     with pytest.raises(KeyDestroyed, match=key.key_id):
         ring.open(sealed, namespace="acme/ann", purpose="p")
     assert time.monotonic() - started < 0.9
+
+
+def test_of_some_partitions_only_their_namespaces_keys_are_held(log: Log) -> None:
+    writer = Keyring(log, MASTER)
+    keys = {name: writer.new_key(name) for name in (f"acme/{n}" for n in range(20))}
+    log.append([key.message for key in keys.values()])
+    ring = Keyring(log, MASTER, [1, 3])
+    own = {name for name in keys if partition_of(name.encode(), 4) in (1, 3)}
+    assert 0 < len(own) < len(keys)
+    assert {name for name, key in keys.items() if ring.has(key.key_id)} == own
 
 
 def test_keys_are_listed_by_namespace_and_destroyed_in_its_partition(log: Log) -> None:

@@ -27,6 +27,7 @@ from services.episodic.plugins import build
 from services.episodic.search.index import Collection, IndexUnavailable
 from services.episodic.search.rows import Row
 from services.episodic.state.service_state import OperatorState
+from services.episodic.state.state_topic import StateTopic
 from services.episodic.state.store import open_whole
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
@@ -521,7 +522,7 @@ def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeyp
     tell(world)
     world.settle()
     world.host.live.flush()
-    noted = OperatorState(world.log, world.keyring, 0).progress(world.host.live.number)
+    noted = OperatorState(StateTopic(world.log), world.keyring, 0).progress(world.host.live.number)
     world.observe("late", "The last lantern was put out.")
     world.settle()
 
@@ -532,9 +533,9 @@ def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeyp
         failing.setattr(world.host.live.store.collection, "flush", fails)
         with world.host.live.lock, pytest.raises(IndexUnavailable):
             world.host.live.flush()
-    assert OperatorState(world.log, world.keyring, 0).progress(world.host.live.number) == noted
+    assert OperatorState(StateTopic(world.log), world.keyring, 0).progress(world.host.live.number) == noted
     world.host.live.flush()
-    after = OperatorState(world.log, world.keyring, 0).progress(world.host.live.number)
+    after = OperatorState(StateTopic(world.log), world.keyring, 0).progress(world.host.live.number)
     assert after == noted + 1
     world.close()
 

@@ -25,6 +25,7 @@ from services.episodic.erasure.person import Naming
 from services.episodic.plugins.base import Candidate, Context, Plan, Plugin
 from services.episodic.state import service_state as operator_state
 from services.episodic.state.service_state import OperatorState
+from services.episodic.state.state_topic import StateTopic
 from services.episodic.write import erasing
 from tests.episodic.world import NAMESPACE, PLUGINS, World
 
@@ -419,7 +420,7 @@ def test_a_receipt_of_any_size_is_read_as_it_was_written(world: World) -> None:
     assert receipt.ByteSize() > 2 * 1024 * 1024
     for _ in range(2):  # finished, it is written again
         world.log.append(world.host.state.set_receipt(receipt))
-    assert OperatorState(world.log, world.keyring, 0).receipt(NAMESPACE, "r1") == receipt
+    assert OperatorState(StateTopic(world.log), world.keyring, 0).receipt(NAMESPACE, "r1") == receipt
     assert list(world.host.state.receipts()) == [receipt]
     assert world.host.state.receipt(NAMESPACE, "r") is None
 

@@ -20,6 +20,7 @@ from services.common.log.base import Message, partition_of
 from services.common.models.embed import Embedder
 from services.episodic.search import index, rows
 from services.episodic.state.service_state import OperatorState
+from services.episodic.state.state_topic import StateTopic
 from services.episodic.write import generation
 from tests.episodic.test_crash import Killed, at
 from tests.episodic.test_delete import OTHER, assert_gone, deleted, keys_left, newest, told
@@ -136,7 +137,7 @@ def test_making_it_again_goes_on_where_it_was_cut_short(told: World, monkeypatch
         except Killed:
             told.host.consumer.close()  # type: ignore[union-attr]
             told.host.parts.index.close()
-            noted.append(OperatorState(told.log, told.keyring, 0).progress(number))
+            noted.append(OperatorState(StateTopic(told.log), told.keyring, 0).progress(number))
     assert len(noted) > 2
     assert noted == sorted(set(noted))
     told.close()

@@ -14,7 +14,7 @@ from mneme.v1.admin_pb2 import Operation, OperationState
 from services.common.config import load
 from services.common.crypto.seal import MasterKey
 from services.common.ledger import topics
-from services.common.log.base import Message, TopicPartition, partition_of
+from services.common.log.base import Message, Record, TopicPartition, partition_of
 from services.common.models.embed import Embedder
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins.base import Query
@@ -69,6 +69,25 @@ def service(tmp_path: Path, embedder: Embedder) -> Iterator[Service]:
     service.settle()
     yield service
     service.episodic.stop()
+
+
+def test_what_is_kept_as_state_is_read_once_for_all_partitions(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, seen = service.world.log, list[int]()
+    read = log.read
+
+    def counted(topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[Record]:
+        for record in read(topic, partition, start, end):
+            if topic == topics.STATE:
+                seen.append(record.offset)
+            yield record
+
+    monkeypatch.setattr(log, "read", counted)
+    [told] = log.append([Message(topics.STATE, b"test", b"")])
+    for partition in service.episodic.partitions:
+        assert partition.host.state.operation("none") is None
+    assert seen.count(told.offset) == 1
 
 
 def test_scopes_in_several_partitions_are_recalled_together(service: Service) -> None:

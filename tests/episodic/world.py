@@ -38,6 +38,7 @@ from services.episodic.search.index import Index
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
+from services.episodic.state.state_topic import StateTopic
 from services.episodic.write.commands import Commands
 from services.episodic.write.components import Components
 from services.episodic.write.context import Scope, Toolkit
@@ -101,6 +102,7 @@ class World:
         return Components(
             log=self.log,
             keyring=self.keyring,
+            state=self.state,
             index=Index(uri, partition, timeout_s=self.index_timeout_s, searches_vectors=self.searches_vectors),
             toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
             plugins=self.plugins,
@@ -140,6 +142,7 @@ class World:
         """As a process that knows nothing yet."""
         self.log = Named(self.store)
         self.keyring = Keyring(self.log, MasterKey.load_or_create(self.folder / "master.key"))
+        self.state = StateTopic(self.log)
 
     # --- what perception writes ---
 

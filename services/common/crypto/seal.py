@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,8 +116,10 @@ def destroying(namespace: str, key_ids: Iterable[str], partition: int | None = N
 class Keyring:
     """The data keys of ``mneme.keys.v1``, followed by reading it; thread-safe."""
 
-    def __init__(self, log: Log, master: MasterKey) -> None:
+    def __init__(self, log: Log, master: MasterKey, partitions: Sequence[int] | None = None) -> None:
+        """``partitions``: those of the ledger whose namespaces' keys are wanted; None: all."""
         self._log = log
+        self._partitions = partitions
         self._wrap = _wrapping(master)
         self._mac_key = master.derive("mac")
         self._wrapped: dict[str, DataKey] = {}
@@ -226,7 +228,7 @@ class Keyring:
     def refresh(self) -> None:
         """Read what is new in the keys topic."""
         with self._lock:
-            for partition in range(self._log.partitions(topics.KEYS)):
+            for partition in self._partitions or range(self._log.partitions(topics.KEYS)):
                 start = self._next.get(partition, 0)
                 for record in self._log.read(topics.KEYS, partition, start):
                     key_id = record.key.decode()

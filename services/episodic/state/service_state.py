@@ -6,7 +6,6 @@ Each value has one writer. What is read is what was committed.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TypeVar
@@ -19,7 +18,8 @@ from mneme.v1.ledger_pb2 import Generation, IndexProgress, StoredReceipt
 from services.common.crypto.seal import Keyring
 from services.common.ids import is_unnamed, unnamed
 from services.common.ledger import topics
-from services.common.log.base import Log, Message, partition_of
+from services.common.log.base import Message, partition_of
+from services.episodic.state.state_topic import StateTopic
 
 P = TypeVar("P", bound=Proto)
 _BEFORE_PARTITIONS = "generation/in-use"  # of all partitions, as earlier versions had it
@@ -30,17 +30,14 @@ _IDS_A_RECORD = 1_000  # of at most 50 bytes each: far below what a record takes
 
 
 class OperatorState:
-    """A view of the topic, by whoever owns a partition of the ledger. Thread-safe."""
+    """What the topic holds of a partition of the ledger, for its owner. Thread-safe."""
 
-    def __init__(self, log: Log, keyring: Keyring, partition: int) -> None:
-        self._log = log
+    def __init__(self, topic: StateTopic, keyring: Keyring, partition: int) -> None:
+        self._topic = topic
         self._keyring = keyring
         self._partition = partition
         self._generation = f"generation/in-use/{partition}"
         self._building = f"generation/building/{partition}"
-        self._values: dict[str, bytes] = {}
-        self._next = 0
-        self._lock = threading.Lock()
 
     def message(self, key: str, value: Proto | None) -> Message:
         """What to append, alone or in a transaction. None removes the key."""
@@ -48,30 +45,18 @@ class OperatorState:
 
     def get(self, key: str, type: type[P]) -> P | None:
         """The newest committed value."""
-        self._refresh()
+        self._topic.refresh()
         return self._held(key, type)
 
     def _held(self, key: str, type: type[P]) -> P | None:
         """The value as of the last look at the log."""
-        with self._lock:
-            found = self._values.get(key)
+        found = self._topic.get(key)
         return type.FromString(found) if found is not None else None
 
     def items(self, prefix: str, type: type[P]) -> Iterator[tuple[str, P]]:
-        self._refresh()
-        with self._lock:
-            found = [(k, v) for k, v in sorted(self._values.items()) if k.startswith(prefix)]
-        for key, value in found:
+        self._topic.refresh()
+        for key, value in self._topic.items(prefix):
             yield key, type.FromString(value)
-
-    def _refresh(self) -> None:
-        with self._lock:
-            for record in self._log.read(topics.STATE, 0, self._next):
-                if record.value is None:
-                    self._values.pop(record.key.decode(), None)
-                else:
-                    self._values[record.key.decode()] = record.value
-                self._next = record.offset + 1
 
     # --- what there is ---
 
@@ -126,24 +111,20 @@ class OperatorState:
 
     def without(self, namespace: str) -> list[Message]:
         """Messages that remove the receipts of a namespace, and whatever else is kept under its name."""
-        self._refresh()
-        prefixes = tuple(f"{what}/{self._space(namespace)}/" for what in _BY_SPACE)
-        with self._lock:
-            keys = [k for k in self._values if k.startswith(prefixes)]
-        return [self.message(key, None) for key in sorted(keys)]
+        self._topic.refresh()
+        prefixes = (f"{what}/{self._space(namespace)}/" for what in _BY_SPACE)
+        return [self.message(key, None) for key, _ in self._topic.items(*prefixes)]
 
     def renamed(self) -> Iterator[list[Message]]:
         """To append before anything else: gives what an earlier version keyed by a namespace's name the key of now.
 
         Of the partition's own namespaces; who owns another may be under way with theirs.
         """
-        self._refresh()
-        partitions = self._log.partitions(topics.LEDGER)
-        with self._lock:
-            held = sorted(self._values.items())
-        for key, value in held:
+        self._topic.refresh()
+        partitions = self._topic.log.partitions(topics.LEDGER)
+        for key, value in self._topic.items(*(f"{what}/" for what in _BY_SPACE)):
             what, _, rest = key.partition("/")
-            if what in _BY_SPACE and not is_unnamed(rest):
+            if not is_unnamed(rest):
                 name = rest.rsplit("/", 1 if what == "receipt" else 2)[0]
                 now = f"{what}/{self._space(name)}{rest.removeprefix(name)}"
                 if partition_of(name.encode(), partitions) == self._partition:

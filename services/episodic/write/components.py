@@ -12,6 +12,7 @@ from services.common.log.base import Log
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 from services.episodic.search.index import Index
 from services.episodic.state.dead_letters import Letters
+from services.episodic.state.state_topic import StateTopic
 from services.episodic.write.context import Toolkit
 from services.episodic.write.fold import fingerprint
 from services.episodic.write.progress import Progress
@@ -38,6 +39,7 @@ def no_blocks(namespace: str, epoch: int, engram_ids: Sequence[str]) -> list[Dro
 class Components:
     log: Log
     keyring: Keyring
+    state: StateTopic
     index: Index  # of one partition of the ledger
     toolkit: Toolkit
     plugins: Sequence[Plugin]

@@ -56,7 +56,7 @@ class Host:
         self._ledger = TopicPartition(topics.LEDGER, partition)
         self._group = f"{GROUP}-{partition}"
         self.registry = Registry(parts.log, parts.keyring, partition)
-        self.state = OperatorState(parts.log, parts.keyring, partition)
+        self.state = OperatorState(parts.state, parts.keyring, partition)
         self.parking = Parking(self.state, parts.log, parts.keyring)
         self.progress = parts.progress
         self.fold_lock = threading.RLock()  # held while a batch is folded, and while a generation is swapped
