@@ -20,6 +20,7 @@ SERVICE = "grpc.health.v1.Health"
 OVERALL = ""
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_SOON_S = 0.1  # whoever waits for a start waits for this
 
 
 class Health:
@@ -41,12 +42,13 @@ class Health:
             await self._servicer.set(name, _NOT_SERVING)
 
     async def watch(self) -> None:
-        """Ask all applications, for ever."""
+        """Ask all applications, for ever, and those that do not all answer again soon."""
         while True:
-            await self.refresh()
-            await asyncio.sleep(self._config.health_period_s)
+            period_s = self._config.health_period_s
+            await asyncio.sleep(period_s if await self.refresh() else min(period_s, _SOON_S))
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
+        """Whether all of them answer."""
         apps = list(self._backends)
         answers = dict(zip(apps, await asyncio.gather(*map(self._answers, apps)), strict=True))
         for app, answered in answers.items():
@@ -54,6 +56,7 @@ class Health:
         for name, needed in self._needs.items():
             serving = all(answers[app] for app in needed)
             await self._servicer.set(name, _SERVING if serving else _NOT_SERVING)
+        return all(answers.values())
 
     async def stop(self) -> None:
         """NOT_SERVING from now on, whatever the applications say."""

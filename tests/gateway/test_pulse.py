@@ -137,7 +137,7 @@ def test_one_that_runs_is_late_and_one_that_is_frozen_is_silent() -> None:
                 assert await answers(pulse)
             os.kill(pid, signal.SIGSTOP)
             with pytest.raises(MnemeError):
-                async with asyncio.timeout(2), pulse.in_flight():
+                async with asyncio.timeout(20), pulse.in_flight():
                     await asyncio.sleep(60)
 
     run(test)
@@ -149,7 +149,9 @@ def test_one_that_runs_and_says_nothing_for_long_does_not_answer() -> None:
         with process() as (_, heart.thread):
             assert await answers(pulse)
             heart.beats = False
-            assert not await answers(pulse)
+            with pytest.raises(MnemeError):
+                async with asyncio.timeout(20), pulse.in_flight():
+                    await asyncio.sleep(60)
 
     run(test, busy_s=SILENCE_S + 0.1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import struct
@@ -18,8 +19,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import ValidationError
 
-from services.gateway.errors import StartError
-from tests.gateway.probe import Gateway, assert_fails, bearer, config, gateway, stream, unary, until
+from services.gateway.backend import LocalBackend
+from services.gateway.errors import StartError, unavailable
+from services.gateway.health import Health
+from tests.gateway.probe import METHODS, Gateway, assert_fails, bearer, config, gateway, stream, unary, until
 from tests.tls import self_signed
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -45,6 +48,29 @@ def test_health_follows_what_the_application_answers_and_needs_no_token(door: Ga
     until(lambda: health(door, service) == NOT_SERVING)
     door.probe.answers = True
     until(lambda: health(door, service) == SERVING)
+
+
+def test_an_application_that_begins_to_answer_is_serving_soon() -> None:
+    class Late(LocalBackend):
+        answers = False
+
+        async def ping(self, app: str) -> None:
+            if not self.answers:
+                raise unavailable(app)
+
+    async def started() -> None:
+        late = Late({})
+        health = Health({"probe": late}, METHODS, config(health_period_s=60.0))
+        await health.prepare()
+        watching = asyncio.create_task(health.watch())
+        await asyncio.sleep(0.05)
+        late.answers = True
+        async with asyncio.timeout(2):
+            while health_pb2.HealthCheckResponse.FromString(await health.check(b"", None)).status != SERVING:
+                await asyncio.sleep(0.02)
+        watching.cancel()
+
+    asyncio.run(started())
 
 
 def test_health_knows_no_other_service(door: Gateway) -> None:
