@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,6 +190,8 @@ class Watch:
 
     def stop(self) -> None:
         self._ended.set()
+        with suppress(OSError):  # its queue is full, and it wakes all the same
+            self._metrics.lines.sendto(b"", socket.MSG_DONTWAIT, self._metrics.lines.getsockname())
         for thread in self._threads:
             thread.join()
         self._metrics.stop()
