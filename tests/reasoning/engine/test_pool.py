@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -157,3 +160,15 @@ def test_frames_are_layer_then_head_then_k_and_v() -> None:
             assert torch.equal(frame[layer, head, 1], p.layers[layer][a, 1, head])
     p.write_frame(b, frame)
     assert all(torch.equal(layer[a], layer[b]) for layer in p.layers)
+
+
+def test_pages_that_nobody_has_written_take_no_memory() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    before = resident()
+    frame = Frame(30, 3, 64, 4)
+    pool = PagePool(frame, 512, torch.float32, torch.device("cpu"))
+    assert pool.layers[0].nbytes * frame.layers > 300e6
+    assert resident() - before < 50e6
+    assert not pool.layers[-1][pool.allocate()].any()
