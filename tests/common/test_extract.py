@@ -200,10 +200,10 @@ def test_threads_get_the_same_names(extractor: Extractor) -> None:
 
 def test_a_paragraph_takes_milliseconds(extractor: Extractor) -> None:
     paragraph = "Mr. Perkupp told Gowing that Cummings had left for Broadstairs, which nobody believed. " * 8
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(10):
         extractor.find(paragraph)
-    assert (time.perf_counter() - started) / 10 < 0.15  # 10 ms on a core of its own
+    assert (time.thread_time() - started) / 10 < 0.15  # 10 ms on a core of its own
 
 
 @hypothesis_settings(max_examples=25)

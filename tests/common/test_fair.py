@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from services.common.serving.fair import FairThreads
+from services.common.serving.fair import FairThreads, InTurn
 
 WHO: ContextVar[str] = ContextVar("WHO", default="")
 
@@ -117,3 +117,26 @@ def test_after_the_end_nothing_is_taken_and_what_waited_is_cancelled() -> None:
     assert (held.result(5), late.cancelled()) == (True, True)
     with pytest.raises(RuntimeError, match="ended"):
         threads.submit(lambda: 7)
+
+
+def test_who_lets_go_of_a_turn_and_asks_again_is_behind_those_that_wait() -> None:
+    turn, order, asked = InTurn(), list[str](), threading.Semaphore(0)
+
+    def wait(name: str) -> None:
+        asked.release()
+        with turn:
+            order.append(name)
+
+    with turn:
+        waiting = [threading.Thread(target=wait, args=(name,)) for name in ("first", "second")]
+        for each in waiting:
+            each.start()
+            assert asked.acquire(timeout=5)
+            time.sleep(0.05)  # it has asked by now
+    with turn:
+        order.append("again")
+    for each in waiting:
+        each.join()
+    assert order == ["first", "second", "again"]
+    with turn:
+        order.append("free once nobody waits")

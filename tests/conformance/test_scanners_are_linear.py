@@ -136,11 +136,16 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
         lambda text: Grounding("Whom?", [note("Ann met 15 mayors at 9.")]).cited(text),
         [*FEWEST, PROSE],
     ),
+    "a name and a run in a wording": (
+        lambda text: Grounding("Whom?", [note("Bob met.")]).cited(f"Zed met Ann {text}"),
+        ["[", '"'],
+    ),
     "what may still hold a name": (Mentions(HASHES, KEY).within, FEW),
     "confidence": (assess, FEW),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),
     "a text made safe for a template": (lambda text: GUARD.show(GUARD.hide(text)), UNITS),
 }
+SLOW = ["a name and a run in a wording"]  # each character is a token to the tagger: measured over an eighth
 CHEAP = ["terms", "sentences", "aliases", "who is to be forgotten", "a text made safe for a template"]
 
 
@@ -199,12 +204,12 @@ def took(scan: Callable[[str], object], unit: str, size: int) -> float:
     return max(LEAST_S, time.thread_time() - started)
 
 
-def require_linear(scan: Callable[[str], object], unit: str) -> None:
+def require_linear(scan: Callable[[str], object], unit: str, base: int = BASE) -> None:
     """First the shortest and the longest; only what looks worse than linear is measured at every length, and again."""
-    if took(scan, unit, BASE * TIMES[-1]) <= ABOVE_LINEAR * took(scan, unit, BASE):
+    if took(scan, unit, base * TIMES[-1]) <= ABOVE_LINEAR * took(scan, unit, base):
         return
-    least = [min(took(scan, unit, BASE * n) for _ in range(3)) for n in TIMES]
-    assert least[-1] <= ABOVE_LINEAR * least[0], f"{unit!r}: {[round(s, 4) for s in least]} s at {TIMES} x {BASE}"
+    least = [min(took(scan, unit, base * n) for _ in range(3)) for n in TIMES]
+    assert least[-1] <= ABOVE_LINEAR * least[0], f"{unit!r}: {[round(s, 4) for s in least]} s at {TIMES} x {base}"
 
 
 @pytest.mark.parametrize("name", SCANNERS)
@@ -212,7 +217,7 @@ def test_a_scanner_takes_time_in_proportion(name: str) -> None:
     scan, units = SCANNERS[name]
     scan(units[0])  # whatever is loaded at the first call
     for unit in units:
-        require_linear(scan, unit)
+        require_linear(scan, unit, BASE // 8 if name in SLOW else BASE)
 
 
 @pytest.mark.parametrize("name", CHEAP)

@@ -137,6 +137,34 @@ class FairThreads(Executor):
         return self._per_key if callers < 2 else max(1, min(self._per_key, self._cores // callers))
 
 
+class InTurn:
+    """A lock that threads get in the order in which they asked for it: who lets go and asks again is behind those that
+    wait. Not reentrant.
+    """
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._changing:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._changing:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
 def _fulfil(future: Future[Any], function: Callable[[], Any]) -> None:
     try:
         result = function()

