@@ -65,9 +65,9 @@ def one_line(text: str) -> str:
 def ask_prompt(tokenizer: ChatTokenizer, question: str, notes: Sequence[Note], room: int) -> Prompt:
     """The prompt for ``question`` over as many ``notes`` (best first) as ``room`` tokens hold, the long ones cut.
 
-    Without a note where not even a passage of the best one fits; longer than ``room`` when the question alone is.
+    Without a note where not even a passage of the best one fits. TooLong when the question alone is.
     """
-    room -= len(tokenizer.encode_chat_in_parts([_SYSTEM], "user", _parts(question, ()))[0])
+    room -= len(tokenizer.encode_chat_in_parts([_SYSTEM], "user", _parts(question, ()), most=room)[0])
     kept: list[Note] = []
     for note in notes:
         shown = _shown(tokenizer, question, note, min(room, _LONG)) if room > _NOTE_MARGIN else None

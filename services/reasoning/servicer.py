@@ -18,6 +18,7 @@ from services.common.serving.serving import WAITING, Application, Call, Handler,
 from services.reasoning import converters
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.extract import extract
+from services.reasoning.models.tokenizer import TooLong
 from services.reasoning.recaller import Recaller
 from services.reasoning.wording import MARGIN_S, Worder
 from services.reasoning.writer import Order, Piece, Writer
@@ -99,7 +100,13 @@ class Reasoning:
             )
         writer = self._writer
         try:
-            prompt = await self._threads.run(call.caller.tenant, lambda: _encode(writer, request))
+            most = self._config.engine.max_context
+            prompt = await self._threads.run(call.caller.tenant, lambda: _encode(writer, request, most))
+        except TooLong as error:
+            field = "messages" if request.messages else "text"
+            raise invalid(
+                field, f"It has more than the {error.most} tokens of the model's context.", "Shorten it."
+            ) from error
         except ModelError as error:
             raise invalid("messages", str(error), "Send turns that the template knows, or a plain text.") from error
         order = Order(
@@ -134,10 +141,11 @@ class Reasoning:
         return await self._kv_stats() if self._kv_stats is not None else pb.GetKvStatsResponse()
 
 
-def _encode(writer: Writer, request: pb.GenerateRequest) -> list[int]:
+def _encode(writer: Writer, request: pb.GenerateRequest, most: int) -> list[int]:
     if request.text:
-        return writer.tokenizer.encode(request.text)
-    return writer.tokenizer.encode_chat([{"role": m.role, "content": m.content} for m in request.messages])
+        return writer.tokenizer.encode(request.text, most=most)
+    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    return writer.tokenizer.encode_chat(messages, most=most)
 
 
 async def _ask(reasoning: Reasoning, request: AskRequest, call: Call) -> AsyncGenerator[AskResponse | Waiting, None]:

@@ -20,6 +20,7 @@ from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.port import Finished, Refused, check_sampling
 from services.reasoning.extract import sentences
 from services.reasoning.grounding import Grounding
+from services.reasoning.models.tokenizer import TooLong
 from services.reasoning.prompt import Note, Prompt, ask_prompt, support
 from services.reasoning.writer import Order, Writer
 
@@ -119,7 +120,7 @@ class Worder:
         try:
             order, prompt = await self._order(self._writer, request, response, call)
             if not prompt.notes:  # a model that is given no note invents one
-                self._refuse(prompt, order, end)
+                end.outcome = pb.WORDING_OUTCOME_NO_ROOM
                 return
             asked_on = converters.asked_on(request)
             grounding = await self._run(call, lambda: Grounding(request.question, prompt.notes, asked_on))
@@ -128,6 +129,10 @@ class Worder:
                 async for piece in pieces:
                     yield piece
             said.tell(end)
+        except TooLong:
+            end.outcome = pb.WORDING_OUTCOME_FAILED
+            context = self._writer.context
+            end.detail = f"The question and max_tokens do not fit the {context} tokens of the model's context."
         except (MnemeError, ModelError) as error:
             overloaded = isinstance(error, MnemeError) and error.reason == "OVERLOADED"
             end.outcome = pb.WORDING_OUTCOME_OVERLOADED if overloaded else pb.WORDING_OUTCOME_FAILED
@@ -143,15 +148,6 @@ class Worder:
         prompt = await self._run(call, lambda: ask_prompt(writer.tokenizer, request.question, notes, room))
         scope = converters.to_scope(request.namespace, response.erasure_epochs)
         return Order(prompt.ids, most, scope, prompt.spans, converters.to_sampling(options.sampling)), prompt
-
-    def _refuse(self, prompt: Prompt, order: Order, end: pb.WordingEnd) -> None:
-        assert self._writer is not None
-        context = self._writer.context
-        if len(prompt.ids) + order.max_tokens > context:
-            end.outcome = pb.WORDING_OUTCOME_FAILED
-            end.detail = f"The question and max_tokens do not fit the {context} tokens of the model's context."
-        else:
-            end.outcome = pb.WORDING_OUTCOME_NO_ROOM
 
     async def _checked(
         self, writer: Writer, order: Order, call: Call, end: pb.WordingEnd, said: _Said

@@ -277,7 +277,7 @@ def test_the_epoch_of_the_callers_namespace_is_asked_for_where_it_is_not_given(w
     [
         ({"text": ""}, "messages", "Exactly one"),
         ({"text": "x" * 1_000_001}, "text", "at most"),
-        ({"text": "word " * 5000}, "text", "context"),
+        ({"text": "word " * 5000}, "text", "4096 tokens of the model's context"),
         ({"text": "", "messages": [pb.ChatMessage(role="user", content="word " * 5000)]}, "messages", "context"),
         ({"max_tokens": 5000}, "max_tokens", "context"),
         ({"text": "word " * 2000, "max_tokens": 1}, "text", "pool_pages"),

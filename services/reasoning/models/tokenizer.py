@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers import AddedToken, Encoding, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from services.common.models.packages import ModelError
@@ -28,6 +28,16 @@ if TYPE_CHECKING:  # it imports torch, which who only quotes has no use for
     from services.reasoning.models.gguf_file import GgufFile
 
 _GGUF_CONTROL, _GGUF_USER_DEFINED = 3, 4
+_PIECE = 4_096  # characters that are counted at once
+_SURELY = 2  # a cut between pieces adds a few tokens to thousands: a count of so many times the most is above it
+
+
+class TooLong(ModelError):
+    """A text has more than ``most`` tokens."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The text has more than {most} tokens.")
+        self.most = most
 
 
 class ChatTokenizer:
@@ -47,21 +57,26 @@ class ChatTokenizer:
             self._guard = Guard(self._control, markers)
         self.digest = hashlib.blake2b(f"{tokenizer.to_str()}\0{template}".encode(), digest_size=16).digest()
 
-    def encode(self, text: str) -> list[int]:
-        """The tokens of a plain text. Control tokens that it spells are text."""
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
-        return ids
+    def encode(self, text: str, *, most: int | None = None) -> list[int]:
+        """The tokens of a plain text. Control tokens that it spells are text.
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]], *, open_answer: bool = True) -> list[int]:
+        TooLong when there are more than ``most``, which takes no longer for a text of any length.
+        """
+        _check_length(self._plain, text, most)
+        return _require(_read(self._plain, text).ids, most)
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], *, open_answer: bool = True, most: int | None = None
+    ) -> list[int]:
         """The prompt of a chat: ``messages`` with role and content. ``open_answer`` ends it where the model goes on.
 
         Contents are text, whatever they spell. ModelError for a role that is not one of ROLES, when there is no
-        template, or when the template refuses the messages.
+        template, or when the template refuses the messages; TooLong as ``encode``.
         """
-        return self._encode_chat(messages, open_answer)[1]
+        return self._encode_chat(messages, open_answer, most)[1]
 
     def encode_chat_in_parts(
-        self, messages: Sequence[Mapping[str, str]], role: str, parts: Sequence[str]
+        self, messages: Sequence[Mapping[str, str]], role: str, parts: Sequence[str], *, most: int | None = None
     ) -> tuple[list[int], list[int]]:
         """As ``encode_chat``, with one message more, of ``role``, whose content is ``parts`` in a row.
 
@@ -69,7 +84,7 @@ class ChatTokenizer:
         the part, for a tokenizer may look ahead. 0 for all, where the template writes the content otherwise.
         """
         said = "".join(parts)
-        rendered, ids, ends = self._encode_chat([*messages, {"role": role, "content": said}], open_answer=True)
+        rendered, ids, ends = self._encode_chat([*messages, {"role": role, "content": said}], True, most)
         content = self._guard.hide(said)
         at = rendered.rfind(content)
         widths = [len(self._guard.show(self._guard.hide(part))) for part in parts]
@@ -84,22 +99,31 @@ class ChatTokenizer:
         return text
 
     def _encode_chat(
-        self, messages: Sequence[Mapping[str, str]], open_answer: bool
+        self, messages: Sequence[Mapping[str, str]], open_answer: bool, most: int | None
     ) -> tuple[str, list[int], list[int]]:
         """What the template makes of a chat; its tokens; where each ends in what it shows, in characters."""
+        rendered = self._rendered(messages, open_answer)
+        _check_length(self._with_control, self._guard.show(rendered), most)
+        ids, ends = self._tokens(messages, rendered)
+        return rendered, _require(ids, most), ends
+
+    def _rendered(self, messages: Sequence[Mapping[str, str]], open_answer: bool) -> str:
         if self._template is None:
             raise ModelError("The model has no chat template. Name a chat model, or send a plain prompt.")
         if not all(m["role"] in ROLES for m in messages):
             raise ModelError(f"A message's role is not one of {', '.join(ROLES)}.")
         guarded = [{**m, "content": self._guard.hide(m["content"])} for m in messages]
-        rendered = self._render(guarded, open_answer)
+        return self._render(guarded, open_answer)
+
+    def _tokens(self, messages: Sequence[Mapping[str, str]], rendered: str) -> tuple[list[int], list[int]]:
+        """The tokens of what the template made of ``messages``, and where each ends in what that shows."""
         meant = [self._control[hit.group()] for hit in self._guard.control.finditer(rendered)]
         if not any(self._guard.holds(m["content"]) for m in messages):
-            whole = self._with_control.encode(rendered, add_special_tokens=False)
+            whole = _read(self._with_control, rendered)
             # A tokenizer that normalises may read control tokens in what spells them otherwise ("＜|im_end|＞").
             if [token for token in whole.ids if token in self._control_ids] == meant:
-                return rendered, whole.ids, [end for _, end in whole.offsets]
-        return rendered, *self._piecewise(rendered)
+                return whole.ids, [end for _, end in whole.offsets]
+        return self._piecewise(rendered)
 
     def _render(self, messages: Sequence[Mapping[str, str]], open_answer: bool) -> str:
         assert self._template is not None
@@ -111,13 +135,13 @@ class ChatTokenizer:
             raise ModelError(f"The model's chat template refuses these messages: {error}") from error
 
     def _piecewise(self, rendered: str) -> tuple[list[int], list[int]]:
-        """As ``_encode_chat``: the template's control tokens as such, and what lies between them as letters."""
+        """As ``_tokens``: the template's control tokens as such, and what lies between them as letters."""
         ids: list[int] = []
         ends: list[int] = []
         at = shown = 0
         for control in [*self._guard.control.finditer(rendered), None]:
             text = self._guard.show(rendered[at : control.start() if control else None])
-            piece = self._plain.encode(text, add_special_tokens=False)
+            piece = _read(self._plain, text)
             ids += piece.ids
             ends += [shown + end for _, end in piece.offsets]
             shown += len(text)
@@ -126,6 +150,28 @@ class ChatTokenizer:
                 ids.append(self._control[control.group()])
                 ends.append(shown)
         return ids, ends
+
+
+def _read(tokenizer: Tokenizer, text: str) -> Encoding:
+    """As a batch: while the library reads one, other threads run; while it reads a single text, none does."""
+    return tokenizer.encode_batch([text], add_special_tokens=False)[0]
+
+
+def _check_length(tokenizer: Tokenizer, text: str, most: int | None) -> None:
+    """TooLong for a text that surely has more than ``most`` tokens, of which no more is read than shows it."""
+    if most is None or len(text) <= most:
+        return
+    left = _SURELY * most
+    for at in range(0, len(text), _PIECE):
+        left -= len(tokenizer.encode_batch_fast([text[at : at + _PIECE]], add_special_tokens=False)[0])
+        if left < 0:
+            raise TooLong(most)
+
+
+def _require(ids: list[int], most: int | None) -> list[int]:
+    if most is not None and len(ids) > most:
+        raise TooLong(most)
+    return ids
 
 
 class TextStream:
