@@ -28,6 +28,9 @@ _KEEPALIVE_MS = 60_000  # a client that vanished gives its streams back after th
 # waits for a long answer, or measures its bandwidth while it reads a backlog, with every call on it.
 _CLIENT_KEEPALIVE_MS = 10_000
 _PING_STRIKES = 1000
+# Calls that gRPC keeps until Python takes them, those that were cancelled meanwhile among them. Whichever comes beyond
+# that it ends with a bare CANCELLED; by default it does so by chance from 1,000 on. Each may hold the 64 KiB below.
+_UNTAKEN = 8_192
 
 
 class GatewayServer:
@@ -135,6 +138,8 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         # Else gRPC takes what a connection carries in a moment, megabytes for every call, before anybody reads it. So
         # it is 64 KiB for a call until its message is read, and then what is left of the message.
         ("grpc.http2.bdp_probe", 0),
+        ("grpc.server.max_pending_requests", _UNTAKEN),
+        ("grpc.server.max_pending_requests_hard_limit", _UNTAKEN),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", config.max_calls_per_connection),
         ("grpc.max_allowed_incoming_connections", config.max_connections),

@@ -185,7 +185,7 @@ class Gateway:
         """Run in the gateway's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def channel(self, *options: tuple[str, str]) -> grpc.Channel:
+    def channel(self, *options: tuple[str, str | int]) -> grpc.Channel:
         self._channels.append(grpc.insecure_channel(f"127.0.0.1:{self.port}", options=options))
         return self._channels[-1]
 
