@@ -60,11 +60,12 @@ class Probing:
         for stored in self._left(namespace, receipt.receipt.position.offset):
             looked += 1
             how = max(map(mentions.within, (*said_in(stored.record), *stored.given_ids)))
-            if how == NONE:
+            known = short_id(stored.id) in told_of
+            if how == NONE and not known:
                 continue
             if len(possible) < _LISTED:
                 possible.append(stored.id)
-            doubtful += (known := short_id(stored.id) in told_of)
+            doubtful += known
             likely += how == LIKELY and not known
         detail = f"texts left that seem to hold a name; beside them {doubtful} that the receipt counts as doubtful"
         return ErasureProbe(store="mentions", looked_at=looked, readable=likely, detail=detail), possible
