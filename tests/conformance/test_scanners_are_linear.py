@@ -24,6 +24,7 @@ from services.common.text.naming.folding import fold, folded
 from services.common.text.naming.forms import words_of
 from services.common.text.naming.names import Names
 from services.common.text.naming.phrases import Phrases
+from services.common.text.naming.shown import readings
 from services.common.text.sentences import sentences
 from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
@@ -31,6 +32,7 @@ from services.episodic.plugins.base import Ranked
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.recall import confidence
 from services.episodic.state.mentions import Mentions, name_hashes
+from services.episodic.state.undressed import undressed
 from services.reasoning.extract import Source, extract
 from services.reasoning.grounding import Grounding
 from services.reasoning.models.guard import Guard
@@ -51,6 +53,13 @@ UNITS = [
 # For what takes a second for such a text: those that tell its parts apart.
 FEW = ["A. ", "We met. ", "7", "[[[", "Aa-", "語。", " ", "\u0323\u0301"]
 FEWEST = ["A. ", "7", "語。"]
+
+# Of programs: what begins markup, escapes and entities, and what ends none.
+MARKUP = [
+    "\\", "\\u00e9", "\\\\u00e9", "\\x", "\\0", "\\n", "\\u{", "\\ab", "%", "%C3", "&a", "&#1", "&amp;", "=A",
+    "<a", "<!-", "<b>", "[a=", "[b]", "](", "[1;", "\x1b[1", "\x1b]", "\x1b", "\x9b1", "a\b", "_", "a_", "*", "a+",
+    "\U0001f1f5", "\U000e0050",
+]  # fmt: skip
 
 # What most of a scanner's functions have something to say of.
 PROSE = (
@@ -126,6 +135,8 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "a name's plain form": (plain, UNITS),
     "a text's folded form": (folded, UNITS),
     "who is to be forgotten": (NAMING.within, UNITS),
+    "what is shown of a text": (lambda text: list(readings(text)), MARKUP),
+    "what a text may say beneath its markup": (lambda text: list(undressed(text)), MARKUP),
     "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE]),
     "order by what is said": (rank, ["7", PROSE]),
     "times": (lambda text: times.find(text, NOW), [*FEW, PROSE, "12 May ", "from 1 to ", "1,000 "]),

@@ -10,6 +10,7 @@ from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common.text.extract import Aliases, compatible, plain
 from services.common.text.naming.names import Names
+from services.common.text.naming.shown import readings
 from services.episodic.plugins.base import Record
 
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+(?=\S+\s+\S)", re.IGNORECASE)
@@ -45,14 +46,14 @@ class Naming:
 
     def within(self, text: str) -> bool:
         """Whether the text surely holds one of the names."""
-        return self._matcher.certain(text)
+        return any(map(self._matcher.certain, readings(text)))
 
     def doubts(self, text: str) -> list[Doubt]:
         """What in the text may be one of the names and may not, each reason once; empty where it surely holds one."""
-        found = list(self._matcher.find(text))
-        if not all(mention.doubt for mention in found):
+        found = [(shown, mention) for shown in readings(text) for mention in self._matcher.find(shown)]
+        if not all(mention.doubt for _, mention in found):
             return []
-        return list({m.doubt: Doubt(text[m.start : m.end], m.doubt) for m in reversed(found)}.values())
+        return list({m.doubt: Doubt(shown[m.start : m.end], m.doubt) for shown, m in reversed(found)}.values())
 
     def without(self, groups: Sequence[AliasGroup]) -> tuple[int, list[AliasGroup]]:
         """How many of a namespace's alias groups hold one of the names, and what is left of all without them.
@@ -88,7 +89,8 @@ class Naming:
         return [doubt for said in (*said_in(record), *ids) for doubt in self.doubts(said)]
 
     def _names(self, name: str) -> bool:
-        return any(not mention.doubt for mention in self._matcher.find(name, is_name=True))
+        found = (mention for shown in readings(name) for mention in self._matcher.find(shown, is_name=True))
+        return any(not mention.doubt for mention in found)
 
 
 def said_in(record: Record) -> Iterator[str]:

@@ -83,16 +83,16 @@ def words(text: str, way: _Way | None = None) -> list[Word]:
 @lru_cache(maxsize=65_536)
 def _parts(c: str) -> tuple[tuple[str, str | None], ...]:
     """What a character comes to: letters with their script, "" for an accent, None for what ends a word."""
-    parts = tuple(_sorted_out(unicodedata.normalize("NFKD", "" if _IGNORABLE.match(c) else c.casefold())))
+    parts = tuple(_sorted_out(unicodedata.normalize("NFKD", "" if _IGNORABLE.match(c) else c.casefold()).casefold()))
     return parts if len(parts) <= _MOST_PARTS else ((c, None),)
 
 
 def _sorted_out(parts: str) -> Iterator[tuple[str, str | None]]:
     for part in parts:
         category = unicodedata.category(part)
-        if category[0] == "L" or (category[0] == "M" and unicodedata.combining(part) == 0):
+        if category[0] == "L" or (category in ("Mn", "Mc") and unicodedata.combining(part) == 0):
             yield part, script_of(part)
-        elif category == "Mn":
+        elif category in ("Mn", "Me"):
             yield part, ""
         elif category != "Cf":
             yield part, None
@@ -111,8 +111,10 @@ def is_unspaced(letter: str) -> bool:
 def disguised(text: str, read: Sequence[Word]) -> Iterator[list[Word]]:
     """The words of a text, with those that mix Latin letters with others in each way to read them. ``read``:
     its ``words``."""
-    if not text.isascii() and not _SHARED.isdisjoint(text.casefold()) and any(w.script == "LATIN" for w in read):
-        yield from (words(text, way) for way in _WAYS)
+    letters, of = set(text.casefold()), {word.script for word in read}
+    if not text.isascii() and not _SHARED.isdisjoint(letters) and "LATIN" in of:
+        of.update(map(script_of, letters))
+        yield from (words(text, way) for way in _WAYS if way[0] in of and not of.isdisjoint(way[1]))
 
 
 def as_latin(read: Iterable[Word]) -> list[Word]:

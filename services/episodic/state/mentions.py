@@ -38,6 +38,7 @@ from services.episodic.state.stems import LIKELY as LIKELY
 from services.episodic.state.stems import NONE as NONE
 from services.episodic.state.stems import POSSIBLE as POSSIBLE
 from services.episodic.state.stems import Declined, name_words
+from services.episodic.state.undressed import undressed
 
 DOUBTFUL_BYTES = 4
 _MAC_BYTES = 16
@@ -99,6 +100,13 @@ class Mentions:
     def within(self, text: str) -> int:
         """LIKELY, POSSIBLE (letters of a name inside a longer word, or the head of one in another) or NONE. Some µs a
         letter."""
+        best = self._shown(text)
+        for other in undressed(text):
+            best = max(best, self._shown(other)) if best < LIKELY else best
+        return best
+
+    def _shown(self, text: str) -> int:
+        """As ``within``, of a text whose signs all mean themselves."""
         read = words(text)
         best = self._read(read)
         for other in disguised(text, read):

@@ -31,6 +31,7 @@ INVISIBLE = frozenset(
             *range(0x202A, 0x202F),
             *range(0x2060, 0x2070),
             *range(0xFE00, 0xFE10),
+            *range(0xFFF9, 0xFFFC),  # annotations
             *range(0x1D173, 0x1D17B),
             *range(0xE0000, 0xE1000),
         ],
@@ -56,7 +57,12 @@ _LETTERS = {
 }
 _DROPPED = (
     (0x300, 0x36F),  # accents
-    (0x483, 0x487),
+    (0x483, 0x489),
+    (0x1AB0, 0x1AFF),
+    (0x1DC0, 0x1DFF),
+    (0x20D0, 0x20FF),  # for symbols, and what is drawn round letters
+    (0xA66F, 0xA672),
+    (0xFE20, 0xFE2F),
     (0x591, 0x5C7),  # Hebrew points
     (0x610, 0x61A),  # Arabic signs and vowels
     (0x64B, 0x65F),
@@ -110,7 +116,9 @@ def written_out(text: str) -> str:
 
 def accented(text: str) -> str:
     """A text without case, its accents kept: to tell one accent from another."""
-    return normalize("NFKC", "".join(c for c in text if c not in INVISIBLE)).casefold()
+    return normalize(
+        "NFKC", "".join(c for c in text if c not in INVISIBLE and unicodedata.category(c) != "Me")
+    ).casefold()
 
 
 def _placed(text: str, pieces: Iterable[tuple[int, int, str]]) -> Folded:
