@@ -37,7 +37,9 @@ def undressed(text: str) -> Iterator[str]:
     """Each other way to read a text: decoded, and with a space for all that is no part of what it says."""
     said = text
     for _ in range(_ROUNDS):
-        said = _decoded(said)
+        before, said = said, _decoded(said)
+        if said == before:
+            break
     for reading in dict.fromkeys((said, _DRESS.sub(" ", said), _DRESS.sub(" ", text))):
         if reading != text:
             yield reading

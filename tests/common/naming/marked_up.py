@@ -10,6 +10,8 @@ SHOWN = [
     ("Petra Kovacs", "it says [1mPetra[0m [1;31mKovacs[0m, in a log that lost its escapes"),
     ("Пётр", "вчера \x1b[1mПётр\x1b[0m звонил"),
     ("Petra Kovacs", "P\bPe\bet\btr\bra\ba K\bKo\bov\bva\bac\bcs\bs(1)"),
+    ("Petra Kovacs", "it says ^[[1mPetra^[[0m ^[[1mKovacs^[[0m, as an editor shows it"),
+    ("Petra Kovacs", "<nick> \x0304Petra\x03 \x034,12Kovacs\x03 joined"),
     ("Petra Kovacs", "I saw Petra\x00Kovacs here"),
     ("Petra Kovacs", "I saw Pe\x07tra\x01 Kovacs here"),
     ("Petra Kovacs", "I saw Petra\ufffa \ufff9Kovacs here"),
@@ -18,6 +20,7 @@ SHOWN = [
     ("Petra Kovacs", "I met \u20dePetra\u20de Kov\u20deacs\u20de there"),
     ("Will", "I met W\u20e3ill at home"),
     ("Müller", "Herr M\u20e3üller kam"),
+    ("Müller", "Herr M\u0336ü\u0336l\u0336l\u0336e\u0336r kam"),
     ("Пётр", "вчера П\u0488ётр звонил"),
     # Tags.
     ("Petra Kovacs", "<p>I saw <b>Petra</b> <i>Kovacs</i> today"),
@@ -28,6 +31,7 @@ SHOWN = [
     # Signs of emphasis, and of links.
     ("Petra Kovacs", "I saw **Petra** **Kovacs** there"),
     ("Petra Kovacs", "I saw ~~Petra~~ __Kovacs__ there"),
+    ("Petra Kovacs", "I saw ~Petra~ ~Kovacs~ there"),
     ("Petra Kovacs", "I saw `Petra` `Kovacs` there"),
     ("Petra Kovacs", "I saw **Pet**ra *Kov*acs there"),
     ("Petra Kovacs", "ask [Petra](https://h.example/p) [Kovacs](https://h.example/k)"),

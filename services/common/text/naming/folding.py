@@ -70,6 +70,7 @@ _DROPPED = (
     (0x6D6, 0x6ED),
     *((nukta, nukta) for nukta in (0x93C, 0x9BC, 0xA3C, 0xABC, 0xB3C)),
 )
+_OVERLAY = 1  # among Unicode's classes of combining marks
 # German and Nordic letters written out.
 _WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
 UMLAUT = re.compile("[äöüåøæÄÖÜÅØÆ\u212b\u0308\u030a]")  # without one, nothing is written out
@@ -116,9 +117,12 @@ def written_out(text: str) -> str:
 
 def accented(text: str) -> str:
     """A text without case, its accents kept: to tell one accent from another."""
-    return normalize(
-        "NFKC", "".join(c for c in text if c not in INVISIBLE and unicodedata.category(c) != "Me")
-    ).casefold()
+    return normalize("NFKC", "".join(c for c in text if c not in INVISIBLE and not _is_drawn(c))).casefold()
+
+
+def _is_drawn(c: str) -> bool:
+    """Whether it is drawn round or through the letter before it, and is no accent."""
+    return unicodedata.category(c) == "Me" or unicodedata.combining(c) == _OVERLAY
 
 
 def _placed(text: str, pieces: Iterable[tuple[int, int, str]]) -> Folded:

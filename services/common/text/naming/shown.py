@@ -21,6 +21,9 @@ _CODED = re.compile(
     """,
     re.VERBOSE,
 )
+_SIGNED = re.compile(  # without one of these a text shows itself; most do
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\\%=&<\[\]{}*`~|_+\U0001f150-\U0001f1ff\U000e0020-\U000e007e]|''"
+)
 _UNIT = re.compile(rf"u({_HEX}{{4}})")
 _BYTE = re.compile(rf"\\([0-7]{{3}})|({_HEX}{{2}})")
 _SIGNS = {"e": "\x1b", "t": "\t", '"': '"', "'": "'", "/": "/", "a": "", "b": " "}  # the others end a line
@@ -29,17 +32,18 @@ _FLAGS = {0x1F1E6 + n: chr(ord("A") + n) for n in range(26)}
 _COMMAND = re.compile(r"(?<!\\)\\[A-Za-z]{2,24}\*?\{")  # of TeX; read before escapes, which begin alike
 _MARKUP = re.compile(
     r"""
-    (?:\x1b\[|\x9b)[0-?]*+[\x20-/]*+[@-~]  # what terminals are told
+    (?:(?:\x1b|\^\[)\[|\x9b)[0-?]*+[\x20-/]*+[@-~]  # what terminals are told
     |\x1b[\]PX^_][^\x07\x1b]*+(?:\x07|\x1b\\)?
     |\x1b[\x20-/]*+[0-~]?
     |\[[0-9][0-9;]*+m
     |[^\x08]\x08  # struck over
+    |\x03(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?  # a colour, in a chat
     |[\x00-\x08\x0e-\x1f\x7f-\x9f]
     |<(?:[/?]?[A-Za-z]|!)[^<>]*+>
     |\[/?(?:[abius]|code|colou?r|email|font|img|quote|size|spoiler|url|user)(?:=[^\[\]]*+)?\](?!\()
     |\]\([^()\s]*+\)
     |[\[\]{}]
-    |\*+|`+|~{2,}|={2,}|\|{2,}|'{2,}
+    |\*+|`+|~+|={2,}|\|{2,}|'{2,}
     |(?<!\w)_++|(?<!_)_++(?!\w)  # within a word it is no markup
     |(?<=\w)\+(?=\w)  # a space, in a query
     |=\r?\n  # a line that goes on, in a mail
@@ -51,6 +55,8 @@ _MARKUP = re.compile(
 def readings(text: str) -> Iterator[str]:
     """A text, and each other way to read it: decoded; without its markup; with a space in its place."""
     yield text
+    if _SIGNED.search(text) is None:
+        return
     plain = decoded(_COMMAND.sub("{", text))
     for reading in dict.fromkeys((plain, _MARKUP.sub("", plain), _MARKUP.sub(" ", plain))):
         if reading != text:
