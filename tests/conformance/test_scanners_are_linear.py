@@ -57,8 +57,8 @@ FEWEST = ["A. ", "7", "語。"]
 # Of programs: what begins markup, escapes and entities, and what ends none.
 MARKUP = [
     "\\", "\\u00e9", "\\\\u00e9", "\\x", "\\0", "\\n", "\\u{", "\\ab", "%", "%C3", "&a", "&#1", "&amp;", "=A",
-    "<a", "<!-", "<b>", "[a=", "[b]", "](", "[1;", "\x1b[1", "\x1b]", "\x1b", "\x9b1", "a\b", "_", "a_", "*", "a+",
-    "\U0001f1f5", "\U000e0050",
+    "<a", "<!-", "<b>", "[a=", "[b]", "](", "[1;", "\x1b[1", "\x1b]", "\x1b", "\x9b1", "^[[1", "a\b", "_", "a_", "*",
+    "a+", "\U0001f1f5", "\U000e0050",
 ]  # fmt: skip
 
 # What most of a scanner's functions have something to say of.

@@ -25,6 +25,11 @@ def test_invariant_34_the_probe_reads_what_is_shown_of_a_text(name: str, text: s
     assert Mentions(name_hashes([name], KEY), KEY).within(text) == LIKELY
 
 
+@pytest.mark.parametrize("mark", ["\u0e34", "\u093f", "\u0bc0"])
+def test_invariant_34_the_probe_looks_past_marks_of_another_script(mark: str) -> None:
+    assert Mentions(name_hashes(["Petra"], KEY), KEY).within(f"I saw Pe{mark}tra{mark} today") == LIKELY
+
+
 @pytest.mark.parametrize(("name", "text"), OTHERS)
 def test_what_is_shown_of_a_text_means_nobody_else(name: str, text: str) -> None:
     assert not Naming([name]).within(text)

@@ -73,6 +73,8 @@ def words(text: str, way: _Way | None = None) -> list[Word]:
             elif script == "":
                 if run and run[-1].letters:
                     run[-1].marked.add(len(run[-1].letters) - 1)
+            elif run and run[-1].script != script and unicodedata.category(part)[0] == "M":
+                continue  # of another script than the letter that it stands on
             else:
                 if not run or run[-1].script != script:
                     run.append(Word(script, c.isupper()))
