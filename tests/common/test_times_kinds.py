@@ -480,4 +480,3 @@ def test_what_was_moved_from_one_day_to_another_is_on_the_other() -> None:
         ("2026-05-11", "2026-05-12"),
         ("2026-05-07", "2026-05-08"),
     ]
-    assert spans("7 and 9 April 2024") == [("2024-04-09", "2024-04-10")]

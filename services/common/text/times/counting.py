@@ -19,6 +19,14 @@ def relative(match: _Match, now: datetime, future: bool | None) -> Days:
     return calendar.day(now.date() + timedelta(steps.get(plain, 0)))
 
 
+def now(match: _Match, now: datetime, future: bool | None) -> Days:
+    return calendar.day(now.date())
+
+
+def tomorrow(now: datetime) -> date:
+    return now.date() + timedelta(1)
+
+
 LENGTHS = {
     "day": {"days": 1},
     "week": {"weeks": 1},
@@ -39,6 +47,7 @@ def length(unit: str, many: int = 1) -> relativedelta:
 
 def ago(match: _Match, now: datetime, future: bool | None) -> Days:
     least, most = words.count(match["count"])
+    most = words.count(match["more"])[1] if match["more"] else most  # "a week or two ago"
     unit, on = _unit_of(match), (match["on"] or "").lower()
     if on and unit in LENGTHS:  # "two weeks ago today": to the day
         counted_from = now.date() - timedelta(1 if on == "yesterday" else 0)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from services.common.text.times import names, titles
-from services.common.text.times.words import AGAIN
+from services.common.text.times.words import AGAIN, WEEKDAY
 
 _Match = re.Match[str]
 
@@ -46,7 +46,7 @@ _CLOSED = (
     r"|had|did|do|does|will|would|shall|should|could|can|may|might|must|not|never|also|already|again|still|yet|only"
     r"|just|too|either|both|all|every|everyone|nobody|somebody|someone|no|some|any|though|although|whether"
 )
-_FREE = re.compile(
+FREE = re.compile(
     rf"(?:['’]s\b|\s*(?:$|[!?;:)\]\"”’'–—(]|[.,](?!\d)|-(?!\w))|\s+(?:(?:{_CLOSED})\b(?![’'-])|[a-z]+ly\b|[A-Z]))"
 )
 _IDENTIFIER = re.compile(
@@ -56,71 +56,54 @@ _IDENTIFIER = re.compile(
     r"|module|device|component|product|firmware|patent|page|pages|chapter|act|scene|verse|figure|table|volume|step|level|line|platform|bus|track|seat|row)\b"
     r"[.:#]?(?: (?:number|no|nr|code|id|ref)\b[.:#]?)?(?: (?:is|was|reads|of))?|#|№)[ :#]*$"
 )
-_CAPITAL_AFTER = re.compile(r" (?!I\b)[A-Z][\w’'-]*")
+CAPITAL_AFTER = re.compile(r" (?!I\b)[A-Z][\w’'-]*")
 _CAPITAL_BEFORE = re.compile(r"\b(?!I )[A-Z][\w’'-]* $")
-_OPENS = re.compile(r"(?:^|[.!?:;\n\"“(]\s*)$")
+OPENS = re.compile(r"(?:^|[.!?:;\n\"“(]\s*)$")
 
 
-def _is_number_of_something(before: str) -> bool:
+def is_number_of_something(before: str) -> bool:
     return _IDENTIFIER.search(before[-40:]) is not None
 
 
-def _digits(words: _Match, before: str, after: str) -> bool:
-    return not _is_number_of_something(before) and re.match(r"[-/.]\w", after) is None
+def are_digits(words: _Match, before: str, after: str) -> bool:
+    return not is_number_of_something(before) and re.match(r"[-/.]\w", after) is None
 
 
 def _numeric(words: _Match, before: str, after: str) -> bool:
     """Days and months in figures: with stops the day comes first; else only where just one of them can be the month."""
     a, b = int(words["a"]), int(words["b"])
-    if len(words["year"]) == 2 and (words["dash"] == "-" or not _DATED.search(before)):
+    if len(words["year"]) == 2 and (words["dash"] == "-" or not DATED.search(before)):
         return False
     known = words["dash"] == "." or a > 12 or b > 12 or a == b
-    return known and min(a, b) <= 12 and _digits(words, before, after)
+    return known and min(a, b) <= 12 and are_digits(words, before, after)
 
 
 def _year_month(words: _Match, before: str, after: str) -> bool:
     """Not "2010-12", which may be years, unless a preposition leads to it."""
     led = re.search(r"(?i)\b(?:in|since|until|till|by|before|after|from|to|during) $", before) is not None
-    return _digits(words, before, after) and (led or int(words["month"]) <= int(words["year"]) % 100)
+    return are_digits(words, before, after) and (led or int(words["month"]) <= int(words["year"]) % 100)
 
 
 # --- months and days --------------------------------------------------------------------------------------------
 
-_NAMES = ("april", "may", "june", "august", "jun", "jan")  # months that people are called
-_WORDS = ("may", "march", "mar")  # that are words in small letters
-_DATED = re.compile(r"(?i)\b(?:on|since|until|till|by|before|after|from|for|dated|due|sent|is|was)(?: the)? $")
+NAMES = ("april", "may", "june", "august", "jun", "jan")  # months that people are called
+WORDS = ("may", "march", "mar")  # that are words in small letters
+DATED = re.compile(r"(?i)\b(?:on|since|until|till|by|before|after|from|for|dated|due|sent|is|was)(?: the)? $")
 _PART = re.compile(
     r"(?i)\b(?:end|start|beginning|middle|rest|month|months|week|weekend|whole|most|days?|all|part|half|evening"
     r"|morning|night|as|monday|tuesday|wednesday|thursday|friday|saturday|sunday) $"
 )
 
 
-def _month_words(words: _Match) -> list[str]:
-    groups = words.groupdict()
-    return [
-        groups[name] for name in ("month", "month2", "first", "last") if groups.get(name) and groups[name][0].isalpha()
-    ]
-
-
 def _date(words: _Match, before: str, after: str) -> bool:
     groups = words.groupdict()
-    if _is_number_of_something(before) and words.group()[0].isdigit():
-        return False
-    if " and " in words.group().lower() and not words.group().lower().startswith("between"):
+    if is_number_of_something(before) and words.group()[0].isdigit():
         return False
     if groups.get("year") is None and re.match(r"[-/.]\d", after):
         return False
-    is_small = any(m in _WORDS for m in _month_words(words))
-    led = _DATED.search(before) or re.match(r"(?i)(?:on|since|until|till|by|before|after|from|to|for) ", words.group())
+    is_small = (groups["month"] or groups["month2"]) in WORDS
+    led = DATED.search(before) or re.match(r"(?i)(?:on|since|until|till|by|before|after|from|to|for) ", words.group())
     return not is_small or groups.get("year") is not None or led is not None
-
-
-def _months(words: _Match, before: str, after: str) -> bool:
-    given = _month_words(words)
-    if any(m in _WORDS for m in given):
-        return words["year"] is not None
-    led = re.match(r"(?i)(?:from|between|in|during) ", words.group()) is not None
-    return led or words["year"] is not None or not any(m.lower() in _NAMES for m in given)
 
 
 def _month(words: _Match, before: str, after: str) -> bool:
@@ -128,21 +111,21 @@ def _month(words: _Match, before: str, after: str) -> bool:
     if name == "march" and which in ("in", "since", "until", "till", "during"):
         near = f"{before} {re.split(r'[.!?;]', after)[0]}".lower()
         told = which == "since" or any(names.is_past(word) for word in re.findall(r"[a-z]+", near))
-        return told and _FREE.match(after) is not None
-    if name in _WORDS or re.match(r"['’]s\b", after):
+        return told and FREE.match(after) is not None
+    if name in WORDS or re.match(r"['’]s\b", after):
         return False
     if which == "of":
-        return _PART.search(before) is not None and not _CAPITAL_AFTER.match(after)
-    if name.lower().rstrip(".") not in _NAMES:
+        return _PART.search(before) is not None and not CAPITAL_AFTER.match(after)
+    if name.lower().rstrip(".") not in NAMES:
         return True
     if which in ("to", "for", "from", "on", "after", "before", "since", "until", "till", "by"):
         is_surely_a_month = which in ("since", "until", "till", "before", "after", "by") or MOVED.search(before)
         return bool(is_surely_a_month) and not (
-            _CAPITAL_AFTER.match(after)
+            CAPITAL_AFTER.match(after)
             or re.match(r" (?:\w+ed|said|left|came|went|is|was|has|had)\b", after)
             or _MADE.search(before)
         )
-    return which in ("in", "during") or not _CAPITAL_AFTER.match(after)
+    return which in ("in", "during") or not CAPITAL_AFTER.match(after)
 
 
 _AGAIN = re.compile(AGAIN)
@@ -156,23 +139,19 @@ _MADE = re.compile(
 
 def _nth(words: _Match, before: str, after: str) -> bool:
     which, number = (words["which"] or "").lower(), int(re.sub(r"\D", "", words["day"]))
-    if not _FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or _CAPITAL_AFTER.match(after):
+    if not FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or CAPITAL_AFTER.match(after):
         # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
-        return which in ("on", "since") and _FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
+        return which in ("on", "since") and FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)
     if not which and _CAPITAL_BEFORE.search(before) and not re.search(r"day $", before):
         return False  # "Henry the 8th"
     return which in _POINTS or (not which and (number >= 4 or before.endswith("due ")))
-
-
-def _nths(words: _Match, before: str, after: str) -> bool:
-    return _FREE.match(after) is not None and not _CAPITAL_AFTER.match(after)
 
 
 # --- weekdays and holidays --------------------------------------------------------------------------------------
 
 _EVERY = re.compile(
     r"(?i)\b(?:every(?: other| second| third)?|one|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash"
-    r"|bloody|palm|freaky) $"
+    r"|bloody|palm|freaky|super|maundy|shrove|fat|whit|holy|giving|(?-i:Good)) $"
 )
 _APPOSED = re.compile(r"(?:, (?:(?i:our|my|the|his|her|their|your|an?|who|whose|which)) |,? (?:the|who) )")
 _NAMED = re.compile(
@@ -197,11 +176,12 @@ _SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "su
 
 def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
-    if words["day"].lower() in _SHORT and words["day"][0].islower() and which in ("", "to", "for", "of", "from"):
+    is_short = words["day"].lower() in _SHORT and words["day"][0].islower()
+    if is_short and which in ("", "to", "for", "of", "from") and not _is_part_of_day(words["day"], before, after):
         return False
     if _is_of_another_week(f"{before}{which}".rstrip(), after):
         return False
-    if _EVERY.search(before) or _NAMED.search(before) or re.match(r"-\w", after):
+    if _EVERY.search(before) or _NAMED.search(before) or _JOINED_TO.match(after):
         return False
     if which in _POINTS or _AGAIN.fullmatch(which):
         return True
@@ -209,19 +189,34 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
         return False
     if re.search(r"(?i)\bthe $", before) and _KIND.match(after):
         return False  # "the Friday club", which meets on any
-    follows = _CAPITAL_AFTER.match(after)
+    follows = CAPITAL_AFTER.match(after)
     if which in ("to", "from", "for", "of"):
         return follows is None
     if words["day"][0].islower():
         return re.match(r"(?i) (?:the|my)\b", after) is None
     capital = _CAPITAL_BEFORE.search(before)
-    if follows or (capital and not _OPENS.search(before[: capital.start()])):
+    if follows or (capital and not OPENS.search(before[: capital.start()])):
         return False
     if _DOES.search(before) and re.match(r" (?!suit|work|be\b|fit|mean|come|sound|look|feel)[a-z]+\b", after):
         return False
     if _OF_SOMEBODY.search(before) or _AND.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
         return False
-    return not (_OPENS.search(before) and _ACTS.match(after))
+    return not (OPENS.search(before) and _ACTS.match(after))
+
+
+def _is_part_of_day(day: str, before: str, after: str) -> bool:
+    """ "tues evening was fun", "fri 8pm"; but "we sat night after night"."""
+    is_word = day in ("sat", "sun", "wed") and not (OPENS.search(before) or _PARTED.search(before))
+    return _PART_OF_DAY.match(after) is not None and not is_word
+
+
+_PART_OF_DAY = re.compile(
+    r"(?i),? (?:(?:early |late )?(?:morning|afternoon|evening|eve|night|noon|lunch)\b(?! after)"
+    r"|(?:at )?\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b)"
+)
+_PARTED = re.compile(r"(?i)(?:[,;(]|\b(?:and|or|but|for|until|till|from|to|was|is|free|busy|about)) $")
+# "Tuesday-ish"; but "Monday-Friday".
+_JOINED_TO = re.compile(rf"-(?!{WEEKDAY})\w")
 
 
 def _is_of_another_week(before: str, after: str) -> bool:
@@ -254,7 +249,7 @@ def _holiday(words: _Match, before: str, after: str) -> bool:
         return False
     if re.match(r" (?i:tree|eggs?|cards?|cakes?|puddings?|lights|stockings?|costumes?)\b", after):
         return False
-    is_free = _FREE.match(after) is not None and not _CAPITAL_AFTER.match(after)  # not "Easter Island"
+    is_free = FREE.match(after) is not None and not CAPITAL_AFTER.match(after)  # not "Easter Island"
     return is_free or (_AT.search(before) is not None and not _CAPITAL_OF.match(after))
 
 
@@ -264,13 +259,13 @@ _AT = re.compile(r"(?i)\b(?:at|on|over|for|during|since|until|till|by|before|aft
 
 def _relative(words: _Match, before: str, after: str) -> bool:
     """Not "USA Today", "the Tomorrow People"."""
-    is_title = words.group()[0].isupper() and (_CAPITAL_BEFORE.search(before) or _CAPITAL_AFTER.match(after))
-    return not is_title or _OPENS.search(before) is not None
+    is_title = words.group()[0].isupper() and (_CAPITAL_BEFORE.search(before) or CAPITAL_AFTER.match(after))
+    return not is_title or OPENS.search(before) is not None
 
 
 # --- seasons ----------------------------------------------------------------------------------------------------
 
-_SPRINGS = re.compile(
+SPRINGS = re.compile(
     r"(?i) (?:of|rolls?|water|onions?|cleaning|chicken|mattress|guys?|mechanism|coil|that broke|back)\b"
 )
 _NOUN_OF_SEASON = re.compile(
@@ -282,11 +277,11 @@ def _season(words: _Match, before: str, after: str) -> bool:
     if words["year"]:
         return True
     which, name = (words["which"] or "").lower(), words["season"].lower()
-    if not which or which == "the" or (name != words["season"] and _CAPITAL_AFTER.match(after)):
+    if not which or which == "the" or (name != words["season"] and CAPITAL_AFTER.match(after)):
         return False
     if which == "by" and _MADE.search(before):
         return False  # "inspired by autumn"
-    if _SPRINGS.match(after) or (_NOUN_OF_SEASON.match(after) and not which.endswith(("last", "next", "this"))):
+    if SPRINGS.match(after) or (_NOUN_OF_SEASON.match(after) and not which.endswith(("last", "next", "this"))):
         return False
     if name in ("spring", "fall") and which.endswith("the") and which != "in the":
         return which in ("during the", "over the", "throughout the")
@@ -309,7 +304,7 @@ def _spell(words: _Match, before: str, after: str) -> bool:
 
 # --- years ------------------------------------------------------------------------------------------------------
 
-_QUANTITY = re.compile(
+QUANTITY = re.compile(
     r"(?i)(?:\ban? (?:\w+ )?\w+|\b(?:sum|price|total|cost|population|capacity|crowd|value|rate|distance|weight|salary"
     r"|budget|height|altitude|average|maximum|minimum|length|depth|score|page|pages|room|bill|fee|fine|speed|power)) $"
 )
@@ -319,11 +314,11 @@ _GREW = re.compile(
 )
 
 
-def _is_year_here(number: str, which: str, before: str, after: str) -> bool:
+def is_year_here(number: str, which: str, before: str, after: str) -> bool:
     if re.match(r"[-/:.,]?\d|[-/]\w|%|\s?(?:°|€|\$|£)", after) or re.search(r"[$€£#]\s?$", before):
         return False
-    opens = _OPENS.search(before) is not None
-    counts = not _FREE.match(after) or re.match(r" (?:of|or)\b", after) is not None
+    opens = OPENS.search(before) is not None
+    counts = not FREE.match(after) or re.match(r" (?:of|or)\b", after) is not None
     if counts and not (
         opens and which in ("in", "since") and int(number) >= 1700 and re.match(r" [a-z]+\b(?<!s)", after)
     ):
@@ -332,42 +327,19 @@ def _is_year_here(number: str, which: str, before: str, after: str) -> bool:
     if is_hour and which in ("until", "till", "by", "before", "after", "from"):
         return False  # "open until 1800"
     if which == "of":
-        return _QUANTITY.search(before) is None and number >= "1400"
+        return QUANTITY.search(before) is None and number >= "1400"
     return not (which == "by" and _GREW.search(before))
 
 
 def _year(words: _Match, before: str, after: str) -> bool:
     which = words["which"].lower()
     if not words["year"][0].isdigit():  # "in '98"
-        return _FREE.match(after) is not None
+        return FREE.match(after) is not None
     if which in ("from", "after", "before", "around") and words["year"] < "1700":
         return False
-    return "year" in which or _is_year_here(words["year"], which, before, after)
+    return "year" in which or is_year_here(words["year"], which, before, after)
 
 
-def _years(words: _Match, before: str, after: str) -> bool:
-    which, first, last = (words["which"] or "").lower(), words["first"], words["last"]
-    if first >= last or (" and " in words.group() and which != "between"):
-        return False
-    if which in ("of", "for") and _QUANTITY.search(before):
-        return False  # "a budget of 1800-2000"
-    if (
-        not which
-        and not words["named"]
-        and (first < "1900" or _is_number_of_something(before) or not _stands_alone(before, after))
-    ):
-        return False
-    return _is_year_here(first, "in", before, "") and _is_year_here(last, "in", "and ", after)
-
-
-def _stands_alone(before: str, after: str) -> bool:
-    """Whether nothing beside two figures without a preposition measures or counts: "he was mayor (2010-2014)"."""
-    heads_line = re.search(r"(?:^|\n)\W*$", before) and re.match(r" [A-Z]", after)  # "2003-2007 University of Leeds"
-    closes = _OPENS_YEARS.search(before) and re.match(r"\s*(?:$|[.,;:!?)\]])", after)
-    return bool(heads_line or closes)
-
-
-_OPENS_YEARS = re.compile(r"(?:^|[(\[,;:\n]|\b(?:there|here|then|home|abroad|together|\w+ed|[A-Z]\w+))\s*$")
 _MEASURED = re.compile(
     r"(?i)\b(?:temperatures?|degrees?|highs?|lows?|mercury|heat|fahrenheit|humidity|scores?|grades?)\b"
 )
@@ -396,17 +368,14 @@ def _ahead(words: _Match, before: str, after: str) -> bool:
 
 
 _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
-    "interval": _digits,
-    "iso": _digits,
-    "dashed": _digits,
+    "interval": are_digits,
+    "iso": are_digits,
+    "dashed": are_digits,
     "yearmonth": _year_month,
     "numeric": _numeric,
-    "days": _date,
     "date": _date,
-    "months": _months,
     "month": _month,
     "nth": _nth,
-    "nths": _nths,
     "relative": _relative,
     "ago": _ago,
     "ahead": _ahead,
@@ -418,5 +387,4 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "weekday": _weekday,
     "decade": _decade,
     "year": _year,
-    "years": _years,
 }

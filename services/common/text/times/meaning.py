@@ -15,9 +15,9 @@ from services.common.text.times.calendar import Days
 _Match = re.Match[str]
 
 # No year stands in these, and none is counted from the day they are said: other years are possible readings.
-YEARLESS = frozenset({"date", "dayofmonth", "days", "around", "offset", "months", "month", "season", "holiday"})
+YEARLESS = frozenset({"date", "dayofmonth", "around", "offset", "month", "season", "holiday"})
 # For these the tense decides between the one before and the one to come.
-OF_TENSE = YEARLESS | {"nth", "nths", "weekday", "weekend", "ahead"}
+OF_TENSE = YEARLESS | frozenset(words.SHARED) | {"nth", "nths", "weekday", "weekend", "ahead"}
 
 
 def resolve(form: str, match: _Match, now: datetime, future: bool | None) -> Days | None:
@@ -33,11 +33,10 @@ def resolve(form: str, match: _Match, now: datetime, future: bool | None) -> Day
 
 def within(form: str, match: _Match, year: int) -> Days | None:
     """The same words in a year that other words give ("2 April to 5 May 2024")."""
-    if form != "date" or match["year"]:
-        return None
+    make = _IN_YEAR.get(form)
     try:
-        return calendar.day(date(year, *_month_and_day(match)))
-    except ValueError:
+        return make(match, year) if make and is_yearless(form, match) else None
+    except (ValueError, StopIteration):
         return None
 
 
@@ -118,16 +117,6 @@ def _of_some_year(make: Callable[[int], Days], today: date, future: bool | None)
 
 
 _FAR, _NEAR = timedelta(300), timedelta(31)
-
-
-def _days(match: _Match, now: datetime, future: bool | None) -> Days:
-    month = words.month(words.group(match, "month", "month2"))
-    first, last = words.day(words.group(match, "first", "first2")), words.day(words.group(match, "last", "last2"))
-
-    def of(year: int) -> Days:
-        return date(year, month, first), date(year, month, last) + timedelta(1)
-
-    return of(int(match["year"])) if match["year"] else _of_some_year(of, now.date(), future)
 
 
 def _around(match: _Match, now: datetime, future: bool | None) -> Days | None:
@@ -220,21 +209,6 @@ def _month_year(match: _Match, now: datetime, future: bool | None) -> Days:
     return calendar.month(date(words.year(match["year"], now), words.month(match["month"]), 1))
 
 
-def _months(match: _Match, now: datetime, future: bool | None) -> Days:
-    first, last = words.month(match["first"]), words.month(match["last"])
-    over = last < first  # "from November to February": into the next year
-
-    def to(year: int) -> Days:
-        begins = int(match["year1"]) if match["year1"] and match["year"] else year - over
-        return date(begins, first, 1), calendar.month(date(year, last, 1))[1]
-
-    if match["year"]:
-        return to(int(match["year"]))
-    if match["year1"]:
-        return to(int(match["year1"]) + over)
-    return calendar.near(to, now.date(), future is True)
-
-
 def _month(match: _Match, now: datetime, future: bool | None) -> Days:
     number = words.month(match["month"])
     return _again(match, lambda year: calendar.month(date(year, number, 1)), now.date(), future)
@@ -248,11 +222,15 @@ def _season(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 def _holiday(match: _Match, now: datetime, future: bool | None) -> Days:
-    plain = match["name"].lower().replace("’", "'")
-    of = next(of for name, of in calendar.HOLIDAYS.items() if name in plain)
+    of = _holiday_of(match)
     if match["year"]:
         return calendar.day(of(int(match["year"])))
     return _again(match, lambda year: calendar.day(of(year)), now.date(), future)
+
+
+def _holiday_of(match: _Match) -> Callable[[int], date]:
+    plain = match["name"].lower().replace("’", "'")
+    return next(of for name, of in calendar.HOLIDAYS.items() if name in plain)
 
 
 def _again(match: _Match, make: Callable[[int], Days], today: date, future: bool | None) -> Days:
@@ -293,7 +271,8 @@ def _year(match: _Match, now: datetime, future: bool | None) -> Days:
 
 
 def _years(match: _Match, now: datetime, future: bool | None) -> Days:
-    return date(int(match["first"]), 1, 1), date(int(match["last"]) + 1, 1, 1)
+    last = match["last"]
+    return date(int(match["first"]), 1, 1), date(int(last) + 1, 1, 1) if last.isdigit() else counting.tomorrow(now)
 
 
 _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = {
@@ -305,13 +284,12 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "numeric": _numeric,
     "around": _around,
     "offset": _offset,
-    "days": _days,
     "date": _date,
-    "months": _months,
     "monthyear": _month_year,
     "month": _month,
     "nths": _nths,
     "nth": _nth,
+    "now": counting.now,
     "relative": counting.relative,
     "ago": counting.ago,
     "beforelast": counting.before_last,
@@ -329,4 +307,11 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "part": _part,
     "years": _years,
     "year": _year,
+}
+
+_IN_YEAR: dict[str, Callable[[_Match, int], Days]] = {
+    "date": lambda match, year: calendar.day(date(year, *_month_and_day(match))),
+    "month": lambda match, year: calendar.month(date(year, words.month(match["month"]), 1)),
+    "season": lambda match, year: calendar.season(match["season"].lower(), year),
+    "holiday": lambda match, year: calendar.day(_holiday_of(match)(year)),
 }

@@ -66,6 +66,8 @@ def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[To
 def _with_its_preposition(sentence: str, at: int, to: int, form: str, told: bool | None) -> bool | None:
     """``told``: by the verb alone."""
     before, first = sentence[:at], sentence[at:to].lower().split(" ")[0]
+    edge = _EDGE.search(before) if first == "of" else None
+    first = edge.group(1).lower() if edge else first  # "by the end of June"
     if first == "since":
         return False
     looks_ahead = _LOOKS_AHEAD.search(before) is not None
@@ -81,6 +83,9 @@ def _with_its_preposition(sentence: str, at: int, to: int, form: str, told: bool
     if told is None and (first in ("by", "until", "till", "before") or _PLANS.search(sentence)):
         return True
     return told
+
+
+_EDGE = re.compile(r"(?i)\b(by|before|until|till|since) (?:the )?(?:very )?(?:end|start|beginning|middle|close) $")
 
 
 def _is_as_of(sentence: str, at: int, to: int) -> bool:

@@ -6,6 +6,7 @@ Months, weekdays and relative words are read in any case; what their case says o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 _MONTHS = "january february march april may june july august september october november december".split()
@@ -28,20 +29,26 @@ _ORDINAL = {word: n for n, word in enumerate(_ORDINALS, 1)} | {"thirtieth": 30}
 MONTH = rf"(?i:(?:{'|'.join(_MONTHS)})\b|(?:jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec)\b\.?)"
 WEEKDAY = rf"(?i:(?:{'|'.join(_DAYS)})\b|(?:mon|tues|tue|wed|thurs|thur|thu|fri|sat|sun)\b)"
 YEAR = r"(?:1\d{3}|20\d{2})"
-ANY_YEAR = rf"(?:{YEAR}|[’'‘]\d\d(?!\w))"  # "'98"
+ANY_YEAR = rf"(?:{YEAR}|[’'‘]\d\d(?!\w)|(?i:(?:last|this|next) year)(?![’'\w]))"  # "'98", "May last year"
 _NTH = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)"
 _NTH_WORD = rf"(?i:(?:twenty|thirty)[- ](?:{'|'.join(_ORDINALS[:9])})|{'|'.join(_ORDINAL)})"
 _DAY = rf"(?:{_NTH}|0?[1-9]|[12]\d|3[01])"
 _BELOW_HUNDRED = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}|{'|'.join(_ONES)})"
-COUNT = (
+_COUNT = (
     rf"(?i:\d{{1,3}}|(?:a|{'|'.join(_ONES)}) thousand"
     rf"|(?:a|{'|'.join(_ONES)}) hundred(?:(?: and)? {_BELOW_HUNDRED})?|(?:a|two|three|four) dozen|an?"
     rf"|{_BELOW_HUNDRED}|(?:a )?couple(?: of)?|(?:a )?few)"
 )
+_OR = r"(?: ?[-–—] ?|(?i: (?:to|or) ))"
+COUNT = rf"(?:{_COUNT}(?:{_OR}{_COUNT})?)"
+_ONE_COUNT, _EITHER_COUNT = re.compile(_COUNT), re.compile(rf"({_COUNT}){_OR}({_COUNT})")
 _UNIT = r"(?i:(?:day|week|fortnight|month|year|decade)s?)"
 # "this past Tuesday" is last Tuesday.
 AGAIN = r"(?i:(?:this |the )?(?:past|coming)|previous|last|next|this)"
 _TO = r"(?: ?[-–—] ?|(?i: (?:to|through|thru|until|till) ))"
+_AND = r"(?i: (?:and|or|&) )"
+# Between two of the same: "3 to 5", "the 3rd or the 5th"; and before the last of a list, "2, 9 and 16".
+_LINK = rf"(?:{_TO}|{_AND})(?i:(?:in |on )?(?:the )?)"
 _HOLIDAY = (
     r"(?i:Christmas Eve|Christmas Day|Christmas|Xmas|Boxing Day|New Year[’']?s Eve|New Year[’']?s Day|New Year[’']?s"
     r"|Hallowe[’']?en|Valentine[’']?s Day|Good Friday|Easter Sunday|Easter Monday|Easter)"
@@ -68,6 +75,25 @@ def unnamed(pattern: str) -> str:
     return re.sub(r"\(\?P<\w+>", "(?:", pattern)
 
 
+_PRE = r"(?i:(?:from|between|in|during|on|of|since|for) )?"
+_PART_OF = r"(?i:(?:early|mid|late)[- ])?"
+_OF_YEAR = rf"(?:,? (?i:of )?{ANY_YEAR}(?!\w|:))"
+_SEASON = r"(?i:spring|summer|autumn|fall|winter)"
+QUARTER = r"(?:Q[1-4]|H[12])"
+_SLASH = r"(?:/|(?i:\bto\b))"
+
+
+def _several(item: str, name: str = "items") -> str:
+    """A range or a list of such items, six at most."""
+    return rf"(?P<{name}>{item}(?:(?:, (?i:the )?{item}){{1,4}},?{_AND}(?i:the )?|{_LINK}){item})"
+
+
+DAY_OF_LIST = rf"(?:{_NTH_WORD}|{_DAY}\.?)(?![\w:]|\.\d)"
+MONTH_OF_LIST = rf"{_PART_OF}{MONTH}{_OF_YEAR}?"
+SEASON_OF_LIST = rf"{_PART_OF}{_SEASON}(?:,?(?i: of)? {ANY_YEAR}(?!\w|:))?"
+HOLIDAY_OF_LIST = rf"{_HOLIDAY}(?:,? (?i:of )?{YEAR}(?!\w))?"
+_DM = r"(?:0?[1-9]|[12]\d|3[01])"
+
 _NAMED_DAY = rf"(?:{unnamed(_DATE)}|{_HOLIDAY}(?:,? (?i:of )?{YEAR})?)"
 
 # Name -> pattern; earlier ones win where two begin at the same place.
@@ -78,6 +104,13 @@ PATTERNS = {
     "stamp": (
         rf"(?P<year>{YEAR})(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])"
         r"T(?:[01]\d|2[0-3])[0-5]\d(?:\d\d)?(?:Z|[+-]\d{2}:?(?:\d{2})?)?"
+    ),
+    "numerics": (
+        rf"{_PRE}(?i:the )?(?:(?P<day>{_DM})(?P<month>[./]{_DM})?\.?{_LINK}"
+        rf"(?P<last>{_DM}(?P<dash>[./]){_DM}(?P=dash)(?:{YEAR}|\d\d)))"
+    ),
+    "isos": (
+        rf"{_PRE}(?P<first>{_ISO_DAY})(?:/|–|(?i: (?:to|through|until|till|and|or) ))(?P<month>{_DM}-)?(?P<day>{_DM})"
     ),
     "iso": rf"(?P<year>{YEAR})(?P<dash>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=dash)(?P<day>0?[1-9]|[12]\d|3[01]){_CLOCK}",
     "dashed": rf"(?P<day>0?[1-9]|[12]\d|3[01])(?P<dash>[-/.])(?P<month>{MONTH})(?P=dash)(?P<year>{YEAR})",
@@ -93,29 +126,33 @@ PATTERNS = {
         rf" (?P<side>(?i:before|after)) (?P<date>{_NAMED_DAY})"
     ),
     "days": (
-        rf"(?:(?i:from|between) )?(?i:the )?(?:"
-        rf"(?P<first>{_DAY})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_DAY}) (?i:of )?(?P<month>{MONTH})"
-        rf"|(?P<month2>{MONTH}) (?P<first2>{_DAY})(?:{_TO}|(?i: and ))(?P<last2>{_DAY})(?!\d))"
-        rf"(?:,? (?P<year>{YEAR})\b)?"
+        rf"{_PRE}(?i:the )?(?:{_several(DAY_OF_LIST)} (?P<of>(?i:of ))?(?P<month>{MONTH})"
+        rf"|(?P<month2>{MONTH}) (?i:the )?{_several(DAY_OF_LIST, 'items2')})(?P<year>{_OF_YEAR})?"
     ),
     "date": _DATE,
-    "months": (
-        rf"(?:(?i:from|between|in|during) )?(?P<first>{MONTH})(?:,? (?P<year1>{YEAR}))?(?:{_TO}|(?i: and ))"
-        rf"(?P<last>{MONTH})(?:,? (?P<year>{YEAR})\b)?(?! ?\d)"
+    "months": (rf"{_PRE}(?:{_several(MONTH_OF_LIST)}|(?P<items2>{MONTH}/{MONTH}{_OF_YEAR}))(?!,? ?[’'‘]?\d)"),
+    "seasons": rf"{_PRE}(?i:the )?{_several(SEASON_OF_LIST)}",
+    "holidays": rf"{_PRE}{_several(HOLIDAY_OF_LIST)}",
+    "parts": rf"{_PRE}{_several(QUARTER)}(?P<year>(?:,? |-|(?i: of )){YEAR})",
+    "yearlist": (
+        rf"(?P<which>(?i:in|during|of|since|from|by|before|after|around)) "
+        rf"(?P<items>{YEAR}(?:(?:, {YEAR}){{1,4}},?{_AND}|{_AND}){YEAR})"
     ),
-    "monthyear": rf"(?:(?i:(?:in )?(?:early|mid|late))[- ])?(?P<month>{MONTH}),? (?i:of )?(?P<year>{ANY_YEAR})",
+    "monthyear": (rf"(?:(?i:{_OPEN}|in|during) )?{_PART_OF}(?P<month>{MONTH}),? (?i:of )?(?P<year>{ANY_YEAR})"),
     "month": (
         rf"(?P<which>(?i:{AGAIN}|in|{_OPEN}|during|(?:in )?(?:early|late|mid)))[- ](?:(?i:early|late|mid)[- ])?"
         rf"(?P<month>{MONTH})(?! ?\d)"
     ),
     "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
     "nth": rf"(?:(?P<which>{_OPEN}) )?(?i:the )(?P<day>{_NTH})",
+    "now": r"(?i:(?:(?:to|until|till|through|and) )?(?:now|the present(?: day)?|present|date))",
     "relative": (
         r"(?i:(?:the )?day (?:before yesterday|after to-?morrow)|yesterday|to-?day|to-?morrow|to-?night|last night"
         r"|this (?:morning|afternoon|evening))"
     ),
     "ago": (
-        rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?)) (?i:ago|before now|back)"
+        rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}|(?i:(?:hour|minute)s?))(?: (?i:or) (?P<more>{COUNT}))?"
+        r" (?i:ago|before now|back)"
         r"(?: (?P<on>(?i:to-?day|yesterday)))?"
     ),
     "beforelast": (
@@ -155,7 +192,7 @@ PATTERNS = {
     ),
     "years": (
         rf"(?:(?P<which>(?i:from|between|in|during|of|for)) )?(?P<named>(?i:the years? ))?"
-        rf"(?P<first>{YEAR})(?:{_TO}|(?i: and ))(?P<last>{YEAR})"
+        rf"(?P<first>{YEAR})(?:{_TO}|(?i: and ))(?P<last>{YEAR}|(?i:(?:the )?present(?: day)?|now|today))"
     ),
     "year": (
         r"(?P<which>(?i:in|since|during|of|until|till|by|before|after|from|around|mid)"
@@ -164,14 +201,17 @@ PATTERNS = {
         rf"(?P<year>{ANY_YEAR})"
     ),
 }
+# Several times that share a month or a year: ``shared`` takes them apart.
+SHARED = ("numerics", "isos", "days", "months", "seasons", "holidays", "parts", "yearlist")
 FORMS = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
-EXPRESSION = re.compile(
-    r"(?<![\w.\-/])(?=\w)(?:"
-    + "|".join(
-        rf"(?P<{name}>{unnamed(pattern).replace('(?P=dash)', '[-/.]')}(?!\w))" for name, pattern in PATTERNS.items()
-    )
-    + ")"
-)
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return "|".join(rf"(?P<{name}>{unnamed(PATTERNS[name]).replace('(?P=dash)', '[-/.]')}(?!\w))" for name in names)
+
+
+EXPRESSION = re.compile(rf"(?<![\w.\-/])(?=\w)(?:{_any_of(PATTERNS)})")
+ONE = re.compile(rf"(?=\w)(?:{_any_of(name for name in PATTERNS if name not in SHARED)})")  # shares nothing
 
 
 def month(words: str) -> int:
@@ -179,8 +219,15 @@ def month(words: str) -> int:
     return MONTH_NUMBER[words.lower().rstrip(".")]
 
 
+def month_name(number: int) -> str:
+    return _MONTHS[number - 1]
+
+
 def year(words: str, now: datetime) -> int:
-    """Of "1998", "98" or "'98": two figures are of the century that has come to them, ten years ahead at most."""
+    """Of "1998", "98", "'98" or "last year": two figures are of the century that has come to them, ten years ahead at
+    most."""
+    if words[-1] in "rR":
+        return now.year + {"l": -1, "t": 0, "n": 1}[words[0].lower()]
     number = int(words[-4:].strip("’'‘"))
     if number >= 100:
         return number
@@ -202,7 +249,10 @@ def day(words: str) -> int:
 
 
 def count(words: str) -> tuple[int, int]:
-    """The least and the most that a count means: "a few" is two to four."""
+    """The least and the most that a count means: "a few" is two to four, and so is "two to four"."""
+    either = None if _ONE_COUNT.fullmatch(words) else _EITHER_COUNT.fullmatch(words)
+    if either is not None:  # "twenty-one" is one
+        return count(either[1])[0], count(either[2])[1]
     plain = words.lower().replace("-", " ")
     if "few" in plain or plain == "several":
         return (2, 4) if "few" in plain else (3, 6)
