@@ -149,7 +149,7 @@ def _link(text: str, one: Expression, other: Expression) -> _Link:
     gap = text[one.end : other.at]
     if len(gap) > _LONGEST_GAP:
         return None
-    is_range = _JOINS.fullmatch(gap) or (not gap.strip() and _JOINS_IN.match(text, other.at))
+    is_range = bool(_JOINS.fullmatch(gap) or (not gap.strip() and _JOINS_IN.match(text, other.at)))
     if other.form == "now":
         is_range = is_range or not gap.strip()
     if is_range and not doubt.MOVED.search(text[max(0, one.at - _LOOK) : one.at]):  # "moved from Monday to Thursday"
