@@ -14,6 +14,7 @@ from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSenten
 from services.common import ids, lineage
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
+from services.common.text.normal import is_blank
 from services.reasoning.blocks import Scope, Span, unlisted
 from services.reasoning.engine.port import EngineStats, Finished, Sampling
 from services.reasoning.extract import Sentence, Source
@@ -47,7 +48,7 @@ def check_namespaces(named: Iterable[tuple[str, str]]) -> None:
 def to_recall(request: AskRequest, default_evidence: int) -> RecallRequest:
     """The recall that a question needs. INVALID_FIELD, TEXT_SIZE."""
     size = len(request.question.encode())
-    if not request.question.strip() or size > MAX_TEXT_BYTES:
+    if is_blank(request.question) or size > MAX_TEXT_BYTES:
         raise MnemeError(
             "TEXT_SIZE",
             f"A question has 1 to {MAX_TEXT_BYTES} bytes of text.",

@@ -20,7 +20,9 @@ EQUAL = [
     ("שלום", "שָׁלוֹם"), ("צהל", 'צה"ל'), ("ज़रूर", "जरूर"), ("चांद", "चाँद"), ("हिंदी", "हिन्दी"), ("می\u200cخواهم", "میخواهم"),
     # Figures.
     ("99000", "99,000"), ("99000", "99.000"), ("99000", "99 000".replace(" ", "\u202f")), ("99000", "99'000"),
-    ("1234567", "1,234,567"), ("100000", "1,00,000"), ("5521", "٥٥٢١"), ("5521", "५५२१"), ("5521", "５５２１"),
+    ("1234567", "1,234,567"), ("100000", "1,00,000"),
+    ("1250000", "1 250 000"), ("1250000", "1\u202f250\u202f000"), ("it cost 12000", "it cost 12 000"),
+    ("5521", "٥٥٢١"), ("5521", "५५२१"), ("5521", "５５２１"),
     # Particles and prefixes that are written with the word.
     ("학교", "학교에서"), ("박지민", "박지민이"), ("비밀번호", "비밀번호는"), ("ספר", "הספר"), ("ילד", "והילד"),
     ("كتاب", "الكتاب"), ("собака", "собаки"), ("किताब", "किताबें"),
@@ -91,6 +93,11 @@ def test_what_is_looked_for_is_found_inside_a_text_without_spaces(looked_for: st
         ("C--", "C++"),
         ("F#", "F"),
         ("A", "A+"),
+        ("B", "B-"),
+        ("B+", "B-"),
+        ("net", ".NET"),
+        ("12345", "12 345"),
+        ("493012345678", "+49 301 234 5678"),
         ("йод", "иод"),
         ("कम", "काम"),
         ("か", "が"),
@@ -110,6 +117,8 @@ def test_signs_and_marks_that_make_another_name_are_kept(one: str, other: str) -
         ("Them", "I like Them best of all.", "I like them best of all."),
         ("WHO", "The WHO said so.", "The man who said so."),
         ("C++", "He writes C++, and C# too.", "He writes C."),
+        (".NET", "She writes .NET, not Java.", "The net is torn. See example.net."),
+        ("B-", "He got a B- in maths.", "Plan B - or plan B-2 - and B, and B--- too."),
         ("C--", "He compiles to C--.", "He compiles to C -- or to C++ -- and to C--or C---."),
     ],
 )

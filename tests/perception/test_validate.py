@@ -44,6 +44,7 @@ REFUSED: list[tuple[str, Callable[[], Observation], str, str]] = [
     ("no session", lambda: observation(0, session=""), "INVALID_FIELD", "session"),
     ("long session", lambda: observation(0, session="s" * 201), "INVALID_FIELD", "session"),
     ("blank text", lambda: observation(0, " \n"), "TEXT_SIZE", "text"),
+    ("text that cannot be seen", lambda: observation(0, "\u200b\ufeff\u3164"), "TEXT_SIZE", "text"),
     ("long text", lambda: observation(0, "é" * 30_001), "TEXT_SIZE", "text"),
     ("long actor", lambda: observation(0, actor="a" * 201), "INVALID_FIELD", "actor"),
     ("an actor of two lines", lambda: observation(0, actor="Ann\n[2026-01-01] Bob"), "INVALID_FIELD", "actor"),

@@ -219,6 +219,7 @@ def test_the_answer_id_names_what_the_answer_was_made_of(running: Running) -> No
     ("request_", "field_", "reason"),
     [
         (AskRequest(namespace="home", question=" "), "question", "TEXT_SIZE"),
+        (AskRequest(namespace="home", question="\u200b"), "question", "TEXT_SIZE"),
         (AskRequest(namespace="home", question="ä" * 30_001), "question", "TEXT_SIZE"),
         (AskRequest(namespace="home", question="Who?", evidence_limit=101), "evidence_limit", "INVALID_FIELD"),
         (AskRequest(question="Who?"), "namespace", "INVALID_FIELD"),

@@ -12,6 +12,7 @@ import regex
 
 from services.common.text.lexical import is_function_word
 
+_CLAUSE = 64  # characters before a stop that may say no more than when
 _LOOK = 24  # characters before a stop that may be an abbreviation
 _QUOTES = "\"'\u2019\u201c\u201d\u00bb\u300d\u300f"
 _STOPS = r"[\p{Sentence_Terminal}\u2026\u2025]"
@@ -39,6 +40,14 @@ ul np tzn tj itd itp godz wg
 ул стр тыс млн млрд см рис тел др пр
 bijv enz blz
 """.split()
+)
+# These end a sentence before somebody who does something in small letters; "until 5 p.m. she stayed" is one.
+_ENDS_TALK = frozenset("pm am etc usw jr sr ltd inc corp".split())
+_DOERS = frozenset("i he she we they you it nobody everybody everyone ich er wir".split())
+_SAYS_WHEN = regex.compile(
+    r"^\W*(?:(?:at|by|around|about|on|until|till|after|before|from|since|to|and|then|but|so|yesterday|today|tomorrow|last"
+    r"|next|this|\p{L}{3,6}?day|[\d:.]++|[ap]\.?m)[\s.,-]*+)*+$",
+    regex.IGNORECASE,
 )
 # A number follows them.
 _NUMBERED = frozenset("no nr nos pp p art sec ch fig vol n núm nº стр рис bl s".split())
@@ -141,6 +150,8 @@ def _abbreviates(text: str, stop: int, following: regex.Match[str], last: int) -
         return True
     initial = word.rsplit(".", 1)[-1]
     is_initial = len(initial) == 1 and initial.upper() != initial.lower() and before.group() != "I"
+    if plain in _ENDS_TALK and following["word"] in _DOERS:
+        return _SAYS_WHEN.match(text[max(last, stop - _CLAUSE) : stop]) is not None
     return (is_initial or plain in _ABBREVIATIONS) and not _begins(following)
 
 

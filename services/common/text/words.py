@@ -20,14 +20,16 @@ CACHED_LENGTH = 64  # characters of a word that is worth keeping; beyond it, it 
 
 _IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆〻"
 _UNSPACED = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-# A letter with two signs or a hash is another name ("C++", "C--", "F#"), and so is a grade ("A+").
+# A letter with two signs or a hash is another name ("C++", "C--", "F#"), and so are a grade ("A+", "B-") and ".NET".
 _TOKEN = regex.compile(
     rf"""(?V1)
     (?P<cjk>[{_IDEOGRAPHS}]+)
     | (?P<unspaced>[{_UNSPACED}](?:[{_UNSPACED}]|\p{{M}})*)
     | (?P<hangul>\p{{Hangul}}+)
     | (?P<symbol>(?<![\p{{L}}\p{{N}}])\p{{L}}
-        (?:\+\+(?![\p{{L}}+\#])|--(?![\p{{L}}\p{{N}}-])|[+\#](?![\p{{L}}\p{{N}}+\#])))
+        (?:\+\+(?![\p{{L}}+\#])|--(?![\p{{L}}\p{{N}}-])|[+\#](?![\p{{L}}\p{{N}}+\#]))
+        |(?<![\p{{L}}\p{{N}}-])\p{{Lu}}-(?![\p{{L}}\p{{N}}\p{{Pd}}])
+        |(?<![\p{{L}}\p{{N}}.])\.(?i:net)(?![\p{{L}}\p{{N}}]))
     | (?P<word>[[\p{{L}}\p{{N}}]--[{_IDEOGRAPHS}{_UNSPACED}\p{{Hangul}}]]
         (?:'?+[[\p{{L}}\p{{N}}]--[{_IDEOGRAPHS}{_UNSPACED}\p{{Hangul}}]]|\p{{M}})*+)
     """,
@@ -39,6 +41,8 @@ _INVISIBLE = regex.compile(r"(?V1)[\p{Cf}--\u200b]+")  # less the space of no wi
 _GROUPED = regex.compile(
     r"(?<=(?<!\p{Nd})\p{Nd}{1,3})[,.'\u2019\u066c\u00a0\u2007\u2009\u202f](?=(?:\p{Nd}{2},)?\p{Nd}{3}(?!\p{Nd}))"
 )
+# By plain spaces too, where that is sure: three groups, or thousands; not a number that one dials.
+_SPACED = regex.compile(r"(?<![\p{Nd}+.,:/()-] ?)[1-9]\d{0,2}(?:(?: \d{3}){2,6}|(?: \d{3}){0,5}+(?<= 000))(?![ -]?\d)")
 _GERESH = regex.compile(r"(?<=\p{Hebrew})[\"\u05f3\u05f4](?=\p{Hebrew})")
 _ORDINAL = regex.compile(r"(?<!\d)(\d{1,9})(?:st|nd|rd|th)")
 # NFKC takes these apart, and the dictionaries hold them whole: Thai and Lao AM.
@@ -59,7 +63,7 @@ class Word(NamedTuple):
 def normal(text: str) -> str:
     """``text`` with one spelling for what reads alike: NFKC, one apostrophe, no invisible characters, no grouping of
     figures."""
-    text = _GROUPED.sub("", text)
+    text = _SPACED.sub(lambda match: match.group().replace(" ", ""), _GROUPED.sub("", text))
     if text.isascii():
         return text.replace("`", "'")
     text = normalize("NFKC", _INVISIBLE.sub("", text.translate(_APOSTROPHES)))

@@ -13,6 +13,7 @@ from mneme.v1.common_pb2 import MetadataValue, TimeRange
 from services.common.ids import MAX_ID, MAX_NAME, is_one_line
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
+from services.common.text.normal import is_blank
 from services.common.text.times import LATEST, misdated
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import MAX_TEXT_BYTES
@@ -40,10 +41,10 @@ def unknown_namespace(name: str, field: str = "namespace") -> MnemeError:
 
 def check_text(text: str, field: str = "text", least: int = 1) -> None:
     size = len(text.encode())
-    if not least <= size <= MAX_TEXT_BYTES or (least and not text.strip()):
+    if not least <= size <= MAX_TEXT_BYTES or (least and is_blank(text)):
         raise MnemeError(
             "TEXT_SIZE",
-            f"The text has {size} bytes." if text.strip() else "The text is blank.",
+            "The text is blank." if is_blank(text) else f"The text has {size} bytes.",
             field=field,
             remedy=f"Send 1 to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
             metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},

@@ -19,6 +19,7 @@ from services.common.lineage import check_derived_from
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.text.extract import plain
+from services.common.text.normal import is_blank
 from services.common.text.times import misdated
 
 MAX_TEXT_BYTES = 60_000
@@ -67,11 +68,11 @@ def check_declared(metadata: Mapping[str, MetadataValue], declared: Mapping[str,
 
 def check_text(text: str) -> None:
     size = len(text.encode())
-    if text.strip() and size <= MAX_TEXT_BYTES:
+    if not is_blank(text) and size <= MAX_TEXT_BYTES:
         return
     raise MnemeError(
         "TEXT_SIZE",
-        f"The text has {size} bytes." if text.strip() else "The text is blank.",
+        "The text is blank." if is_blank(text) else f"The text has {size} bytes.",
         field="text",
         remedy=f"Send 1 to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
         metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},
