@@ -63,6 +63,18 @@ def test_names_are_found_by_model_and_rules(
         ("Then Čeněk asked for Łukasz's key.", ["Čeněk", "Łukasz"]),
         ("We wrote to Ludwig van der Rohe and Đặng Thị Hoa.", ["Ludwig van der Rohe", "Đặng Thị Hoa"]),
         ("Tell Žofie that Harun al-Rashid met Jeanne d'Arc.", ["Žofie", "Harun al-Rashid", "Jeanne d'Arc"]),
+        # Whatever the lexicon and the model make of the words.
+        ("We met Anne-Marie in town.", ["Anne-Marie"]),
+        ("I saw Hans-Peter and Sarah-Jane.", ["Hans-Peter", "Sarah-Jane"]),
+        ("We talked about Charles de Gaulle.", ["Charles de Gaulle"]),
+        ("McDonald called.", ["McDonald"]),
+        ("He flew to Rio de Janeiro.", []),
+        ("The Anglo-American firm sells Coca-Cola.", []),
+        # At the head of a sentence, beside one that is found.
+        ("Émilie et Zoé sont parties hier.", ["Émilie", "Zoé"]),
+        ("Óscar y Íñigo fueron al cine.", ["Óscar", "Íñigo"]),
+        ("Ольга и Иван пришли.", ["Ольга", "Иван"]),
+        ("Él y Martín fueron.", ["Martín"]),
         # In other languages, inside a sentence and by titles.
         ("Ho visto Giulia ieri con Marco.", ["Giulia", "Marco"]),
         ("Luego Óscar llamó desde la estación.", ["Óscar"]),

@@ -39,6 +39,15 @@ _TITLE = (
     r"|Colonel|Herrn?|Frau|Señora?|Signora?|Senhora?)"
 )
 TITLED = regex.compile(rf"\b{_TITLE}\b\.? (?:{_INITIAL}{{0,3}}{_WORD}(?: {_INITIAL}?{_WORD}){{0,2}})")
+_JOINED = regex.compile(r"(?<![\p{L}\p{M}])(?:\p{Lu}['’]|Mc)\p{Lu}")
+# Given names that stand behind another with a hyphen.
+_COMPOUND = regex.compile(
+    r"(?<![\p{L}\p{M}-])\p{Lu}\p{Ll}+-(?:Marie?|Mary|Maria|Louise?|Luc|Paul|Pierre|Claude|Jane|Jean|Anne?|Anna|Lou|Lynne?"
+    r"|Kate|Rose|Sophie|Christine|Jacques|François|Yves|Philippe|Michel|Marc|Peter|Dieter|Heinz|Jose[pf]h?|Beth|Mae|Lee"
+    r"|Bob|Ellen|Joy|Grace|Sue|Lena|Sofie|Charlotte|Elisabeth|Laure|Hélène|Baptiste|Christophe)(?![\p{L}\p{M}-])"
+)
+# Before another name; what a sentence opens with is one too then.
+AND = regex.compile(r" (?:and|et|e|ed|y|i|og|och|en|ve|și|и|та|і|και|&) ")
 _POSSESSIVE = regex.compile(r"['’]s?$")
 _ANY = regex.compile(r"\p{Lu}")
 _LATIN = regex.compile(r"\p{Latin}")
@@ -53,6 +62,12 @@ def bare(run: str) -> str:
 def has_particle(run: str) -> bool:
     """Whether a run holds a word in small letters, such as names only have ("Maria de la Cruz"); "of" is none."""
     return any(word[0].islower() and word != "of" for word in run.split())
+
+
+def has_form_of_names(run: str) -> bool:
+    """Whether a run is written as nothing but a name is, whatever lexicon has it: "Charles de Gaulle", "O'Connor",
+    "Anne-Marie"."""
+    return has_particle(run) or _JOINED.search(run) is not None or _COMPOUND.search(run) is not None
 
 
 def has_any(text: str) -> bool:

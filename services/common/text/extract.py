@@ -23,6 +23,7 @@ from mneme.v1.admin_pb2 import AliasGroup
 from services.common.models import packages as models
 from services.common.text import capitals
 from services.common.text.capitals import bare
+from services.common.text.lexical import is_function_word
 from services.common.text.naming.folding import fold
 from services.common.text.naming.folding import folded as folded  # callers look for it here, beside ``plain``
 from services.common.text.naming.names import Names
@@ -151,6 +152,8 @@ class Extractor:
                     found.add(start, end, text[start:end], self._sort(text, start, end, guess, reading))
         for start, end in runs:
             found.add(start, end, text[start:end], self._sort(text, start, end, None, reading))
+        if not reading.is_german:  # there "Brot und Butter" is written as "Jürgen und Käthe"
+            _add_beside(text, runs, found)
         return found.entities()
 
     def _sort(self, text: str, start: int, end: int, guess: str | None, reading: capitals.Reading) -> str | None:
@@ -181,15 +184,15 @@ class Extractor:
         runs = [m.span() for m in capitals.RUN.finditer(text)]
         inside = {bare(text[s:e]) for s, e in runs if not capitals.opens_sentence(text, s)}
         other = capitals.Spans((s, e) for s, e, label in labelled if label in _NO_NAME)
+        is_place = capitals.Spans((s, e) for s, e, label in labelled if _SORT_OF_LABEL.get(label) == "place")
         for start, end in runs:
             start = capitals.without_head(text, capitals.after_verb(text, start, end), end, reading.is_english)
             run = bare(text[start:end])
             words = [w for w in re.split(r"[ -]", run) if w]
             if not words or words[0] in capitals.FUNCTION_WORDS or other.meets(start, end):
                 continue
-            # "O'Connor" and "D'Angelo" are in the lexicon, and nothing else is written so.
-            is_joined = any(w[1:2] in ("'", "’") and w[2:3].isupper() for w in words)
-            unheard_of = not reading.is_english or is_joined or any(w.lower() not in self._lexicon for w in words)
+            is_formed = not is_place.meets(start, end) and capitals.has_form_of_names(run)
+            unheard_of = not reading.is_english or is_formed or any(w.lower() not in self._lexicon for w in words)
             place = len(words) > 1 and words[-1] in capitals.PLACE_WORDS
             if unheard_of or (place and (not capitals.opens_sentence(text, start) or run in inside)):
                 yield start, end
@@ -215,12 +218,18 @@ class _Found:
         self._aliases = aliases
         self._taken = capitals.Spans()
         self._names: list[tuple[int, str, str]] = []
+        self._people: set[int] = set()  # where they stand
 
     def add(self, start: int, end: int, name: str, sort: str | None) -> None:
         """``sort`` "person" or "place"; None takes nothing."""
         if sort is not None and not self._taken.meets(start, end):
             self._taken.add(start, end)
             self._names.append((start, self._aliases.canonical(_name_of(name)), sort))
+            if sort == "person":
+                self._people.add(start)
+
+    def has_person(self, start: int) -> bool:
+        return start in self._people
 
     def entities(self) -> Entities:
         """One sort a name: a name that is a person's anywhere in the text is a person's."""
@@ -228,6 +237,15 @@ class _Found:
         people = list(dict.fromkeys(name for _, name, sort in ordered if sort == "person" and name))
         places = dict.fromkeys(name for _, name, sort in ordered if sort == "place" and name)
         return Entities(tuple(people[:MAX_NAMES]), tuple([p for p in places if p not in people][:MAX_NAMES]))
+
+
+def _add_beside(text: str, runs: Iterable[tuple[int, int]], found: _Found) -> None:
+    """What is joined to a person by "and" is one: so a name at the head of a sentence is told in any language."""
+    for start, end in runs:
+        beside = capitals.AND.match(text, end)
+        name = text[start:end]
+        if beside is not None and found.has_person(beside.end()) and not is_function_word(bare(name)):
+            found.add(start, end, name, "person")
 
 
 # --- characters -------------------------------------------------------------------------------------------------
