@@ -33,6 +33,7 @@ UNTIMED = {
     "services/common/text/sentences.py:_is_ordinal": "a bounded stretch before a stop",
     "services/common/text/times/doubt.py": "a bounded stretch on either side of a time",
     "services/common/text/times/meaning.py": "the words of one time",
+    "services/common/text/times/several.py": "a bounded stretch on either side of a time",
     "services/common/text/times/words.py:unnamed": "patterns of ours",
     "services/episodic/erasure/person.py:_titled": "a name of at most MAX_NAME characters",
     "services/episodic/recall/reads.py:_token": "a page's token, read from its start",

@@ -25,6 +25,7 @@ from services.common.text.naming.forms import words_of
 from services.common.text.naming.names import Names
 from services.common.text.naming.phrases import Phrases
 from services.common.text.naming.shown import readings
+from services.common.text.normal import is_blank
 from services.common.text.sentences import sentences
 from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
@@ -139,7 +140,11 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "what a text may say beneath its markup": (lambda text: list(undressed(text)), MARKUP),
     "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE]),
     "order by what is said": (rank, ["7", PROSE]),
-    "times": (lambda text: times.find(text, NOW), [*FEW, PROSE, "12 May ", "from 1 to ", "1,000 "]),
+    "times": (
+        lambda text: times.find(text, NOW),
+        [*FEW, PROSE, "12 May ", "from 1 to ", "1,000 ", "from May 3 to June 5, 2021, 3 to now "],
+    ),
+    "whether a text can be seen": (is_blank, ["\u200b", " "]),
     "recall": (recall, FEWEST),
     "a long note's passages": (lambda text: excerpt("Whom did Ann meet?", text, lambda part: len(part) < 500), FEWEST),
     "what a wording may cite": (lambda text: Grounding("Whom?", [note(text)]).cited("Ann met 15 mayors."), FEWEST),
