@@ -8,7 +8,8 @@ script has no capitals, a name looks like any other word, so every word of such 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from services.common.text import lexical, tagger
 from services.common.text.naming.folding import folded
@@ -29,7 +30,9 @@ _ADDRESS = re.compile(
 _CLITIC = re.compile(r"(?:n't|'(?:s|d|m|t|re|ve|ll)?)$")
 _I = frozenset(("i", "i'm", "i'd", "i'll", "i've"))
 _OPENS = re.compile(r"(?:^|[.!?:;]\s|[\"“”‘«»„(\[—–])[\s\W]*$")
-_PAIRS = re.compile(r"“([^”]*)”|„([^“”]*)[“”]|«([^»]*)»|「([^」]*)」|『([^』]*)』|(?<!\w)[‘']([^’'\n]+)[’'](?!\w)")
+_PAIRS = re.compile(
+    r"“([^”]*)”|„([^“”]*)[“”]|«([^»]*)»|`([^`]+)`|「([^」]*)」|『([^』]*)』|(?<!\w)[‘']([^’'\n]+)[’'](?!\w)"
+)
 _END_PUNCTUATION = " .,;:!?…。、，！？"
 
 # What an English sentence may open with, beside stop words: a capital there makes no name of it.
@@ -100,8 +103,11 @@ def names(sentence: str, ordinary: frozenset[str]) -> list[str]:
 
 def uncapitalised(text: str) -> set[str]:
     """Words of scripts without capitals, without those that join others rather than name."""
-    words = (word.folded for word in cut(normal(text)))
-    return {w for w in words if len(w) > 1 and _has_no_case(w) and not lexical.is_function_word(w)}
+    found = [w for w in cut(normal(text)) if _has_no_case(w.folded) and not lexical.is_function_word(w.folded)]
+    alone = [w for w in found if len(w.folded) == 1]
+    # No dictionary has most names: they fall into single characters.
+    beside = {w.folded for a, b in pairwise(alone) if a.end == b.start for w in (a, b)}
+    return {w.folded for w in found if len(w.folded) > 1} | beside
 
 
 def small(sentence: str) -> set[str]:
@@ -120,6 +126,39 @@ def proper(sentence: str) -> set[str]:
         for at, token in enumerate(tokens)
         if token.tag in ("NNP", "NNPS") or (_is_bare(tokens, at) and not _is_word(token.text))
     }
+
+
+def led(sentence: str) -> Iterator[tuple[str, str]]:
+    """Nouns of a sentence that stand behind a preposition or a noun, each with that word."""
+    for before, after in pairwise(tagger.tag(sentence)):
+        if before.tag in _LEADS and after.tag.startswith("NN"):
+            yield before.text.lower(), unowned(folded(after.text))
+
+
+def before_names(text: str) -> set[str]:
+    """Prepositions and nouns of a text that a name stands behind; where it has no capitals, any noun."""
+    leading = [(a.text.lower(), b) for a, b in pairwise(tagger.tag(text)) if a.tag in _LEADS]
+    has_capitals = any(character.isupper() for character in text)
+    return {a for a, b in leading if b.text[:1].isupper() or (not has_capitals and b.tag.startswith("NN"))}
+
+
+_LEADS = ("IN", "TO", "NN", "NNP")
+
+
+def looks_back(sentence: str) -> bool:
+    """Whether it may tell what has happened: it has a past tense, or no verb."""
+    tags = {token.tag for token in tagger.tag(sentence)}
+    return "VBD" in tags or tags.isdisjoint(("VBZ", "VBP", "MD"))
+
+
+_NUMBERED_DAY = re.compile(
+    r"(?i)\b(?:first|second|1st|2nd) (?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:working |business )?day|week)\b"
+)
+
+
+def numbered_days(text: str) -> list[str]:
+    """What is "first monday" and the like, as quoted strings are compared; a third one is a number like others."""
+    return [spelled(found) for found in _NUMBERED_DAY.findall(text)]
 
 
 # No singular noun and no verb: "Grace called" may have either tag.

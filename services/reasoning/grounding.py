@@ -11,18 +11,16 @@ from functools import cached_property
 from services.common.text import lexical, times
 from services.common.text.stems import stem
 from services.common.text.times import Mention, Spoken
-from services.reasoning import claims, numerals, quantities
-from services.reasoning.prompt import Note, one_line
+from services.reasoning import claims, numerals, proportions, quantities, spelled
+from services.reasoning.held import DAY, Held, noon
+from services.reasoning.prompt import Note
 from services.reasoning.quantities import Amount, Clock
+from services.reasoning.spelled import Number
 
-# A sentence of fewer words is not taken for a quotation of the note that holds it: "15" stands in many.
-_QUOTATION_WORDS = 3
 _PHONE_DIGITS = 5  # and more: however they are divided, they are one number
 _DIALLED_DIGITS = 7  # and more, in parts: the parts have one order
 _WEEKDAY = re.compile(r"^\D*(?:mon|tues|wednes|thurs|fri|satur|sun)day$", re.I)
-_CODE = re.compile(r"(?<!\w)([a-z]{1,5})[ -]?(\d{1,12})(?!\w)")
-_DAY_OR_MONTH = re.compile(r"(?<!\d)\d\d?(?!\d)")
-_DAY = timedelta(days=1)
+_DAY_OF_MONTH = re.compile(r"(?i)^\D*\b(\d{1,2})(?:st|nd|rd|th)$")
 _LONG_AFTER = timedelta(days=4_000)  # what counts from now means another time by then
 
 
@@ -30,7 +28,7 @@ _LONG_AFTER = timedelta(days=4_000)  # what counts from now means another time b
 class _Claim:
     """Something of a sentence that can be looked up."""
 
-    stands_in: Callable[[_Held], bool]
+    stands_in: Callable[[Held], bool]
     terms: frozenset[str]
 
 
@@ -39,8 +37,8 @@ class Grounding:
 
     def __init__(self, question: str, notes: Sequence[Note], asked_on: str = "") -> None:
         """``asked_on``: the day from which a sentence's "yesterday" counts, as of ``Note.when``; "" where none does."""
-        self._held = [_Held(note) for note in notes]
-        self._asked_at = _noon(asked_on) if asked_on else None
+        self._held = [Held(note) for note in notes]
+        self._asked_at = noon(asked_on) if asked_on else None
         self._question = frozenset(lexical.terms(question))
         self._asked = claims.words(question)
         lines = "\n".join([question, *(held.line for held in self._held)])
@@ -48,6 +46,8 @@ class Grounding:
         named = (name for line in lines.splitlines() for name in claims.names(line, self._ordinary))
         self._names = frozenset(name for name in named if stem(name) not in self._ordinary)
         self._units = quantities.units(question)
+        self._rates = proportions.rates(question)
+        self._context = lines
 
     def cited(self, sentence: str) -> list[Note] | None:
         """The notes that support ``sentence``, best first; None when it claims what stands in none of them.
@@ -68,7 +68,7 @@ class Grounding:
         whole = [held.note for held in about if all(claim.stands_in(held) for claim in made)]
         return whole or [held.note for held in about if any(claim.stands_in(held) for claim in made)]
 
-    def _is_about(self, held: _Held, made: Sequence[_Claim], rest: frozenset[str], claimed: frozenset[str]) -> bool:
+    def _is_about(self, held: Held, made: Sequence[_Claim], rest: frozenset[str], claimed: frozenset[str]) -> bool:
         """``rest``: what the sentence says beside its claims."""
         if any(other.terms & rest for other in self._held):
             return bool(held.terms & rest)
@@ -81,11 +81,19 @@ class Grounding:
         addresses = claims.addresses(sentence)
         made = [_claim(_address(address), sentence[at:end]) for address, at, end in addresses]
         rest = quantities.blanked(sentence, [(at, end) for _, at, end in addresses])
+        languages = spelled.languages(rest, self._context)
+        numbers, days = spelled.numbers(rest, languages), spelled.days(rest, languages)
         spoken = times.read(rest)
         mentions = spoken.at(_READ_AT)
-        made += [_claim(_date(spoken, mention, self._asked_at), mention.text) for mention in mentions]
+        is_past = not mentions or claims.looks_back(sentence)
+        made += [_claim(_date(spoken, mention, self._asked_at, is_past), mention.text) for mention in mentions]
+        made += [_claim(_quote(day), day) for day in claims.numbered_days(rest)]
         rest = quantities.blanked(rest, [(m.at, m.at + len(m.text)) for m in mentions])
-        measured = numerals.figures(rest)
+        rest = proportions.in_minutes(rest)
+        shares = proportions.shares(rest)
+        made += [_claim(_share(share), rest[share.at : share.end]) for share in shares]
+        measured = numerals.figures(quantities.blanked(rest, [(s.at, s.end) for s in shares]))
+        made += [_claim(_rate(unit), unit) for unit in proportions.claimed_rates(measured) - self._rates]
         clocks = quantities.clocks(measured)
         made += [_claim(_clock(clock, measured), measured[clock.at : clock.end]) for clock in clocks]
         measured = quantities.blanked(measured, [(c.at, c.end) for c in clocks])
@@ -95,7 +103,10 @@ class Grounding:
             measured, [(a.at, a.end) for a in amounts if not measured[a.at - 1 : a.at].isalpha()]
         )
         made += [_claim(_part_of_day(part), part) for part in quantities.parts(measured) - self._asked]
-        made += [_claim(_name(name), name) for name in self._names_in(measured)]
+        made += [_claim(_number(number), number.text) for number in numbers]
+        made += [_claim(_day(day), day.text) for day in days]
+        no_names = claims.words(" ".join([*(number.text for number in numbers), *(day.text for day in days)]))
+        made += [_claim(_name(name), name) for name in self._names_in(measured) - no_names]
         made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
         made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]
         return made
@@ -113,117 +124,71 @@ class Grounding:
         """Names without a capital: such as have one elsewhere, and such as no note has and the tagger takes for one."""
         small = claims.small(text)
         unheard = {w for w in small if w not in self._asked and self._is_unheard(w)}
-        return (claims.proper(text) & unheard if unheard else set()) | (small & self._names)
+        proper = claims.proper(text) | self._in_place_of_names(text) if unheard else set()
+        return (proper & unheard) | (small & self._names)
+
+    @cached_property
+    def _before_names(self) -> set[str]:
+        return {before for held in self._held for before in claims.before_names(held.note.text)}
+
+    def _in_place_of_names(self, text: str) -> set[str]:
+        """Nouns behind a word behind which a note has a name: "in basel" where it has "in Bern"."""
+        return {noun for before, noun in claims.led(text) if before in self._before_names}
 
 
 # Any time at all: which words are a date, and where they stand, does not depend on it.
 _READ_AT = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
-class _Held:
-    """What one note holds, as the model was shown it."""
-
-    def __init__(self, note: Note) -> None:
-        self.note = note
-        self.line = one_line(note.line())
-        self.terms = frozenset(lexical.terms(self.line))
-        self.read_at = _noon(note.when)
-
-    def quotes(self, sentence: str) -> bool:
-        said = claims.spelled(sentence)
-        return len(said.split()) >= _QUOTATION_WORDS and claims.stands(said, self.spelled)
-
-    @cached_property
-    def spelled(self) -> str:
-        return claims.spelled(self.line)
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        return frozenset(claims.words(self.line))
-
-    @cached_property
-    def stems(self) -> frozenset[str]:
-        return frozenset(map(stem, self.words))
-
-    @cached_property
-    def codes(self) -> frozenset[str]:
-        """Letters with digits behind them, however they are divided: "LH 454", "AB-1234"."""
-        return frozenset(found[1] + found[2] for found in _CODE.finditer(self.spelled))
-
-    @cached_property
-    def addresses(self) -> frozenset[str]:
-        return frozenset(address for address, _, _ in claims.addresses(self.line))
-
-    @cached_property
-    def measured(self) -> str:
-        """What was said, less the figures of its dates but years."""
-        text = self.note.text
-        days = [(m.at + d.start(), m.at + d.end()) for m in self.mentions for d in _DAY_OR_MONTH.finditer(m.text)]
-        return numerals.figures(numerals.loosely(one_line(f"{self.note.actor}: {quantities.blanked(text, days)}")))
-
-    @cached_property
-    def clocks(self) -> list[Clock]:
-        return quantities.clocks(self.measured)
-
-    @cached_property
-    def parts(self) -> frozenset[str]:
-        """Of the day."""
-        return quantities.parts(self.measured)
-
-    @cached_property
-    def amounts(self) -> list[Amount]:
-        sure = [(clock.at, clock.end) for clock in self.clocks if not clock.is_bare]
-        return quantities.amounts(quantities.blanked(self.measured, sure))
-
-    @cached_property
-    def units(self) -> frozenset[str]:
-        return quantities.units(self.measured)
-
-    @cached_property
-    def joined(self) -> frozenset[str]:
-        return frozenset(claims.joined(amount.run) for amount in self.amounts)
-
-    @cached_property
-    def mentions(self) -> list[Mention]:
-        """Times, read at its own."""
-        return times.find(self.note.text, self.read_at)
-
-    @cached_property
-    def spans(self) -> list[tuple[datetime, datetime]]:
-        """Times that it speaks of, and its own day."""
-        day = self.read_at.replace(hour=0)
-        return [(day, day + _DAY), *self.spoken_of]
-
-    @cached_property
-    def spoken_of(self) -> list[tuple[datetime, datetime]]:
-        return [(m.start, m.end) for m in self.mentions]
-
-
-def _claim(stands_in: Callable[[_Held], bool], text: str) -> _Claim:
+def _claim(stands_in: Callable[[Held], bool], text: str) -> _Claim:
     return _Claim(stands_in, frozenset(lexical.terms(text)))
 
 
-def _amount(amount: Amount, asked: frozenset[str]) -> Callable[[_Held], bool]:
+def _amount(amount: Amount, asked: frozenset[str]) -> Callable[[Held], bool]:
     """``asked``: units of the question."""
     read, together = claims.readings(amount.run), claims.joined(amount.run)
     is_long = len(together) >= _PHONE_DIGITS and not amount.units
     is_phone = len(together) >= _DIALLED_DIGITS and len(read) > 1
+    shares = proportions.in_percent(amount.values) if "percent" in amount.units else frozenset()
 
-    def stands_in(held: _Held) -> bool:
+    def stands_in(held: Held) -> bool:
         if is_phone:
             return any(together in other for other in held.joined)
         named = asked | held.units
         whole = all(quantities.is_borne_out(amount, number, held.amounts, named) for number in read)
-        return whole or (is_long and together in held.joined) or quantities.is_single(amount, held.measured)
+        if whole or (is_long and together in held.joined) or quantities.is_single(amount, held.measured):
+            return True
+        if shares.intersection(held.shares):
+            return True
+        values = {int(number) for number in amount.values if number.isdecimal()}
+        is_same_kind = not amount.units or bool(amount.units & (held.units | asked))
+        return is_same_kind and any(number.is_any_of(values) for number in held.numbers)
 
     return stands_in
 
 
-def _clock(clock: Clock, text: str) -> Callable[[_Held], bool]:
+def _number(number: Number) -> Callable[[Held], bool]:
+    forms = {form for readings in number.readings.values() for form in readings}
+    return lambda held: not forms.isdisjoint(held.spellings) or number.is_any_of(held.whole_numbers)
+
+
+def _day(day: spelled.Day) -> Callable[[Held], bool]:
+    return lambda held: (day.is_month, day.value) in held.named_days
+
+
+def _share(share: proportions.Share) -> Callable[[Held], bool]:
+    return lambda held: share.value in held.shares
+
+
+def _rate(unit: str) -> Callable[[Held], bool]:
+    return lambda held: unit in held.rates
+
+
+def _clock(clock: Clock, text: str) -> Callable[[Held], bool]:
     """At the same time; a note that leaves open which half of the day must say which in words."""
     number = frozenset(claims.values(text[clock.at : clock.end]) if clock.is_loose else ())
 
-    def stands_in(held: _Held) -> bool:
+    def stands_in(held: Held) -> bool:
         for other in held.clocks:
             both = clock.minutes & other.minutes
             if both and (other.minutes <= clock.minutes or any(both & quantities.PARTS[part] for part in held.parts)):
@@ -233,7 +198,7 @@ def _clock(clock: Clock, text: str) -> Callable[[_Held], bool]:
     return stands_in
 
 
-def _part_of_day(part: str) -> Callable[[_Held], bool]:
+def _part_of_day(part: str) -> Callable[[Held], bool]:
     minutes = quantities.PARTS[part]
     said = {stem(part), *(["tonight"] if part in ("evening", "night") else [])}
     return lambda held: (
@@ -241,35 +206,44 @@ def _part_of_day(part: str) -> Callable[[_Held], bool]:
     )
 
 
-def _name(name: str) -> Callable[[_Held], bool]:
+def _name(name: str) -> Callable[[Held], bool]:
     return lambda held: name in held.words or stem(name) in held.stems or name in held.codes
 
 
-def _address(address: str) -> Callable[[_Held], bool]:
+def _address(address: str) -> Callable[[Held], bool]:
     return lambda held: address in held.addresses
 
 
-def _quote(quote: str) -> Callable[[_Held], bool]:
+def _quote(quote: str) -> Callable[[Held], bool]:
     return lambda held: claims.stands(quote, held.spelled)
 
 
-def _date(spoken: Spoken, mention: Mention, asked_at: datetime | None) -> Callable[[_Held], bool]:
+def _date(spoken: Spoken, mention: Mention, asked_at: datetime | None, is_past: bool) -> Callable[[Held], bool]:
     """In the same words, or as a time that holds one of the note's: "in April" is right where it says the 6th.
 
     What counts from now ("yesterday", "last week") may mean the note's now or that of whoever asks; the note's own day
-    is seen from the latter alone, for on it everything that the note says is "today".
+    is seen from the latter alone, for on it everything that the note says is "today". On that day something may have
+    happened; nothing is due on it.
     """
     words = claims.spelled(mention.text)
+    of_month = _DAY_OF_MONTH.match(words)
     counts = _counts_from_now(spoken, mention)
 
-    def stands_in(held: _Held) -> bool:
+    def stands_in(held: Held) -> bool:
         if claims.stands(words, held.spelled):
             return True
-        if _any_agrees(_read(spoken, mention, held.read_at), held.spoken_of if counts else held.spans):
+        if of_month is not None and any(_is_on(int(of_month[1]), *span) for span in held.spoken_of):
+            return True
+        spans = held.spoken_of if counts or not is_past else held.spans
+        if _any_agrees(_read(spoken, mention, held.read_at), spans):
             return True
         return counts and asked_at is not None and _any_agrees(_read(spoken, mention, asked_at), held.spans)
 
     return stands_in
+
+
+def _is_on(day: int, start: datetime, end: datetime) -> bool:
+    return start.day == day and end - start == DAY
 
 
 def _read(spoken: Spoken, mention: Mention, now: datetime) -> Mention | None:
@@ -293,14 +267,10 @@ def _agrees(claimed: Mention, start: datetime, end: datetime) -> bool:
     if claimed.yearless:  # of any year
         first, last = _in_year(claimed.start, claimed.end, start.year)
         return first <= start and end <= last
-    a_day = end - start == claimed.end - claimed.start == _DAY
+    a_day = end - start == claimed.end - claimed.start == DAY
     return a_day and _WEEKDAY.search(claimed.text) is not None and claimed.start.weekday() == start.weekday()
 
 
 def _in_year(start: datetime, end: datetime, year: int) -> tuple[datetime, datetime]:
     moved = start.replace(year=year, day=min(start.day, 28)) + timedelta(days=max(0, start.day - 28))
     return moved, moved + (end - start)
-
-
-def _noon(when: str) -> datetime:
-    return datetime.fromisoformat(when).replace(hour=12, tzinfo=UTC)

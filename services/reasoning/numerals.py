@@ -21,7 +21,7 @@ _SHORT = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 def figures(text: str) -> str:
     """``text`` with number words, dozens, thousands ("12k") and every script's digits as ASCII digits."""
     plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in normalize("NFKC", text))
-    digits = _ORDINAL.sub(_nth, _TWICE.sub("2 times", in_digits(plain.replace("\u2212", "-"))))
+    digits = _ORDINAL.sub(_nth, _OFTEN.sub(_often, in_digits(plain.replace("\u2212", "-"))))
     counted = _TIMES.sub(_product, _THOUSANDS.sub(r"\1 1000", _DOZEN.sub(_dozen, digits)))
     apart = _CLOCKS.sub(" - ", _SCORE.sub(r"\1\2:\3", counted))
     return _MINUS.sub("-", _BELOW.sub(r"-\1", _AND_A_HALF.sub(r"\1.5", apart)))
@@ -34,8 +34,8 @@ def in_digits(text: str) -> str:
 
 
 def loosely(text: str) -> str:
-    """``text`` with what comes to two as the figure: "both sons", "a pair of shoes"."""
-    return _PAIR.sub("2", text)
+    """``text`` with what comes to two as the figure ("both sons", "a pair of shoes"), and to once ("daily")."""
+    return _REGULARLY.sub(r"1 time \g<0>", _PAIR.sub("2", text))
 
 
 _COMPOUND = re.compile(  # "three-bedroom"; not "twenty-two", "two-thirds", "seven-thirty"
@@ -44,7 +44,11 @@ _COMPOUND = re.compile(  # "three-bedroom"; not "twenty-two", "two-thirds", "sev
 )
 _LONE = re.compile(r"(?i)(?<![\w'’-])(?:zero|one|two)\b(?!['’-])")
 _PAIR = re.compile(r"(?i)\bboth\b|(?:(?<=\bthe )|(?<=\bthese )|(?<=\bthose ))two\b(?!['’-])|\ba (?:couple|pair) of\b")
-_TWICE = re.compile(r"(?i)\btwice\b")
+_OFTEN = re.compile(r"(?i)\b(?:(?P<twice>twice)|(?P<thrice>thrice)|once(?= (?:an?|per|each|every) ))\b")
+_REGULARLY = re.compile(
+    r"(?i)(?<!times )(?<!twice )\b(?:daily|nightly|weekly|monthly|yearly|annually"
+    r"|(?:every|each) (?:day|night|week|month|year))\b"
+)
 _PLACED = "floor|place|prize|grade|row|class|street|avenue|edition|division"
 # "Second" is left alone as a number word, for it is a unit too.
 _ORDINAL = re.compile(
@@ -65,6 +69,10 @@ _BELOW = re.compile(
     r"(?i)(?<![\d.,-])(\d{1,4}(?:[.,]\d{1,2})?(?: ?(?:degrees?|°[CF]?)(?: celsius| fahrenheit)?)?)"
     r" below (?:0|zero|freezing)\b"
 )
+
+
+def _often(found: re.Match[str]) -> str:
+    return "2 times" if found["twice"] else "3 times" if found["thrice"] else "1 time"
 
 
 def _nth(found: re.Match[str]) -> str:

@@ -169,6 +169,7 @@ class Amount:
     counted: str  # the stem of a plural or a name behind it; of one thing, of the thing
     label: str  # "room", or a name, before it
     is_hour: bool  # as likely a time of the clock
+    is_ordinal: bool
     at: int
     end: int  # of the unit
 
@@ -186,15 +187,14 @@ def _amount(text: str, m: re.Match[str], is_hour: bool) -> Amount:
     if symbol is not None:
         units, start = _UNIT_OF[(symbol[1] or symbol[2]).lower()], start - len(symbol.group())
     run = f"-{m.group()}" if _NEGATIVE.search(before) else m.group()
-    suffix = None if units else _SUFFIX.match(text, end)
+    suffix, ordinal = None if units else _SUFFIX.match(text, end), _ORDINAL.match(text, end)
     if suffix is not None:
         run, end_of_unit = run + suffix.group().lower(), suffix.end()
-    elif ordinal := _ORDINAL.match(text, end):
+    elif ordinal is not None:
         end_of_unit = ordinal.end()
     counted = "" if units else _counted(text, end, run)
-    return Amount(
-        run, frozenset(claims.values_of(run)), units, counted, _label(text, before, end), is_hour, start, end_of_unit
-    )
+    values, label = frozenset(claims.values_of(run)), _label(text, before, end)
+    return Amount(run, values, units, counted, label, is_hour, ordinal is not None, start, end_of_unit)
 
 
 def _label(text: str, before: str, end: int) -> str:
@@ -249,7 +249,7 @@ def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amoun
     ``named``: units that the question, or the rest of the text, names: a number without one may be of them ("5 and 7
     km"). What it counts or numbers may be another word for the same, unless the text counts that word too.
     """
-    same = [amount for amount in held if amount.values & frozenset(value)]
+    same = [a for a in held if a.values & frozenset(value) and _may_be_one(claimed, a)]
     if claimed.units:
         bare = bool(claimed.units & frozenset(named))
         same = [a for a in same if a.units & claimed.units or (bare and not a.units)]
@@ -258,6 +258,14 @@ def is_borne_out(claimed: Amount, value: Collection[str], held: Collection[Amoun
     if claimed.label and any(a.label == claimed.label for a in held):
         same = [a for a in same if a.label == claimed.label or _is_free(a, claimed.counted)]
     return bool(same)
+
+
+def _may_be_one(one: Amount, other: Amount) -> bool:
+    """Whether neither is a place in an order where the other counts or measures."""
+    if one.is_ordinal == other.is_ordinal:
+        return True
+    count = other if one.is_ordinal else one
+    return bool(count.label) or not (count.counted or count.units)
 
 
 def _is_free(amount: Amount, counted: str) -> bool:

@@ -34,6 +34,7 @@ from services.episodic.plugins.exact import ExactHost
 from services.episodic.recall import confidence
 from services.episodic.state.mentions import Mentions, name_hashes
 from services.episodic.state.undressed import undressed
+from services.reasoning import proportions, spelled
 from services.reasoning.extract import Source, extract
 from services.reasoning.grounding import Grounding
 from services.reasoning.models.guard import Guard
@@ -155,6 +156,14 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "a name and a run in a wording": (
         lambda text: Grounding("Whom?", [note("Bob met.")]).cited(f"Zed met Ann {text}"),
         ["[", '"'],
+    ),
+    "numbers and days of any language": (
+        lambda text: (spelled.numbers(text, frozenset()), spelled.days(text, frozenset())),
+        ["vingt ", "zweiundzwanzig", "сто", "μάρτιος ", "lunedì "],
+    ),
+    "shares and rates": (
+        lambda text: (proportions.shares(proportions.in_minutes(text)), proportions.claimed_rates(text)),
+        [*FEW, "half ", "two thirds ", "5 a ", "10 times"],
     ),
     "what may still hold a name": (Mentions(HASHES, KEY).within, FEW),
     "confidence": (assess, FEW),

@@ -116,11 +116,36 @@ def languages(text: str) -> frozenset[str]:
     return frozenset(_languages(list(cut(normal(text)))))
 
 
+def likely_languages(text: str) -> frozenset[str]:
+    """What a text may be written in: two of its words or more are function words of that language, and of no other
+    more than one more; English only where no other has as many."""
+    hits, shown = _function_words(list(cut(normal(text))))
+    most = max((hits[language] for language in shown), default=0)
+    close = {language for language in shown if hits[language] >= max(_SURE, most - 1)}
+    others = {language for language in close if language != "en"}
+    return frozenset({"en"} if "en" in close and all(hits[o] < hits["en"] for o in others) else others)
+
+
+_SURE = 2
+
+
+def is_function_word_of(word: str, language: str) -> bool:
+    """The same of one language, by its ISO 639-1 code, and of a folded word."""
+    return word in _LISTED[language]
+
+
 def _languages(found: Sequence[Word]) -> list[str]:
     """Of each group the language that most of the words are function words of; the first where that is even.
 
     A language of Latin letters must show a word that English has not.
     """
+    hits, shown = _function_words(found)
+    best = (max(group, key=lambda language: hits[language] * (language in shown)) for group in stop_words.GROUPS)
+    return [language for language in best if language in shown]
+
+
+def _function_words(found: Sequence[Word]) -> tuple[Counter[str], set[str]]:
+    """How many of the words are function words of each language, and which languages they may be of at all."""
     hits = Counter[str]()
     shown = set[str]()
     for word in found:
@@ -131,8 +156,7 @@ def _languages(found: Sequence[Word]) -> list[str]:
             hits[language] += 1
             if language == "en" or is_marked or listed not in _ALSO_ENGLISH:
                 shown.add(language)
-    best = (max(group, key=lambda language: hits[language] * (language in shown)) for group in stop_words.GROUPS)
-    return [language for language in best if language in shown]
+    return hits, shown
 
 
 def _is_name(text: str, found: list[Word], at: int, spoken: Sequence[str], speakers: Sequence[tuple[int, int]]) -> bool:
