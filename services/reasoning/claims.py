@@ -139,7 +139,7 @@ def before_names(text: str) -> set[str]:
     """Prepositions and nouns of a text that a name stands behind; where it has no capitals, any noun."""
     leading = [(a.text.lower(), b) for a, b in pairwise(tagger.tag(text)) if a.tag in _LEADS]
     has_capitals = any(character.isupper() for character in text)
-    return {a for a, b in leading if b.text[:1].isupper() or (not has_capitals and b.tag.startswith("NN"))}
+    return {a for a, b in leading if b.text[:1].isupper() or (not has_capitals and b.tag.startswith(("NN", "JJ")))}
 
 
 _LEADS = ("IN", "TO", "NN", "NNP")

@@ -264,8 +264,10 @@ def _may_be_one(one: Amount, other: Amount) -> bool:
     """Whether neither is a place in an order where the other counts or measures."""
     if one.is_ordinal == other.is_ordinal:
         return True
-    count = other if one.is_ordinal else one
-    return bool(count.label) or not (count.counted or count.units)
+    place, count = (one, other) if one.is_ordinal else (other, one)
+    if count.label:
+        return place.label in ("", count.label)
+    return not (count.counted or count.units)
 
 
 def _is_free(amount: Amount, counted: str) -> bool:

@@ -42,8 +42,9 @@ _HOMOGRAPHS = {
 # Whose weekdays and months have cases; elsewhere they end like this at most.
 _DECLINED = frozenset(("pl", "cs", "ru", "uk", "bg", "fi", "hu", "tr", "el"))
 _ENDINGS = ("", "s", "e", "en", "es", "ens")
-_LONGEST_ENDING = 3
+_LONGEST_ENDING = 4
 _LEAST_STEM = 4
+_SHORT_STEM = 3  # of the Slavic months "июнь", "maj"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,8 @@ def _named(word: str, language: str) -> tuple[bool, int] | None:
         return calendar[word]
     if language in _DECLINED:
         stems = _stems(language)
+        if len(word) == _SHORT_STEM + 1:
+            return stems.get(word[:_SHORT_STEM])
         longest = range(len(word), max(_LEAST_STEM, len(word) - _LONGEST_ENDING) - 1, -1)
         return next((stems[word[:n]] for n in longest if word[:n] in stems), None)
     return next((calendar[word.removesuffix(e)] for e in _ENDINGS if word.removesuffix(e) in calendar), None)
@@ -289,4 +292,5 @@ def _calendar(language: str) -> dict[str, tuple[bool, int]]:
 @cache
 def _stems(language: str) -> dict[str, tuple[bool, int]]:
     """Weekdays and months less the letter that their cases change."""
-    return {name[:-1]: named for name, named in _calendar(language).items() if len(name) > _LEAST_STEM}
+    least = _SHORT_STEM if language in ("ru", "uk", "pl") else _LEAST_STEM
+    return {name[:-1]: named for name, named in _calendar(language).items() if len(name) > least}

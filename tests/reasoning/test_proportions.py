@@ -82,6 +82,10 @@ INVENTED = [
     (BERN, "kim raced in winter gear at dusk in york."),
     ("Team Bear won the cup.", "team fox won the cup."),
     ("Ask Dr. Weber about the leg.", "ask dr. fuchs about the leg."),
+    ("we stayed at hotel astra.", "they stayed at hotel luna."),
+    ("Page 7 is torn.", "The 7th chapter is torn."),
+    ("Rent is 740 euros.", "Rent is 740 euros weekly."),
+    ("Rent is 740 euros.", "Rent is 740 euros per annum."),
     ("The key says `open sesame`.", "It says `shut barley`."),
 ]
 
