@@ -160,7 +160,7 @@ def _amount(amount: Amount, asked: frozenset[str]) -> Callable[[Held], bool]:
             return True
         if shares.intersection(held.shares):
             return True
-        values = {int(number) for number in amount.values if number.isdecimal()}
+        values = spelled.whole(amount.values)
         is_same_kind = not amount.units or bool(amount.units & (held.units | asked))
         return is_same_kind and any(number.is_any_of(values) for number in held.numbers)
 

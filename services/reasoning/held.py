@@ -72,7 +72,7 @@ class Held:
     def whole_numbers(self) -> frozenset[int]:
         """Of whatever it measures, dates and parts of a chain among them."""
         written = numerals.figures(self.note.text)
-        return frozenset(map(int, (*_DIGITS.findall(written), *filter(str.isdecimal, claims.values(written)))))
+        return frozenset(spelled.whole((*_DIGITS.findall(written), *claims.values(written))))
 
     @cached_property
     def numbers(self) -> list[Number]:

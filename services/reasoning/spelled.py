@@ -82,6 +82,11 @@ def languages(text: str, context: str) -> frozenset[str]:
     return frozenset() if "en" in likely else likely
 
 
+def whole(figures: Iterable[str]) -> set[int]:
+    """Of numbers in figures those that anybody spells."""
+    return {int(number) for number in figures if number.isdecimal() and len(number) < len(str(_LARGEST))}
+
+
 def numbers(text: str, spoken: frozenset[str]) -> list[Number]:
     """In any language that the text may be of; ``spoken`` as of ``languages``. Of those that overlap the longest."""
     whole = normal(text)

@@ -42,7 +42,6 @@ UNTIMED = {
     "services/perception/intake/validate.py": "a field's name, read from its start",
     "services/reasoning/claims.py:_is_within": "one match from a place, of three characters",
     "services/reasoning/claims.py:_whole": "the digits of one number",
-    "services/reasoning/claims.py:values": "the words of one clock time",
     "services/reasoning/grounding.py:_agrees": "the words of one time",
     "services/reasoning/models/guard.py:role_markers": "a model's template",
 }

@@ -37,6 +37,7 @@ from services.episodic.state.undressed import undressed
 from services.reasoning import proportions, spelled
 from services.reasoning.extract import Source, extract
 from services.reasoning.grounding import Grounding
+from services.reasoning.held import Held
 from services.reasoning.models.guard import Guard
 from services.reasoning.passages import excerpt
 from services.reasoning.prompt import Note, support
@@ -161,6 +162,7 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
         lambda text: (spelled.numbers(text, frozenset()), spelled.days(text, frozenset())),
         ["vingt ", "zweiundzwanzig", "сто", "μάρτιος ", "lunedì "],
     ),
+    "numbers that may be spelled": (lambda text: Held(note(text)).whole_numbers, ["7", "1,000 ", "2.4."]),
     "shares and rates": (
         lambda text: (proportions.shares(proportions.in_minutes(text)), proportions.claimed_rates(text)),
         [*FEW, "half ", "two thirds ", "5 a ", "10 times"],

@@ -92,3 +92,8 @@ def test_every_language_spells_its_numbers_and_days(language: str) -> None:
         forms = spelled.spellings(value, language)
         assert forms
         assert not any(forms & spelled.spellings(other, language) for other in (31, 64, 400, 8_000))
+
+
+def test_figures_of_any_length_are_compared() -> None:
+    assert not borne_out("", f"Le code est {'7' * 5_000}.", "Le code est de sept cents, quatorze et mille.")
+    assert not borne_out("", "Le code est de sept cents.", f"Le code est {'7' * 5_000}.")
