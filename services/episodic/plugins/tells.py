@@ -2,7 +2,8 @@
 
 "Noted: serial number of the boiler." has every word of "What is the serial number of the boiler?" and no answer. So a
 text that says nothing beyond the question's own words and words about talk does not tell. Where the question may be
-answered by its own words ("Is the heater fixed?"), any statement tells. Key words ("boiler serial number") may be asked
+answered by its own words ("Is the heater fixed?"), any statement tells; so does, of another question, what states
+what it asks about ("I sold the piano.", to "Why did Ann sell the piano?"; ``states``). Key words ("boiler serial number") may be asked
 to find a statement again, which then tells as well, but less than one that says more.
 """
 
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Record
+from services.episodic.plugins.states import States
 from services.episodic.plugins.turns import speaker
 
 _ASKS = ("?", "？", "؟", "՞", "\u037e")  # the last is the Greek question mark
@@ -82,10 +85,13 @@ class Tells:
         asked = [*ctx.terms(question), *(term for word in question.split() for term in ctx.terms(word))]
         self._known = _OF_TALK.union(asked, () if self._is_open else _OF_REPLY)
         self._of: dict[tuple[str, str], bool] = {}
+        self._states = cache(States(question, _OF_TALK, ctx))
         self._long = 4 * len(question.split()) + 20  # words; a longer text says more than a short question
 
     def __call__(self, record: Record) -> bool:
-        return not asks(record.text) and (not self._is_open or self.more(record))
+        if asks(record.text):
+            return False
+        return not self._is_open or self.more(record) or self._states(speaker(record), record.text)
 
     def more(self, record: Record) -> bool:
         """Whether it says more than the question does; of one that its own words may answer, whatever is said."""

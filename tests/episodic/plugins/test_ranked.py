@@ -55,7 +55,9 @@ def asked(case: Any) -> str:
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "open"])
 @pytest.mark.parametrize(
-    "case", [c for kind in ("own_words", "topics", "doubtful_times") for c in CASES[kind]], ids=asked
+    "case",
+    [c for kind in ("own_words", "topics", "statements", "namings", "doubtful_times") for c in CASES[kind]],
+    ids=asked,
 )
 def test_the_answer_is_first(case: Mapping[str, Any], closed: bool) -> None:
     turns = told(case["turns"], case.get("at", ()))
