@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from examples import demo
 from services.common import config
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins import build
+from services.episodic.plugins.base import Interval, Plan, Ranked
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.recall import confidence
 from tests.episodic.plugins import world
@@ -206,3 +209,81 @@ def test_a_time_that_was_resolved_is_not_asked_of_the_items_again(when: str) -> 
     found = world.ask(host, world.query(asked, 5))
     assert found.plan.time is not None
     assert sure(host, asked) > sure(host, plain) - 0.15
+
+
+# --- a time and nothing else ------------------------------------------------------------------------------------
+
+LOG = (  # days before it is asked, who, what
+    (16, "Ann", "The gutters were cleaned."),
+    (15, "Bob", "I repaired the fence."),
+    (7, "Ann", "We picked the first plums."),
+    (2, "Bob", "A heron sat on the roof."),
+    (1, "Ann", "I sold the canoe to Ruth."),
+    (1, "Bob", "My tooth hurts."),
+    (0, "Ann", "The boiler is loud."),
+)
+DAY, EVENING = timedelta(days=1), timedelta(hours=18)
+
+
+def logged(days_ago: Collection[int]) -> ExactHost:
+    """Of ``LOG`` what was said on these days before ``world.ASKED``, a Thursday."""
+    turns = [
+        world.turn(n, f"s{ago}", who, text, world.ASKED - timedelta(days=ago) + EVENING)
+        for n, (ago, who, text) in enumerate(LOG)
+        if ago in days_ago
+    ]
+    return world.fold(ExactHost(build(world.SHIPPED), world.embedder().embed), turns)
+
+
+def sure_at_night(host: ExactHost, text: str) -> tuple[float, Sequence[str]]:
+    night = world.ASKED + timedelta(hours=23)
+    found = world.ask(host, replace(world.query(text), asked_at=night))
+    return confidence.assess(found.plan, found.ranked, host.context(night)), world.texts(found)
+
+
+@pytest.mark.parametrize(
+    ("question", "within"),
+    [
+        ("What happened yesterday?", {1}),
+        ("What did I do yesterday?", {1}),
+        ("What did Ann do yesterday?", {1}),
+        ("What happened last night?", {1}),
+        ("What happened today?", {0}),
+        ("What did we do last week?", {7}),
+        ("What happened two days ago?", {2}),
+        ("What happened two weeks ago?", {15, 16}),
+        ("What happened on New Year's Eve?", {15}),
+        ("Did anything happen on 13 January 2026?", {2}),
+        ("Tell me about yesterday.", {1}),
+        ("What did we talk about on Tuesday?", {2}),
+        ("yesterday", {1}),
+    ],
+)
+def test_a_question_for_a_time_alone_is_answered_by_what_is_in_it_and_by_nothing_else(
+    question: str, within: set[int]
+) -> None:
+    every = {ago for ago, _, _ in LOG}
+    found, texts = sure_at_night(logged(every), question)
+    assert found >= THRESHOLD
+    assert texts[0] in {text for ago, _, text in LOG if ago in within}
+    without, _ = sure_at_night(logged(every - within), question)
+    assert without < THRESHOLD
+
+
+@pytest.mark.parametrize(
+    "question", ["Where was I yesterday?", "Who won the cup yesterday?", "What did Omar do yesterday?"]
+)
+def test_what_asks_for_more_than_a_time_is_not_answered_by_what_is_in_it(question: str) -> None:
+    assert sure_at_night(logged({0, 1, 2, 7}), question)[0] < THRESHOLD
+
+
+def test_what_speaks_of_the_time_answers_as_well() -> None:
+    tomorrow = world.ASKED + timedelta(days=1)
+    plan = Plan(
+        world.query("What happens tomorrow?"), "What happens tomorrow?", time=Interval(tomorrow, tomorrow + DAY)
+    )
+    record = world.turn(1, "s", "", "The piano tuner comes tomorrow.", world.ASKED)
+    context = world.host(()).context(world.ASKED)
+    of_it = Ranked(replace(record, times=(Interval(tomorrow, tomorrow + DAY),)), 1.0, ())
+    assert confidence.assess(plan, [of_it], context) == 1.0
+    assert confidence.assess(plan, [Ranked(record, 1.0, ())], context) == 0.0

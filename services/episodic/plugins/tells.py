@@ -2,9 +2,9 @@
 
 "Noted: serial number of the boiler." has every word of "What is the serial number of the boiler?" and no answer. So a
 text that says nothing beyond the question's own words and words about talk does not tell. Where the question may be
-answered by its own words ("Is the heater fixed?"), any statement tells; so does, of another question, what states
-what it asks about ("I sold the piano.", to "Why did Ann sell the piano?"; ``states``). Key words ("boiler serial number") may be asked
-to find a statement again, which then tells as well, but less than one that says more.
+answered by its own words ("Is the heater fixed?"), any statement tells; where it is open, one that states what it asks
+about does ("I sold the piano.", to "Why did Ann sell the piano?"; ``states``). Key words ("boiler serial number") may
+be asked to find a statement again. Both tell, but less than a text that says more.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ which shares no word with it. So a hit goes behind a later one of the same speak
 
 - that says a change ("now", "left", "no longer", English only) and speaks of the same: it shares ``SHARED`` of the
   earlier one's words, or all that the earlier one has of the question (that it must, where the change is but "new");
+- that says of the speaker a change of what is asked for and shares no word with it: "I moved to Braga" changes where
+  one lives, "I got engaged" whether one is single (``_CHANGES_OF``, English only);
 - or that says the same of another value, in any language: it has all that the earlier one has of the question, and
   they have most words in common, where a figure stands for a figure and a name for a name ("The van is on level 2",
   "... on level 5").
@@ -46,6 +48,24 @@ _CHANGE = re.compile(
     re.I,
 )
 _MAY_CHANGE = re.compile(r"\b(?:new|actually|meanwhile|bought|updated?|turned out)\b", re.I)
+_SPEAKER = r"\b(?:I|we)(?:['’]\w+)?(?: (?!(?:was|were|not|never)\b)\w+){0,2}? "
+_COUPLED = r"(?:engaged|married|divorced|separated|widowed)"
+_STATES = (
+    (
+        r"(?:live[sd]?|living|resid(?:e|es|ing)|based)",
+        r"(?:(?:moved|relocated|emigrated)(?: back| over| out)? (?:in)?to|settled (?:down )?in)",
+    ),
+    (rf"(?:single|dating|{_COUPLED})", rf"(?:{_COUPLED}|broke up|split up)"),
+    (
+        r"(?:works?|working|employed)",
+        r"(?:joined|(?:got|took|found|started) an? (?:\w+ ){0,2}(?:job|post)|(?:was|got) hired|started (?:work )?at)",
+    ),
+)
+# Of each: a question for it, what says it of the speaker, and what says that they change it.
+_CHANGES_OF = [
+    tuple(re.compile(rf"{words}\b", re.I) for words in (rf"\b{state}", _SPEAKER + state, _SPEAKER + change))
+    for state, change in _STATES
+]
 _NUMBERS = frozenset(
     lexical.terms(
         """
@@ -88,7 +108,7 @@ class _Same:
     """Whether two hits speak of the same fact, as far as a question asks for it."""
 
     def __init__(self, question: str, ctx: Context) -> None:
-        self._ctx = ctx
+        self._question, self._ctx = question, ctx
         self._asked = frozenset(ctx.terms(question))
         self._is_present = bool(_PRESENT.search(question))
         self._tells = Tells(question, ctx)
@@ -96,6 +116,8 @@ class _Same:
 
     def fact(self, later: Ranked, earlier: Ranked) -> bool:
         before, told = self._of(earlier.record.text), self._of(later.record.text)
+        if self._is_present and self._changes(later.record.text, earlier.record.text):
+            return True
         of_question = (self._asked & before) - self._of(speaker(later.record))
         has_all = bool(of_question) and of_question <= told
         if self._is_present and _CHANGE.search(later.record.text):
@@ -105,6 +127,13 @@ class _Same:
         if not has_all or not self._tells(later.record) or not self._tells.more(later.record):
             return False
         return self._alike(earlier.record.text, later.record.text)
+
+    def _changes(self, later: str, earlier: str) -> bool:
+        """Whether the speaker tells a change of what is asked for, and told how it was."""
+        return any(
+            state.search(self._question) and said.search(earlier) and change.search(later)
+            for state, said, change in _CHANGES_OF
+        )
 
     def _alike(self, one: str, other: str) -> bool:
         """Whether most words of one, and half of the other's, are in both, a value for a value."""

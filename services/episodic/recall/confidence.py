@@ -5,7 +5,7 @@ names spoken of there, and how much of it is said in one place? In a large memor
 few words ("What is the name of the Pooters' cat?" is met by every sentence with their cat), so what is said counts in
 full; in a small one it is the sum that deceives ("Where is the car?" has one word to say), so the share counts too.
 What the question asks of a time that was resolved ("the week after the ball") was found already and is not asked of
-the items again.
+the items again. Where it asks for nothing else ("What happened yesterday?"), what is in the time has all that is asked.
 
 The number means the same in a memory of one engram and of a hundred thousand. A word weighs 1 where no engram holds
 it, and less the more do, on a scale that does not shrink below ``GROWN`` engrams: in a memory of two, a word that one
@@ -25,8 +25,9 @@ from dataclasses import astuple, dataclass
 
 import regex
 
+from services.common.serving.clocks import as_shown
 from services.common.text import lexical
-from services.episodic.plugins.base import Context, Plan, Ranked
+from services.episodic.plugins.base import Context, Plan, Ranked, Record
 from services.episodic.plugins.search import neighbours
 from services.episodic.plugins.turns import day_words, speaker
 from services.episodic.plugins.turns import said as with_speaker
@@ -67,8 +68,14 @@ class Signals:
 def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
     """0 to 1: how likely it is that the first of ``items`` (best first, before compose) hold the answer.
 
-    0 without items, or for a question without words.
+    0 without items, or for a question without words. Where a question asks only what was in a time, or what a speaker
+    did in it, 1 if one of these items (of theirs) was said, or speaks, in that time, else 0.
     """
+    own = _beside_time(plan, ctx)
+    if own is not None:
+        theirs = [i.record for i in items[:LOOKED_AT] if own.issubset(ctx.terms(speaker(i.record)))]
+        if theirs:
+            return float(any(_is_in_time(record, plan) for record in theirs))
     found = signals(plan, items, ctx)
     return score(found) if found is not None else 0.0
 
@@ -140,6 +147,48 @@ def _asked_of_items(weights: Mapping[str, float], text: str, plan: Plan, ctx: Co
     found = (words for words, _ in ctx.dates(text, plan.query.asked_at) if not _WRITTEN_DAY.search(words))
     resolved = {term for words in found for term in ctx.terms(words)}
     return {term: weight for term, weight in weights.items() if term not in resolved} or weights
+
+
+def _beside_time(plan: Plan, ctx: Context) -> frozenset[str] | None:
+    """Of a question for whatever was in a time the words beside that, as "Ann" in "What did Ann do yesterday?"; None of
+    any other question."""
+    text = plan.query.text
+    if plan.time is None or plan.anchor is not None:
+        return None
+    found = [words for words, _ in ctx.dates(text, plan.query.asked_at)]
+    rest = text
+    for words in found:
+        rest = rest.replace(words, " ", 1)
+    if not found or (_ANY_WORD.search(rest) and not _WHATEVER.fullmatch(rest)):
+        return None
+    return frozenset(ctx.terms(text)).difference(_HAPPENING, *map(ctx.terms, found))
+
+
+_ANY_WORD = regex.compile(r"\p{L}")
+# No "where" or "who": what is in a time may not say that. "What was there?" and "Is anything there?" it says.
+_WHATEVER = regex.compile(
+    r"(?!.*\b(?:who|whom|whose|where|when|why|how|which)\b).*\b(?:what|anything|something|everything|tell|describe)\b.*",
+    regex.IGNORECASE | regex.DOTALL,
+)
+_HAPPENING = frozenset(
+    term
+    for word in """
+    what anything something everything else thing happen happened happens happening go going went do doing done tell
+    describe say said mention mentioned talk talked discuss discussed
+    """.split()
+    for term in lexical.terms(word)
+)
+
+
+def _is_in_time(record: Record, plan: Plan) -> bool:
+    """Whether it was said in the time that the question asks for, on the clock of whoever spoke, or speaks of it."""
+    asked = [t for t in (plan.time, *plan.other_times) if t is not None]
+    said = as_shown(record.event.start)
+    return any(
+        as_shown(t.start) <= said < as_shown(t.end)
+        or any(as_shown(t.start) <= as_shown(m.start) and as_shown(m.end) <= as_shown(t.end) for m in record.times)
+        for t in asked
+    )
 
 
 _WRITTEN_DAY = regex.compile(r"\d|\p{Lu}")
