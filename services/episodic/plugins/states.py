@@ -42,7 +42,7 @@ class States:
             return self._joins(words, forms) or (not self._is_of_to_be and self._says_all(speaker, text))
         tokens = tagger.tag(text)
         finite = [n for n in range(len(tokens)) if _is_finite(tokens, n)]
-        if finite and not self._verbs.isdisjoint(self._verbs_of(tokens, finite)):
+        if finite and not self._verbs.isdisjoint(self._verbs_of(tokens, finite) - self._of_talk):
             return True
         helping = [n for n in finite if not self._ctx.terms(tokens[n].text)]
         return self._joins([t.text for t in tokens], helping) or (bool(self._verbs) and self._says_all(speaker, text))

@@ -149,6 +149,9 @@ def _asked_of_items(weights: Mapping[str, float], text: str, plan: Plan, ctx: Co
     return {term: weight for term, weight in weights.items() if term not in resolved} or weights
 
 
+_WRITTEN_DAY = regex.compile(r"\d|\p{Lu}")
+
+
 def _beside_time(plan: Plan, ctx: Context) -> frozenset[str] | None:
     """Of a question for whatever was in a time the words beside that, as "Ann" in "What did Ann do yesterday?"; None of
     any other question."""
@@ -189,9 +192,6 @@ def _is_in_time(record: Record, plan: Plan) -> bool:
         or any(as_shown(t.start) <= as_shown(m.start) and as_shown(m.end) <= as_shown(t.end) for m in record.times)
         for t in asked
     )
-
-
-_WRITTEN_DAY = regex.compile(r"\d|\p{Lu}")
 
 
 def _never(namespaces: Sequence[str], ctx: Context) -> float:
