@@ -31,6 +31,7 @@ from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Ranked
 from services.episodic.plugins.exact import ExactHost
+from services.episodic.plugins.states import States
 from services.episodic.recall import confidence
 from services.episodic.state.mentions import Mentions, name_hashes
 from services.episodic.state.undressed import undressed
@@ -123,6 +124,11 @@ def rank(text: str) -> object:
     return items
 
 
+def states(text: str) -> object:
+    ctx = host().context(world.ASKED)
+    return [States(q, (), ctx)("Ann:", text) for q in ("Which cat is sick?", "Welche Katze ist krank?", text)]
+
+
 def note(text: str) -> Note:
     return Note("home", "e", text, "Ann", "2024-05-01", frozenset())
 
@@ -141,6 +147,7 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "what is shown of a text": (lambda text: list(readings(text)), MARKUP),
     "what a text may say beneath its markup": (lambda text: list(undressed(text)), MARKUP),
     "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE]),
+    "whether it states what is asked": (states, ["The cat is sick. ", "Die Katze ist krank. "]),
     "order by what is said": (rank, ["7", PROSE]),
     "times": (
         lambda text: times.find(text, NOW),

@@ -26,6 +26,7 @@ _TO_BE = frozenset(
     """.split()
 )
 _DO = frozenset({"do", "does", "did"})
+_LONGEST = 1000  # characters of a question and of a text that are looked at: a longer one is told by other means
 
 
 class States:
@@ -36,12 +37,14 @@ class States:
         self._asked = frozenset(ctx.terms(question))
 
     def __call__(self, speaker: str, text: str) -> bool:
+        if max(len(self._question), len(text)) > _LONGEST:
+            return False
         if not self._is_english:
             words = _WORD.findall(text.casefold())
             forms = [n for n, word in enumerate(words) if word in _TO_BE]
             return self._joins(words, forms) or (not self._is_of_to_be and self._says_all(speaker, text))
         tokens = tagger.tag(text)
-        finite = [n for n in range(len(tokens)) if _is_finite(tokens, n)]
+        finite = frozenset(n for n in range(len(tokens)) if _is_finite(tokens, n))
         if finite and not self._verbs.isdisjoint(self._verbs_of(tokens, finite) - self._of_talk):
             return True
         helping = [n for n in finite if not self._ctx.terms(tokens[n].text)]
@@ -64,19 +67,18 @@ class States:
         verbs = (token.text for n, token in enumerate(tokens) if n > did or token.tag.startswith("VB"))
         return self._asked.intersection(self._terms(verbs))
 
-    def _verbs_of(self, tokens: Sequence[Token], finite: Sequence[int]) -> frozenset[str]:
+    def _verbs_of(self, tokens: Sequence[Token], finite: Collection[int]) -> frozenset[str]:
         """Finite ones, and what stands behind one ("has been sold")."""
+        first = min(finite)
         return self._terms(
-            token.text for n, token in enumerate(tokens) if n in finite or (n > finite[0] and _is_behind(token))
+            token.text for n, token in enumerate(tokens) if n in finite or (n > first and _is_behind(token))
         )
 
     def _joins(self, words: Sequence[str], at: Iterable[int]) -> bool:
         """Whether words of the question, other than about talk, stand on both sides of one of these places."""
         topic = self._asked - self._of_talk
-        return any(
-            not topic.isdisjoint(self._terms(words[:n])) and not topic.isdisjoint(self._terms(words[n + 1 :]))
-            for n in at
-        )
+        places = [n for n, word in enumerate(words) if not topic.isdisjoint(self._ctx.terms(word))]
+        return bool(places) and any(places[0] < n < places[-1] for n in at)
 
     def _says_all(self, speaker: str, text: str) -> bool:
         said = self._terms(text.split())
