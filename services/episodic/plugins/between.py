@@ -37,7 +37,9 @@ class Between(Plugin):
         hits: dict[tuple[str, str], Candidate] = {}
         for time in (plan.time, *plan.other_times):
             for hit in self._inside(plan, ctx, time):
-                hits.setdefault((hit.namespace, hit.id), hit)
+                known = hits.get((hit.namespace, hit.id))
+                if known is None or hit.score > known.score:  # what is told of one day may be said on another
+                    hits[hit.namespace, hit.id] = hit
         # Other readings stand beside the first, by what they match; the first comes first where they are equal.
         return {"time": sorted(hits.values(), key=lambda hit: -hit.score)[: self.depth]}
 

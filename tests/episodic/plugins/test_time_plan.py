@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import process_time
 
@@ -9,6 +10,7 @@ import pytest
 
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Anchor, Interval, Plan, Query
+from services.episodic.plugins.between import Between
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.time_plan import TimePlan
 from tests.episodic.plugins import world
@@ -157,6 +159,23 @@ def test_an_event_fills_its_day_and_what_only_mentions_it_stands_alone() -> None
     assert found.plan.time is not None
     assert found.plan.time.start == at[61].replace(hour=0)
     assert said[61][0] in world.texts(found)[:2]
+
+
+def test_what_speaks_of_one_reading_and_was_said_on_another_has_the_better_of_both() -> None:
+    """On the first reading's day much more was said; the other one's day has this turn alone."""
+    first, other = world.START + timedelta(days=50), world.START + timedelta(days=10)
+    tomorrow = Interval(first.replace(hour=0), first.replace(hour=0) + timedelta(days=1))
+    packed = replace(world.turn(0, "s0", "", "Spent the evening packing.", other), times=(tomorrow,))
+    talk = [world.turn(n, "s1", "", f"The letter came, said {n}.", first) for n in range(1, 9)]
+    ctx = world.host(build(world.SHIPPED), [packed, *talk]).context(world.ASKED)
+    earlier = Interval(other.replace(hour=0), other.replace(hour=0) + timedelta(days=1))
+    asked = Plan(world.query("Which letter came?"), "Which letter came?")
+
+    def score(*times: Interval) -> float:
+        plan = asked.with_(time=times[0], other_times=times[1:])
+        return next(hit.score for hit in Between().retrieve(plan, ctx)["time"] if hit.id == packed.id)
+
+    assert score(tomorrow, earlier) == score(earlier) > score(tomorrow)
 
 
 def test_a_time_never_gates() -> None:
