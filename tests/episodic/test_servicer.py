@@ -710,22 +710,26 @@ def test_a_namespace_that_is_acknowledged_and_not_applied_yet_is_not_fresh(door:
 
 def test_under_load_no_namespace_that_was_acknowledged_is_said_not_to_exist(door: Door) -> None:
     """Each is created behind entries that the writer is folding, and asked for at once with little time."""
-    world, names = door.world, [f"acme/behind-{n}" for n in range(6)]
-    for n, name in enumerate(names):
-        for m in range(6):
-            world.observe(f"load-{n}-{m}", f"Crate {n} of {m} holds lamps, oars and a coil of rope.", "load")
-        world.create(name)
+    world, said = door.world, dict[str, str]()
 
     def ask(name: str) -> str:
         request = episodic_pb2.GetRequest(namespace=name, engram_id="x")
         return door.refused(E + "Get", request, timeout_s=0.15).reason
 
-    with ThreadPoolExecutor(len(names)) as pool:
-        said = list(pool.map(ask, names))
-    assert "NOT_FRESH" in said, "the writer was not behind"
-    assert {*said} <= {"NOT_FRESH", "NOT_FOUND"}
+    for attempt in range(10):  # whether the writer is still behind is the scheduler's matter
+        names = [f"acme/behind-{attempt}-{n}" for n in range(6)]
+        for name in names:
+            for m in range(6 + 6 * attempt):
+                world.observe(f"{name}-{m}", f"Crate {m} of {name} holds lamps, oars and a coil of rope.", "load")
+            world.create(name)
+        with ThreadPoolExecutor(len(names)) as pool:
+            said |= zip(names, pool.map(ask, names), strict=True)
+        if "NOT_FRESH" in said.values():
+            break
+    assert "NOT_FRESH" in said.values(), "the writer was never behind"
+    assert {*said.values()} <= {"NOT_FRESH", "NOT_FOUND"}
     world.settle()
-    assert {ask(name) for name in names} == {"NOT_FOUND"}
+    assert {ask(name) for name in said} == {"NOT_FOUND"}
 
 
 def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
