@@ -23,11 +23,12 @@ from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
 from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.common.serving.shards import require_few
+from services.common.text.limits import check_text
 from services.episodic import converters
 from services.episodic.recall.recall import not_fresh
 from services.episodic.search.index import IndexUnavailable, unavailable
 from services.episodic.service import Episodic
-from services.episodic.state.checks import check_given, check_id, check_text, not_found, time_range, unknown_namespace
+from services.episodic.state.checks import check_given, check_id, not_found, time_range, unknown_namespace
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import to_engram
 from services.episodic.write.waiting import Waiting

@@ -14,6 +14,7 @@ from mneme.v1.reasoning_pb2 import AskDone, AskRequest, AskResponse, CitedSenten
 from services.common import ids, lineage
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
+from services.common.text.limits import MAX_TEXT_BYTES
 from services.common.text.normal import is_blank
 from services.reasoning.blocks import Scope, Span, unlisted
 from services.reasoning.engine.port import EngineStats, Finished, Sampling
@@ -22,7 +23,6 @@ from services.reasoning.models.guard import ROLES
 from services.reasoning.prompt import Note
 from services.reasoning.writer import Piece
 
-MAX_TEXT_BYTES = 60_000
 MAX_EVIDENCE = 100
 MAX_PROMPT_BYTES = 1_000_000
 MAX_MESSAGES = 1_000

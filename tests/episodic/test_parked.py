@@ -20,6 +20,7 @@ from services.common.lineage import MAX_ENGRAMS, answer_id
 from services.common.log.base import LogUnavailable
 from services.common.models.embed import Embedder
 from services.common.text.extract import NO_ALIASES, Extractor
+from services.common.text.limits import MAX_TEXT_BYTES
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Context, Event, Key, Observed, Operation, Patch, Plugin
 from services.episodic.search.index import IndexUnavailable
@@ -28,7 +29,7 @@ from services.episodic.write import fold
 from services.episodic.write.commands import Commands
 from services.perception.intake.accept import Intake
 from services.perception.intake.decision import Accepted
-from services.perception.intake.validate import MAX_METADATA_FIELDS, MAX_REFERENCE, MAX_TEXT_BYTES
+from services.perception.intake.validate import MAX_METADATA_FIELDS, MAX_REFERENCE
 from services.perception.ledger_facts import LedgerFacts
 from tests.episodic.test_replay import dead_letters
 from tests.episodic.world import NAMESPACE, START, World

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from services.common.text.limits import MAX_TEXT_BYTES
 from services.episodic.plugins.base import (
     Context,
     EpisodeClosed,
@@ -22,8 +23,6 @@ from services.episodic.plugins.base import (
     Record,
 )
 from services.episodic.plugins.turns import day_words, said
-
-MAX_TEXT_BYTES = 60_000
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,8 @@ from mneme.v1.common_pb2 import MetadataValue, TimeRange
 from services.common.ids import MAX_ID, MAX_NAME, is_one_line
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
-from services.common.text.normal import is_blank
 from services.common.text.times import LATEST, misdated
 from services.episodic.state.namespaces import NamespaceInfo
-from services.episodic.state.records import MAX_TEXT_BYTES
 
 MAX_METADATA_FIELDS = 64
 MAX_METADATA_BYTES = 16_000
@@ -37,18 +35,6 @@ def unknown_namespace(name: str, field: str = "namespace") -> MnemeError:
         remedy="Create it first, or correct the name.",
         metadata={"namespace": name},
     )
-
-
-def check_text(text: str, field: str = "text", least: int = 1) -> None:
-    size = len(text.encode())
-    if not least <= size <= MAX_TEXT_BYTES or (least and is_blank(text)):
-        raise MnemeError(
-            "TEXT_SIZE",
-            "The text is blank." if is_blank(text) else f"The text has {size} bytes.",
-            field=field,
-            remedy=f"Send 1 to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
-            metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},
-        )
 
 
 def check_id(id: str, field: str = "id") -> None:

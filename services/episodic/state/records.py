@@ -20,7 +20,6 @@ from mneme.v1.episodic_pb2 import Link as LinkProto
 from services.common.serving import clocks
 from services.episodic.plugins.base import Interval, Key, Kind, Record, State
 
-MAX_TEXT_BYTES = 60_000
 _USES: dict[str, Literal["both", "dense", "lexical"]] = {"both": "both", "dense": "dense", "lexical": "lexical"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KIND_OF: dict[int, Kind] = {EngramKind.Value(f"ENGRAM_KIND_{k.upper()}"): k for k in get_args(Kind)}

@@ -18,12 +18,12 @@ from services.common.lineage import check_derived_from, is_answer, lineage_of
 from services.common.log.base import Appended
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
+from services.common.text.limits import check_text
 from services.episodic.state.checks import (
     check_actor,
     check_id,
     check_metadata,
     check_reference,
-    check_text,
     claimed,
     not_found,
 )

@@ -13,8 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.ids import digest
 from services.common.ledger.room import ENGRAM_BYTES
+from services.common.text.limits import MAX_TEXT_BYTES
 from services.episodic.plugins.base import Key, Link, Operation, Patch, Plugin, Put, Retire, Touch, Unlink
-from services.episodic.state.records import MAX_TEXT_BYTES, Stored, happened, to_core, to_detail
+from services.episodic.state.records import Stored, happened, to_core, to_detail
 from services.episodic.state.view import View
 
 _BASE_FIELDS = frozenset({"keys", "links"})

@@ -19,10 +19,9 @@ from services.common.lineage import check_derived_from
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.text.extract import plain
-from services.common.text.normal import is_blank
+from services.common.text.limits import check_text
 from services.common.text.times import misdated
 
-MAX_TEXT_BYTES = 60_000
 MAX_REFERENCE = 1_000  # characters of external_id and source
 MAX_METADATA_FIELDS = 64
 MAX_METADATA_TEXT_BYTES = 4_000
@@ -64,19 +63,6 @@ def check_declared(metadata: Mapping[str, MetadataValue], declared: Mapping[str,
                 remedy=f"Send a {wanted}, or use a field that is not declared.",
                 metadata={"declared": wanted},
             )
-
-
-def check_text(text: str) -> None:
-    size = len(text.encode())
-    if not is_blank(text) and size <= MAX_TEXT_BYTES:
-        return
-    raise MnemeError(
-        "TEXT_SIZE",
-        "The text is blank." if is_blank(text) else f"The text has {size} bytes.",
-        field="text",
-        remedy=f"Send 1 to {MAX_TEXT_BYTES} bytes of UTF-8; split what is longer.",
-        metadata={"limit_bytes": str(MAX_TEXT_BYTES), "size_bytes": str(size)},
-    )
 
 
 def check_id(field: str, value: str, remedy: str) -> None:
