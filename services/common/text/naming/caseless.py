@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
 
 from icu4py.breakers import WordBreaker
 
 from services.common.text.naming import scripts
 from services.common.text.naming.folding import Folded, folded
+from services.common.text.naming.word_lists import entries
 
 WORD = "it is also a word, and its script has no capitals"
 UNTOLD = "it may be a word, and nothing beside it says that it is a person"
@@ -58,10 +58,9 @@ class _Lexicon:
 @cache
 def _lexicon() -> Mapping[str, _Lexicon]:
     kinds: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for line in resources.files(__package__).joinpath("caseless.txt").read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            script, kind, given = line.split(" ", 2)
-            kinds[script][kind] += map(folded, given.split())
+    for line in entries("caseless.txt"):
+        script, kind, given = line.split(" ", 2)
+        kinds[script][kind] += map(folded, given.split())
     return {
         script: _Lexicon(
             *(frozenset(of["word"]), tuple(of["before"]), tuple(of["after"])),

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import cache
-from importlib import resources
 
 from icu4py.breakers import WordBreaker
 
 from services.common.text.naming import scripts
 from services.common.text.naming.folding import folded
+from services.common.text.naming.word_lists import entries
 
 DIVIDED = "the words of its text are divided otherwise"
 GOES_ON = "what follows may belong to it, and make it another name"
@@ -46,10 +46,9 @@ _TANWIN = "\u064b"
 def _followers() -> dict[str, tuple[str, ...]]:
     """By script: what begins behind a name, written together with it, and is none of it."""
     found: dict[str, tuple[str, ...]] = {}
-    for line in resources.files(__package__).joinpath("edges.txt").read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            kind, given = line.split(" ", 1)
-            found[kind] = (*found.get(kind, ()), *map(folded, given.split()))
+    for line in entries("edges.txt"):
+        kind, given = line.split(" ", 1)
+        found[kind] = (*found.get(kind, ()), *map(folded, given.split()))
     return found
 
 

@@ -13,8 +13,8 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import resources
 
+from services.common.text.naming.word_lists import entries
 from services.common.text.normal import normalize
 
 # Not all of these come together in NFKC.
@@ -40,9 +40,8 @@ INVISIBLE = frozenset(
 
 
 def _variants() -> Iterator[tuple[str, str]]:
-    for line in resources.files(__package__).joinpath("variants.txt").read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            yield from ((other, alike[0]) for alike in line.split() for other in alike[1:])
+    for line in entries("variants.txt"):
+        yield from ((other, alike[0]) for alike in line.split() for other in alike[1:])
 
 
 # Letters that Unicode does not take apart, as people without them on their keyboards write them.

@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import cache
-from importlib import resources
 
+from services.common.text.naming.word_lists import entries
 from services.common.text.normal import normalize
 
 _ENGLISH = "en"
@@ -24,10 +24,9 @@ _LOOK_BACK = 32
 def _table() -> Mapping[str, Mapping[str, frozenset[str]]]:
     """By kind and language."""
     table: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
-    for line in resources.files(__package__).joinpath("function_words.txt").read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            language, kind, *words = line.split()
-            table[kind][language] = frozenset(words)
+    for line in entries("function_words.txt"):
+        language, kind, *words = line.split()
+        table[kind][language] = frozenset(words)
     return table
 
 

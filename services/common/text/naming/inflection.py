@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 from services.common.text.naming import scripts
 from services.common.text.naming.folding import accented, folded
+from services.common.text.naming.word_lists import entries
 from services.common.text.normal import normalize
 
 _WORD = re.compile(r"(?<!['’])\b[^\W\d_]+")
@@ -68,9 +68,7 @@ def _data() -> _Data:
     endings: dict[str, list[_Ending]] = defaultdict(list)
     marks, letters, ends = (defaultdict[str, set[str]](set) for _ in range(3))
     declining, two = set[str](), set[str]()
-    for line in resources.files(__package__).joinpath("inflections.txt").read_text("utf-8").splitlines():
-        if line.startswith("#"):
-            continue
+    for line in entries("inflections.txt"):
         language, kind, *given = line.split()
         if kind == "case":
             declining.add(language)

@@ -6,7 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
-from importlib import resources
+
+from services.common.text.naming.word_lists import entries
 
 ANOTHER_ALPHABET = "it is written in letters of another alphabet that look alike"
 
@@ -23,7 +24,7 @@ _MOST_ALIKE = 16  # words of names that one word is compared with
 def _table(kind: str) -> Mapping[str, frozenset[str]]:
     """By letter: the Latin ones that it is written for."""
     table = defaultdict[str, set[str]](set)
-    for line in resources.files(__package__).joinpath("look_alikes.txt").read_text("utf-8").splitlines():
+    for line in entries("look_alikes.txt"):
         if line.startswith(kind):
             _, latin, letters = line.split(" ")
             for letter in letters:

@@ -6,9 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 
 from services.common.text.naming.folding import folded
+from services.common.text.naming.word_lists import entries
 from services.common.text.normal import normalize
 
 PLACE = "it may be a place of that name"
@@ -39,10 +39,9 @@ _LOOK_ON = 32
 @cache
 def _table() -> Mapping[str, frozenset[str]]:
     table: dict[str, set[str]] = defaultdict(set)
-    for line in resources.files(__package__).joinpath("places.txt").read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            kind, *words = line.split()
-            table[kind].update(map(folded, words) if kind == "name" else words)
+    for line in entries("places.txt"):
+        kind, *words = line.split()
+        table[kind].update(map(folded, words) if kind == "name" else words)
     return {kind: frozenset(words) for kind, words in table.items()}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
 
 from services.common.text.naming.folding import folded
+from services.common.text.naming.word_lists import entries
 
 THING = "with the word beside it, it names a thing"
 
@@ -17,8 +17,7 @@ _LOOK_ROUND = 32
 
 @cache
 def _table() -> frozenset[tuple[str, str]]:
-    lines = resources.files(__package__).joinpath("things.txt").read_text("utf-8").splitlines()
-    both = (pair.split() for line in lines if not line.startswith("#") for pair in line.split(","))
+    both = (pair.split() for line in entries("things.txt") for pair in line.split(","))
     return frozenset((first, second) for first, second in both)
 
 

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 from services.common.text.naming.folding import folded
+from services.common.text.naming.word_lists import entries
 
 SMALL = "it is written small, and is also a word"
 CAPITALS = "it is written in capitals, and is also a word"
@@ -53,7 +53,8 @@ _ABBREVIATED = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|prof|sr|jr|mme|mlle|hr|fr)|(
 # What a person did, at the head of a sentence: no verb or noun goes before these.
 _DOES = re.compile(
     r"\s+(?:said|says|told|tells|asked|asks|called|calls|rang|phoned|texted|emailed|wrote|writes|came|went|left|thinks"
-    r"|thought|wants|wanted|likes|liked|loves|loved|hates|prefers|hopes|wonders|believes|remembers|enjoys|speaks|knows|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
+    r"|thought|wants|wanted|likes|liked|loves|loved|hates|prefers|hopes|wonders|believes|remembers|enjoys|speaks|knows"
+    r"|knew|lives|lived|works|worked|sent|met|saw|bought|brought"
     r"|arrived|visited|replied|answered|agreed|laughed|smiled|joined|invited|borrowed|paid|drove|flew|moved"
     r"|and (?:I|me|he|she|his|her|my))\b"
 )
@@ -126,11 +127,9 @@ class _Lexicon:
 def _lexicon() -> _Lexicon:
     names = ("word", "opener", "noun", "proper", "time", "plant", "rare", "marks")
     kinds: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in names}
-    text = resources.files(__package__).joinpath("words.txt").read_text("utf-8")
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            language, kind, words = line.split(" ", 2)
-            kinds[kind][language].update(map(folded, words.split()) if kind != "marks" else words.split())
+    for line in entries("words.txt"):
+        language, kind, words = line.split(" ", 2)
+        kinds[kind][language].update(map(folded, words.split()) if kind != "marks" else words.split())
     frozen = {kind: {lang: frozenset(words) for lang, words in of.items()} for kind, of in kinds.items()}
     return _Lexicon(*(frozen[kind] for kind in names))
 
