@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from services.common.serving.clocks import as_shown
-from services.episodic.plugins.base import Candidate, Composition, Context, Interval, Plan, Plugin, Ranked, Record
-from services.episodic.plugins.search import best_first, over, recalled
+from services.episodic.plugins.base import Candidate, Composition, Context, Interval, Plan, Plugin, Ranked
+from services.episodic.plugins.search import best_first, over, recalled, shows
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Between(Plugin):
         if plan.time is None or plan.anchor is None:
             return Composition(tuple(items))
         asked = (plan.time, *plan.other_times)
-        inside = [i for i in items if any(_holds(t, i.record) for t in asked)]
+        inside = [i for i in items if any(shows(t, i.record.event.start) for t in asked)]
         return Composition((*inside, *(i for i in items if i not in inside)))
 
     def _inside(self, plan: Plan, ctx: Context, time: Interval) -> list[Candidate]:
@@ -73,8 +72,3 @@ class Between(Plugin):
             score[key] = score.get(key, 0.0) + 0.5 / (10 + rank)
         why = f"in the time asked for ({time.start:%Y-%m-%d} to {time.end:%Y-%m-%d})"
         return best_first([Candidate(id, ns, round(s, 6), why) for (ns, id), s in score.items()], ctx)
-
-
-def _holds(time: Interval, record: Record) -> bool:
-    """Whether the clock of whoever spoke showed this time."""
-    return as_shown(time.start) <= as_shown(record.event.start) < as_shown(time.end)

@@ -15,7 +15,8 @@ speaks of that day. Longer times ("last year") hold too much to tell hits apart;
 Where one hit says all that another says of the question, and more, the score does not decide (``precedence``): borrowed
 words never beat own words. A record whose own text is the question, word for word, comes before all others.
 
-The four shares are a listwise logistic fit on LoCoMo's development half, rounded (docs/methods.md).
+The shares of who says it and what are a listwise logistic fit on LoCoMo's development half, rounded; ``THEN`` was
+chosen with the demo's diary (docs/methods.md).
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ from datetime import timedelta
 from functools import cached_property
 from typing import ClassVar
 
-from services.common.serving.clocks import as_shown
 from services.common.text import times
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.precedence import Says, ids, lifted, nearer
-from services.episodic.plugins.search import idf, neighbours, order
+from services.episodic.plugins.search import idf, neighbours, order, shows
 from services.episodic.plugins.spoken import Spoken, bare
 from services.episodic.plugins.tells import Tells, asks
 from services.episodic.plugins.turns import day_words, speaker
@@ -106,7 +106,7 @@ class Asked:
     def then(self, record: Record) -> bool:
         """Whether it was said on the day that the question asks about, or speaks of that day."""
         moments = [t.start for t in (record.event, *record.times) if t.end - t.start <= _DAY]
-        return any(as_shown(d.start) <= as_shown(at) < as_shown(d.end) for d in self.days for at in moments)
+        return any(shows(day, at) for day in self.days for at in moments)
 
     def says(self, record: Record) -> Says:
         """What it has of the question itself."""

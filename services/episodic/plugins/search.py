@@ -1,5 +1,5 @@
-"""What the retrieving plug-ins share: which kinds are recalled, one search over several namespaces, and the one order
-of equal scores."""
+"""What the plug-ins share: which kinds are recalled, what lies in a time, one search over several namespaces, and the
+one order of equal scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import get_args
 
-from services.episodic.plugins.base import Candidate, Context, Filter, Kind, Plan, Record
+from services.common.serving.clocks import as_shown
+from services.episodic.plugins.base import Candidate, Context, Filter, Interval, Kind, Plan, Record
 
 # An episode stands for its members: it lifts them, and is returned itself only where the caller asks for its kind.
 CONTAINERS: tuple[Kind, ...] = ("episode", "session")
@@ -63,3 +64,8 @@ def idf(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, floa
         for term, weight in ctx.idf(text, namespace).items():
             merged[term] = min(weight, merged.get(term, weight))
     return merged
+
+
+def shows(time: Interval, at: datetime) -> bool:
+    """Whether a moment lies in a time, each on its own clock: a day is that of whoever spoke."""
+    return as_shown(time.start) <= as_shown(at) < as_shown(time.end)

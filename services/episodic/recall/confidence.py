@@ -28,7 +28,7 @@ import regex
 from services.common.serving.clocks import as_shown
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Plan, Ranked, Record
-from services.episodic.plugins.search import neighbours
+from services.episodic.plugins.search import neighbours, shows
 from services.episodic.plugins.turns import day_words, speaker
 from services.episodic.plugins.turns import said as with_speaker
 
@@ -186,9 +186,8 @@ _HAPPENING = frozenset(
 def _is_in_time(record: Record, plan: Plan) -> bool:
     """Whether it was said in the time that the question asks for, on the clock of whoever spoke, or speaks of it."""
     asked = [t for t in (plan.time, *plan.other_times) if t is not None]
-    said = as_shown(record.event.start)
     return any(
-        as_shown(t.start) <= said < as_shown(t.end)
+        shows(t, record.event.start)
         or any(as_shown(t.start) <= as_shown(m.start) and as_shown(m.end) <= as_shown(t.end) for m in record.times)
         for t in asked
     )
