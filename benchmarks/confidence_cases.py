@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,15 @@ ASKED = 40  # own questions of a conversation, and as many of each other kind
 LONG = 250  # sentences of a long note: 20 kB
 _PLAIN = re.compile(r"\b[a-z]{4,}\b")
 _AT = datetime(2024, 5, 6, 9, tzinfo=UTC)
+
+
+def folder() -> Path | None:
+    """Where MNEME_EVAL_DATA has both LoCoMo and EpBench; None, and a line that says so, where it has not."""
+    talk, book = locomo.path(), epbench.folder()
+    if talk is None or book is None:
+        print("MNEME_EVAL_DATA names no folder with locomo/locomo_dev5.json and epbench.", file=sys.stderr)
+        return None
+    return book.parent
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import epbench, locomo
 from benchmarks.cached import CachedEmbedder
-from benchmarks.confidence_cases import WHOLE, Case, Cases
+from benchmarks.confidence_cases import WHOLE, Case, Cases, folder
 from services.common.models.embed import Embedder
 from services.episodic.recall import confidence
 
@@ -92,12 +91,11 @@ def main() -> int:
     parser.add_argument("--vectors", type=Path, default=Path(".cache/vectors.sqlite"), help="a file that keeps vectors")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     arguments = parser.parse_args()
-    talk, book = locomo.path(), epbench.folder()
-    if talk is None or book is None:
-        print("MNEME_EVAL_DATA names no folder with locomo/locomo_dev5.json and epbench.", file=sys.stderr)
+    data = folder()
+    if data is None:
         return 2
     embedder = CachedEmbedder(Embedder.packaged(threads=arguments.threads), arguments.vectors)
-    tuned, held_out = (Cases(book.parent, half, embedder.embed, partial(print, flush=True)) for half in range(2))
+    tuned, held_out = (Cases(data, half, embedder.embed, partial(print, flush=True)) for half in range(2))
     found = list(tuned)
     weights, threshold = learn(found)
     print(f"BIAS = {weights[-1]}\nWEIGHTS = {tuple(float(w) for w in weights[:-1])}\nthreshold = {threshold}")

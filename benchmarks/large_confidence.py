@@ -21,9 +21,9 @@ import numpy as np
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from benchmarks import epbench, filler, fit_confidence, locomo
+from benchmarks import filler, fit_confidence
 from benchmarks.cached import CachedEmbedder
-from benchmarks.confidence_cases import Cases
+from benchmarks.confidence_cases import Cases, folder
 from benchmarks.grown import Filler
 from services.common import config
 from services.common.models import packages as models
@@ -86,13 +86,12 @@ def main() -> int:
     parser.add_argument("--vectors", type=Path, default=Path(".cache/vectors.sqlite"), help="a file that keeps vectors")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     arguments = parser.parse_args()
-    talk, book = locomo.path(), epbench.folder()
-    if talk is None or book is None:
-        print("MNEME_EVAL_DATA names no folder with locomo/locomo_dev5.json and epbench.", file=sys.stderr)
+    data = folder()
+    if data is None:
         return 2
     embed = CachedEmbedder(Embedder.packaged(threads=arguments.threads), arguments.vectors).embed
-    cases = Cases(book.parent, HELD_OUT, embed, partial(print, flush=True))
-    told = filler.texts(book.parent, HELD_OUT, arguments.size, PARAGRAPHS)
+    cases = Cases(data, HELD_OUT, embed, partial(print, flush=True))
+    told = filler.texts(data, HELD_OUT, arguments.size, PARAGRAPHS)
     asked = [*cases.whole(), *cases.plain()]
     chosen = set(told) if arguments.whole else near(told, [q.text for a in asked for _, q in a.questions])
     print(f"{len(chosen)} of {len(told)} have vectors")

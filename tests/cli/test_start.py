@@ -14,7 +14,7 @@ import pytest
 
 from services.cli.local import environment
 from services.cli.up import ensure_topics, prepare, require_free
-from services.common.config import load
+from services.common.config import Settings, load
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.log.open import open_log
 
@@ -98,13 +98,19 @@ def test_a_master_key_that_is_none_is_refused_with_the_remedy(tmp_path: Path) ->
     assert (tmp_path / "master.key").read_text() == "", "it may be all that is left of a key"
 
 
-def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tmp_path: Path) -> None:
-    settings = load(environ=environment(tmp_path))
+def with_data(folder: Path) -> Settings:
+    """As after a start that a namespace's key was made in."""
+    settings = load(environ=environment(folder))
     prepare(settings)
     ensure_topics(settings, print)
-    key, token = settings.common.master_key_path, settings.common.token_path.read_text()
     with contextlib.closing(open_log(settings.common.log_url)) as log:
-        log.append([Keyring(log, MasterKey.load(key)).new_key("acme/ann").message])
+        log.append([Keyring(log, MasterKey.load(settings.common.master_key_path)).new_key("acme/ann").message])
+    return settings
+
+
+def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tmp_path: Path) -> None:
+    settings = with_data(tmp_path)
+    key, token = settings.common.master_key_path, settings.common.token_path.read_text()
     key.rename(tmp_path / "mk")
     one_clear_line(
         refused_start(environment(tmp_path)), "common.master_key_file", f"{key} is missing", "Put the copy back"
@@ -114,12 +120,8 @@ def test_a_master_key_that_is_missing_though_the_log_has_data_is_not_replaced(tm
 
 
 def test_another_master_key_than_the_log_s_is_refused_and_the_token_stays(tmp_path: Path) -> None:
-    settings = load(environ=environment(tmp_path))
-    prepare(settings)
-    ensure_topics(settings, print)
+    settings = with_data(tmp_path)
     key, token = settings.common.master_key_path, settings.common.token_path.read_text()
-    with contextlib.closing(open_log(settings.common.log_url)) as log:
-        log.append([Keyring(log, MasterKey.load(key)).new_key("acme/ann").message])
     ensure_topics(settings, print)  # its own
     key.rename(tmp_path / "mk")
     MasterKey.load_or_create(key)
