@@ -89,11 +89,11 @@ def whole(figures: Iterable[str]) -> set[int]:
 
 def numbers(text: str, spoken: frozenset[str]) -> list[Number]:
     """In any language that the text may be of; ``spoken`` as of ``languages``. Of those that overlap the longest."""
-    whole = normal(text)
-    found = list(cut(whole))
+    read = normal(text)
+    found = list(cut(read))
     spans: dict[tuple[int, int], Number] = {}
     for language in _meant(found, spoken):
-        for number in _numbers(whole, found, language, spoken):
+        for number in _numbers(read, found, language, spoken):
             spans.setdefault((number.at, number.end), number).readings.update(number.readings)
     kept: list[Number] = []
     for number in sorted(spans.values(), key=lambda n: (n.at, -n.end)):

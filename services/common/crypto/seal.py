@@ -228,7 +228,8 @@ class Keyring:
     def refresh(self) -> None:
         """Read what is new in the keys topic."""
         with self._lock:
-            for partition in self._partitions or range(self._log.partitions(topics.KEYS)):
+            wanted = self._partitions
+            for partition in range(self._log.partitions(topics.KEYS)) if wanted is None else wanted:
                 start = self._next.get(partition, 0)
                 for record in self._log.read(topics.KEYS, partition, start):
                     key_id = record.key.decode()
