@@ -107,7 +107,7 @@ def narrowed(wanted: Filter, start: datetime | None, end: datetime | None) -> Fi
     return replace(wanted, event=(max(starts, default=None), min(ends, default=None)))
 
 
-def to_recall_response(recalled: Recalled, partitions: Sequence[int]) -> episodic_pb2.RecallResponse:
+def to_recall_response(recalled: Recalled) -> episodic_pb2.RecallResponse:
     return episodic_pb2.RecallResponse(
         items=[
             _item(item, recalled.stored[item.record.id], recalled.tokens.get(item.record.id, 0))
@@ -121,7 +121,7 @@ def to_recall_response(recalled: Recalled, partitions: Sequence[int]) -> episodi
             episodic_pb2.StageTime(stage=stage, duration=Duration(nanos=int(seconds % 1 * 1e9), seconds=int(seconds)))
             for stage, seconds in recalled.seconds.items()
         ],
-        positions=positions(recalled.applied, partitions),
+        positions=positions(recalled.applied),
         erasure_epochs=recalled.epochs,
         dropped=recalled.dropped,
         channel_weights=recalled.weights,
@@ -144,9 +144,9 @@ def to_time_range(interval: Interval) -> TimeRange:
     return TimeRange(start=stamp(interval.start), end=stamp(interval.end))
 
 
-def positions(applied: Sequence[int], partitions: Iterable[int]) -> list[Position]:
-    """The newest applied entry of each partition that has one."""
-    return [Position(partition=p, offset=applied[p] - 1) for p in partitions if applied[p] > 0]
+def positions(offsets: Mapping[int, int]) -> list[Position]:
+    """Of entries, by partition."""
+    return [Position(partition=partition, offset=offset) for partition, offset in offsets.items()]
 
 
 def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.ForgetResponse:

@@ -15,7 +15,7 @@ from mneme.v1.common_pb2 import Freshness, Position
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry
-from services.common.crypto.auth import covers
+from services.common.crypto.auth import Caller, covers
 from services.common.ledger import topics
 from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
@@ -25,7 +25,7 @@ from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.common.serving.shards import require_few
 from services.common.text.limits import check_text
 from services.episodic import converters
-from services.episodic.recall.recall import not_fresh
+from services.episodic.recall.recall import newest_applied, not_fresh
 from services.episodic.search.index import IndexUnavailable, unavailable
 from services.episodic.service import Episodic
 from services.episodic.state.checks import check_given, check_id, not_found, time_range, unknown_namespace
@@ -46,6 +46,7 @@ _WATCH_WAIT_S = 1.0
 _SHARES = 4  # calls of one tenant have at most this part of the threads
 _MAX_UNFOLDED = 100
 _MAX_CURSOR = 19  # digits
+_NO_OFFSET = 1 << 62  # beyond what a log counts to
 
 
 class Servicer:
@@ -154,13 +155,13 @@ class Servicer:
         infos = list({info.name: info for info in infos}.values())
         infos = await self._declaring(request.filter, infos, request.freshness, call)
         query = converters.to_query(request, infos, self._episodic.config.recall_limit)
-        wanted = await self._wanted(query.namespaces, request.freshness)
+        wanted = await self._wanted(query.namespaces, request.freshness, call)
         check_text(request.query, "query")  # last of all, and before anything is waited for
         started = time.perf_counter()
         await self._wait_for(wanted, call)
         waited = time.perf_counter() - started
         recalled = await self._run(self._episodic.recaller.recall, query)
-        response = converters.to_recall_response(recalled, self._partitions(query.namespaces))
+        response = converters.to_recall_response(recalled)
         response.stages.add(stage="freshness").duration.FromNanoseconds(int(waited * 1e9))
         return response
 
@@ -209,13 +210,18 @@ class Servicer:
     async def verify_forgotten(
         self, request: episodic_pb2.VerifyForgottenRequest, call: Call
     ) -> episodic_pb2.VerifyForgottenResponse:
-        await self._namespace(request.namespace, call)
-        check_given(request.receipt_id, "receipt_id")
-        owner = self._at(request.namespace)
-        receipt = await self._run(owner.host.state.receipt, request.namespace, request.receipt_id)
+        namespace, id = request.namespace, request.receipt_id
+        call.require_namespace(namespace)
+        check_given(id, "receipt_id")
+        owner = self._at(namespace)
+        if await self._run(owner.forgetting.is_deletion, namespace, id):
+            receipt: StoredReceipt | None = await self._receipt(namespace, id, call)
+        else:
+            await self._namespace(namespace, call)
+            receipt = await self._run(owner.host.state.receipt, namespace, id)
         if receipt is None:
-            raise not_found("receipt_id", request.receipt_id, "receipt")
-        probes, possible = await self._run(owner.forgetting.verify, request.namespace, receipt)
+            raise not_found("receipt_id", id, "receipt")
+        probes, possible = await self._run(owner.forgetting.verify, namespace, receipt)
         clean = not any(p.readable for p in probes)
         return episodic_pb2.VerifyForgottenResponse(clean=clean, probes=probes, possible_mentions=possible)
 
@@ -225,7 +231,7 @@ class Servicer:
         reads, namespace = self._at(request.namespace).reads, request.namespace
         start = await self._watch_from(request, cursor)
         until = time.monotonic() + min(_WATCH_WAIT_S, max(0.0, call.time_left_s() - _MARGIN_S))
-        [partition] = self._partitions([namespace])
+        [partition] = self._by_partition([namespace])
         while True:
             applied = self._progress.snapshot()[partition]
             changes, after = await self._run(reads.changes, namespace, start, _WATCH_PAGE)
@@ -307,7 +313,7 @@ class Servicer:
         await self._namespace(request.namespace, call)
         owner = self._at(request.namespace)
         host = owner.host
-        lag = await self._run(host.lag)
+        lag = await self._run(host.lag_of, request.namespace)
         counts = await self._run(owner.reads.counts, request.namespace, with_hash=lag == 0 and not request.counts_only)
         directory = host.live.store.directory
         unfolded = await self._run(host.parking.waiting, request.namespace, directory)
@@ -315,7 +321,7 @@ class Servicer:
             namespace=request.namespace,
             engrams_by_kind=counts.by_kind,
             state_hash=counts.state_hash,
-            applied=converters.positions(self._progress.snapshot(), [host.partition]),
+            applied=converters.positions(newest_applied({request.namespace: host})),
             lag=lag,
             generation=host.live.number,
             erasure_epoch=host.registry.epoch(request.namespace),
@@ -351,7 +357,7 @@ class Servicer:
             within_s = min(_NEW_NAMESPACE_S, max(0.0, call.time_left_s() - _MARGIN_S))
             known = await self._reached(wanted, call, within_s)
             if not known and registry.namespace(name) is None:
-                raise not_fresh(self._progress.snapshot(), wanted, field)  # its creation may be on its way
+                raise not_fresh(field)  # its creation may be on its way
         info = registry.namespace(name)
         if info is None:
             raise unknown_namespace(name, field)
@@ -369,18 +375,18 @@ class Servicer:
 
     async def _fresh(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> None:
         """Wait until the index is as fresh as asked for. NOT_FRESH at the deadline."""
-        await self._wait_for(await self._wanted(namespaces, freshness), call)
+        await self._wait_for(await self._wanted(namespaces, freshness, call), call)
 
-    async def _wanted(self, namespaces: Sequence[str], freshness: Freshness) -> Mapping[int, int]:
+    async def _wanted(self, namespaces: Sequence[str], freshness: Freshness, call: Call) -> Mapping[int, int]:
         """The offsets that a freshness asks for, by partition. INVALID_FIELD."""
         level = freshness.WhichOneof("level")
         if level == "at_least":
-            return await self._positions(freshness.at_least.positions)
+            return await self._positions(namespaces, freshness.at_least.positions, call)
         return await self._ends(namespaces) if level == "strong" and freshness.strong else {}
 
     async def _wait_for(self, wanted: Mapping[int, int], call: Call) -> None:
         if not await self._reached(wanted, call, max(0.0, call.time_left_s() - _MARGIN_S)):
-            raise not_fresh(self._progress.snapshot(), wanted)
+            raise not_fresh()
 
     async def _reached(self, wanted: Mapping[int, int], call: Call, within_s: float) -> bool:
         """Whether everything before these offsets is visible, now or within the time. NotYet."""
@@ -388,33 +394,51 @@ class Servicer:
             raise NotYet
         return await self._waiting.reached(wanted, within_s)
 
-    async def _positions(self, positions: Iterable[Position]) -> dict[int, int]:
-        """The offsets behind positions of the ledger. INVALID_FIELD for one that it does not have: to wait for what
-        nobody has written is to hold a place for nothing."""
-        wanted: dict[int, int] = {}
-        ends: dict[int, int] = {}
+    async def _positions(
+        self, namespaces: Sequence[str], positions: Iterable[Position], call: Call
+    ) -> Mapping[int, int]:
+        """The offsets behind positions of the ledger, of those partitions where the namespaces lie.
+
+        INVALID_FIELD for one where the caller may read nothing, whether it is another tenant's or nobody has written
+        it: to wait for that is to hold a place for nothing, and to tell which would tell how much others have written.
+        """
+        highest: dict[int, tuple[int, int]] = {}  # by partition: the offset, and which of the positions has it
         for n, p in enumerate(positions):
             if p.partition >= self._log.partitions(topics.LEDGER):
                 raise _no_position(f"positions[{n}] names a partition that is not there.")
-            owned = self._episodic.owns(p.partition)
-            if not (owned and self._progress.reached({p.partition: p.offset + 1})):
-                if p.partition not in ends:
-                    ends[p.partition] = await self._run(self._log.end_offset, topics.LEDGER, p.partition)
-                if p.offset >= ends[p.partition]:
-                    raise _no_position(f"The ledger ends before positions[{n}].")
-            if owned:  # what is written elsewhere, no namespace of ours has
-                wanted[p.partition] = max(wanted.get(p.partition, 0), p.offset + 1)
+            highest[p.partition] = max(highest.get(p.partition, (-1, n)), (p.offset, n))
+        wanted: dict[int, int] = {}
+        for partition, names in self._by_partition(namespaces).items():
+            offset, n = highest.get(partition, (-1, 0))
+            if offset < 0:
+                continue
+            known = any(offset <= self._at(name).host.registry.newest(name) for name in names)
+            if not (known or await self._run(self._may_read, partition, offset, call.caller)):
+                raise _no_position(f"There is nothing at positions[{n}] that the token may read.")
+            wanted[partition] = offset + 1
         return wanted
+
+    def _may_read(self, partition: int, offset: int, caller: Caller) -> bool:
+        """Whether there is an entry at this offset of the ledger, of a namespace of the caller's."""
+        if offset >= _NO_OFFSET:
+            return False
+        records = self._log.read(topics.LEDGER, partition, offset, offset + 1)
+        return any(
+            covers(prefix, record.key.decode(errors="replace")) for record in records for prefix in caller.prefixes
+        )
 
     async def _ends(self, namespaces: Sequence[str]) -> dict[int, int]:
         """Where the namespaces' partitions of the ledger end now."""
         ends = self._log.end_offset
-        return {p: await self._run(ends, topics.LEDGER, p) for p in self._partitions(namespaces)}
+        return {p: await self._run(ends, topics.LEDGER, p) for p in self._by_partition(namespaces)}
 
-    def _partitions(self, namespaces: Sequence[str]) -> list[int]:
-        """The partitions of the ledger that hold the namespaces."""
+    def _by_partition(self, namespaces: Sequence[str]) -> dict[int, list[str]]:
+        """The partitions of the ledger that hold the namespaces, each with those that it holds."""
         count = self._log.partitions(topics.LEDGER)
-        return sorted({partition_of(name.encode(), count) for name in namespaces})
+        held: dict[int, list[str]] = {}
+        for name in namespaces:
+            held.setdefault(partition_of(name.encode(), count), []).append(name)
+        return held
 
 
 def _no_position(message: str) -> MnemeError:

@@ -32,7 +32,7 @@ def ids(*ids: str) -> ForgetSelector:
 
 def asked(world: World, question: str) -> str:
     """The id of an answer from what is recalled now."""
-    response = converters.to_recall_response(world.recall(question), [0])
+    response = converters.to_recall_response(world.recall(question))
     assert response.items
     return answer_id(AskRequest(namespace=NAMESPACE, question=question), response)
 

@@ -13,6 +13,7 @@ from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.erasures import read_erasures
+from services.common.log.base import Message
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.episodic.write import deletion as delete
@@ -210,6 +211,49 @@ def test_a_dead_letter_goes_with_the_namespace_that_it_names(told: World) -> Non
     assert receipt is not None
     assert_gone(told, receipt)
     assert [told.keyring.has(letter.payload.key_id) for letter in (gone, stays)] == [False, True]
+    told.close()
+
+
+def verified(world: World, receipt: pb.StoredReceipt) -> dict[str, int]:
+    probes, possible = world.forgetting.verify(NAMESPACE, receipt)
+    assert possible == []
+    assert all(probe.detail for probe in probes)
+    return {probe.store: probe.readable for probe in probes}
+
+
+CLEAN = dict.fromkeys(("keys", "ledger", "feed", "index", "recall", "dead letters"), 0)
+
+
+def test_a_deletion_is_verified_in_every_store_by_its_receipt(told: World) -> None:
+    told.refuse("x", "Ruth hid it.")
+    keys = {id: newest(told, topics.KEYS)[id.encode()] for id in keys_left(told)}
+    feed = [r for r in told.log.read(topics.FEED, 0) if r.value and NAMESPACE.encode() in r.value]
+    receipt = deleted(told)
+    assert told.forgetting.is_deletion(NAMESPACE, receipt.receipt.id)
+    assert not told.forgetting.is_deletion(OTHER, receipt.receipt.id)
+    assert verified(told, receipt) == CLEAN
+    # As a restored backup: the keys are there again, and with them what they sealed.
+    told.log.append([Message(topics.KEYS, id.encode(), v, partition_key=NAMESPACE.encode()) for id, v in keys.items()])
+    left = verified(told, receipt)
+    assert left["keys"] == len(keys)
+    assert left["ledger"] >= 4  # three texts, one Remember; alias groups
+    assert left["dead letters"] == 1
+    assert (left["feed"], left["index"], left["recall"]) == (0, 0, 0)
+    told.log.append([Message(topics.FEED, r.key, r.value, partition_key=NAMESPACE.encode()) for r in feed])
+    assert verified(told, receipt)["feed"] > 0
+    told.close()
+
+
+def test_what_was_told_after_a_namespace_was_made_anew_is_not_left_of_the_deletion(told: World) -> None:
+    receipt = deleted(told)
+    told.create(NAMESPACE)
+    told.observe("o0", "A new lantern.")
+    told.settle()
+    assert told.texts(told.recall("lantern")) == ["A new lantern."]
+    assert told.forgetting.is_deletion(NAMESPACE, receipt.receipt.id)
+    assert verified(told, receipt) == CLEAN
+    told.restart()
+    assert verified(told, receipt) == CLEAN
     told.close()
 
 

@@ -22,6 +22,7 @@ from mneme.v1.common_pb2 import Freshness, MetadataValue, Position, Positions, T
 
 from services.common.crypto.auth import Caller, Right, grant_signer
 from services.common.crypto.seal import MasterKey
+from services.common.log.base import partition_of
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.common.serving.serving import WAITING, Application, CallContext
@@ -109,7 +110,9 @@ def test_recall_says_what_it_found_where_and_why(door: Door) -> None:
     assert len(response.items) <= 2
     assert response.erasure_epochs == {NAMESPACE: 0}
     [position] = response.positions
-    assert position.offset == door.world.log.end_offset("mneme.ledger.v1", position.partition) - 1
+    end = door.world.log.end_offset("mneme.ledger.v1", position.partition)
+    own = [r.offset for r in door.world.log.read("mneme.ledger.v1", 0, 0, end) if r.key == NAMESPACE.encode()]
+    assert position.offset == own[-1]
 
 
 def test_every_hit_says_why_it_is_here(door: Door) -> None:
@@ -214,7 +217,6 @@ def test_invariant_09_acknowledged_is_durable_and_fresh_is_asked_for(door: Door)
         recall.freshness.CopyFrom(Freshness(at_least=Positions(positions=[done.position])))
         error = door.refused(E + "Recall", recall, timeout_s=0.4)
         assert error.reason == "NOT_FRESH"
-        assert error.metadata["wanted"] == f"{done.position.partition}:{done.position.offset + 1}"
         # Of several positions in one partition the newest counts, wherever it stands.
         first = Position(partition=done.position.partition)
         recall.freshness.CopyFrom(Freshness(at_least=Positions(positions=[done.position, first])))
@@ -646,7 +648,8 @@ FRESH: dict[str, Callable[[Freshness], Message]] = {
 @pytest.mark.parametrize("method", FRESH)
 def test_a_position_that_nobody_has_written_is_refused_at_once(door: Door, method: str) -> None:
     [written] = door.recall("kettle", freshness=strong()).positions
-    beyond = Position(partition=written.partition, offset=written.offset + 1)
+    end = door.world.log.end_offset("mneme.ledger.v1", written.partition)
+    beyond = Position(partition=written.partition, offset=end)
     for positions in ([beyond], [written, beyond], [Position(partition=written.partition, offset=2**63 - 1)]):
         fresh = Freshness(at_least=Positions(positions=positions))
         started = time.monotonic()
@@ -656,6 +659,50 @@ def test_a_position_that_nobody_has_written_is_refused_at_once(door: Door, metho
         assert time.monotonic() - started < 5, "at once, not at the deadline of 20 s"
     reached = door.recall("kettle", freshness=Freshness(at_least=Positions(positions=[written])))
     assert reached.items
+
+
+def test_what_other_tenants_wrote_is_told_by_no_position_no_refusal_and_no_count(door: Door) -> None:
+    """Their entries lie in the same partition: a refusal for one of them reads as one for what nobody has written."""
+    world, other = door.world, "zeta/other"
+    world.create(other)
+    theirs = world.observe("z", "Their barge sank.", namespace=other)
+    world.settle()
+
+    def refusal(offset: int, prefixes: Sequence[str]) -> tuple[object, ...]:
+        positions = [Position(partition=theirs.partition, offset=offset)]
+        fresh = Freshness(at_least=Positions(positions=positions))
+        error = door.refused(E + "Get", FRESH["Get"](fresh), prefixes=prefixes)
+        return error.reason, error.field, error.message, error.remedy, dict(error.metadata)
+
+    [own] = door.recall("kettle", freshness=strong()).positions
+    assert own.offset < theirs.offset, "it is of what was read"
+    at_theirs = refusal(theirs.offset, ["acme"])
+    assert at_theirs[0] == "INVALID_FIELD"
+    assert at_theirs == refusal(theirs.offset + 1, ["acme"]) == refusal(2**64 - 1, ["acme"])
+    assert not any(c.isdigit() for c in str(at_theirs).replace("positions[0]", ""))
+    assert refusal(theirs.offset, ["acme", "zeta"])[0] == "NOT_FOUND", "whoever may read it may name it"
+    assert refusal(own.offset, ["acme"])[0] == "NOT_FOUND"
+    with world.host.fold_lock:
+        world.observe("z2", "Their second barge sank.", namespace=other)
+        request = admin_pb2.GetStatsRequest(namespace=NAMESPACE)
+        stats = door.call(A + "GetStats", request, admin_pb2.GetStatsResponse)
+        late = door.refused(E + "Get", FRESH["Get"](strong()), timeout_s=0.4)
+    assert (stats.lag, [p.offset for p in stats.applied]) == (0, [own.offset])
+    assert (late.reason, dict(late.metadata)) == ("NOT_FRESH", {})
+    world.settle()
+
+
+def test_a_position_of_a_partition_where_nothing_of_the_namespace_lies_is_not_looked_at(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    world = World(tmp_path, embedder, partitions=3).open()
+    world.create()
+    world.settle()
+    others = [p for p in range(3) if p != partition_of(NAMESPACE.encode(), 3)]
+    for offset in (0, 2**40):
+        fresh = Freshness(at_least=Positions(positions=[Position(partition=p, offset=offset) for p in others]))
+        assert Door(world).refused(E + "Get", FRESH["Get"](fresh)).reason == "NOT_FOUND", "at once, as without"
+    world.close()
 
 
 def test_an_impatient_call_says_that_it_would_have_to_wait_and_has_done_nothing(
@@ -746,6 +793,13 @@ def test_a_namespace_is_deleted_by_rpc(door: Door) -> None:
     done = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse)
     assert (done.engrams, done.receipt.selected_by, done.receipt.namespace) == (1, "namespace", "")
     assert door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse) == done
+    verify = episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=done.receipt.id)
+    verified = door.call(E + "VerifyForgotten", verify, episodic_pb2.VerifyForgottenResponse)
+    assert verified.clean
+    assert {"keys", "ledger", "feed", "index"} <= {probe.store for probe in verified.probes}
+    assert door.refused(E + "VerifyForgotten", verify, prefixes=["other"]).reason == "PERMISSION_DENIED"
+    verify.namespace = NAMESPACE
+    assert door.refused(E + "VerifyForgotten", verify).reason == "NOT_FOUND"
     get = episodic_pb2.GetRequest(namespace=namespace, engram_id="x")
     assert door.refused(E + "Get", get).reason == "UNKNOWN_NAMESPACE"
     request.id = "d2"

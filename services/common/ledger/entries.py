@@ -90,6 +90,19 @@ def aliases_in(entry: LedgerEntry) -> list[Sealed]:
     return [sealed for sealed in (*single, *entry.erased.aliases_before.values()) if sealed.key_id]
 
 
+def seals_in(entry: LedgerEntry) -> Iterator[tuple[Sealed, str, bytes]]:
+    """Everything that an entry holds sealed, what for, and of a text the keyed hash of its id."""
+    for body, purpose in (
+        (entry.observation_accepted, SEAL_OBSERVATION),
+        (entry.remembered, SEAL_REMEMBER),
+        (entry.corrected, SEAL_CORRECT),
+    ):
+        if body.id_mac:
+            yield body.sealed, purpose, body.id_mac
+    for aliases in aliases_in(entry):
+        yield aliases, SEAL_NAMESPACE, b""
+
+
 def aliases_after(sealed: Sealed, erased: Erased) -> Sealed:
     """A namespace's alias groups once an erasure is in the ledger: what it left of them, if it names their key.
 

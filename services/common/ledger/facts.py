@@ -77,6 +77,11 @@ class NamespaceFacts:
         """The highest erasure epoch of entries before an offset; 0 where there is none."""
         return max((epoch for at, epoch in self.epochs.items() if at < offset), default=0)
 
+    def newest(self, end: float) -> int:
+        """The newest entry before an offset that told, erased or created something; -1 where there is none."""
+        created = [] if self.settings is None else [self.settings.place.offset]
+        return max((self.places.newest(end), *(at for at in (*created, *self.epochs) if at < end)))
+
     @property
     def is_gone(self) -> bool:
         """Whether it was deleted, and not made anew as far as the ledger is known."""

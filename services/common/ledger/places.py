@@ -35,6 +35,11 @@ class Places:
         """Of everything told before ``end``."""
         return list(self._told[: bisect_left(self._told, end)])
 
+    def newest(self, end: float) -> int:
+        """The last told before ``end``; -1 where nothing was."""
+        count = bisect_left(self._told, end)
+        return self._told[count - 1] if count else -1
+
     def boundaries(self, session_mac: bytes, id_mac: bytes = b"") -> list[int]:
         """Of a session's episodes; of those that may hold an observation, where one is named."""
         held = self._boundaries.get(session_mac, {})

@@ -24,12 +24,14 @@ from services.common.serving.errors import MnemeError, invalid
 from services.common.text.extract import plain
 from services.episodic.erasure.person import Doubt, Naming
 from services.episodic.erasure.probe import Probing
+from services.episodic.erasure.probe_deleted import DeletedProbing
 from services.episodic.recall.recall import not_fresh
 from services.episodic.state.checks import check_name, check_reference, time_range, unknown_namespace
 from services.episodic.state.directory import Slot, slot_of
 from services.episodic.state.mentions import mentions_key, name_hashes, short_id
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, stamp, to_us
+from services.episodic.state.service_state import BY_NAMESPACE
 from services.episodic.write import deletion as delete
 from services.episodic.write.parked import Parked
 from services.episodic.write.writer import Host
@@ -81,6 +83,7 @@ class Forgetting:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._probing = Probing(host)
+        self._deleted = DeletedProbing(host)
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
         self._under_way: _UnderWay | None = None
         self.look_for = self._probing.look_for
@@ -293,7 +296,7 @@ class Forgetting:
         for record in log.read(topics.LEDGER, partition, reached[partition]):
             entry = ledger.entry_of(record)
             if entry is not None and entry.namespace == namespace and entry.HasField("namespace_changed"):
-                raise not_fresh(reached, {partition: record.offset + 1})
+                raise not_fresh()
 
     @contextmanager
     def _looked_through(self, namespace: str, selector: ForgetSelector) -> Iterator[None]:
@@ -384,6 +387,13 @@ class Forgetting:
         known = self._host.registry.deletion(namespace) == receipt_id or self._host.state.deletion(receipt_id)
         return receipt_id if known else None
 
+    def is_deletion(self, namespace: str, receipt_id: str) -> bool:
+        """Whether this is the receipt of a deletion of the namespace, applied or not."""
+        if self._host.registry.deletion(namespace) == receipt_id:
+            return True
+        stored = self._host.state.deletion(receipt_id)
+        return stored is not None and self._deleted.is_of(namespace, stored)
+
     # --- looking for what is left ---
 
     def probe(self, namespace: str, receipt: pb.StoredReceipt) -> list[ErasureProbe]:
@@ -392,6 +402,8 @@ class Forgetting:
 
     def verify(self, namespace: str, receipt: pb.StoredReceipt) -> tuple[list[ErasureProbe], list[str]]:
         """As ``probe``, and ids of engrams that were left and may name a forgotten person."""
+        if receipt.receipt.selected_by == BY_NAMESPACE:
+            return self._deleted.probe(namespace, receipt), []
         return self._probing.verify(namespace, receipt)
 
 

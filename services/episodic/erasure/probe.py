@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ErasureProbe
 
-from services.common.crypto.seal import KeyDestroyed
+from services.common.crypto.seal import KeyDestroyed, Keyring
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.episodic.erasure.person import said_in
 from services.episodic.state.mentions import DOUBTFUL_BYTES, LIKELY, NONE, Mentions, mentions_key, short_id
 from services.episodic.state.records import Stored
 from services.episodic.state.store import from_index, open_core, open_whole
+from services.episodic.write.components import Components
+from services.episodic.write.erased_stores import dropped_of
 from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import decode
 from services.episodic.write.writer import Host
@@ -93,12 +95,7 @@ class Probing:
         ]
 
     def _probe_blocks(self, namespace: str, epoch: int, ids: set[str]) -> list[ErasureProbe]:
-        """Dropping twice is dropping once, and a keeper says what is left then. None where nobody keeps any."""
-        asked = self._host.parts.drop_blocks(namespace, epoch, sorted(ids))
-        left = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
-        detail = "; ".join(["keepers of KV blocks", *left])
-        probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(left), detail=detail)
-        return [probe] if asked else []
+        return probe_blocks(self._host.parts, namespace, epoch, sorted(ids))
 
     def _probe_keys(self, key_ids: Sequence[str]) -> ErasureProbe:
         left = sum(self._host.parts.keyring.has(key_id) for key_id in key_ids)
@@ -114,16 +111,7 @@ class Probing:
         return ErasureProbe(store="feed", looked_at=looked, readable=readable, detail="records that can be opened")
 
     def _readable(self, feed: pb.FeedRecord) -> bool:
-        if feed.erased:
-            return False
-        keyring = self._host.parts.keyring
-        for opening in (open_core, open_whole):
-            try:
-                opening(feed, keyring)
-            except KeyDestroyed:
-                continue
-            return True
-        return False
+        return is_readable(feed, self._host.parts.keyring)
 
     def _probe_index(self, namespace: str, ids: set[str]) -> ErasureProbe:
         rows = self._host.live.store.collection.sealed(sorted(ids))
@@ -140,27 +128,21 @@ class Probing:
             except Poison:
                 continue  # a dead letter, sealed under a key of its own
             if entry.namespace == namespace and (sealed := _sealed_of(entry, macs, key_ids)) is not None:
-                readable += self._opens(namespace, *sealed)
+                readable += opens(self._host.parts.keyring, namespace, *sealed)
         detail = "sealed texts and alias groups that can be opened"
         return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
 
-    def _opens(self, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
-        try:
-            self._host.parts.keyring.open(sealed, namespace=namespace, purpose=purpose)
-        except KeyDestroyed:
-            return False
-        return True
-
     def _probe_letters(self, namespace: str, macs: set[bytes]) -> ErasureProbe:
         """Reads them all itself: what was told of them when the keys were chosen is not asked."""
-        log, pseudonym = self._host.parts.log, self._host.parts.keyring.pseudonym(namespace)
+        log, keyring = self._host.parts.log, self._host.parts.keyring
+        pseudonym = keyring.pseudonym(namespace)
         looked = readable = 0
         for partition in range(log.partitions(topics.DEAD_LETTER)):
             for record in log.read(topics.DEAD_LETTER, partition):
                 letter = pb.DeadLetter.FromString(record.value or b"")
                 looked += 1
                 if letter.namespace_pseudonym == pseudonym and letter.id_mac in macs:
-                    readable += self._opens(namespace, letter.payload, ledger.SEAL_DEAD_LETTER)
+                    readable += opens(keyring, namespace, letter.payload, ledger.SEAL_DEAD_LETTER)
         detail = "letters of these ids that can be opened"
         return ErasureProbe(store="dead letters", looked_at=looked, readable=readable, detail=detail)
 
@@ -171,14 +153,37 @@ class Probing:
 
 def _sealed_of(entry: Entry, macs: set[bytes], key_ids: set[str]) -> tuple[pb.Sealed, str] | None:
     """What an entry holds sealed of the erased, and what it is sealed for: the text of an id, or alias groups."""
-    body = entry.body
-    if body.observation_accepted.id_mac in macs:
-        return body.observation_accepted.sealed, ledger.SEAL_OBSERVATION
-    if body.remembered.id_mac in macs:
-        return body.remembered.sealed, ledger.SEAL_REMEMBER
-    if body.corrected.id_mac in macs:
-        return body.corrected.sealed, ledger.SEAL_CORRECT
-    for aliases in ledger.aliases_in(body):
-        if aliases.key_id in key_ids:
-            return aliases, ledger.SEAL_NAMESPACE
+    for sealed, purpose, id_mac in ledger.seals_in(entry.body):
+        if id_mac in macs or (not id_mac and sealed.key_id in key_ids):
+            return sealed, purpose
     return None
+
+
+def is_readable(feed: pb.FeedRecord, keyring: Keyring) -> bool:
+    """Whether what a record holds sealed, or a part of it, can be opened."""
+    if feed.erased:
+        return False
+    for opening in (open_core, open_whole):
+        try:
+            opening(feed, keyring)
+        except KeyDestroyed:
+            continue
+        return True
+    return False
+
+
+def opens(keyring: Keyring, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:
+    try:
+        keyring.open(sealed, namespace=namespace, purpose=purpose)
+    except KeyDestroyed:
+        return False
+    return True
+
+
+def probe_blocks(parts: Components, namespace: str, epoch: int, ids: Sequence[str]) -> list[ErasureProbe]:
+    """Dropping twice is dropping once, and a keeper says what is left then. None where nobody keeps any."""
+    asked = dropped_of(parts, namespace, epoch, ids)
+    left = [f"{each.keeper}: {each.detail}" for each in asked if not each.done]
+    detail = "; ".join(["keepers of KV blocks", *left])
+    probe = ErasureProbe(store="blocks", looked_at=len(asked), readable=len(left), detail=detail)
+    return [probe] if asked else []

@@ -30,7 +30,7 @@ class Recalled:
     threshold: float
     time: Interval | None
     seconds: Mapping[str, float]  # by stage
-    applied: Sequence[int]  # next ledger offset of every partition, as of before the look
+    applied: Mapping[int, int]  # by partition, the newest entry of the namespaces that was applied before the look
     epochs: Mapping[str, int]
     dropped: tuple[str, ...]
     weights: Mapping[str, float]  # of the channels
@@ -63,7 +63,7 @@ class Recaller:
         parts, hosts = self._parts, {namespace: self._host_of(namespace) for namespace in query.namespaces}
         # Before anything is read: what is erased meanwhile has a higher epoch than we return.
         epochs = {namespace: host.registry.epoch(namespace) for namespace, host in hosts.items()}
-        applied = parts.progress.snapshot()
+        applied = newest_applied(hosts)
         scopes = {name: Scope(host.live.store, host.registry.namespace(name)) for name, host in hosts.items()}
         ctx = ReadContext(scopes, parts.toolkit, query.asked_at)
         fetched = _Fetched(ctx)
@@ -119,14 +119,20 @@ def _reason(item: Ranked) -> str:
     return f"Found by {found}{'; ' if item.why else ''}{item.why}."
 
 
-def not_fresh(applied: Sequence[int], wanted: Mapping[int, int], field: str = "freshness") -> MnemeError:
+def newest_applied(hosts: Mapping[str, Host]) -> dict[int, int]:
+    """By partition, the newest applied entry of these namespaces: of others a partition says nothing."""
+    newest: dict[int, int] = {}
+    for namespace, host in hosts.items():
+        own = host.registry.newest(namespace, host.applied)
+        newest[host.partition] = max(own, newest.get(host.partition, -1))
+    return {partition: offset for partition, offset in sorted(newest.items()) if offset >= 0}
+
+
+def not_fresh(field: str = "freshness") -> MnemeError:
+    """Without positions: how far a partition is would tell what others send."""
     return MnemeError(
         "NOT_FRESH",
         "What was asked for is not indexed yet.",
         field=field,
         remedy="Try again, allow more time, or ask for any freshness.",
-        metadata={
-            "applied": ",".join(f"{p}:{applied[p]}" for p in wanted),
-            "wanted": ",".join(f"{p}:{offset}" for p, offset in wanted.items()),
-        },
     )

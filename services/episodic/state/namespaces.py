@@ -160,6 +160,11 @@ class Registry:
         with self._lock:
             return self._of(name).places.told(end)
 
+    def newest(self, name: str, end: float = inf) -> int:
+        """The ledger offset of the namespace's newest entry before ``end``, changes of settings left out; -1: none."""
+        with self._lock:
+            return self._of(name).newest(end)
+
     def boundaries(self, name: str, session_mac: bytes, id_mac: bytes = b"") -> list[int]:
         """Ledger offsets of the boundaries of a session; with an observation, of those that may hold it."""
         with self._lock:

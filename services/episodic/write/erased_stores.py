@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.episodic_pb2 import StoreErasure
 from mneme.v1.ledger_pb2 import StoredReceipt
@@ -9,9 +11,10 @@ from mneme.v1.ledger_pb2 import StoredReceipt
 from services.common.log.base import Log
 from services.episodic.state.records import from_us, stamp
 from services.episodic.state.service_state import BY_NAMESPACE
-from services.episodic.write.components import Components
+from services.episodic.write.components import Components, Dropped
 
 _INDEX = "index"
+_IDS_A_CALL = 50_000  # to a keeper of KV blocks; a message takes twice as many
 _LETTERS = {
     True: "those that name it sealed under destroyed keys; others, of before it was there, until their retention ends",
     False: "those with its ids sealed under destroyed keys; others, sealed, until their retention ends",
@@ -33,6 +36,16 @@ def owes(store: StoreErasure) -> bool:
 
 def owing(receipt: StoredReceipt) -> bool:
     return any(map(owes, receipt.receipt.stores))
+
+
+def dropped_of(parts: Components, namespace: str, epoch: int, ids: Sequence[str]) -> list[Dropped]:
+    """What each keeper of KV blocks says of an erasure, told it in parts; of several answers the one that is owed."""
+    dropped: dict[str, Dropped] = {}
+    for start in range(0, max(1, len(ids)), _IDS_A_CALL):
+        for each in parts.drop_blocks(namespace, epoch, ids[start : start + _IDS_A_CALL]):
+            if (before := dropped.get(each.keeper)) is None or before.done:
+                dropped[each.keeper] = each
+    return list(dropped.values())
 
 
 def _ledger(named: bool, log_done: bool, at: Timestamp) -> StoreErasure:

@@ -21,8 +21,8 @@ from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.records import from_us, stamp
 from services.episodic.state.service_state import OperatorState
-from services.episodic.write.components import Components, Dropped
-from services.episodic.write.erased_stores import holds_any, owes, owing, stores, unnamed
+from services.episodic.write.components import Components
+from services.episodic.write.erased_stores import dropped_of, holds_any, owes, owing, stores, unnamed
 from services.episodic.write.generation import Step
 from services.episodic.write.generations import Generations
 
@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 _away = telemetry.Sampled(_log, "a store is away; receipts wait")
 _MAX_UNFINISHED = 64  # erasures applied but not compacted; the writer waits beyond
 _STORES_AGAIN_S = 1.0
-_IDS_A_CALL = 50_000  # to a keeper of KV blocks; a message takes twice as many
 _AGAIN_S = 2.0  # until keepers are asked again, and generations dropped that could not be
 
 
@@ -129,16 +128,11 @@ class Receipts:
         After the epoch has risen, so that nobody who recalls from now on can compute such blocks again.
         """
         of = receipt.receipt
-        ids = [*receipt.base_ids, *receipt.derived_ids]
-        dropped: dict[str, Dropped] = {}
-        for start in range(0, max(1, len(ids)), _IDS_A_CALL):
-            for each in self._parts.drop_blocks(of.namespace, of.erasure_epoch, ids[start : start + _IDS_A_CALL]):
-                if (before := dropped.get(each.keeper)) is None or before.done:
-                    dropped[each.keeper] = each
+        dropped = dropped_of(self._parts, of.namespace, of.erasure_epoch, [*receipt.base_ids, *receipt.derived_ids])
         now = stamp(from_us(time.time_ns() // 1_000))
         return [
             StoreErasure(store=each.keeper, done=each.done, detail=each.detail, by=now if each.done else None)
-            for each in dropped.values()
+            for each in dropped
         ]
 
     def _ask_round(self, owed: deque[StoredReceipt]) -> None:

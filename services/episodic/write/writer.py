@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from mneme.v1.ledger_pb2 import StoredReceipt
 
@@ -45,6 +46,7 @@ GROUP = "episodic"  # of earlier versions, in which one member had every partiti
 _log = logging.getLogger(__name__)
 _away = telemetry.Sampled(_log, "a store is away; trying again")  # of every partition's writer
 _ASSIGN_S = 30.0
+_LOOKED_THROUGH = 20_000  # entries, for those of one namespace
 
 
 class Host:
@@ -146,6 +148,17 @@ class Host:
     def lag(self) -> int:
         """Ledger entries that are not visible yet."""
         return max(0, self.end() - self.applied)
+
+    def lag_of(self, namespace: str) -> int:
+        """Entries of the namespace that are not visible yet, among the next of its partition.
+
+        1 where these are too many to look through and none of them is one.
+        """
+        own = looked = 0
+        for record in islice(self.entries(self.applied), _LOOKED_THROUGH):
+            looked += 1
+            own += record.key == namespace.encode()
+        return max(own, int(looked == _LOOKED_THROUGH))
 
     def end(self) -> int:
         """Where the ledger ends."""
