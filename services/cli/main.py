@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -302,13 +303,18 @@ def stats(get_client: Callable[[], Client], namespace: str) -> None:
 
 @main.command()
 @click.option("--watch", metavar="ID", help="Start none; show the one with this id.")
+@click.option("--key", help="Idempotency key of a rebuild: repeat one that began in part, and the rest begins.")
 @click.pass_obj
-def rebuild(get_client: Callable[[], Client], watch: str | None) -> None:
+def rebuild(get_client: Callable[[], Client], watch: str | None, key: str | None) -> None:
     """Make the index again from the ledger, beside the one in use, and swap."""
     client = get_client()
     if watch is None:
-        request = admin_pb2.RebuildRequest()
-        watch = client.admin.Rebuild(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S).operation.id
+        request = admin_pb2.RebuildRequest(id=key or f"cli-{secrets.token_hex(8)}")
+        try:
+            begun = client.admin.Rebuild(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise namespaces.repeatable(from_rpc_error(error), request.id, "the rest of it") from error
+        watch = begun.operation.id
     with interruptible(f"the rebuild goes on in the service. To look: `mneme rebuild --watch {watch}`"):
         operation = render.follow(lambda: _operation(client, watch))
     click.echo(render.operation(operation))

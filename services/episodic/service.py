@@ -20,7 +20,7 @@ from services.common.models.embed import Embedder, identity
 from services.common.models.tokens import count_tokens
 from services.common.serving.errors import MnemeError
 from services.common.serving.loop import Loop
-from services.common.serving.operations import merged
+from services.common.serving.operations import merged, operation_id
 from services.common.text import tagger
 from services.common.text.extract import NO_ALIASES, Extractor
 from services.common.text.times import find as find_times
@@ -38,7 +38,7 @@ from services.episodic.state.state_topic import StateTopic
 from services.episodic.write.components import Components
 from services.episodic.write.context import Toolkit
 from services.episodic.write.progress import Progress
-from services.episodic.write.rebuild import operation_id, rebuilding
+from services.episodic.write.rebuild import rebuilding
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Episodic:
         parts, turn = _parts(log, master, common, config, self.progress, owned), threading.Lock()
         self._owned = {number: Partition(parts(number), number, turn) for number in owned}
         self.partitions = list(self._owned.values())
+        self._rebuilding = threading.Lock()
         self._snapshots = Loop("episodic.snapshot", self._keep_snapshots, config.snapshot_period_s)
         self.recaller = Recaller(self.partitions[0].host.parts, lambda namespace: self.of(namespace).host)
 
@@ -92,13 +93,16 @@ class Episodic:
             partition.host.keep_snapshot()
 
     def rebuild(self, asked: str) -> Operation:
-        """Begin to rebuild every partition. ``asked``: the id it is asked for by, or "". OVERLOADED while one runs."""
+        """Begin to rebuild every partition. ``asked``: the id it is asked for by, or "".
+
+        Where some have begun by this id, the others begin. OVERLOADED while another one runs.
+        """
         id = operation_id(asked)
-        if (known := self.operation(id)) is not None:
-            return known
-        if any(partition.rebuilder.is_running for partition in self.partitions):
-            raise rebuilding()
-        return merged([partition.rebuilder.start(id=id) for partition in self.partitions])
+        with self._rebuilding:
+            parts = {each: each.host.state.operation(id) for each in self.partitions}
+            if any(part is None and each.rebuilder.is_running for each, part in parts.items()):
+                raise rebuilding()
+            return merged([part or each.rebuilder.start(id=id) for each, part in parts.items()])
 
     def operation(self, id: str) -> Operation | None:
         """What is done of it in all partitions."""

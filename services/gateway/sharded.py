@@ -13,9 +13,10 @@ from google.protobuf.message import Message
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1 import admin_service_pb2 as _admin  # noqa: F401  # imported for their descriptors
 from mneme.v1 import episodic_service_pb2 as _episodic  # noqa: F401
+from mneme.v1.admin_pb2 import Operation
 
 from services.common.serving.errors import MnemeError
-from services.common.serving.operations import merged
+from services.common.serving.operations import merged, operation_id
 from services.common.serving.serving import CallContext, Waiting, decoded
 from services.common.serving.shards import Shards, require_few
 from services.gateway.backend import Backend
@@ -110,7 +111,7 @@ class ShardedBackend:
         return admin_pb2.ListNamespacesResponse(namespaces=found[:size], next_page_token=token).SerializeToString()
 
     async def _get_operation(self, raw: bytes, context: CallContext) -> bytes:
-        """NOT_FOUND where no shard has a part of it: one that was away when it was asked for has none yet."""
+        """NOT_FOUND where no shard has a part of it; of those that have none where others have, the result tells."""
         shards = self._shards.applications
         asked = [self._inner.unary(shard, _A + "GetOperation", raw, context) for shard in shards]
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -121,21 +122,47 @@ class ShardedBackend:
         if not found:
             raise failed[0]
         operation = merged(found)
+        if failed:
+            without = [shard for shard, answer in zip(shards, answers, strict=True) if not isinstance(answer, bytes)]
+            operation.result["no_part_in"] = ", ".join(without)
         return admin_pb2.GetOperationResponse(operation=operation).SerializeToString()
 
     async def _rebuild(self, raw: bytes, context: CallContext) -> bytes:
         request = decoded(admin_pb2.RebuildRequest, raw)
         request.id = request.id or secrets.token_hex(8)  # the same for all: together they are one operation
-        named = request.SerializeToString()
-        responses = await self._ask_all(_A + "Rebuild", named, context, admin_pb2.RebuildResponse)
-        operation = merged([response.operation for response in responses])
-        return admin_pb2.RebuildResponse(operation=operation).SerializeToString()
+        first, *others = self._shards.applications
+        # So that nothing begins where one of them does not answer.
+        spaces = admin_pb2.ListNamespacesRequest(page_size=1).SerializeToString()
+        await self._ask_all(_A + "ListNamespaces", spaces, context, admin_pb2.ListNamespacesResponse)
+        # The first alone: of two rebuilds at once it refuses one, which then has begun nowhere.
+        begun = [await self._begin(first, request, context)]
+        rest = await asyncio.gather(*(self._begin(shard, request, context) for shard in others), return_exceptions=True)
+        begun += [each for each in rest if isinstance(each, Operation)]
+        for failed in rest:
+            if isinstance(failed, MnemeError):
+                raise _half_begun(request.id, len(begun), len(others) + 1, failed)
+            if isinstance(failed, BaseException):
+                raise failed
+        return admin_pb2.RebuildResponse(operation=merged(begun)).SerializeToString()
+
+    async def _begin(self, shard: str, request: admin_pb2.RebuildRequest, context: CallContext) -> Operation:
+        answer = await self._inner.unary(shard, _A + "Rebuild", request.SerializeToString(), context)
+        return admin_pb2.RebuildResponse.FromString(answer).operation
 
     async def _ask_all(self, method: str, request: bytes, context: CallContext, answer: type[M]) -> list[M]:
         shards = self._shards.applications
         return list(
             map(answer.FromString, await _all(self._inner.unary(shard, method, request, context) for shard in shards))
         )
+
+
+def _half_begun(id: str, begun: int, shards: int, error: MnemeError) -> MnemeError:
+    return MnemeError(
+        error.reason,
+        f"The rebuild has begun in {begun} of {shards} shards. In another one: {error.message}",
+        remedy="Ask again with the id of this error's metadata: what has begun goes on, and the rest begins.",
+        metadata={**error.metadata, "id": id, "operation": operation_id(id), "begun": str(begun)},
+    )
 
 
 T = TypeVar("T")

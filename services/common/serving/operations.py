@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,6 +14,11 @@ _WEIGHTY = (
     OperationState.OPERATION_STATE_DONE,
     OperationState.OPERATION_STATE_UNSPECIFIED,
 )
+
+
+def operation_id(asked: str) -> str:
+    """Of a rebuild that was asked for by this id, "" for one that was not."""
+    return f"rebuild-{asked or secrets.token_hex(8)}"
 
 
 def merged(parts: Sequence[Operation]) -> Operation:

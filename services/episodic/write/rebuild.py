@@ -6,7 +6,6 @@ Recall works throughout. A rebuild that a stop or a kill interrupts is gone on w
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from services.common.crypto.seal import KeyDestroyed, Tampered
 from services.common.log.base import LogError, LogUnavailable
 from services.common.serving.background import give_way
 from services.common.serving.errors import MnemeError
+from services.common.serving.operations import operation_id
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.records import from_us, stamp
 from services.episodic.write.generation import Generation
@@ -155,11 +155,6 @@ class Rebuilder:
 
     def _save(self, operation: Operation) -> None:
         self._host.parts.log.append([self._host.state.set_operation(operation)])
-
-
-def operation_id(asked: str) -> str:
-    """Of a rebuild that was asked for by this id, "" for one that was not."""
-    return f"rebuild-{asked or secrets.token_hex(8)}"
 
 
 def rebuilding() -> MnemeError:
