@@ -17,7 +17,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
-from services.cli.commands import forget, ingest, namespaces, tokens
+from services.cli.commands import export, forget, ingest, namespaces, tokens
 from services.cli.fields import as_typed
 from services.cli.terminal import given_time, interruptible, read_time
 from services.common.serving.errors import MnemeError, from_rpc_error
@@ -168,6 +168,7 @@ def up(config: Path | None) -> None:
 
 
 main.command()(ingest.ingest)
+main.command()(export.export)
 
 
 def _asked_at(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, Any]:

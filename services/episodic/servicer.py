@@ -71,6 +71,7 @@ class Servicer:
             _E + "List": Handler(episodic_pb2.ListRequest, self.list_engrams),
             _E + "Timeline": Handler(episodic_pb2.TimelineRequest, self.timeline),
             _E + "History": Handler(episodic_pb2.HistoryRequest, self.history),
+            _E + "Export": Handler(episodic_pb2.ExportRequest, self.export),
             _E + "Forget": Handler(episodic_pb2.ForgetRequest, self.forget),
             _E + "VerifyForgotten": Handler(episodic_pb2.VerifyForgottenRequest, self.verify_forgotten),
             _E + "Watch": Handler(episodic_pb2.WatchRequest, self.watch),
@@ -206,6 +207,16 @@ class Servicer:
         await self._fresh([request.namespace], request.freshness, call)
         events = await self._run(self._at(request.namespace).reads.history, request.namespace, request.engram_id)
         return episodic_pb2.HistoryResponse(events=events)
+
+    async def export(self, request: episodic_pb2.ExportRequest, call: Call) -> episodic_pb2.ExportResponse:
+        await self._namespace(request.namespace, call)
+        if not request.page_token:
+            await self._fresh([request.namespace], Freshness(strong=True), call)
+        page = self._at(request.namespace).export.page
+        found = await self._run(page, request.namespace, request.page_token)
+        return episodic_pb2.ExportResponse(
+            told=found.told, next_page_token=found.next_page_token, unreadable=found.unreadable
+        )
 
     async def verify_forgotten(
         self, request: episodic_pb2.VerifyForgottenRequest, call: Call

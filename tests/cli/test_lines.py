@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.common_pb2 import MetadataValue, Observation
+from mneme.v1.episodic_pb2 import RememberRequest
 
 from services.cli.commands.lines import MAX_LINE_BYTES, Lines, Reader
 from services.common.serving.errors import MnemeError
@@ -143,3 +145,52 @@ def test_lines_are_counted_before_they_are_sent() -> None:
     lines = Lines(io.BytesIO(line() + b"\n  \n" + line(id="t2")), reader)
     assert lines.count() == 2
     assert len(list(lines.observations(lambda: None))) == 2
+
+
+REMEMBER: dict[str, Any] = {"id": "r1", "text": "Ann owns a boat.", "metadata": {"n": 1}}
+STATED = json.dumps({"remember": REMEMBER, "told_at": "2026-01-31T10:00:00Z"}).encode() + b"\n"
+CORRECTED = json.dumps({"correct": {"id": "c1", "engram_id": "0" * 32, "text": "Two boats."}}).encode() + b"\n"
+SETTINGS = json.dumps({"namespace": {"name": "acme/ann", "aliases": [{"name": "Ann", "aliases": ["Annie"]}]}}).encode()
+
+
+def test_a_stream_ends_before_what_an_export_holds_beside_observations() -> None:
+    reader = Reader("acme/ann", each_its_own=False, ensure=lambda name: None)
+    lines = Lines(io.BytesIO(b"".join([SETTINGS, b"\n", line(), STATED, CORRECTED, line(id="t2")])), reader)
+    found: list[object] = []
+    while not lines.at_end:
+        found += [each.id for each in lines.observations(lambda: None)]
+        if (read := lines.statement()) is not None:
+            found.append((type(read[0].request).__name__, read[1]))
+            assert lines.statement() is None  # once
+            if isinstance(read[0].request, RememberRequest):
+                assert (read[0].request.namespace, read[0].request.metadata["n"].number) == ("acme/ann", 1)
+                assert read[0].told_at == Timestamp(seconds=1_769_853_600)
+    assert found == [("CreateNamespaceRequest", 1), "t1", ("RememberRequest", 3), ("CorrectRequest", 4), "t2"]
+
+
+def test_who_reads_on_behind_a_refused_observation_comes_to_the_statement_again() -> None:
+    reader = Reader("acme/ann", each_its_own=False, ensure=lambda name: None)
+    lines = Lines(io.BytesIO(line() + line(id="t2") + STATED), reader)
+    assert [each.id for each in lines.observations(lambda: None)] == ["t1", "t2"]
+    assert lines.go_on_behind(MnemeError("ERASED", "", metadata={"index": "0"}))
+    assert lines.statement() is None
+    assert [each.id for each in lines.observations(lambda: None)] == ["t2"]
+    assert lines.statement() is not None
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "says"),
+    [
+        ({"remember": {**REMEMBER, "namespace": "acme/bob"}}, "namespace", "acme/bob, not of acme/ann"),
+        ({"remember": REMEMBER, "colour": "red"}, "colour", "no such field"),
+        ({"remember": {"colour": "red"}}, "colour", "no such field"),
+        ({"remember": REMEMBER, "correct": {}}, "correct", "no such field"),
+        ({"correct": "x"}, "correct", "not an object"),
+        ({"remember": REMEMBER, "told_at": 3}, "told_at", "a number"),
+        ({"namespace": {"name": "acme/bob"}}, "namespace", "acme/bob, not of acme/ann"),
+    ],
+)
+def test_a_statement_that_is_none_is_named_with_its_field(bad: object, field: str, says: str) -> None:
+    refused = refusal(line(), json.dumps(bad).encode())
+    assert (refused.reason, says in refused.message, refused.message[:6]) == ("INVALID_FIELD", True, "line 2")
+    assert refused.field == field

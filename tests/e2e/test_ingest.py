@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from mneme.v1 import episodic_pb2
+from mneme.v1 import common_pb2, episodic_pb2
 
 from services.cli.local import Local
 from tests.e2e.test_cli import mneme
@@ -73,3 +73,46 @@ def test_the_same_id_twice_in_a_file_is_taken_once_or_named(local: Local) -> Non
     other = {**one, "text": "Another parcel came."}
     said = mneme(local, "ingest", "-n", "e2e/in-twice", "-", stdin=lines(one, other), code=1)
     assert "ID_REUSED (id): line 2: " in said
+
+
+def test_what_is_exported_is_told_again_with_its_history(local: Local, tmp_path: Path) -> None:
+    namespace, file = "e2e/exported", tmp_path / "exported.jsonl"
+    mneme(local, "namespace", "create", namespace, "--alias", "Ann Lee=Annie", "--text", "room")
+    given = lines({"id": "t1", "text": "The key is in the blue jar.", "actor": "Ann Lee", "metadata": {"room": "hall"}})
+    mneme(local, "ingest", "-n", namespace, "-", stdin=given)
+    client = local.client
+    stated = client.episodic.Remember(
+        episodic_pb2.RememberRequest(namespace=namespace, id="r1", text="Ann owns a boat."),
+        metadata=client.metadata,
+        timeout=30,
+    )
+    client.episodic.Correct(
+        episodic_pb2.CorrectRequest(
+            namespace=namespace, id="c1", engram_id=stated.engram_id, text="Ann owns two boats."
+        ),
+        metadata=client.metadata,
+        timeout=30,
+    )
+    before = _known(local, namespace)
+    assert "3 lines" in mneme(local, "export", "-n", namespace, "-o", str(file))
+    assert "0 accepted, 3 known" in mneme(local, "ingest", "-n", namespace, str(file))
+    mneme(local, "namespace", "delete", namespace, "--yes")
+    assert "UNKNOWN_NAMESPACE" in mneme(local, "export", "-n", namespace, code=1)
+    assert "3 accepted, 0 known" in mneme(local, "ingest", "-n", namespace, str(file))
+    assert _known(local, namespace) == before
+    assert "Annie" in mneme(local, "namespace", "show", namespace)
+    [corrected] = [each for each in before if "owns two" in each[1]]
+    request = episodic_pb2.HistoryRequest(namespace=namespace, engram_id=corrected[0])
+    history = client.episodic.History(request, metadata=client.metadata, timeout=30)
+    assert [event.what for event in history.events] == ["remembered", "superseded", "corrected"]
+
+
+def _known(local: Local, namespace: str) -> list[tuple[str, str, int, int, str, list[str]]]:
+    """Every base engram with its texts, times and state, and what its history says."""
+    request = episodic_pb2.ListRequest(namespace=namespace, freshness=common_pb2.Freshness(strong=True))
+    found = local.client.episodic.List(request, metadata=local.client.metadata, timeout=30).engrams
+    return sorted(
+        (each.id, each.text, each.state, each.event_start.seconds, each.superseded_by, sorted(each.metadata))
+        for each in found
+        if not each.sources
+    )

@@ -32,6 +32,7 @@ from services.episodic.erasure.forget import Forgetting
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Plugin, Query
 from services.episodic.recall.confidence import assess
+from services.episodic.recall.export import Export
 from services.episodic.recall.reads import Reads
 from services.episodic.recall.recall import Recalled, Recaller
 from services.episodic.search.index import Index
@@ -91,6 +92,7 @@ class World:
         self.forgetting = Forgetting(self.host)
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
+        self.export = Export(self.host)
         self.recaller = Recaller(self.host.parts, self._host_of)
         return self
 

@@ -390,6 +390,36 @@ class TimelineResponse(_message.Message):
     next_page_token: str
     def __init__(self, engrams: _Optional[_Iterable[_Union[Engram, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ExportRequest(_message.Message):
+    __slots__ = ("namespace", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class Told(_message.Message):
+    __slots__ = ("observation", "remember", "correct", "told_at")
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    REMEMBER_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    TOLD_AT_FIELD_NUMBER: _ClassVar[int]
+    observation: _common_pb2.Observation
+    remember: RememberRequest
+    correct: CorrectRequest
+    told_at: _timestamp_pb2.Timestamp
+    def __init__(self, observation: _Optional[_Union[_common_pb2.Observation, _Mapping]] = ..., remember: _Optional[_Union[RememberRequest, _Mapping]] = ..., correct: _Optional[_Union[CorrectRequest, _Mapping]] = ..., told_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExportResponse(_message.Message):
+    __slots__ = ("told", "next_page_token", "unreadable")
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
+    told: _containers.RepeatedCompositeFieldContainer[Told]
+    next_page_token: str
+    unreadable: int
+    def __init__(self, told: _Optional[_Iterable[_Union[Told, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., unreadable: _Optional[int] = ...) -> None: ...
+
 class HistoryRequest(_message.Message):
     __slots__ = ("namespace", "engram_id", "freshness")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mneme.v1 import episodic_pb2 as mneme_dot_v1_dot_episodic__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmneme/v1/episodic_service.proto\x12\x08mneme.v1\x1a\x17mneme/v1/episodic.proto2\xe8\x05\n\x0f\x45pisodicService\x12\x41\n\x08Remember\x12\x19.mneme.v1.RememberRequest\x1a\x1a.mneme.v1.RememberResponse\x12>\n\x07\x43orrect\x12\x18.mneme.v1.CorrectRequest\x1a\x19.mneme.v1.CorrectResponse\x12;\n\x06Recall\x12\x17.mneme.v1.RecallRequest\x1a\x18.mneme.v1.RecallResponse\x12V\n\x0fGetErasureEpoch\x12 .mneme.v1.GetErasureEpochRequest\x1a!.mneme.v1.GetErasureEpochResponse\x12\x32\n\x03Get\x12\x14.mneme.v1.GetRequest\x1a\x15.mneme.v1.GetResponse\x12\x35\n\x04List\x12\x15.mneme.v1.ListRequest\x1a\x16.mneme.v1.ListResponse\x12\x41\n\x08Timeline\x12\x19.mneme.v1.TimelineRequest\x1a\x1a.mneme.v1.TimelineResponse\x12>\n\x07History\x12\x18.mneme.v1.HistoryRequest\x1a\x19.mneme.v1.HistoryResponse\x12;\n\x06\x46orget\x12\x17.mneme.v1.ForgetRequest\x1a\x18.mneme.v1.ForgetResponse\x12V\n\x0fVerifyForgotten\x12 .mneme.v1.VerifyForgottenRequest\x1a!.mneme.v1.VerifyForgottenResponse\x12:\n\x05Watch\x12\x16.mneme.v1.WatchRequest\x1a\x17.mneme.v1.WatchResponse0\x01\x42\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmneme/v1/episodic_service.proto\x12\x08mneme.v1\x1a\x17mneme/v1/episodic.proto2\xa5\x06\n\x0f\x45pisodicService\x12\x41\n\x08Remember\x12\x19.mneme.v1.RememberRequest\x1a\x1a.mneme.v1.RememberResponse\x12>\n\x07\x43orrect\x12\x18.mneme.v1.CorrectRequest\x1a\x19.mneme.v1.CorrectResponse\x12;\n\x06Recall\x12\x17.mneme.v1.RecallRequest\x1a\x18.mneme.v1.RecallResponse\x12V\n\x0fGetErasureEpoch\x12 .mneme.v1.GetErasureEpochRequest\x1a!.mneme.v1.GetErasureEpochResponse\x12\x32\n\x03Get\x12\x14.mneme.v1.GetRequest\x1a\x15.mneme.v1.GetResponse\x12\x35\n\x04List\x12\x15.mneme.v1.ListRequest\x1a\x16.mneme.v1.ListResponse\x12\x41\n\x08Timeline\x12\x19.mneme.v1.TimelineRequest\x1a\x1a.mneme.v1.TimelineResponse\x12>\n\x07History\x12\x18.mneme.v1.HistoryRequest\x1a\x19.mneme.v1.HistoryResponse\x12;\n\x06\x45xport\x12\x17.mneme.v1.ExportRequest\x1a\x18.mneme.v1.ExportResponse\x12;\n\x06\x46orget\x12\x17.mneme.v1.ForgetRequest\x1a\x18.mneme.v1.ForgetResponse\x12V\n\x0fVerifyForgotten\x12 .mneme.v1.VerifyForgottenRequest\x1a!.mneme.v1.VerifyForgottenResponse\x12:\n\x05Watch\x12\x16.mneme.v1.WatchRequest\x1a\x17.mneme.v1.WatchResponse0\x01\x42\x1cZ\x1amneme.dev/mneme/v1;mnemev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\032mneme.dev/mneme/v1;mnemev1'
   _globals['_EPISODICSERVICE']._serialized_start=71
-  _globals['_EPISODICSERVICE']._serialized_end=815
+  _globals['_EPISODICSERVICE']._serialized_end=876
 # @@protoc_insertion_point(module_scope)

@@ -75,6 +75,11 @@ class EpisodicServiceStub:
                 request_serializer=mneme_dot_v1_dot_episodic__pb2.HistoryRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_episodic__pb2.HistoryResponse.FromString,
                 _registered_method=True)
+        self.Export = channel.unary_unary(
+                '/mneme.v1.EpisodicService/Export',
+                request_serializer=mneme_dot_v1_dot_episodic__pb2.ExportRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_episodic__pb2.ExportResponse.FromString,
+                _registered_method=True)
         self.Forget = channel.unary_unary(
                 '/mneme.v1.EpisodicService/Forget',
                 request_serializer=mneme_dot_v1_dot_episodic__pb2.ForgetRequest.SerializeToString,
@@ -147,6 +152,13 @@ class EpisodicServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Export(self, request, context):
+        """Everything that was told and is not erased, to be told again elsewhere: `mneme ingest` takes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Forget(self, request, context):
         """Erases for good. Returns when keys, feed and index are done; the receipt says what is bounded by when.
         Idempotent by id.
@@ -211,6 +223,11 @@ def add_EpisodicServiceServicer_to_server(servicer, server):
                     servicer.History,
                     request_deserializer=mneme_dot_v1_dot_episodic__pb2.HistoryRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_episodic__pb2.HistoryResponse.SerializeToString,
+            ),
+            'Export': grpc.unary_unary_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=mneme_dot_v1_dot_episodic__pb2.ExportRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_episodic__pb2.ExportResponse.SerializeToString,
             ),
             'Forget': grpc.unary_unary_rpc_method_handler(
                     servicer.Forget,
@@ -445,6 +462,33 @@ class EpisodicService:
             '/mneme.v1.EpisodicService/History',
             mneme_dot_v1_dot_episodic__pb2.HistoryRequest.SerializeToString,
             mneme_dot_v1_dot_episodic__pb2.HistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.EpisodicService/Export',
+            mneme_dot_v1_dot_episodic__pb2.ExportRequest.SerializeToString,
+            mneme_dot_v1_dot_episodic__pb2.ExportResponse.FromString,
             options,
             channel_credentials,
             insecure,

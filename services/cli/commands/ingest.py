@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 import grpc
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, common_pb2, episodic_pb2
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
-from services.cli.commands.lines import Lines, Reader, of_option
+from services.cli.commands.lines import Lines, Reader, Statement, of_option, refused_in
 from services.cli.terminal import interruptible
 from services.common.serving.errors import MnemeError, from_rpc_error
 
@@ -43,6 +45,7 @@ def ingest(
     optionally, "actor", "metadata", "source", "external_id", "namespace". A value of "metadata" is a text or a number,
     plain or as {"text": ...}, {"number": ...}; null is left out. A line that names another namespace than -n is
     refused, unless --namespaces-from-lines is given: then each is created, or checked, when its first line is met.
+    What `mneme export` writes beside observations is taken too: settings, statements and corrections.
 
     Safe to repeat: an id is taken once, and what was erased stays so (its lines are skipped; of standard input, only
     where that is a file). It ends at the first line that is refused, and names it; what came before is kept.
@@ -57,7 +60,7 @@ def ingest(
     reader = Reader(namespace, each_its_own=namespaces_from_lines, ensure=ensure)
     lines = Lines(file, reader)
     with interruptible("what was acknowledged is kept. Run it again: an id is taken once."):
-        taken, reached = _send(client, lines, None if namespaces_from_lines else namespace)
+        taken, reached = _send(client, lines, None if namespaces_from_lines else namespace, create=create)
     click.echo(f"{taken['accepted']} accepted, {taken['duplicates']} known already; durable in the ledger.")
     if taken["erased"]:
         click.echo(f"{taken['erased']} skipped: erased before, and refused for good.")
@@ -98,7 +101,7 @@ def _errors() -> Iterator[None]:
         raise from_rpc_error(error) from error
 
 
-def _send(client: Client, lines: Lines, namespace: str | None) -> tuple[Counter[str], dict[int, int]]:
+def _send(client: Client, lines: Lines, namespace: str | None, *, create: bool) -> tuple[Counter[str], dict[int, int]]:
     """Send what is left of the file; a line that was erased ends a stream, and the next one begins behind it.
 
     ``namespace``: of all lines, None where each may name its own.
@@ -124,9 +127,63 @@ def _send(client: Client, lines: Lines, namespace: str | None) -> tuple[Counter[
                 taken["erased"] += 1
             else:
                 taken.update(accepted=response.accepted, duplicates=response.duplicates)
-                for position in response.positions:
-                    reached[position.partition] = max(position.offset, reached.get(position.partition, 0))
+                _reach(reached, response.positions)
+                if (read := lines.statement()) is not None:
+                    try:
+                        what, position = _state(client, *read, create=create)
+                    except MnemeError as refused:
+                        lines.error = refused
+                        break
+                    taken[what] += 1
+                    _reach(reached, [position] if position is not None else [])
+                    count()
     return taken, reached
+
+
+def _reach(reached: dict[int, int], positions: Iterable[common_pb2.Position]) -> None:
+    for position in positions:
+        reached[position.partition] = max(position.offset, reached.get(position.partition, 0))
+
+
+def _state(client: Client, statement: Statement, line: int, *, create: bool) -> tuple[str, common_pb2.Position | None]:
+    """Send it: what became of it, and where it lies. MnemeError, with the line."""
+    request = statement.request
+    try:
+        if isinstance(request, admin_pb2.CreateNamespaceRequest):
+            return "settings", _call(client, client.admin.CreateNamespace, request).position if create else None
+        if isinstance(request, episodic_pb2.CorrectRequest):
+            answer = _call(client, client.episodic.Correct, request)
+        else:
+            answer = _remember(client, request, statement.told_at)
+    except MnemeError as refused:
+        if refused.reason == "ERASED":
+            return "erased", None
+        raise refused_in(line, refused, refused.field) from refused
+    return "duplicates" if answer.duplicate else "accepted", answer.position
+
+
+def _remember(
+    client: Client, request: episodic_pb2.RememberRequest, told_at: Timestamp | None
+) -> episodic_pb2.RememberResponse:
+    """With the time that it is true of, which was that of the call where it names none. Where it was stated first, its
+    id stands for what named none."""
+    dated = episodic_pb2.RememberRequest()
+    dated.CopyFrom(request)
+    if told_at is not None and not request.HasField("event_at"):
+        dated.event_at.CopyFrom(told_at)
+    answer: episodic_pb2.RememberResponse
+    try:
+        answer = _call(client, client.episodic.Remember, dated)
+    except MnemeError as refused:
+        if refused.reason != "ID_REUSED" or dated == request:
+            raise
+        answer = _call(client, client.episodic.Remember, request)
+    return answer
+
+
+def _call(client: Client, method: Callable[..., Any], request: Message) -> Any:
+    with _errors():
+        return method(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
 
 
 def _await_recallable(client: Client, namespace: str, reached: dict[int, int]) -> None:

@@ -1,4 +1,5 @@
-"""A file of observations, one JSON object a line, as streams that end at the first line that is none."""
+"""A file of JSON lines: observations, as streams that end at a line that is none, and between them what an export
+holds beside observations."""
 
 from __future__ import annotations
 
@@ -6,9 +7,13 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, TypeAlias
 
+from google.protobuf.timestamp_pb2 import Timestamp
+from mneme.v1.admin_pb2 import CreateNamespaceRequest, Namespace
 from mneme.v1.common_pb2 import Observation
+from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest
 
 from services.common.serving import wire_json
 from services.common.serving.errors import MnemeError, invalid
@@ -17,6 +22,17 @@ MAX_LINE_BYTES = 4 * 1024 * 1024  # an observation in JSON, every character esca
 KEPT = "What came before it is kept."
 _STREAM_S = 60.0  # a stream is sent for no longer, so that a file of any length keeps within a call's deadline
 _BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A line of an export that is no observation: {"remember": ...}, {"correct": ...} or {"namespace": ...}."""
+
+    request: RememberRequest | CorrectRequest | CreateNamespaceRequest
+    told_at: Timestamp | None = None
+
+
+Line: TypeAlias = Observation | Statement
 
 
 class NotOfALine(Exception):
@@ -28,10 +44,13 @@ class NotOfALine(Exception):
 
 
 class Lines:
-    """Observations of a file of JSON lines, up to the first line that is none; ``error`` then says which."""
+    """Of a file, up to the first line that is neither an observation nor a statement; ``error`` then says which.
 
-    def __init__(self, file: BinaryIO, read: Callable[[bytes], Observation]) -> None:
-        """``read`` makes an observation of a line, or raises MnemeError."""
+    A stream of observations ends before a statement, which ``statement`` gives; the next stream begins behind it.
+    """
+
+    def __init__(self, file: BinaryIO, read: Callable[[bytes], Line]) -> None:
+        """``read`` makes a line what it is, or raises MnemeError."""
         self._file = file
         self._read_line = read
         self._can_go_back = file.seekable()
@@ -40,6 +59,7 @@ class Lines:
         self._next = (1, file.tell() if self._can_go_back else 0)  # line and place
         self._sent: list[array[int]] = []  # of this stream's observations: lines, and the places behind them
         self._shown = 0  # the last line that was counted
+        self._statement: tuple[Statement, int] | None = None  # and its line
         self.at_end = False
         self.error: MnemeError | None = None
 
@@ -73,17 +93,26 @@ class Lines:
             if is_new:
                 count()
 
+    def statement(self) -> tuple[Statement, int] | None:
+        """What the last stream ended before, if it did, and its line; once."""
+        found, self._statement = self._statement, None
+        return found
+
     def _take(self) -> Observation | None:
-        """The next observation; None at the end, or where a line is none."""
+        """The next observation; None at the end, before a statement, or where a line is none."""
         number, place = self._next
         try:
             while line := self._line():
                 self._next = (number + 1, place + len(line))
                 if line.strip():
-                    observation = self._read_line(line.removeprefix(_BOM) if number == 1 else line)
+                    read = self._read_line(line.removeprefix(_BOM) if number == 1 else line)
+                    if isinstance(read, Statement):
+                        self._stream += 1  # nobody reads on before it was sent
+                        self._statement = read, number
+                        return None
                     self._sent[0].append(number)
                     self._sent[1].append(self._next[1])
-                    return observation
+                    return read
                 number, place = self._next
         except MnemeError as error:
             self.error = _in_line(error, number)  # not raised: gRPC would lose it, and what came before is kept
@@ -107,6 +136,7 @@ class Lines:
             return False
         with self._reading:
             self._stream += 1
+            self._statement = None  # it lies behind
             self._next = (self._sent[0][index] + 1, self._sent[1][index])
             self.at_end = False
             self.error = None
@@ -121,14 +151,11 @@ class Lines:
         index = self._index(refused)
         if index is None:
             return refused
-        message = f"line {self._sent[0][index]}: {refused.message}"
-        remedy = f"{refused.remedy} {KEPT}"
-        field = refused.field.removeprefix("observation.")  # as the line has it
-        return MnemeError(refused.reason, message, field=field, remedy=remedy, metadata=refused.metadata)
+        return refused_in(self._sent[0][index], refused, refused.field.removeprefix("observation."))
 
 
 class Reader:
-    """Makes an observation of a line: protobuf JSON, and plain texts and numbers as metadata.
+    """Makes a line what it is: protobuf JSON, and plain texts and numbers as metadata.
 
     ``namespace``: of lines that name none; ``each_its_own``: whether a line may name another one. Each is handed to
     ``ensure`` when it is met first.
@@ -141,34 +168,75 @@ class Reader:
         self._ensured: set[str] = set()
         self.newest = ""  # the namespace of the newest observation
 
-    def __call__(self, line: bytes) -> Observation:
-        """MnemeError, with the field, where the line is none."""
+    def __call__(self, line: bytes) -> Line:
+        """MnemeError, with the field, where the line is nothing that can be sent."""
         value = wire_json.loads(line)
         if isinstance(value, dict):
+            if _KINDS.keys() & value.keys() - {"namespace"} or isinstance(value.get("namespace"), dict):
+                return self._statement(value)
             _spell_out(value.get("metadata"))
         observation = wire_json.to_message(value, Observation)
-        self._place(observation)
+        observation.namespace = self._checked(observation.namespace)
+        self._see_to(observation.namespace)
         return observation
 
-    def _place(self, observation: Observation) -> None:
-        own = observation.namespace or self._namespace
+    def _statement(self, value: dict[str, object]) -> Statement:
+        """Its settings are what makes a namespace; all else is of one that is seen to before."""
+        kind = next(name for name in _KINDS if name in value)
+        if unknown := sorted(value.keys() - {kind, "told_at"}):
+            raise invalid(unknown[0][:64], f"A line with {kind} has no such field.", "Send it as it was exported.")
+        body, told_at = value[kind], value.get("told_at")
+        if not isinstance(body, dict):
+            raise invalid(kind, "It is not an object.", "Send it as it was exported.")
+        _spell_out(body.get("metadata"))
+        request = wire_json.to_message(body, _KINDS[kind])
+        at = None if told_at is None else wire_json.timestamp(told_at, "told_at")[0]
+        if isinstance(request, Namespace):
+            name = self._checked(request.name)
+            self._ensured.add(name)
+            made = CreateNamespaceRequest(
+                namespace=name, metadata_fields=request.metadata_fields, aliases=request.aliases
+            )
+            return Statement(made)
+        request.namespace = self._checked(request.namespace)
+        self._see_to(request.namespace)
+        return Statement(request, at)
+
+    def _checked(self, named: str) -> str:
+        """The namespace that a line goes to. INVALID_FIELD."""
+        own = named or self._namespace
         if not own:
             raise invalid("namespace", "The line names none.", "Name it in the line, or with -n for all that do not.")
         if not self._each_its_own and own != self._namespace:
             remedy = "Leave it out, or let every line go where it says: --namespaces-from-lines."
             raise invalid("namespace", f"The line is of {own}, not of {self._namespace}.", remedy)
-        observation.namespace = self.newest = own
-        if own not in self._ensured:
-            self._look_at(own)
-            self._ensured.add(own)
+        self.newest = own
+        return own
 
-    def _look_at(self, namespace: str) -> None:
+    def _see_to(self, namespace: str) -> None:
+        if namespace in self._ensured:
+            return
         try:
             self._ensure(namespace)
+            self._ensured.add(namespace)
         except MnemeError as error:
             if namespace == self._namespace:
                 raise NotOfALine(of_option(error)) from error
             raise
+
+
+_KINDS: dict[str, type[RememberRequest | CorrectRequest | Namespace]] = {
+    "remember": RememberRequest,
+    "correct": CorrectRequest,
+    "namespace": Namespace,
+}
+
+
+def refused_in(number: int, refused: MnemeError, field: str) -> MnemeError:
+    """The service's refusal of a line; ``field``: as the line has it."""
+    message = f"line {number}: {refused.message}"
+    remedy = f"{refused.remedy} {KEPT}"
+    return MnemeError(refused.reason, message, field=field, remedy=remedy, metadata=refused.metadata)
 
 
 def of_option(error: MnemeError) -> MnemeError:

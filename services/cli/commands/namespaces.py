@@ -97,7 +97,7 @@ def namespace_list(get_client: Callable[[], Client], as_json: bool) -> None:
 @click.pass_obj
 def namespace_show(get_client: Callable[[], Client], name: str, as_json: bool) -> None:
     """Show a namespace: its metadata fields, its alias groups, its erasure epoch."""
-    found = _found(get_client(), name)
+    found = found_in(get_client(), name)
     click.echo(_json(found) if as_json else render.namespace(found))
 
 
@@ -105,7 +105,7 @@ def _json(given: admin_pb2.Namespace) -> str:
     return MessageToJson(given, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
 
 
-def _found(client: Client, name: str) -> admin_pb2.Namespace:
+def found_in(client: Client, name: str) -> admin_pb2.Namespace:
     """UNKNOWN_NAMESPACE."""
     found = next((each for each in _all(client) if each.name == name), None)
     if found is None:
@@ -149,7 +149,7 @@ def namespace_change(
     request = admin_pb2.UpdateNamespaceRequest(namespace=name, metadata_fields=fields)
     if lines or no_aliases:
         request.aliases.CopyFrom(admin_pb2.AliasGroups(groups=map(_group, lines)))
-    click.echo(render.namespace_change(_found(client, name), request))
+    click.echo(render.namespace_change(found_in(client, name), request))
     if dry_run:
         return
     if not yes:

@@ -52,6 +52,7 @@ METHODS: dict[str, Method] = {
     _E + "List": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "Timeline": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "History": Method("episodic", Kind.UNARY, Right.READ, _IDS),
+    _E + "Export": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "Forget": Method("episodic", Kind.UNARY, Right.FORGET, _MANY_IDS),
     _E + "VerifyForgotten": Method("episodic", Kind.UNARY, Right.FORGET, _IDS),
     _E + "Watch": Method("episodic", Kind.PAGES, Right.READ, _IDS),

@@ -1,0 +1,96 @@
+"""What a namespace was told, read back from the ledger in pages: what can be told again elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from mneme.v1 import ledger_pb2 as pb
+from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest, Told
+
+from services.common.crypto.seal import KeyDestroyed, Tampered
+from services.common.ledger import entries as ledger
+from services.common.serving.errors import invalid
+from services.episodic.write import said
+from services.episodic.write.writer import Host
+
+_PAGE = 500  # entries looked at
+_PAGE_BYTES = 1024 * 1024
+_TOKEN = re.compile(r"([0-9]{1,19}):([0-9]{1,19})")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    told: list[Told]
+    next_page_token: str  # "" on the last page
+    unreadable: int
+
+
+class Export:
+    """Of the namespaces of one partition."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def page(self, namespace: str, token: str) -> Exported:
+        """From ``token`` on, or from the beginning to what is applied now. INVALID_FIELD; LogError."""
+        start, end = _bounds(token) if token else (0, self._host.progress.snapshot()[self._host.partition])
+        offsets = [at for at in self._host.registry.told_at(namespace, end) if at >= start]
+        told: list[Told] = []
+        unreadable = size = 0
+        for record in ledger.records_at(self._host.parts.log, self._host.partition, offsets[:_PAGE]):
+            if size > _PAGE_BYTES:
+                return Exported(told, f"{record.offset}:{end}", unreadable)
+            entry = ledger.entry_of(record)
+            if entry is None or entry.namespace != namespace:
+                continue
+            try:
+                one = self._told(entry)
+            except KeyDestroyed:
+                continue
+            except (Tampered, DecodeError):
+                unreadable += 1
+                continue
+            if one is not None:
+                told.append(one)
+                size += one.ByteSize()
+        return Exported(told, f"{offsets[_PAGE]}:{end}" if len(offsets) > _PAGE else "", unreadable)
+
+    def _told(self, entry: pb.LedgerEntry) -> Told | None:
+        """None of what is erased, or holds nothing of a caller's. KeyDestroyed, Tampered, DecodeError."""
+        body = said.of(entry)
+        if body is None or self._host.registry.is_erased_mac(entry.namespace, body.id_mac):
+            return None
+        purpose, add = _ADD[type(body)]
+        plain = self._host.parts.keyring.open(body.sealed, namespace=entry.namespace, purpose=purpose)
+        one = Told(told_at=entry.ingested_at)
+        add(one, plain)
+        return one
+
+
+def _observation(one: Told, plain: bytes) -> None:
+    one.observation.CopyFrom(pb.PerceivedObservation.FromString(plain).observation)
+
+
+def _remember(one: Told, plain: bytes) -> None:
+    one.remember.CopyFrom(RememberRequest.FromString(plain))
+
+
+def _correct(one: Told, plain: bytes) -> None:
+    one.correct.CopyFrom(CorrectRequest.FromString(plain))
+
+
+_ADD: dict[type[said.Said], tuple[str, Callable[[Told, bytes], None]]] = {
+    pb.ObservationAccepted: (ledger.SEAL_OBSERVATION, _observation),
+    pb.Remembered: (ledger.SEAL_REMEMBER, _remember),
+    pb.Corrected: (ledger.SEAL_CORRECT, _correct),
+}
+
+
+def _bounds(token: str) -> tuple[int, int]:
+    found = _TOKEN.fullmatch(token)
+    if found is None:
+        raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
+    return int(found[1]), int(found[2])
