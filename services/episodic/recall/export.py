@@ -35,14 +35,19 @@ class Export:
         self._host = host
 
     def page(self, namespace: str, token: str) -> Exported:
-        """From ``token`` on, or from the beginning to what is applied now. INVALID_FIELD; LogError."""
-        start, end = _bounds(token) if token else (0, self._host.progress.snapshot()[self._host.partition])
-        offsets = [at for at in self._host.registry.told_at(namespace, end) if at >= start]
+        """From ``token`` on, or from the beginning to what is applied now. INVALID_FIELD; LogError.
+
+        A token counts what the namespace alone was told: an offset would tell what others write.
+        """
+        applied = self._host.progress.snapshot()[self._host.partition]
+        offsets = self._host.registry.told_at(namespace, applied)
+        start, end = _bounds(token) if token else (0, len(offsets))
+        offsets = offsets[start:end]
         told: list[Told] = []
         unreadable = size = 0
-        for record in ledger.records_at(self._host.parts.log, self._host.partition, offsets[:_PAGE]):
+        for n, record in enumerate(ledger.records_at(self._host.parts.log, self._host.partition, offsets[:_PAGE])):
             if size > _PAGE_BYTES:
-                return Exported(told, f"{record.offset}:{end}", unreadable)
+                return Exported(told, f"{start + n}:{end}", unreadable)
             entry = ledger.entry_of(record)
             if entry is None or entry.namespace != namespace:
                 continue
@@ -56,7 +61,7 @@ class Export:
             if one is not None:
                 told.append(one)
                 size += one.ByteSize()
-        return Exported(told, f"{offsets[_PAGE]}:{end}" if len(offsets) > _PAGE else "", unreadable)
+        return Exported(told, f"{start + _PAGE}:{end}" if len(offsets) > _PAGE else "", unreadable)
 
     def _told(self, entry: pb.LedgerEntry) -> Told | None:
         """None of what is erased, or holds nothing of a caller's. KeyDestroyed, Tampered, DecodeError."""
