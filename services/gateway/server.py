@@ -28,8 +28,9 @@ _KEEPALIVE_MS = 60_000  # a client that vanished gives its streams back after th
 # waits for a long answer, or measures its bandwidth while it reads a backlog, with every call on it.
 _CLIENT_KEEPALIVE_MS = 10_000
 _PING_STRIKES = 1000
-# Calls that gRPC keeps until Python takes them, those that were cancelled meanwhile among them. Whichever comes beyond
-# that it ends with a bare CANCELLED; by default it does so by chance from 1,000 on. Each may hold the 64 KiB below.
+# Calls of all connections that gRPC keeps until Python takes them, those that were cancelled meanwhile among them.
+# Whichever comes beyond that it ends with a bare CANCELLED; by default it does so by chance from 1,000 on. Each may
+# hold the 64 KiB below.
 _UNTAKEN = 8_192
 
 
@@ -145,9 +146,10 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", config.max_connections),
         ("grpc.server_handshake_timeout_ms", int(config.handshake_timeout_s * 1000)),
         ("grpc.max_connection_idle_ms", int(config.idle_connection_s * 1000)),
-        # gRPC would count calls that have ended and are not cleared away yet, and refuse those that come: UNAVAILABLE,
-        # to whoever shares the connection. What a client may have open, it keeps to.
-        ("grpc.http.overload_protection", 0),
+        # What a connection may have open counts until it is cleared away here: who cancels what he starts keeps a place
+        # for each call that Python has not taken, and what comes beyond them is refused (UNAVAILABLE) before anybody
+        # waits behind it. So is what a client that keeps to the bound starts just as another of its calls ends.
+        ("grpc.http.overload_protection", 1),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENT_KEEPALIVE_MS),

@@ -61,18 +61,18 @@ class Worst:
         self._tokens = cycle(tokens)
         self.outcomes: Counter[str] = Counter()
         self._ended = threading.Event()
-        # Connections of her own: else gRPC shares Ann's, and keeps to what one may have open.
-        flood, other = self._channels = [
-            grpc.insecure_channel(f"127.0.0.1:{door.port}", [("grpc.use_local_subchannel_pool", 1)]) for _ in range(2)
+        # Connections of her own: else gRPC shares Ann's. Several, for it keeps to what one may have open.
+        other, *floods = self._channels = [
+            grpc.insecure_channel(f"127.0.0.1:{door.port}", [("grpc.use_local_subchannel_pool", 1)]) for _ in range(5)
         ]
-        echo, later = unary(flood, "Echo"), unary(flood, "Later")
+        reads, waits = [cycle([unary(flood, name) for flood in floods]) for name in ("Echo", "Later")]
         fail, sum_ = unary(other, "Fail"), unary(other, "Sum")
         huge = StringValue(value="x" * 3_000_000)
         for n in range(FLOOD):
             if n % 3:
-                self._again("reads", echo, StringValue())
+                self._again("reads", next(reads), StringValue())
             else:
-                self._again("waits", later, StringValue(value="60"))
+                self._again("waits", next(waits), StringValue(value="60"))
         for _ in range(4):
             self._again("huge", unary(other, "Echo"), huge)
             self._again("wrong", fail, StringValue(value="typed"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from contextlib import AsyncExitStack
 
@@ -135,23 +134,3 @@ def test_a_tenant_has_its_part_of_the_contended_reads_whatever_its_principals() 
                 pass
 
     asyncio.run(scenario())
-
-
-def test_calls_that_are_cancelled_by_the_thousand_end_no_other_s_call() -> None:
-    """While Python is busy, gRPC keeps what comes, and cancelled calls take places there until Python takes them."""
-    go_on = threading.Event()
-    with gateway() as door:
-        own = ("grpc.use_local_subchannel_pool", 1)
-        ours, theirs = [unary(door.channel(own), "Echo") for _ in range(2)]
-        for call in (ours, theirs):
-            call(StringValue(value="x"), metadata=bearer())
-        door._loop.call_soon_threadsafe(go_on.wait, 20)
-        for _ in range(8):
-            storm = [theirs.future(StringValue(value="x"), metadata=bearer()) for _ in range(200)]
-            time.sleep(0.02)  # they are on their way
-            for call in storm:
-                call.cancel()
-        waiting = [ours.future(StringValue(value="x"), metadata=bearer(), timeout=30) for _ in range(20)]
-        time.sleep(0.2)
-        go_on.set()
-        assert [call.result().value for call in waiting] == ["ann:x"] * 20
