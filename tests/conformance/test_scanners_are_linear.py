@@ -31,6 +31,7 @@ from services.episodic.erasure.person import Naming
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Ranked
 from services.episodic.plugins.exact import ExactHost
+from services.episodic.plugins.inflected import as_asked, inflected
 from services.episodic.plugins.states import States
 from services.episodic.recall import confidence
 from services.episodic.state.mentions import Mentions, name_hashes
@@ -148,6 +149,10 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "what a text may say beneath its markup": (lambda text: list(undressed(text)), MARKUP),
     "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE]),
     "whether it states what is asked": (states, ["The cat is sick. ", "Die Katze ist krank. "]),
+    "words in other forms": (
+        lambda text: (inflected(text), as_asked(lexical.terms(text), inflected("Wo wohnt Eva?"))),
+        [*UNITS, "wohne "],
+    ),
     "order by what is said": (rank, ["7", PROSE]),
     "times": (
         lambda text: times.find(text, NOW),

@@ -101,6 +101,11 @@ def _kept_after_all(found: Sequence[Word], spoken: Sequence[str]) -> list[Word]:
     return capital or ([] if "en" in spoken else [word for word in found if _bare(word)])
 
 
+def is_surely_english(text: str) -> bool:
+    """Whether it has a function word that no other language has."""
+    return any(_LISTED_IN.get(word.folded) == ["en"] for word in cut(normal(text)))
+
+
 def is_function_word(word: str) -> bool:
     """Whether a word is one in any language; those that may be an English name ("Dan") are not."""
     return normal(word).casefold() in _FUNCTION_WORDS

@@ -29,6 +29,7 @@ from typing import ClassVar
 
 from services.common.text import times
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
+from services.episodic.plugins.inflected import inflected
 from services.episodic.plugins.precedence import Says, ids, lifted, nearer
 from services.episodic.plugins.search import idf, neighbours, order, shows
 from services.episodic.plugins.spoken import Spoken, bare
@@ -78,7 +79,7 @@ class Asked:
 
     def __init__(self, plan: Plan, ctx: Context) -> None:
         self.weights = idf(plan.text, plan.query.namespaces, ctx)
-        self.spoken = Spoken(self.weights, ctx)
+        self.spoken = Spoken(self.weights, ctx, inflected(plan.text))
         self.tells = Tells(plan.text, ctx)
         self.whole = bare(plan.query.text)
         self._plan, self._ctx = plan, ctx

@@ -17,6 +17,7 @@ from services.common.text import lexical
 from services.common.text.stems import FORMS
 from services.common.text.words import normal
 from services.episodic.plugins.base import Context
+from services.episodic.plugins.inflected import as_asked, beginning
 
 _OTHERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 _SHORT = 3  # letters of a stem: "die", of "dying"
@@ -25,8 +26,10 @@ _SHORT = 3  # letters of a stem: "die", of "dying"
 class Spoken:
     """Remembers what it was asked; made for one recall."""
 
-    def __init__(self, terms: Collection[str], ctx: Context) -> None:
+    def __init__(self, terms: Collection[str], ctx: Context, inflected: Collection[str] = ()) -> None:
+        """``inflected``: those that a text says in another form as well (``inflected.py``)."""
         self._terms = frozenset(terms)
+        self._inflected = self._terms.intersection(inflected)
         self._ctx = ctx
         self._of: dict[str, frozenset[str]] = {}
         self._like: re.Pattern[str] | None = None
@@ -34,6 +37,7 @@ class Spoken:
             # A stem and its word agree in three letters, those of three and less in the first; irregular ones do not.
             like = {*self._terms, *(form for term in self._terms for form in FORMS.get(term, ()))}
             begins = {re.escape(word[: 1 if len(word) <= _SHORT else _SHORT]) for word in like}
+            begins.update(map(beginning, self._inflected))
             like_one = rf"(?<![A-Za-z0-9])(?:{'|'.join(sorted(begins))})[A-Za-z0-9'+#]*(?:--(?![A-Za-z0-9-]))?"
             self._like = re.compile(like_one, re.IGNORECASE)
         self._has_figures = any(c.isdigit() for term in self._terms for c in term)
@@ -42,8 +46,11 @@ class Spoken:
         """The terms that ``text`` says."""
         found = self._of.get(text)
         if found is None:
-            found = self._of[text] = self._terms.intersection(self._cut(text)) if self._terms else frozenset()
+            found = self._of[text] = self._asked(self._cut(text)) if self._terms else frozenset()
         return found
+
+    def _asked(self, said: Collection[str]) -> frozenset[str]:
+        return self._terms.intersection(as_asked(said, self._inflected))
 
     def _cut(self, text: str) -> Collection[str]:
         if not text.isascii() or self._like is None:
@@ -54,7 +61,7 @@ class Spoken:
     def _word(self, word: str) -> frozenset[str]:
         known = self._of.get(word)
         if known is None:
-            known = self._of[word] = self._terms.intersection(self._ctx.terms(word))
+            known = self._of[word] = self._asked(self._ctx.terms(word))
         return known
 
 

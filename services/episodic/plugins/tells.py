@@ -20,6 +20,7 @@ from services.episodic.plugins.turns import speaker
 
 _ASKS = ("?", "？", "؟", "՞", "\u037e")  # the last is the Greek question mark
 _WORD = re.compile(r"\w+")
+_JOINED = re.compile(r"[^\w\s]")
 _AROUND = ".,:;!?…¡¿()\"'«»„“”"
 _OPEN = frozenset(
     """
@@ -121,8 +122,11 @@ class Tells:
 
 
 def _is_listed(word: str, terms: Sequence[str]) -> bool:
-    """Whether a word, or all that is joined in it ("c'est"), may be a function word."""
-    return lexical.may_be_function_word(word.strip(_AROUND)) or all(map(lexical.may_be_function_word, terms))
+    """Whether a word, or all that is joined in it ("c'est"), may be a function word; "thé" is not Vietnamese "the"."""
+    bare = word.strip(_AROUND)
+    return lexical.may_be_function_word(bare) or (
+        _JOINED.search(bare) is not None and all(map(lexical.may_be_function_word, terms))
+    )
 
 
 def asks(text: str) -> bool:

@@ -20,14 +20,15 @@ development questions and of small plain memories, at sizes from one engram to 5
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 
 import regex
 
 from services.common.serving.clocks import as_shown
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Plan, Ranked, Record
+from services.episodic.plugins.inflected import as_asked, form, inflected
 from services.episodic.plugins.search import neighbours, shows
 from services.episodic.plugins.turns import day_words, speaker
 from services.episodic.plugins.turns import said as with_speaker
@@ -99,6 +100,9 @@ def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
     if not best or not weights:
         return []
     names = [t for t in _names(text) if t in weights]
+    passages = [_passage(item, plan, ctx) for item in best]
+    asked = inflected(text) & weights.keys()
+    weights = _met(weights, asked, passages, plan, ctx)
     # Whatever one asks of a speaker, every turn of theirs says the name.
     speakers = {term for item in best for term in ctx.terms(speaker(item.record))}
     content = {t: w for t, w in weights.items() if t not in speakers} or weights
@@ -107,8 +111,7 @@ def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
     unseen = grown * sum(weight == 1.0 for weight in weights.values()) / len(weights)
     large = min(1.0, max(0.0, never - _OF_GROWN) / (_OF_LARGE - _OF_GROWN))
     out = []
-    for item in best:
-        passage = _passage(item, plan, ctx)
+    for item, passage in zip(best, (each.as_asked(asked) for each in passages), strict=True):
         said = max(sum(w for t, w in content.items() if t in stretch) for stretch in passage.stretches())
         out.append(
             Signals(
@@ -135,8 +138,16 @@ def rarity(text: str, namespaces: Sequence[str], ctx: Context) -> Mapping[str, f
         for term, idf in ctx.idf(text, namespace).items():
             rare = 1.0 - (never - idf) / max(never, _OF_GROWN)
             merged[term] = min(rare, merged.get(term, rare))
-    told = {term: weight for term, weight in merged.items() if term not in _FRAME}
+    told = {term: weight for term, weight in merged.items() if term not in _FRAME and not _joins(term)}
     return told or merged
+
+
+def _joins(term: str) -> bool:
+    """Whether it is made of Chinese function words alone ("在"), which stand in every other sentence."""
+    return _HAN.fullmatch(term) is not None and all(map(lexical.is_function_word, term))
+
+
+_HAN = regex.compile(r"\p{Han}{1,2}")
 
 
 def _asked_of_items(weights: Mapping[str, float], text: str, plan: Plan, ctx: Context) -> Mapping[str, float]:
@@ -147,6 +158,19 @@ def _asked_of_items(weights: Mapping[str, float], text: str, plan: Plan, ctx: Co
     found = (words for words, _ in ctx.dates(text, plan.query.asked_at) if not _WRITTEN_DAY.search(words))
     resolved = {term for words in found for term in ctx.terms(words)}
     return {term: weight for term, weight in weights.items() if term not in resolved} or weights
+
+
+def _met(
+    weights: Mapping[str, float], asked: Collection[str], passages: Sequence[_Passage], plan: Plan, ctx: Context
+) -> Mapping[str, float]:
+    """Each word that one of the items says in another form is as common as that form, if that is commoner."""
+    said = frozenset[str]().union(*(passage.everything for passage in passages)) if asked else frozenset[str]()
+    forms = {term: word for term in sorted(said - weights.keys()) if (word := form(term, asked))}
+    common = rarity(" ".join(forms), plan.query.namespaces, ctx) if forms else {}
+    out = dict(weights)
+    for term, word in forms.items():
+        out[word] = min(out[word], common.get(term, 1.0))
+    return out
 
 
 _WRITTEN_DAY = regex.compile(r"\d|\p{Lu}")
@@ -209,8 +233,18 @@ _NAME = regex.compile(
 _COMPOUND = regex.compile(r"\b\p{Ll}\w*(?:-\w+){2,}")
 
 
+# German writes every noun with a capital. Behind these stands a noun, behind a name's verb or preposition a name.
+_GERMAN_NOUN = regex.compile(
+    r"\b(?:welch|ein|kein|mein|dein|sein|ihr|unser|euer|eur|dies|jed|jen)(?:e[rsmn]?)?\b \K\p{Lu}\p{Ll}+"
+    r"|\b(?:der|die|das|den|dem|des|im|am|vom|zum|zur|beim|ins|ans|viele?r?n?|wie viel) \K\p{Lu}\p{Ll}+",
+    regex.IGNORECASE,
+)
+
+
 def _names(text: str) -> list[str]:
     """Terms of the names in a question."""
+    if "de" in lexical.languages(text):
+        text = _GERMAN_NOUN.sub(lambda m: m.group().lower(), text)
     return list(dict.fromkeys(t for m in _NAME.finditer(text) for t in lexical.terms(m.group())))
 
 
@@ -231,6 +265,10 @@ class _Passage:
     @property
     def everything(self) -> frozenset[str]:
         return self.always.union(self.line)
+
+    def as_asked(self, asked: Collection[str]) -> _Passage:
+        """With forms of the words of ``asked`` as they are there."""
+        return replace(self, line=as_asked(self.line, asked), always=frozenset(as_asked(self.always, asked)))
 
     def stretches(self) -> Iterator[frozenset[str]]:
         """``SPAN`` terms each, whatever the length of the texts, all with some of the item: in a long text, words
