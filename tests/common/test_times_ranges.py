@@ -125,6 +125,48 @@ SEVERAL = [
     ("He sold 3 and 5 May roses.", [("2026-05-05", "2026-05-06")]),
     ("Chapter 3 and 5 May 2022", [("2022-05-05", "2022-05-06")]),
     ("on May 3 and 5 friends came", [("2026-05-03", "2026-05-04")]),
+    *(
+        (text, [("1990-01-01", "2000-01-01"), ("2000-01-01", "2010-01-01")])
+        for text in (
+            "She lived there in the 1990s and 2000s.",
+            "In the 1990s and the 2000s we lived in Rome.",
+            "In the late 1990s and early 2000s they toured.",
+            "the 1990s/2000s",
+            "the ’90s or 2000s",
+            "in the nineties & the 2000s",
+        )
+    ),
+    (
+        "He smoked in the 60s, 70s and 80s.",
+        [("1960-01-01", "1970-01-01"), ("1970-01-01", "1980-01-01"), ("1980-01-01", "1990-01-01")],
+    ),
+    ("In the eighties and nineties", [("1980-01-01", "1990-01-01"), ("1990-01-01", "2000-01-01")]),
+    ("between the 1960s and 1980s", [("1960-01-01", "1990-01-01")]),
+    ("from the 1960s to 1980s", [("1960-01-01", "1990-01-01")]),
+    ("during the 1920s-1930s", [("1920-01-01", "1940-01-01")]),
+    *(
+        (text, [("2019-01-01", "2021-01-01")])
+        for text in (
+            "In 2019/2020 I studied in Lyon.",
+            "in 2019/20",
+            "since 2019/2020",
+            "2019/2020 was a hard season.",
+            "Lyon (2019/2020)",
+            "The season 2019/2020 was short.",
+            "The school year 2019/20 was odd.",
+            "the 2019/20 season",
+            "from 2019-20",
+        )
+    ),
+    ("in 1999/00", [("1999-01-01", "2001-01-01")]),
+    ("between 2019/2020 and 2021/2022", [("2019-01-01", "2023-01-01")]),
+    ("the academic years 2019/20 and 2020/21", [("2019-01-01", "2021-01-01"), ("2020-01-01", "2022-01-01")]),
+    ("in the years 2019 and 2021", [("2019-01-01", "2020-01-01"), ("2021-01-01", "2022-01-01")]),
+    ("the summers of 2018 and 2019", [("2018-06-01", "2018-09-01"), ("2019-06-01", "2019-09-01")]),
+    ("in March 2019 and 2020", [("2019-03-01", "2019-04-01"), ("2020-03-01", "2020-04-01")]),
+    ("in winter 2019/2020", [("2019-12-01", "2020-03-01")]),
+    ("in May 2019 and 2020 people came", [("2019-05-01", "2019-06-01")]),
+    ("in the 1990s and 2000 people came", [("1990-01-01", "2000-01-01")]),
 ]
 
 NONE = """
@@ -141,6 +183,14 @@ The Good Friday Agreement was signed.
 Super Tuesday results
 we sat night after night
 ratio 3-4/05/2020
+The temperature was in the 80s and 90s.
+in the 18th and 19th centuries
+the 1st, 2nd and 3rd floors
+The invoice 2019/2020 was paid.
+Ratio 2019/2020.
+We scored 2019/2020 points.
+open until 1800/1900
+in 2019/20/05
 """.strip().splitlines()
 
 

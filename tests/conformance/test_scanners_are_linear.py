@@ -156,7 +156,16 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "order by what is said": (rank, ["7", PROSE]),
     "times": (
         lambda text: times.find(text, NOW),
-        [*FEW, PROSE, "12 May ", "from 1 to ", "1,000 ", "from May 3 to June 5, 2021, 3 to now "],
+        [
+            *FEW,
+            PROSE,
+            "12 May ",
+            "from 1 to ",
+            "1,000 ",
+            "the 1990s and 80s, ",
+            "in 2019/20 ",
+            "from May 3 to June 5, 2021, 3 to now ",
+        ],
     ),
     "whether a text can be seen": (is_blank, ["\u200b", " "]),
     "recall": (recall, FEWEST),

@@ -137,8 +137,14 @@ _MADE = re.compile(
 )
 
 
+_ANOTHER_NTH = re.compile(r"(?i)(?: (?:and|or|to) |, |[-–])(?:the )?\d{1,2}(?:st|nd|rd|th)\b")
+
+
 def _nth(words: _Match, before: str, after: str) -> bool:
     which, number = (words["which"] or "").lower(), int(re.sub(r"\D", "", words["day"]))
+    other = _ANOTHER_NTH.match(after)
+    if other and not FREE.match(after, other.end()):
+        return False  # "the 18th and 19th centuries"
     if not FREE.match(after) or re.match(r" (?:to|in|of|or)\b", after) or CAPITAL_AFTER.match(after):
         # "the 2nd to last", "the 1st in line", "the 4th Duke"; after "on the 8th" a name may follow.
         return which in ("on", "since") and FREE.match(after) is not None and not re.match(r" (?:of|or)\b", after)

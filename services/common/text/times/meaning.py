@@ -275,6 +275,13 @@ def _years(match: _Match, now: datetime, future: bool | None) -> Days:
     return date(int(match["first"]), 1, 1), date(int(last) + 1, 1, 1) if last.isdigit() else counting.tomorrow(now)
 
 
+def _over_years(match: _Match, now: datetime, future: bool | None) -> Days:
+    """ "2019/20" is both years, from the start of the one to the end of the other."""
+    first = int(match["first"])
+    last = int(match["last"]) % 100
+    return date(first, 1, 1), date(first + (last - first) % 100 + 1, 1, 1)
+
+
 _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = {
     "interval": _interval,
     "stamp": _iso,
@@ -305,6 +312,7 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "weekday": counting.weekday,
     "decade": _decade,
     "part": _part,
+    "overyears": _over_years,
     "years": _years,
     "year": _year,
 }

@@ -101,6 +101,45 @@ def _year_list(match: _Match, before: str, after: str) -> bool:
     return first and last and all(item >= "1700" for item in items)
 
 
+def _decades(match: _Match, before: str, after: str) -> bool:
+    """Not "the 80s and 90s" of a temperature."""
+    given = re.findall(words.DECADE_OF_LIST, match.group())
+    read = [words.FORMS["decade"].fullmatch(f"the {item}") for item in given]
+    return all(one is not None and doubt.is_time("decade", one, before, after) for one in read)
+
+
+def _same_of(match: _Match, before: str, after: str) -> bool:
+    """Not "in March 2019 and 2020 men"."""
+    years = re.findall(words.YEAR, match["items"])
+    return years[0] >= "1700" and doubt.is_year_here(years[-1], "in", "and ", after)
+
+
+def _over_years(match: _Match, before: str, after: str) -> bool:
+    """Two years written as one: "in 2019/20", "the 2019/2020 season". Without a word that leads to them, any number."""
+    first, last = match["first"], match["last"]
+    end = int(last) if len(last) == 4 else int(first[:2] + last) + 100 * (first[2:] == "99" and last == "00")
+    if match["dash"] != "/":
+        if len(last) == 4 or int(last) <= _MONTHS_IN_YEAR:
+            return False  # another form's; "2010-12" is a month
+    elif end != int(first) + 1 and (len(last) == 2 or not match["which"]):
+        return False
+    is_named = (
+        match["named"] is not None or _SEASON_AFTER.match(after) is not None or _ANOTHER.search(before) is not None
+    )
+    if first < "1700" or not 0 < end - int(first) < _MOST_YEARS:
+        return False
+    if not (match["which"] or is_named):
+        return len(last) == 4 and first >= "1900" and bool(_HEADS.search(before)) and _stands_alone(last, before, after)
+    return is_named or (doubt.is_year_here(first, "in", before, "") and doubt.is_year_here(str(end), "in", "", after))
+
+
+_MONTHS_IN_YEAR = 12
+_MOST_YEARS = 40
+_HEADS = re.compile(r"(?:^|[(\[,;:\n.!?])\s*$")
+_ANOTHER = re.compile(r"\b\d{4}/\d{2,4}(?:,| and| or|, and) (?:in )?$")
+_SEASON_AFTER = re.compile(r"(?i) (?:season|(?:school|academic|fiscal|financial|tax) year)\b")
+
+
 def _years(match: _Match, before: str, after: str) -> bool:
     which, first, last = (match["which"] or "").lower(), match["first"], match["last"]
     if not last.isdigit():  # "2019 to the present"
@@ -137,6 +176,9 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "numerics": _numerics,
     "isos": _isos,
     "nths": _nths,
+    "decades": _decades,
+    "sameof": _same_of,
+    "overyears": _over_years,
     "yearlist": _year_list,
     "years": _years,
 }

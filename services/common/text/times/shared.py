@@ -61,6 +61,18 @@ def _holidays(match: _Match) -> Iterator[_Said]:
         yield "holiday", item.group(), *item.span()
 
 
+def _decades(match: _Match) -> Iterator[_Said]:
+    for item in _items(match, words.DECADE_OF_LIST):
+        yield "decade", f"the {item.group()}", *item.span()
+
+
+def _same_of(match: _Match) -> Iterator[_Said]:
+    """ "The summers of 2018 and 2019"."""
+    for item in _items(match, words.YEAR_OF_LIST):
+        form = "season" if match["season"] else "monthyear"
+        yield form, f"{words.group(match, 'season', 'month')} {item.group()}", *item.span()
+
+
 def _quarters(match: _Match) -> Iterator[_Said]:
     for item in _items(match, words.QUARTER):
         yield "part", f"{item.group()} {match['year'][-4:]}", *item.span()
@@ -102,6 +114,8 @@ _IN_FULL: dict[str, Callable[[_Match], Iterator[_Said]]] = {
     "months": _months,
     "seasons": _seasons,
     "holidays": _holidays,
+    "decades": _decades,
+    "sameof": _same_of,
     "parts": _quarters,
     "yearlist": _years,
 }

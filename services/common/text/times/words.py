@@ -67,6 +67,7 @@ _DATE = (
 _ISO_DAY = rf"{YEAR}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
 _DAY_FIRST = rf"(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.]{YEAR}"
 DECADES = {"thirties": 30, "forties": 40, "fifties": 50, "sixties": 60, "seventies": 70, "eighties": 80, "nineties": 90}
+_DECADE = rf"(?:(?:1\d{{2}}|20\d)0[’']?s|[’']?[3-9]0[’']?s|(?i:{'|'.join(DECADES)}))"
 _IN_PART = r"(?:(?:in|during|by|since|until|till|before|after|of) )?(?:the )?"
 
 
@@ -92,6 +93,8 @@ DAY_OF_LIST = rf"(?:{_NTH_WORD}|{_DAY}\.?)(?![\w:]|\.\d)"
 MONTH_OF_LIST = rf"{_PART_OF}{MONTH}{_OF_YEAR}?"
 SEASON_OF_LIST = rf"{_PART_OF}{_SEASON}(?:,?(?i: of)? {ANY_YEAR}(?!\w|:))?"
 HOLIDAY_OF_LIST = rf"{_HOLIDAY}(?:,? (?i:of )?{YEAR}(?!\w))?"
+DECADE_OF_LIST = rf"{_PART_OF}{_DECADE}"
+YEAR_OF_LIST = rf"{YEAR}(?!\w|[/-]\d)"
 _DM = r"(?:0?[1-9]|[12]\d|3[01])"
 
 _NAMED_DAY = rf"(?:{unnamed(_DATE)}|{_HOLIDAY}(?:,? (?i:of )?{YEAR})?)"
@@ -133,9 +136,17 @@ PATTERNS = {
     "months": (rf"{_PRE}(?:{_several(MONTH_OF_LIST)}|(?P<items2>{MONTH}/{MONTH}{_OF_YEAR}))(?!,? ?[’'‘]?\d)"),
     "seasons": rf"{_PRE}(?i:the )?{_several(SEASON_OF_LIST)}",
     "holidays": rf"{_PRE}{_several(HOLIDAY_OF_LIST)}",
+    "decades": (
+        rf"(?i:(?:from|between|in|during|of|since|for|by|throughout) )?(?i:the )"
+        rf"{_several(DECADE_OF_LIST).replace(_LINK, f'(?:{_LINK}|/)')}"
+    ),
+    "sameof": (
+        rf"{_PRE}(?i:the )?{_PART_OF}(?:(?P<season>{_SEASON})(?i:s)?|(?P<month>{MONTH}))(?i: of)?"
+        rf" (?P<items>{YEAR_OF_LIST}(?:(?:, {YEAR_OF_LIST}){{1,4}},?{_AND}|{_AND}){YEAR_OF_LIST})"
+    ),
     "parts": rf"{_PRE}{_several(QUARTER)}(?P<year>(?:,? |-|(?i: of )){YEAR})",
     "yearlist": (
-        rf"(?P<which>(?i:in|during|of|since|from|by|before|after|around)) "
+        rf"(?P<which>(?i:in|during|of|since|from|by|before|after|around)) (?i:the years )?"
         rf"(?P<items>{YEAR}(?:(?:, {YEAR}){{1,4}},?{_AND}|{_AND}){YEAR})"
     ),
     "monthyear": (rf"(?:(?i:{_OPEN}|in|during) )?{_PART_OF}(?P<month>{MONTH}),? (?i:of )?(?P<year>{ANY_YEAR})"),
@@ -190,6 +201,11 @@ PATTERNS = {
         rf"(?i:{_IN_PART}(?:(?P<part>Q[1-4]|H[12])|(?P<nth>first|second|third|fourth|last|1st|2nd|3rd|4th)"
         rf" (?P<unit>quarter|half))(?:,? |-| of )(?P<year>{YEAR})|(?P<year2>{YEAR})[- ]?(?P<part2>Q[1-4]|H[12]))"
     ),
+    "overyears": (
+        rf"(?P<which>(?i:in|since|during|of|for|over|until|till|by|before|after|from|between|throughout) )?"
+        rf"(?P<named>(?i:(?:the )?(?:(?:season|year)s?|(?:school|academic|fiscal|financial|tax) years?)(?: of)? ))?"
+        rf"(?P<first>{YEAR})(?P<dash>/|[–-](?=\d\d(?!\d)))(?P<last>{YEAR}|\d\d)(?![\w/–-])"
+    ),
     "years": (
         rf"(?:(?P<which>(?i:from|between|in|during|of|for)) )?(?P<named>(?i:the years? ))?"
         rf"(?P<first>{YEAR})(?:{_TO}|(?i: and ))(?P<last>{YEAR}|(?i:(?:the )?present(?: day)?|now|today))"
@@ -202,7 +218,7 @@ PATTERNS = {
     ),
 }
 # Several times that share a month or a year: ``shared`` takes them apart.
-SHARED = ("numerics", "isos", "days", "months", "seasons", "holidays", "parts", "yearlist")
+SHARED = ("numerics", "isos", "days", "months", "seasons", "holidays", "decades", "sameof", "parts", "yearlist")
 FORMS = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
 
 
