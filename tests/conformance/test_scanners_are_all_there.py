@@ -29,6 +29,7 @@ UNTIMED = {
     "services/common/text/naming/phrases.py:is_listed": "a bounded stretch on either side of a name",
     "services/common/text/naming/spellings.py": "a name of at most MAX_NAME characters",
     "services/common/text/naming/words.py:_is_spoken_of": "a bounded stretch before a name, one match behind it",
+    "services/common/text/naming/words.py:_noun_doubt": "a bounded stretch before a name",
     "services/common/text/naming/words.py:_rare_doubt": "a bounded stretch before a name, one match behind it",
     "services/common/text/sentences.py:_is_ordinal": "a bounded stretch before a stop",
     "services/common/text/times/doubt.py": "a bounded stretch on either side of a time",

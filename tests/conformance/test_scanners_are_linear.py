@@ -63,7 +63,7 @@ FEWEST = ["A. ", "7", "語。"]
 MARKUP = [
     "\\", "\\u00e9", "\\\\u00e9", "\\x", "\\0", "\\n", "\\u{", "\\ab", "%", "%C3", "&a", "&#1", "&amp;", "=A",
     "<a", "<!-", "<b>", "[a=", "[b]", "](", "[1;", "\x1b[1", "\x1b]", "\x1b", "\x9b1", "^[[1", "a\b", "_", "a_", "*",
-    "a+", "\U0001f1f5", "\U000e0050",
+    "a+", "\U0001f1f5", "\U000e0050", "\u202e", "UnV0", "UnV0\n", "52 ", "r0th ",
 ]  # fmt: skip
 
 # What most of a scanner's functions have something to say of.
@@ -188,7 +188,8 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
         lambda text: (proportions.shares(proportions.in_minutes(text)), proportions.claimed_rates(text)),
         [*FEW, "half ", "two thirds ", "5 a ", "10 times"],
     ),
-    "what may still hold a name": (Mentions(HASHES, KEY).within, FEW),
+    "what may still hold a name": (Mentions(HASHES, KEY).within, [*FEW, "r0th ", "UnV0"]),
+    "names with figures for letters": (NAMING.doubts, ["r0th ", "l1", "0a"]),
     "confidence": (assess, FEW),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),
     "a text made safe for a template": (lambda text: GUARD.show(GUARD.hide(text)), UNITS),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common.text.extract import Aliases, compatible, plain
 from services.common.text.naming.names import Names
-from services.common.text.naming.shown import readings
+from services.common.text.naming.shown import readings, with_letters
+from services.common.text.naming.spellings import LETTER
 from services.episodic.plugins.base import Record
 
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+(?=\S+\s+\S)", re.IGNORECASE)
@@ -53,6 +54,11 @@ class Naming:
         found = [(shown, mention) for shown in readings(text) for mention in self._matcher.find(shown)]
         if not all(mention.doubt for _, mention in found):
             return []
+        found += [
+            (text, replace(mention, doubt=mention.doubt or LETTER))
+            for shown in with_letters(text)
+            for mention in self._matcher.find(shown)
+        ]
         return list({m.doubt: Doubt(shown[m.start : m.end], m.doubt) for shown, m in reversed(found)}.values())
 
     def without(self, groups: Sequence[AliasGroup]) -> tuple[int, list[AliasGroup]]:

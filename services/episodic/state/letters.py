@@ -119,6 +119,25 @@ def disguised(text: str, read: Sequence[Word]) -> Iterator[list[Word]]:
         yield from (words(text, way) for way in _WAYS if way[0] in of and not of.isdisjoint(way[1]))
 
 
+def figured(text: str) -> Iterator[list[Word]]:
+    """The words of a text with figures read as the letters they look like, where no fewer letters stand beside them in
+    a word ("R0th")."""
+    if any(map(_has_letters, _OF_BOTH.findall(text))):
+        yield from (words(_OF_BOTH.sub(lambda word, of=table: _lettered(word.group(), of), text)) for table in _FIGURES)
+
+
+def _has_letters(word: str) -> bool:
+    return not word.isalpha() and 2 * sum(map(str.isalpha, word)) >= len(word)
+
+
+def _lettered(word: str, table: Mapping[int, str]) -> str:
+    return word.translate(table) if _has_letters(word) else word
+
+
+_FIGURES = [str.maketrans("01345789", letters) for letters in ("oleastbg", "oieastbg")]
+_OF_BOTH = re.compile(r"(?<!\w)\w{3,24}(?!\w)")
+
+
 def as_latin(read: Iterable[Word]) -> list[Word]:
     """The words with a capital whose letters all look like Latin ones, as these."""
     return [

@@ -30,6 +30,7 @@ from services.episodic.state.letters import (
     Word,
     as_latin,
     disguised,
+    figured,
     is_unspaced,
     script_of,
     words,
@@ -111,7 +112,9 @@ class Mentions:
         best = self._read(read)
         for other in disguised(text, read):
             best = max(best, self._read(other)) if best < LIKELY else best
-        return max(best, min(self._read(as_latin(read)), POSSIBLE))
+        for guessed in (as_latin(read), *(figured(text) if best == NONE else ())):
+            best = max(best, min(self._read(guessed), POSSIBLE))
+        return best
 
     def _read(self, read: Sequence[Word]) -> int:
         letters = "".join(map(str, read))

@@ -309,4 +309,35 @@ UNLISTED_NAMES = [
     ("טליה", "טליה כתבה לי", "yes"),
     ("דניאל", "דניאל חולה", "yes"),
 ]
-ALL = [*UNLISTED_WORDS, *UNLISTED_NAMES, *ARABIC, *HEBREW, *CHINESE, *JAPANESE, *THAI, *KOREAN, *SPACES, *VARIANTS]
+# Of the lists of words that are names, which nobody who speaks the language has looked at.
+LISTED = [
+    ("बिजली", "बिजली चली गई।", "perhaps"),
+    ("मित्र", "मित्र मिला।", "perhaps"),
+    ("मित्र", "श्री मित्र आए।", "yes"),
+    ("राहुल", "राहुल आया।", "yes"),
+    ("অমৃত", "অমৃত পান করল।", "perhaps"),
+    ("অমৃত", "অমৃত বলল সে আসবে।", "yes"),
+    ("রাহুল", "রাহুল এসেছে।", "yes"),
+    ("ແກ້ວ", "ແກ້ວ ແຕກ", "perhaps"),
+    ("ແກ້ວ", "ນາງແກ້ວ ມາ", "yes"),
+    ("ສົມສັກ", "ສົມສັກ ມາ", "yes"),
+    ("កុលាប", "កុលាប ស្អាត", "perhaps"),
+    ("កុលាប", "លោកកុលាប មក", "yes"),
+    ("សុភា", "សុភា មក", "yes"),
+    ("စန္ဒာ", "စန္ဒာ သာတယ်", "perhaps"),
+    ("စန္ဒာ", "ဒေါ်စန္ဒာ လာတယ်", "yes"),
+]
+
+ALL = [
+    *LISTED,
+    *UNLISTED_WORDS,
+    *UNLISTED_NAMES,
+    *ARABIC,
+    *HEBREW,
+    *CHINESE,
+    *JAPANESE,
+    *THAI,
+    *KOREAN,
+    *SPACES,
+    *VARIANTS,
+]

@@ -159,11 +159,23 @@ GERMAN = [
     ("Wolf", "Gestern hat mich Wolf angerufen und war sehr müde.", False),
     ("König", "Ich habe mit Herrn König über die Rechnung gesprochen.", False),
     ("Rose", "Rose kommt morgen mit dem Zug und bleibt eine Woche.", False),
+    ("Wolf", "Wolf und Reh leben hier im Wald.", True),
+    ("Heide", "Heide blüht im August.", True),
+    ("Jasmin", "Jasmin duftet in der Nacht.", True),
+    ("Gold", "Gold ist nicht mehr so teuer.", True),
+    ("Rosa", "Rosa ist ihre Farbe, sie hat nur das.", True),
+    ("Rosa", "Rosa ist meine Tante und wohnt bei uns.", False),
+    ("Wolf", "Wolf hat gestern bei uns angerufen.", False),
+    ("Heide", "Heide wohnt in Ulm und arbeitet bei der Bahn.", False),
+    ("Ernst", "Ernst kommt morgen zu uns.", False),
+    ("Jasmin", "Wolf hat mit Jasmin gesprochen, es ist nicht so schlimm.", False),
 ]
 
 
 @pytest.mark.parametrize(("name", "text", "is_doubtful"), GERMAN)
-def test_a_german_noun_with_a_determiner_may_be_the_noun(name: str, text: str, is_doubtful: bool) -> None:
+def test_a_german_noun_with_a_determiner_or_at_the_head_of_what_no_person_does_may_be_the_noun(
+    name: str, text: str, is_doubtful: bool
+) -> None:
     assert judged(name, text) == ("perhaps" if is_doubtful else "yes")
 
 

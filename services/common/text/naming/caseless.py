@@ -38,7 +38,7 @@ _JAPANESE_SUBJECT, _JAPANESE_OBJECT = (
 )
 # Letters of a name in one word that is hardly another, where no dictionary says it.
 _LEAST_SURE = {"HANGUL": 3, "ARABIC": 6, "HEBREW": 6, "HIRAGANA": 4}
-_BY_DICTIONARY = frozenset({"HAN", "HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR"})
+_BY_DICTIONARY = frozenset({"HAN", "HIRAGANA", "THAI", "LAO"})  # those of Khmer and Burmese hold most names, too
 _TO_HIRAGANA = str.maketrans({chr(c): chr(c - 0x60) for c in range(0x30A1, 0x30F7)})
 
 

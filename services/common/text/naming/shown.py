@@ -1,10 +1,10 @@
-"""What is shown of a text that a program wrote: without its markup, and with the letters that escapes, entities and
-signs stand for. Time grows with the text."""
+"""What is shown of a text that a program wrote: without its markup, and with the letters that escapes, entities, signs,
+figures and marks of direction stand for. Time grows with the text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import unescape
 
 _MOST_ROUNDS = 3  # of escapes within escapes
@@ -18,17 +18,20 @@ _CODED = re.compile(
     |(?P<entity>&(?:\#[0-9]{{1,7}}|\#[xX]{_HEX}{{1,6}}|[A-Za-z][0-9A-Za-z]{{1,31}});?)
     |(?P<flags>[\U0001f1e6-\U0001f1ff]{{5,}})  # fewer are one or two countries'
     |(?P<tags>[\U000e0020-\U000e007e]+)
+    |\u202e(?P<turned>[^\u202c\u2028\u2029\n]*+)  # shown from its end
     """,
     re.VERBOSE,
 )
 _SIGNED = re.compile(  # without one of these a text shows itself; most do
-    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\\%=&<\[\]{}*`~|_+\U0001f150-\U0001f1ff\U000e0020-\U000e007e]|''"
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\\%=&<\[\]{}*`~|_+\U0001f150-\U0001f1ff\U000e0020-\U000e007e\u202e]|''"
 )
 _UNIT = re.compile(rf"u({_HEX}{{4}})")
 _BYTE = re.compile(rf"\\([0-7]{{3}})|({_HEX}{{2}})")
 _SIGNS = {"e": "\x1b", "t": "\t", '"': '"', "'": "'", "/": "/", "a": "", "b": " "}  # the others end a line
 _LETTERS = {first + n: chr(ord("A") + n) for first in (0x1F150, 0x1F170) for n in range(26)}  # in discs and squares
 _FLAGS = {0x1F1E6 + n: chr(ord("A") + n) for n in range(26)}
+_FIGURED = re.compile(r"(?<!\w)(?=[^\W\d_]*\d)(?:[^\W\d_]|[01345789]){3,24}(?!\w)")
+_FOR_FIGURES = [str.maketrans("01345789", f"o{one}easbtbg"[:8]) for one in "li"]
 _COMMAND = re.compile(r"(?<!\\)\\[A-Za-z]{2,24}\*?\{")  # of TeX; read before escapes, which begin alike
 _MARKUP = re.compile(
     r"""
@@ -63,6 +66,19 @@ def readings(text: str) -> Iterator[str]:
             yield reading
 
 
+def with_letters(text: str) -> Iterator[str]:
+    """The ways to read a text whose words have figures for letters ("R0th", "L1sa"); none without such words."""
+    for table in _FOR_FIGURES:
+        reading = _FIGURED.sub(lambda word, of=table: _lettered(word.group(), of), text)
+        if reading != text:
+            yield reading
+
+
+def _lettered(word: str, table: Mapping[int, str]) -> str:
+    letters = sum(map(str.isalpha, word))
+    return word.translate(table) if 2 * letters >= len(word) else word
+
+
 def decoded(text: str) -> str:
     """A text with the characters that are coded in it, also those coded more than once."""
     for _ in range(_MOST_ROUNDS):
@@ -83,6 +99,8 @@ def _meant(coded: re.Match[str]) -> str:
             return unescape(f"&#x{coded['point']};")
         case "sign":
             return _SIGNS.get(coded["sign"], "\n")
+        case "turned":
+            return coded["turned"][::-1]
         case "flags":
             return said.translate(_FLAGS)
         case "tags":

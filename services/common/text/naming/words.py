@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from services.common.text.naming import german
 from services.common.text.naming.folding import folded
 from services.common.text.naming.word_lists import entries
 
@@ -20,6 +21,7 @@ PLACE = "a place is named so with the word before it"
 SMALL_HERE = "it is written small, where names are not"
 
 _ENGLISH = "en"
+_GERMAN = "de"
 RUSSIAN = "ru"
 OTHER = ""
 _MARKS_LOOKED_AT = 400  # words at the head of a text by which its language is guessed
@@ -173,7 +175,7 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     if is_short_month and (_NUMBER_AFTER.match(text, end) or _BEFORE_SHORT_MONTH.search(head)):
         return MONTH
     if len(name) == 1 and name[0] in lexicon.nouns.get(spoken, ()):
-        return SMALL if not written[:1].isupper() else THING if _BEFORE_NOUN.search(head) else ""
+        return SMALL if not written[:1].isupper() else _noun_doubt(text, start, end, spoken)
     if not all(word in words or word in openers for word in name):
         is_rare = len(name) == 1 and name[0] in lexicon.rare.get(spoken or _ENGLISH, ())
         return _rare_doubt(text, start, end, spoken) if is_rare else ""
@@ -194,6 +196,14 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     if name[0] in _MONTHS and name[0] not in openers:
         return MONTH
     return OPENS if name[0] in openers or _opens_as_word(text, end, spoken) else ""
+
+
+def _noun_doubt(text: str, start: int, end: int, spoken: str) -> str:
+    """The doubt about a name with a capital that is a noun of a language which writes nouns so."""
+    if _BEFORE_NOUN.search(_head(text, start)):
+        return THING
+    is_said = _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start)
+    return "" if is_said else OPENS
 
 
 def _rare_doubt(text: str, start: int, end: int, spoken: str) -> str:
@@ -227,7 +237,7 @@ def _goes_with_noun(text: str, end: int) -> bool:
 
 def _acts(text: str, end: int, spoken: str) -> bool:
     """Whether a verb follows that persons are the subject of."""
-    does = {_ENGLISH: _DOES, RUSSIAN: _DOES_RUSSIAN}.get(spoken)
+    does = {_ENGLISH: _DOES, RUSSIAN: _DOES_RUSSIAN, _GERMAN: german.DOES}.get(spoken)
     return does is not None and does.match(text, end) is not None
 
 
