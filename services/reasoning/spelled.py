@@ -78,7 +78,9 @@ class Day:
 def languages(text: str, context: str) -> frozenset[str]:
     """What ``text`` may be written in, by its function words or by those of the text around it; empty where neither
     says, and where it is English."""
-    likely = lexical.likely_languages(text) or lexical.likely_languages(context)
+    likely = lexical.likely_languages(text)
+    if not likely and not lexical.is_surely_english(text):
+        likely = lexical.likely_languages(context)
     return frozenset() if "en" in likely else likely
 
 

@@ -9,6 +9,10 @@ from tests.reasoning.test_quantities import borne_out
 
 # note of Monday 2 February 2026, what it bears out, what it does not
 SAID = [
+    ("La reunión es a las 11.", "La reunión es a las once.", "La reunión es a las doce."),
+    ("El tren sale a las 10.", "El tren sale a las diez.", "El tren sale a las once."),
+    ("Il y en a 16 dans la salle.", "Il y en a seize.", "Il y en a quinze."),
+    ("Il y en a 15 dans la salle.", "Il y en a quinze.", "Il y en a seize."),
     ("Le loyer est de 740 euros.", "Le loyer est de sept cent quarante euros.", "Le loyer est de neuf cents euros."),
     ("Le bateau a 21 places.", "Le bateau a vingt et une places.", "Le bateau a vingt-deux places."),
     ("Nous avons vu quatorze cerfs.", "Nous avons vu 14 cerfs.", "Nous avons vu 15 cerfs."),
@@ -84,6 +88,13 @@ def test_what_is_said_in_any_language_is_looked_up(text: str, sentence: str, inv
 )
 def test_words_that_are_numbers_elsewhere_are_none(text: str, sentence: str) -> None:
     assert borne_out("", text, sentence)
+
+
+@pytest.mark.parametrize("sentence", ["They met once.", "Only once.", "They seize it once.", "He was an elf once."])
+def test_english_words_are_no_numbers_of_the_language_around_them(sentence: str) -> None:
+    around = "¿Cuántos coches vendió? Vendió once coches en la feria. Il y en a seize. Sie hat elf Hühner."
+    assert spelled.numbers(sentence, spelled.languages(sentence, around)) == []
+    assert spelled.numbers("Vendió once.", spelled.languages("Vendió once.", around)) != []
 
 
 @pytest.mark.parametrize("language", sorted(frozenset[str]().union(*spelled.LANGUAGES)))

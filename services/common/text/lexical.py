@@ -52,6 +52,7 @@ _LISTED = {
     for language, listed in group.items()
 }
 STOP_WORDS = _LISTED["en"]
+_NUMBERS = frozenset({"once"})  # English that is a number in another language, Spanish: it tells neither
 _CLIPPED = frozenset({"ca", "wo"})  # English by "n't" alone
 _ALSO_ENGLISH = (STOP_WORDS - _CLIPPED) | frozenset(stop_words.ALSO_ENGLISH.split())
 _LISTED_IN: dict[str, list[str]] = {}
@@ -103,7 +104,7 @@ def _kept_after_all(found: Sequence[Word], spoken: Sequence[str]) -> list[Word]:
 
 def is_surely_english(text: str) -> bool:
     """Whether it has a function word that no other language has."""
-    return any(_LISTED_IN.get(word.folded) == ["en"] for word in cut(normal(text)))
+    return any(_LISTED_IN.get(word.folded) == ["en"] and word.folded not in _NUMBERS for word in cut(normal(text)))
 
 
 def is_function_word(word: str) -> bool:
@@ -123,8 +124,12 @@ def languages(text: str) -> frozenset[str]:
 
 def likely_languages(text: str) -> frozenset[str]:
     """What a text may be written in: two of its words or more are function words of that language, and of no other
-    more than one more; English only where no other has as many."""
-    hits, shown = _function_words(list(cut(normal(text))))
+    more than one more; English only where no other has as many.
+
+    Words that English has too ("la", "es") tell another language where it has two more of them than English.
+    """
+    hits, shown = _function_words([word for word in cut(normal(text)) if word.folded not in _NUMBERS])
+    shown |= {language for language in hits if hits[language] >= hits["en"] + _SURE}
     most = max((hits[language] for language in shown), default=0)
     close = {language for language in shown if hits[language] >= max(_SURE, most - 1)}
     others = {language for language in close if language != "en"}

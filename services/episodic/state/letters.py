@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 # Letters, as people who have them not on their keyboards write them; and small capitals.
 OTHERWISE = str.maketrans("øłđðħŧıیېةہھکᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "olddhtiييهههكabcdefghijklmnoprstuvwyz")
@@ -123,14 +123,15 @@ def figured(text: str) -> Iterator[list[Word]]:
     """The words of a text with figures read as the letters they look like, where no fewer letters stand beside them in
     a word ("R0th")."""
     if any(map(_has_letters, _OF_BOTH.findall(text))):
-        yield from (words(_OF_BOTH.sub(lambda word, of=table: _lettered(word.group(), of), text)) for table in _FIGURES)
+        yield from (words(_OF_BOTH.sub(partial(_lettered, table), text)) for table in _FIGURES)
 
 
 def _has_letters(word: str) -> bool:
     return not word.isalpha() and 2 * sum(map(str.isalpha, word)) >= len(word)
 
 
-def _lettered(word: str, table: Mapping[int, str]) -> str:
+def _lettered(table: Mapping[int, int], found: re.Match[str]) -> str:
+    word = found.group()
     return word.translate(table) if _has_letters(word) else word
 
 

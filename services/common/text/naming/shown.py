@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from html import unescape
 
 _MOST_ROUNDS = 3  # of escapes within escapes
@@ -69,14 +70,14 @@ def readings(text: str) -> Iterator[str]:
 def with_letters(text: str) -> Iterator[str]:
     """The ways to read a text whose words have figures for letters ("R0th", "L1sa"); none without such words."""
     for table in _FOR_FIGURES:
-        reading = _FIGURED.sub(lambda word, of=table: _lettered(word.group(), of), text)
+        reading = _FIGURED.sub(partial(_lettered, table), text)
         if reading != text:
             yield reading
 
 
-def _lettered(word: str, table: Mapping[int, str]) -> str:
-    letters = sum(map(str.isalpha, word))
-    return word.translate(table) if 2 * letters >= len(word) else word
+def _lettered(table: Mapping[int, int], found: re.Match[str]) -> str:
+    word = found.group()
+    return word.translate(table) if 2 * sum(map(str.isalpha, word)) >= len(word) else word
 
 
 def decoded(text: str) -> str:
