@@ -20,7 +20,7 @@ from services.common.ledger.erasures import Erasure
 from services.common.nodes.nodes import ENGINES, NodeCredential, Registration, keepers, node_signer, register_engine
 from services.common.serving.errors import MnemeError
 from services.kvstore.client import KvClient
-from services.reasoning import converters
+from services.reasoning import converters, spelled
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine.core import identity_of
 from services.reasoning.engine.kv_client import KvClientStore, store_identity
@@ -51,11 +51,12 @@ class Runtime:
         self._totals = telemetry.Totals("engine")
 
     async def start(self, all_erasures: Callable[[], Sequence[Erasure]]) -> Writer:
-        """Loads the model, which takes seconds, and learns what was erased: ``all_erasures``, up to its call.
+        """Loads the model, which takes seconds, and what wordings are checked with beside it, and learns what was
+        erased: ``all_erasures``, up to its call.
 
         ModelError for whatever keeps it from running, LogError.
         """
-        self._engine, writer = await asyncio.to_thread(self._load)
+        (self._engine, writer), _ = await asyncio.gather(asyncio.to_thread(self._load), asyncio.to_thread(spelled.load))
         self._port = engine_port(self._engine, self._name, self._nodes)
         await self._port.start(_HOST)
         # Before the first request, so that no erasure misses what it computes; and before ``all_erasures``, so that

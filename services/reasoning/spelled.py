@@ -75,6 +75,18 @@ class Day:
     value: int
 
 
+def load() -> None:
+    """Read ICU's rules of every language and the tagger's model now, some 3.5 s of a core; else the first text in which
+    words of any language are looked for waits for them."""
+    tagger.load()
+    for language in sorted(frozenset[str]().union(*LANGUAGES)):
+        _compound(language)
+        _too_small(language)
+        _calendar(language)
+        if language in _DECLINED:
+            _stems(language)
+
+
 def languages(text: str, context: str) -> frozenset[str]:
     """What ``text`` may be written in, by its function words or by those of the text around it; empty where neither
     says, and where it is English."""

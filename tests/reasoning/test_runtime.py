@@ -15,6 +15,7 @@ from services.common.crypto.seal import MasterKey
 from services.common.ledger.erasures import Erasure, read_erasures
 from services.common.log.sqlite import SqliteLog
 from services.common.nodes.nodes import keepers
+from services.reasoning import spelled
 from services.reasoning.blocks import EngramRef, Scope, Span
 from services.reasoning.config import ReasoningConfig
 from services.reasoning.engine import local
@@ -79,6 +80,24 @@ def test_an_engine_that_starts_after_an_erasure_keeps_nothing_of_a_prompt_from_b
             assert (await write(writer, F, 1)).cached_tokens == 96  # the test can tell
 
     asyncio.run(steps())
+
+
+def test_a_started_engine_has_read_what_words_of_any_language_are_looked_for_by(
+    config: ReasoningConfig, ledger: SqliteLog, tmp_path: Path
+) -> None:
+    """Else the first wording waits some seconds for it."""
+    kept = (spelled._rules, spelled._atoms, spelled._compound, spelled._too_small, spelled._calendar, spelled._stems)
+    for each in kept:
+        each.cache_clear()
+
+    async def scenario() -> None:
+        async with running(config, tmp_path, ledger):
+            before = [each.cache_info().misses for each in kept]
+            assert spelled.numbers("quarantacinque sedie", frozenset()) != []
+            assert spelled.days("понедельник", frozenset()) != []
+            assert [each.cache_info().misses for each in kept] == before
+
+    asyncio.run(scenario())
 
 
 def test_an_engine_is_registered_until_nothing_is_left_in_its_memory(
