@@ -17,7 +17,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
-from services.cli.commands import export, forget, ingest, namespaces, tokens
+from services.cli.commands import dead_letters, export, forget, ingest, namespaces, tokens
 from services.cli.fields import as_typed
 from services.cli.terminal import given_time, interruptible, read_time
 from services.common.serving.errors import MnemeError, from_rpc_error
@@ -361,6 +361,16 @@ def token() -> None:
 token.command("issue")(tokens.issue)
 token.command("list")(tokens.list_tokens)
 token.command("revoke")(tokens.revoke)
+
+
+@main.group("dead-letters")
+def letters() -> None:
+    """List, replay and purge what the inboxes could not take."""
+
+
+letters.command("list")(dead_letters.list_letters)
+letters.command("replay")(dead_letters.replay)
+letters.command("purge")(dead_letters.purge)
 
 
 if __name__ == "__main__":

@@ -242,6 +242,19 @@ def namespace(given: admin_pb2.Namespace) -> str:
     return "\n".join([*lines, f"erasure epoch  {given.erasure_epoch}"])
 
 
+def refused(given: admin_pb2.RefusedRecord) -> str:
+    """A record that an inbox could not take."""
+    of = f" of {given.namespace}" if given.namespace else ""
+    place = f" {given.position.partition}/{given.position.offset}" if given.HasField("position") else ""
+    lines = [
+        f"{given.id}  {given.at.ToJsonString()}  {given.topic}{place}{of}",
+        f"  {given.reason}: {given.message} {given.remedy}".rstrip(),
+    ]
+    if given.payload:
+        lines.append(f"  {shorten(given.payload.decode(errors='replace'), 400)}")
+    return "\n".join(lines)
+
+
 def namespace_change(there: admin_pb2.Namespace, request: admin_pb2.UpdateNamespaceRequest) -> str:
     """What a change adds (+) and takes away (-)."""
     declared = {field.name for field in there.metadata_fields}

@@ -21,8 +21,6 @@ from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, kind_of, kind_to_proto, stamp, to_engram
 
 MAX_LIMIT = 100
-MAX_PAGE = 1_000
-DEFAULT_PAGE = 100
 _ANY_CONDITION = "Set equals or in_range."
 
 
@@ -91,12 +89,6 @@ def _kinds(kinds: Iterable[int]) -> Iterable[Kind]:
             yield kind_of(kind)
         except KeyError as error:
             raise invalid("filter.kinds", "This is no kind of engram.", "Use one that this release knows.") from error
-
-
-def page_size(given: int) -> int:
-    if given > MAX_PAGE:
-        raise invalid("page_size", f"It is {given}.", f"Ask for 1 to {MAX_PAGE}.")
-    return given or DEFAULT_PAGE
 
 
 def narrowed(wanted: Filter, start: datetime | None, end: datetime | None) -> Filter:

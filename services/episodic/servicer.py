@@ -21,6 +21,7 @@ from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
+from services.common.serving.pages import page_size
 from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.common.serving.shards import require_few
 from services.common.text.limits import check_text
@@ -184,7 +185,7 @@ class Servicer:
         infos = [await self._namespace(request.namespace, call)]
         infos = await self._declaring(request.filter, infos, request.freshness, call)
         wanted = converters.to_filter(request.filter, infos)
-        size = converters.page_size(request.page_size)
+        size = page_size(request.page_size)
         await self._fresh([request.namespace], request.freshness, call)
         page = self._at(request.namespace).reads.page
         found, token = await self._run(page, request.namespace, wanted, size, request.page_token, by_time=False)
@@ -195,7 +196,7 @@ class Servicer:
         infos = await self._declaring(request.filter, infos, request.freshness, call)
         start, end = time_range(request.event_time, "event_time")
         wanted = converters.narrowed(converters.to_filter(request.filter, infos), start, end)
-        size = converters.page_size(request.page_size)
+        size = page_size(request.page_size)
         await self._fresh([request.namespace], request.freshness, call)
         page = self._at(request.namespace).reads.page
         found, token = await self._run(page, request.namespace, wanted, size, request.page_token, by_time=True)
@@ -265,7 +266,7 @@ class Servicer:
     async def list_namespaces(
         self, request: admin_pb2.ListNamespacesRequest, call: Call
     ) -> admin_pb2.ListNamespacesResponse:
-        size = converters.page_size(request.page_size)
+        size = page_size(request.page_size)
         names = [
             name
             for name in self._episodic.names()

@@ -10,7 +10,6 @@ from mneme.v1 import admin_pb2
 from services.common.crypto.auth import Caller, Right
 from services.common.serving.errors import invalid
 
-_PAGE, _MAX_PAGE = 100, 1000
 _RIGHTS = {
     admin_pb2.RIGHT_READ: Right.READ,
     admin_pb2.RIGHT_WRITE: Right.WRITE,
@@ -31,13 +30,6 @@ def issued(token: str, caller: Caller) -> admin_pb2.IssueTokenResponse:
     return admin_pb2.IssueTokenResponse(
         token=token, token_id=caller.token_id, expires_at=_expires_at(caller), principal=caller.principal
     )
-
-
-def page_size(request: admin_pb2.ListTokensRequest) -> int:
-    """INVALID_FIELD when it is out of range."""
-    if request.page_size > _MAX_PAGE:
-        raise invalid("page_size", "That is too much for one page.", f"Ask for at most {_MAX_PAGE}.")
-    return request.page_size or _PAGE
 
 
 def listed(page: Iterable[tuple[Caller, bool]], next_page: str) -> admin_pb2.ListTokensResponse:

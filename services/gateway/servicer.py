@@ -9,6 +9,7 @@ from mneme.v1 import admin_pb2
 from services.common.crypto.auth import Signer
 from services.common.log.away import unavailable
 from services.common.log.base import LogError
+from services.common.serving.pages import page_size
 from services.common.serving.serving import Application, Call, Handler
 from services.gateway import converters
 from services.gateway.tokens import TokenOffice
@@ -40,7 +41,7 @@ class TokenServicer:
         return admin_pb2.RevokeTokenResponse()
 
     async def list_tokens(self, request: admin_pb2.ListTokensRequest, call: Call) -> admin_pb2.ListTokensResponse:
-        most = converters.page_size(request)
+        most = page_size(request.page_size)
         try:
             page, next_page = await asyncio.to_thread(self._office.listed, call.caller, request.page_token, most)
         except LogError as error:

@@ -32,7 +32,8 @@ class PerceptionApp(Application):
         master = MasterKey.load(common.master_key_path)
         self._log = open_log(common.log_url, common.kafka)
         self._perception = Perception(self._log, master, common, config)
-        super().__init__("perception", grant_signer(master), Servicer(self._perception.intake).handlers())
+        servicer = Servicer(self._perception.intake, self._perception.refused)
+        super().__init__("perception", grant_signer(master), servicer.handlers())
         self._perception.start()
         _log.info("perceiving", extra={"count": len(common.inboxes), "seconds": telemetry.since_start_s()})
 

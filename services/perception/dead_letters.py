@@ -13,7 +13,7 @@ from services.common import telemetry
 from services.common.crypto.seal import Keyring
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_OBSERVATION, SEAL_DEAD_LETTER
-from services.common.log.base import Log, Message, Record
+from services.common.log.base import Log, LogUnavailable, Message, Record
 from services.common.serving.errors import MnemeError
 
 # What a dead letter holds of a record. An observation has a tenth of it; a record can be as large as its topic takes,
@@ -21,18 +21,20 @@ from services.common.serving.errors import MnemeError
 MAX_PAYLOAD_BYTES = 1024 * 1024
 # Of what names no namespace that there is.
 NAMESPACE = ""
+CONTENT_TYPE = "content-type"  # header of a record
+_MAX_CONTENT_TYPE = 200
 
 
 class DeadLetters:
-    """Makes dead letters. One that names a namespace has a key of that, which goes with an erasure; all others of one
-    process are sealed under one key, made with the first."""
+    """Makes dead letters, each under a key of its own. Where it names a namespace that there is, the key is one of that
+    namespace's, which goes with an erasure."""
 
     def __init__(self, keyring: Keyring, clock: Callable[[], datetime], retention_s: int = 604_800) -> None:
         """``retention_s``: how long the topic keeps a letter, and so its key is of use."""
         self._keyring = keyring
         self._clock = clock
         self._retention_s = retention_s
-        self._key_id = ""
+        self._made: list[tuple[str, str]] = []  # keys of letters that are not known to be in the log
 
     def messages(
         self, record: Record, error: MnemeError, *, with_payload: bool = True, of: Observation | None = None
@@ -52,42 +54,42 @@ class DeadLetters:
             message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
             payload = b""
         namespace = of.namespace if of is not None else NAMESPACE
-        key_id, out = self._key(namespace)
+        key = self._keyring.new_key(namespace, self._clock().timestamp() + self._retention_s)
+        self._made.append((namespace, key.key_id))
         letter = DeadLetter(
             topic=record.topic,
             position=Position(partition=record.partition, offset=record.offset),
             reason=error.reason,
             message=message,
-            payload=self._keyring.seal(key_id, payload, namespace=namespace, purpose=SEAL_DEAD_LETTER),
+            payload=self._keyring.seal(key.key_id, payload, namespace=namespace, purpose=SEAL_DEAD_LETTER),
             at=at,
             field=ours.field,
             remedy=ours.remedy,
+            content_type=record.headers.get(CONTENT_TYPE, b"").decode(errors="replace")[:_MAX_CONTENT_TYPE],
         )
         if of is not None:
             letter.namespace_pseudonym = self._keyring.pseudonym(namespace)
             letter.id_mac = self._keyring.mac(namespace, MAC_OBSERVATION, of.id)
         source = f"{record.topic}/{record.partition}/{record.offset}".encode()
-        out.append(Message(topics.DEAD_LETTER, source, letter.SerializeToString(), headers=telemetry.to_headers()))
-        return out
+        made = Message(topics.DEAD_LETTER, source, letter.SerializeToString(), headers=telemetry.to_headers())
+        return [key.message, made]
 
-    def _key(self, namespace: str) -> tuple[str, list[Message]]:
-        """A key for one letter, and what to append where it is new."""
-        if namespace == NAMESPACE and self._key_id:
-            return self._key_id, []
-        until = self._clock().timestamp() + self._retention_s if namespace != NAMESPACE else 0.0
-        key = self._keyring.new_key(namespace, until)
-        if namespace == NAMESPACE:
-            self._key_id = key.key_id
-        return key.key_id, [key.message]
+    def committed(self) -> None:
+        """What was made is in the log."""
+        self._made.clear()
+
+    def withdraw(self, error: BaseException) -> None:
+        """Forget the keys of letters that ``error`` kept from being appended; where that is in doubt they stay, as the
+        key ring may have read past them."""
+        if not (isinstance(error, LogUnavailable) and error.in_doubt):
+            for namespace, key_id in self._made:
+                self._keyring.destroy(namespace, [key_id])
+        self._made.clear()
 
     def drop_keys(self, log: Log) -> None:
         """Destroy keys of letters that are gone. LogError."""
         for namespace, key_ids in self._keyring.of_no_more_use(self._clock().timestamp()).items():
             log.append(self._keyring.destroy(namespace, key_ids))
-
-    def withdraw(self) -> None:
-        """The transaction failed: its key, if it was the first, is in no log."""
-        self._key_id = ""
 
 
 def _in_our_words(error: MnemeError) -> MnemeError:

@@ -22,6 +22,7 @@ from services.perception.dead_letters import DeadLetters
 from services.perception.intake.accept import Intake
 from services.perception.intake.inbox import InboxConsumer
 from services.perception.ledger_facts import LedgerFacts
+from services.perception.refused import RefusedRecords
 from services.perception.sessions import segmentation
 from services.perception.sessions.segment import Embed, Limits, Segmenter
 from services.perception.sessions.segmentation.base import Vector
@@ -63,6 +64,7 @@ class Perception:
             trim_period_s=config.trim_period_s,
             unknown_namespace_wait_s=config.unknown_namespace_wait_s,
         )
+        self.refused = RefusedRecords(log, keyring, self.intake, common.inboxes)
         plugin = segmentation.build(config)
         self._segmenter = Segmenter(
             log,

@@ -16,6 +16,7 @@ from services.cli.local import Local, environment, serving
 from services.common.ledger import topics
 from services.common.serving.errors import from_rpc_error
 from tests.e2e import talk
+from tests.e2e.test_cli import mneme
 from tests.gateway.probe import until
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 
@@ -85,6 +86,14 @@ def test_a_kafka_producer_writes_and_grpc_recalls(local: Local, kafka_broker: Br
     found = talk.recall(local.client, NAMESPACE, "Where is the blue umbrella?")
     assert found.found
     assert found.items[0].engram.observation_id == "k2"
+
+
+def test_what_the_inbox_could_not_take_is_shown_kept_and_purged(local: Local) -> None:
+    assert "INVALID_FIELD: value: It is not JSON" in mneme(local, "dead-letters", "list")
+    assert "not an observation at all" in mneme(local, "dead-letters", "list", "--payload")
+    assert "0 taken, 1 refused again." in mneme(local, "dead-letters", "replay", "--all", code=1)
+    assert "1 purged." in mneme(local, "dead-letters", "purge", "--all", "--yes")
+    assert mneme(local, "dead-letters", "list") == ""
 
 
 def test_a_record_waits_for_a_namespace_that_is_created_a_moment_later(

@@ -28,7 +28,7 @@ def context(prefix: str = "acme", *rights: Right) -> CallContext:
 
 
 def application(world: World) -> Application:
-    return Application("perception", GRANTS, Servicer(world.intake).handlers())
+    return Application("perception", GRANTS, Servicer(world.intake, world.refused).handlers())
 
 
 def observe(world: World, *pages: list[Observation], prefix: str = "acme") -> ObserveResponse:

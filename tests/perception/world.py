@@ -27,6 +27,7 @@ from services.perception.intake.accept import Intake
 from services.perception.intake.decision import Accepted
 from services.perception.intake.inbox import InboxConsumer
 from services.perception.ledger_facts import LedgerFacts
+from services.perception.refused import RefusedRecords
 from services.perception.sessions.segment import Embed, Limits, Segmenter
 from services.perception.sessions.segmentation.base import Segmentation, Vector
 from services.perception.sessions.segmentation.fixed import FixedSize
@@ -66,6 +67,7 @@ class World:
         self.known = LedgerFacts(self.log, self.keyring)
         self.known.catch_up()
         self.intake = Intake(self.log, self.keyring, self.known, extractor, self.clock)
+        self.refused = RefusedRecords(self.log, self.keyring, self.intake, INBOXES)
         self._segmenters: list[Segmenter] = []
         self._inboxes: list[InboxConsumer] = []
 

@@ -514,7 +514,7 @@ class PerceptionCheckpoint(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., session_mac: _Optional[bytes] = ..., open_id_macs: _Optional[_Iterable[bytes]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_ingested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., segmenter: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("topic", "position", "reason", "message", "payload", "at", "field", "remedy", "namespace_pseudonym", "id_mac")
+    __slots__ = ("topic", "position", "reason", "message", "payload", "at", "field", "remedy", "namespace_pseudonym", "id_mac", "content_type")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -525,6 +525,7 @@ class DeadLetter(_message.Message):
     REMEDY_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
     ID_MAC_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     topic: str
     position: _common_pb2.Position
     reason: str
@@ -535,7 +536,8 @@ class DeadLetter(_message.Message):
     remedy: str
     namespace_pseudonym: bytes
     id_mac: bytes
-    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ..., namespace_pseudonym: _Optional[bytes] = ..., id_mac: _Optional[bytes] = ...) -> None: ...
+    content_type: str
+    def __init__(self, topic: _Optional[str] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[_Union[Sealed, _Mapping]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., remedy: _Optional[str] = ..., namespace_pseudonym: _Optional[bytes] = ..., id_mac: _Optional[bytes] = ..., content_type: _Optional[str] = ...) -> None: ...
 
 class TokenRecord(_message.Message):
     __slots__ = ("principal", "namespace_prefixes", "rights", "expires_at", "lineage", "issued_under")

@@ -68,5 +68,8 @@ METHODS: dict[str, Method] = {
     _A + "ListNamespaces": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "GetOperation": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _A + "Rebuild": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "ListDeadLetters": Method("perception", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "ReplayDeadLetters": Method("perception", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "PurgeDeadLetters": Method("perception", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "GetStats": Method("episodic", Kind.UNARY, Right.READ, _IDS),
 }

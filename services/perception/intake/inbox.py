@@ -32,7 +32,7 @@ from services.common.log.base import (
 )
 from services.common.serving import wire_json
 from services.common.serving.errors import MnemeError, internal, invalid
-from services.perception.dead_letters import DeadLetters
+from services.perception.dead_letters import CONTENT_TYPE, DeadLetters
 from services.perception.intake.accept import Intake
 from services.perception.intake.decision import Examined, outcome_name
 from services.perception.intake.held import Held
@@ -87,7 +87,7 @@ class InboxConsumer:
         self._log = log
         self._intake = intake
         self._dead_letters = dead_letters
-        self._callers = {i.topic: _caller(i) for i in inboxes}
+        self._callers = {i.topic: caller_of(i) for i in inboxes}
         self._batch = batch
         self._poll_s = poll_s
         self._trim_period_s = trim_period_s
@@ -174,10 +174,11 @@ class InboxConsumer:
                     tx.commit(offsets)
             except BaseException as failed:
                 self._intake.withdraw(decision, failed)
-                self._dead_letters.withdraw()
+                self._dead_letters.withdraw(failed)
                 if isinstance(failed, MessageTooLarge) and sent < len(decision.messages):
                     return decision.whose(sent), failed
                 raise
+            self._dead_letters.committed()
             outcomes = decision.outcomes(tx.appended)
         for outcome in (*outcomes, *(r.error for r in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()
@@ -250,7 +251,7 @@ def decode(record: Record) -> Observation:
     INVALID_FIELD without a word of the payload but the field that is wrong, "value" where it is the whole.
     """
     remedy = "Send one mneme.v1.Observation as protobuf JSON, or binary with `content-type: application/x-protobuf`."
-    content_type = record.headers.get("content-type", JSON).split(b";")[0].strip().lower()
+    content_type = record.headers.get(CONTENT_TYPE, JSON).split(b";")[0].strip().lower()
     if record.value is None:
         raise invalid("value", "The record has no value.", remedy)
     if content_type == JSON:
@@ -260,7 +261,7 @@ def decode(record: Record) -> Observation:
             return Observation.FromString(record.value)
         except DecodeError as error:
             raise invalid("value", "The value is not an Observation.", remedy) from error
-    raise invalid("content-type", "The content type is not known.", remedy)
+    raise invalid(CONTENT_TYPE, "The content type is not known.", remedy)
 
 
 def _place(record: Record) -> dict[str, str | int]:
@@ -268,5 +269,6 @@ def _place(record: Record) -> dict[str, str | int]:
     return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
 
 
-def _caller(inbox: Inbox) -> Caller:
+def caller_of(inbox: Inbox) -> Caller:
+    """Who writes what comes through an inbox."""
     return Caller(inbox.principal, (inbox.prefix,), frozenset({Right.WRITE}), f"inbox:{inbox.topic}", float("inf"))

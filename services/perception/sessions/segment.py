@@ -371,18 +371,17 @@ class Segmenter:
             self._commit(consumer, {tp: p.next for tp, p in self._partitions.items()}, output)
 
     def _commit(self, consumer: Consumer, offsets: Mapping[TopicPartition, int], output: _Output) -> None:
-        committed = False
         try:
             with self._log.transaction(consumer) as tx:
                 for message in self._all_messages(output):
                     tx.append(message)
                 tx.commit(offsets)
-            committed = True
-            for partition, offset in offsets.items():
-                self._partitions[partition].next = offset
-        finally:
-            if not committed:
-                self._dead_letters.withdraw()
+        except BaseException as failed:
+            self._dead_letters.withdraw(failed)
+            raise
+        self._dead_letters.committed()
+        for partition, offset in offsets.items():
+            self._partitions[partition].next = offset
         telemetry.RECORDS.labels("perception", "episode").inc(output.episodes)
 
     def _all_messages(self, output: _Output) -> Iterator[Message]:
