@@ -36,7 +36,8 @@ class Budget:
 
     Each may use ``burst`` at once after a pause. A key that has overdrawn waits while another has much left; keys that
     are all as busy, or one that is alone, are not bounded here. Who uses more than a few of one of the budgets that are
-    ``beside`` one another has its share of each. Of one event loop.
+    ``beside`` one another has its share of each, and is waited for in those of which it uses none while it has
+    much left of all. Of one event loop.
     """
 
     def __init__(
@@ -68,12 +69,19 @@ class Budget:
         return -left / self._share(key) if left < 0 and self.crowded(key) else 0.0
 
     def crowded(self, key: str) -> bool:
-        """Whether another key that uses more than a few has much left: it is the one not to be kept waiting."""
-        return any(self._has_much(other) for other in self._callers() if other != key)
+        """Whether another key that uses more than a few has much left: it is the one not to be kept waiting.
+
+        Who has used up another budget and uses nothing of this one is no reason to slow down those who do.
+        """
+        return any(other != key and self._is_waited_for(other) for other in self._callers())
+
+    def _is_waited_for(self, key: str) -> bool:
+        if not self._has_much(key):
+            return False
+        return key in self._users() or all(budget._has_much(key) for budget in self._all)
 
     def _has_much(self, key: str) -> bool:
-        use = self._uses.get(key)
-        return use is None or use.left > self._burst * _MUCH
+        return self._now(key).left > self._burst * _MUCH
 
     def _now(self, key: str) -> _Use:
         now = self._clock()

@@ -132,6 +132,21 @@ def test_who_uses_another_budget_alone_has_a_share_of_each() -> None:
     assert bytes_.wait_s("eve") == pytest.approx(200 / 500), "half of it is hers, though ann sends none"
 
 
+def test_nobody_waits_for_one_who_floods_another_budget() -> None:
+    """Eve's writes use none of the seconds for reads; what Ann reads is not in their way."""
+    clock = Clock()
+    seconds = Budget(0.5, 3, clock)
+    calls_ = Budget(80, 200, clock, beside=seconds)
+    for _ in range(200):
+        calls_.use("eve", 10)
+        calls_.use("ann", 0.7)
+        seconds.use("ann", 0.05)
+        clock.now += 0.1
+    assert seconds.wait_s("ann") == 0
+    assert calls_.wait_s("ann") == 0
+    assert calls_.wait_s("eve") > 0
+
+
 def test_those_who_are_all_as_busy_do_not_wait_until_one_comes_who_is_not() -> None:
     clock = Clock()
     budget = Budget(40, 20, clock)
