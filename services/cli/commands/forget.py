@@ -119,7 +119,7 @@ def _selector(
 @click.argument("receipt")
 @click.pass_obj
 def verify_forgotten(get_client: Callable[[], Client], namespace: str, receipt: str) -> None:
-    """Look in every store for anything readable of an erasure. Exits 1 if there is."""
+    """Look in every store for anything readable of an erasure, or of a namespace's deletion. Exits 1 if there is."""
     client = get_client()
     response = client.episodic.VerifyForgotten(
         episodic_pb2.VerifyForgottenRequest(namespace=namespace, receipt_id=receipt),
