@@ -33,7 +33,7 @@ from services.episodic.plugins.base import Ranked
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.inflected import as_asked, inflected
 from services.episodic.plugins.states import States
-from services.episodic.recall import confidence
+from services.episodic.recall import confidence, particles
 from services.episodic.state.mentions import Mentions, name_hashes
 from services.episodic.state.undressed import undressed
 from services.reasoning import proportions, spelled
@@ -111,6 +111,12 @@ def assess(text: str) -> object:
     found = world.ask(host(), world.query("Who plays the harmonium?"))
     long = [replace(item, record=replace(item.record, text=text)) for item in found.ranked]
     return confidence.assess(found.plan, long, host().context(world.ASKED))
+
+
+def state(text: str) -> object:
+    pattern = particles.stated("What are we out of?")
+    assert pattern is not None
+    return pattern.search(text), particles.stated(text)
 
 
 def rank(text: str) -> object:
@@ -191,6 +197,7 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "what may still hold a name": (Mentions(HASHES, KEY).within, [*FEW, "r0th ", "UnV0"]),
     "names with figures for letters": (NAMING.doubts, ["r0th ", "l1", "0a"]),
     "confidence": (assess, FEW),
+    "what function words state": (state, ["we are ", "what is it out ", "we ", "\n"]),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),
     "a text made safe for a template": (lambda text: GUARD.show(GUARD.hide(text)), UNITS),
 }

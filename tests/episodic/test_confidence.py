@@ -153,6 +153,36 @@ def test_a_memory_of_one_turn_knows_what_it_holds(question: str, found: bool) ->
     assert (sure(host, question) >= THRESHOLD) == found
 
 
+STATED = [
+    "Ann: We are out of milk.",
+    "Bob: I'm still up to my neck in work.",
+    "Ann: It is from Ruth.",
+    "Bob: It rained.",
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What are we out of?", 0),
+        ("What are you up to?", 1),
+        ("Who is it from?", 2),
+        ("What are we off to?", None),
+        ("Who is she with?", None),
+        ("What is it for?", None),
+        ("What are they out of?", None),
+    ],
+)
+def test_a_question_of_function_words_alone_is_answered_by_what_states_just_that(
+    question: str, answer: int | None
+) -> None:
+    host = of_five({"turns": STATED})
+    assert (sure(host, question) >= THRESHOLD) == (answer is not None)
+    if answer is not None:
+        left = of_five({"turns": [line for n, line in enumerate(STATED) if n != answer]})
+        assert sure(left, question) < THRESHOLD
+
+
 BESIDE = [":My sister Nora lives in Bergen.", ":The dentist moved my appointment to Thursday."]
 FOREIGN = ["Where is the boat?", "How much did the piano cost?", "What is the name of the cat?", "When is the concert?"]
 

@@ -60,6 +60,12 @@ _STATES = (
         r"(?:works?|working|employed)",
         r"(?:joined|(?:got|took|found|started) an? (?:\w+ ){0,2}(?:job|post)|(?:was|got) hired|started (?:work )?at)",
     ),
+    (
+        r"(?:vegetarian|vegan|(?:don['’]t |do not )?eat(?:s|ing)? (?:any |no )?meat)",
+        r"(?:(?:eat|eating|have|having) (?:meat|fish|chicken|everything) again|back to (?:eating )?meat"
+        r"|(?:started|began) (?:eating|to eat) meat|(?:became|turned|went|gone) (?:an? )?(?:vegetarian|vegan)"
+        r"|(?:stopped|gave up|given up|quit) (?:eating )?meat)",
+    ),
 )
 # Of each: a question for it, what says it of the speaker, and what says that they change it.
 _CHANGES_OF = [

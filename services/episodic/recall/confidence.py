@@ -32,6 +32,7 @@ from services.episodic.plugins.inflected import as_asked, form, inflected
 from services.episodic.plugins.search import neighbours, shows
 from services.episodic.plugins.turns import day_words, speaker
 from services.episodic.plugins.turns import said as with_speaker
+from services.episodic.recall import particles
 
 LOOKED_AT = 5  # best items
 SPAN, STEP = 30, 10  # terms
@@ -70,13 +71,17 @@ def assess(plan: Plan, items: Sequence[Ranked], ctx: Context) -> float:
     """0 to 1: how likely it is that the first of ``items`` (best first, before compose) hold the answer.
 
     0 without items, or for a question without words. Where a question asks only what was in a time, or what a speaker
-    did in it, 1 if one of these items (of theirs) was said, or speaks, in that time, else 0.
+    did in it, 1 if one of these items (of theirs) was said, or speaks, in that time, else 0. Where it has function
+    words alone, 1 if one of them states just that (``particles``).
     """
     own = _beside_time(plan, ctx)
     if own is not None:
         theirs = [i.record for i in items[:LOOKED_AT] if own.issubset(ctx.terms(speaker(i.record)))]
         if theirs:
             return float(any(_is_in_time(record, plan) for record in theirs))
+    stated = particles.stated(plan.query.text)
+    if stated is not None and any(stated.search(item.record.text) for item in items[:LOOKED_AT]):
+        return 1.0
     found = signals(plan, items, ctx)
     return score(found) if found is not None else 0.0
 
