@@ -149,3 +149,21 @@ def test_a_number_is_its_value_in_every_reading(text: str, numbers: set[str]) ->
 )
 def test_quoted_strings_are_found_also_where_a_sentence_cuts_them(sentence: str, quotes: list[str]) -> None:
     assert claims.quotes(sentence) == quotes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I, Lena, work at Hofer & Sons.",
+        "My name is Lena. I work at Hofer & Sons.",
+        "I'm Lena from Hofer & Sons.",
+        "I work at Hofer & Sons. - Lena",
+    ],
+)
+@pytest.mark.parametrize("question", ["Where does Lena work?", "Where do I work?", "Who employs Lena?"])
+def test_who_speaks_of_themselves_in_a_note_without_an_actor_is_named_by_it(text: str, question: str) -> None:
+    others = [note("ferry", "The ferry leaves at nine."), note("tea", "Tom likes tea.")]
+    grounding = Grounding(question, [note("work", text), *others])
+    assert [n.engram_id for n in grounding.cited("Lena works at Hofer & Sons.") or ()] == ["work"]
+    assert grounding.cited("Lena works at Huber & Sons.") is None
+    assert grounding.cited("Tom works at Hofer & Sons.") is None
