@@ -37,6 +37,7 @@ UNTIMED = {
     "services/common/text/times/several.py": "a bounded stretch on either side of a time",
     "services/common/text/times/words.py:unnamed": "patterns of ours",
     "services/episodic/erasure/person.py:_titled": "a name of at most MAX_NAME characters",
+    "services/episodic/recall/export.py:_bounds": "a page's token, read from its start",
     "services/episodic/recall/reads.py:_token": "a page's token, read from its start",
     "services/episodic/search/index.py": "a server's version",
     "services/gateway/tokens.py": "a token's id",
