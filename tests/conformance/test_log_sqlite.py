@@ -339,6 +339,17 @@ def test_a_busy_partition_keeps_no_other_waiting(path: Path) -> None:
     assert {record.partition for _ in range(4) for record in consumer.poll(max_records=1)} == {0, 1, 2, 3}
 
 
+def test_a_poll_takes_as_many_as_it_may_of_all_partitions_together(path: Path) -> None:
+    log = opened(path)
+    log.append([Message("kept", b"k", b"v", partition=n % 3) for n in range(15)])
+    assert len(log.subscribe("group", ["kept"]).poll(max_records=7)) == 7
+
+
+def test_what_sqlite_sorts_lies_in_memory_and_in_no_temporary_file(path: Path) -> None:
+    with opened(path)._db.connection() as db:
+        assert db.execute("PRAGMA temp_store").fetchone() == (2,)
+
+
 def test_who_polls_once_a_third_of_its_session_is_over_stays_a_member(path: Path) -> None:
     clock = Clock()
     log = opened(path, clock=clock)

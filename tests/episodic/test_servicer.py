@@ -125,6 +125,7 @@ def test_every_hit_says_why_it_is_here(door: Door) -> None:
             assert stage.stage in ("fused", "own_words") or f"{stage.stage} (rank {stage.rank})" in item.why
     assert items[0].why.startswith("Found by ")
     assert any("its episode matches too" in item.why for item in items)
+    assert not any("fused" in item.why for item in items)  # channels find it; that is how they are counted together
 
 
 def test_as_of_a_time_only_what_had_been_said_by_then_is_read(door: Door) -> None:

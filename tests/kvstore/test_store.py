@@ -181,6 +181,12 @@ def test_a_namespace_keeps_to_its_share_and_evicts_its_own(make: Callable[..., W
     assert world.put(101, other) is Outcome.STORED
 
 
+def test_a_share_with_room_for_one_block_has_one(make: Callable[..., World]) -> None:
+    world = make(namespace_share=1.5 * BLOCK / WHOLE)
+    assert [world.put(n) for n in range(2)] == [Outcome.STORED] * 2
+    assert world.has(0, 1) == [False, True]
+
+
 def test_room_for_another_size_is_made_by_giving_up_an_extent(make: Callable[..., World]) -> None:
     world = make(arena_bytes=2 * WHOLE)
     assert [world.put(n) for n in range(64)] == [Outcome.STORED] * 64

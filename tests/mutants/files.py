@@ -20,7 +20,8 @@ _FOLD = f"-k 'not ({_LONG})' " + _in(
 )
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
-    "episodic", *"mentions forget_person forget_aliases commands change erase erasing parked delete".split()
+    "episodic",
+    *"mentions forget_person forget_marked_up forget_aliases declared commands change erase erasing parked delete".split(),
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
@@ -28,7 +29,7 @@ _ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox")
 _SEGMENT = _in("perception", "deleted", "segment")
 _HELD = _in("perception", "held", "inbox")
 _TOKENS = _in("common", "auth") + " " + _in("gateway", "tokens", "door") + " " + _in("cli", "tokens")
-_PLACES = _in("gateway", "limiter", "budget", "share", "shares", "door")
+_PLACES = _in("gateway", "limiter", "budget", "share", "shares", "tenants", "door")
 _ENGINE = _in("reasoning/engine", "scheduling", "bounds", "chain", "generation", "identity")
 _STORE = _in("kvstore", "store", "erasure", "client", "control")
 

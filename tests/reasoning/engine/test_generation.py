@@ -25,7 +25,7 @@ def assert_nothing_is_held(driver: Driver) -> None:
     assert sorted(driver.core._scheduler._slots) == list(range(driver.settings.max_running))
 
 
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 33, 100])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 22, 33, 100])
 @pytest.mark.parametrize("sampling", [Sampling(), DRAW])
 def test_one_request_equals_naive_generation(model: LoadedModel, naive: Naive, length: int, sampling: Sampling) -> None:
     driver = Driver(model, chunk_tokens=20)
