@@ -21,7 +21,8 @@ _FOLD = f"-k 'not ({_LONG})' " + _in(
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
     "episodic",
-    *"mentions forget_person forget_marked_up forget_aliases declared commands change erase erasing parked delete".split(),
+    *"mentions forget_person forget_marked_up forget_aliases declared".split(),
+    *"commands change erase erasing parked delete".split(),
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
