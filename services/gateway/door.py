@@ -139,7 +139,7 @@ class Door:
     ) -> T:
         metadata: Metadata = context.invocation_metadata()
         credential = await self._checked(metadata)
-        async with self._shares.of(credential).entered() as share:
+        async with self._shares.of(credential).entered(spec.calls if spec is not None else 1) as share:
             if spec is None:
                 raise unknown_method()
             if spec is not ANY_TOKEN:

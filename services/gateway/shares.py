@@ -103,10 +103,10 @@ class Share:
         self._rates = shares.rates(caller) if caller is not None else []
 
     @asynccontextmanager
-    async def entered(self) -> AsyncIterator[Share]:
-        """Around a call: counts it, and waits where it comes too soon. OVERLOADED, here or within, is raised late."""
+    async def entered(self, calls: int = 1) -> AsyncIterator[Share]:
+        """Around a call: counts it as so many, and waits where it comes too soon. OVERLOADED is raised late."""
         try:
-            await self._enter()
+            await self._enter(calls)
             yield self
         except MnemeError as error:
             if self._caller is not None and error.reason == "OVERLOADED":
@@ -114,17 +114,17 @@ class Share:
                 await asyncio.sleep(max(_PATIENCE_S, self._shares.refusals.delay_s(self._caller.tenant)))
             raise
 
-    async def _enter(self) -> None:
+    async def _enter(self, calls: int) -> None:
         what, wait_s = self._longest_wait()
         if wait_s > _PATIENCE_S:
             raise too_fast(what, wait_s)
-        self._count_call()
+        self._count_call(calls)
         if wait_s:
             await asyncio.sleep(wait_s)
 
-    def _count_call(self) -> None:
+    def _count_call(self, calls: int = 1) -> None:
         for rates, key in self._rates:
-            rates.calls.use(key, 1)
+            rates.calls.use(key, calls)
 
     def count_bytes(self, size: int) -> None:
         """Count a message that came: the next call waits for it."""

@@ -10,6 +10,7 @@ import pytest
 
 from services.common.crypto.auth import Caller, Right
 from services.common.serving.errors import MnemeError
+from services.common.serving.methods import METHODS
 from services.gateway.errors import overloaded
 from services.gateway.shares import Share, Shares
 from services.gateway.tokens import Credential
@@ -92,6 +93,19 @@ def test_a_call_costs_one_and_refusals_come_one_after_the_other() -> None:
         took = sorted(await asyncio.gather(*(_took(eve) for _ in range(8))))
         assert took[0] >= 0.24
         assert took[-1] >= 0.39, "twenty a second"
+
+    asyncio.run(scenario())
+
+
+def test_what_is_written_costs_as_much_as_several_calls() -> None:
+    """For it is named, embedded and folded when it was answered, on the cores that answer others."""
+
+    async def scenario() -> None:
+        eve = await _beside_another(1)
+        for _ in range(2):  # of a burst of five
+            async with eve.entered(METHODS["mneme.v1.EpisodicService/Remember"].calls):
+                pass
+        assert await _took(eve) >= 0.24
 
     asyncio.run(scenario())
 

@@ -27,6 +27,7 @@ class Method:
     kind: Kind
     right: Right
     max_bytes: int | None = None  # of one message; None: as many as gateway.max_message_bytes
+    calls: int = 1  # that it counts as in gateway.calls_per_s: what is written is folded, named and embedded later
 
 
 _KIB = 1024
@@ -44,8 +45,8 @@ _A = "mneme.v1.AdminService/"
 METHODS: dict[str, Method] = {
     _P + "Observe": Method("perception", Kind.FOLD, Right.WRITE, _TEXT),
     _P + "EndSession": Method("perception", Kind.UNARY, Right.WRITE, _IDS),
-    _E + "Remember": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT),
-    _E + "Correct": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT),
+    _E + "Remember": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT, calls=4),
+    _E + "Correct": Method("episodic", Kind.UNARY, Right.WRITE, _TEXT, calls=4),
     _E + "Recall": Method("episodic", Kind.UNARY, Right.READ, _TEXT),
     _E + "GetErasureEpoch": Method("episodic", Kind.UNARY, Right.READ, _IDS),
     _E + "Get": Method("episodic", Kind.UNARY, Right.READ, _IDS),
