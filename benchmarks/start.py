@@ -99,14 +99,14 @@ def observe(log: Log, keyring: Keyring, names: list[str], numbers: range) -> Non
         messages: list[Message] = []
         for n in range(start, min(start + 1_000, numbers.stop)):
             name = names[n % len(names)]
-            key = keyring.new_key(name)
+            key = keyring.text_key(name)
             body = ObservationAccepted(
                 id_mac=keyring.mac(name, ledger.MAC_OBSERVATION, str(n)),
                 content_mac=keyring.mac(name, ledger.MAC_CONTENT, str(n)),
                 session_mac=keyring.mac(name, ledger.MAC_SESSION, str(n // len(names) // 20)),
                 sealed=keyring.seal(key.key_id, _TEXT, namespace=name, purpose=ledger.SEAL_OBSERVATION),
             )
-            messages += [key.message, ledger.message(LedgerEntry(namespace=name, observation_accepted=body))]
+            messages += [*key.messages, ledger.message(LedgerEntry(namespace=name, observation_accepted=body))]
         log.append(messages)
 
 

@@ -10,7 +10,7 @@ from mneme.v1.common_pb2 import Observation, Position
 from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common import telemetry
-from services.common.crypto.seal import Keyring
+from services.common.crypto.seal import Keyring, destroying
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_OBSERVATION, SEAL_DEAD_LETTER
 from services.common.log.base import Log, LogUnavailable, Message, Record
@@ -89,7 +89,7 @@ class DeadLetters:
     def drop_keys(self, log: Log) -> None:
         """Destroy keys of letters that are gone. LogError."""
         for namespace, key_ids in self._keyring.of_no_more_use(self._clock().timestamp()).items():
-            log.append(self._keyring.destroy(namespace, key_ids))
+            log.append(destroying(namespace, key_ids))
 
 
 def _in_our_words(error: MnemeError) -> MnemeError:

@@ -98,8 +98,8 @@ class LedgerFacts:
     def exclusive(self, namespaces: Iterable[str]) -> Iterator[None]:
         """Hold the facts, caught up for these namespaces: what is decided inside stays true until it is appended.
 
-        Of this process. Writers elsewhere may append between; then the first entry in the ledger counts, and
-        ``services.perception.sessions.segment`` destroys the key of the other.
+        Of this process. Writers elsewhere may append between; then the first entry in the ledger counts, and whoever
+        folds the other into memory destroys its key.
         """
         with self._lock:
             self.catch_up(self.partition(n) for n in namespaces)
@@ -173,6 +173,7 @@ class LedgerFacts:
             return
         learned = fold(self._facts, entry, Place(record.partition, record.offset))
         if learned & Learned.DELETION:
+            self._keyring.was_deleted(entry.namespace)
             self._opened.pop(entry.namespace, None)
             self._unopened.pop(entry.namespace, None)
         elif learned & Learned.SETTINGS and (settings := self._of(entry.namespace).settings) is not None:

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
-from services.common.crypto.seal import ExposedKey, KeyDestroyed, Keyring, MalformedKey, MasterKey, Tampered
+from services.common.crypto.seal import (
+    ExposedKey,
+    KeyDestroyed,
+    Keyring,
+    MalformedKey,
+    MasterKey,
+    Tampered,
+    destroying,
+)
 from services.common.ledger import topics
 from services.common.log.base import Log, Message, partition_of
 from services.common.log.open import open_log
@@ -43,7 +51,7 @@ def test_invariant_14_a_destroyed_key_opens_nothing_anywhere(log: Log) -> None:
     log.append([key.message])
     sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
     assert other.open(sealed, namespace="acme/ann", purpose="p") == b"text"
-    log.append(ring.destroy("acme/ann", [key.key_id]))
+    ring.destroy("acme/ann", [key.key_id])
     assert not other.has(key.key_id)
     for each in (ring, other, Keyring(log, MASTER)):
         with pytest.raises(KeyDestroyed):
@@ -56,7 +64,7 @@ def test_invariant_14_after_compaction_the_wrapped_key_is_gone_from_the_disk(log
     log.append([key.message])
     assert key.message.value is not None
     wrapped = key.message.value[-44:]
-    log.append(ring.destroy("acme/ann", [key.key_id]))
+    ring.destroy("acme/ann", [key.key_id])
     log.compact(topics.KEYS)
     assert log.scrub() == 0
     for path in (p for p in tmp_path.rglob("*") if p.is_file()):
@@ -206,7 +214,7 @@ def test_the_keys_topic_is_read_on_from_where_it_was_read_to(log: Log) -> None:
     counting.starts.clear()
     assert ring.has(keys[2].key_id)
     assert sorted(counting.starts)[-1] == 3
-    log.append(writer.destroy("acme/ann", [keys[1].key_id]))
+    writer.destroy("acme/ann", [keys[1].key_id])
     assert not ring.has(keys[1].key_id)
 
 
@@ -257,7 +265,7 @@ def test_a_key_that_is_gone_is_not_waited_for_unless_asked(log: Log) -> None:
     ring = Keyring(log, MASTER)
     key = ring.new_key("acme/ann")
     sealed = ring.seal(key.key_id, b"text", namespace="acme/ann", purpose="p")
-    log.append(ring.destroy("acme/ann", [key.key_id]))
+    ring.destroy("acme/ann", [key.key_id])
     started = time.monotonic()
     with pytest.raises(KeyDestroyed, match=key.key_id):
         ring.open(sealed, namespace="acme/ann", purpose="p")
@@ -279,7 +287,7 @@ def test_keys_are_listed_by_namespace_and_destroyed_in_its_partition(log: Log) -
     ann, bob = [ring.new_key("acme/ann") for _ in range(3)], ring.new_key("acme/bob")
     log.append([key.message for key in (*ann, bob)])
     assert Keyring(log, MASTER).keys_of("acme/ann") == sorted(key.key_id for key in ann)
-    messages = ring.destroy("acme/ann", (key.key_id for key in ann[:2]))
+    messages = destroying("acme/ann", (key.key_id for key in ann[:2]))
     assert [(m.topic, m.key, m.value, m.partition_key) for m in messages] == [
         (topics.KEYS, key.key_id.encode(), None, b"acme/ann") for key in ann[:2]
     ]

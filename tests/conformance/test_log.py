@@ -319,6 +319,48 @@ def test_an_aborted_transaction_is_never_seen_and_its_records_come_again(store: 
     assert values(poll_records(consumer, 20)) == values(polled)
 
 
+def test_a_second_holder_of_a_name_fences_the_first(store: Store, log: Log) -> None:
+    topic, name, other = store.topic(log), unique("name"), store.open()
+
+    def append(log: Log, value: bytes) -> None:
+        with log.transaction(name=name) as tx:
+            tx.append(Message(topic, b"k", value))
+
+    append(log, b"first")
+    append(log, b"again")
+    append(other, b"second")
+    with pytest.raises(Fenced, match=name):
+        append(log, b"fenced")
+    append(log, b"took it back")
+    with pytest.raises(Fenced, match=name):
+        append(other, b"fenced")
+    log.append([Message(topic, b"k", b"without a name")])
+    with log.transaction(name=unique("name")) as tx:
+        tx.append(Message(topic, b"k", b"of another name"))
+    assert [record.value for record in read_all(log, topic)] == [
+        b"first",
+        b"again",
+        b"second",
+        b"took it back",
+        b"without a name",
+        b"of another name",
+    ]
+
+
+def test_who_took_a_name_while_another_s_block_ran_fences_it(store: Store, log: Log) -> None:
+    topic, name, other = store.topic(log), unique("name"), store.open()
+
+    def late() -> None:
+        with log.transaction(name=name) as tx:
+            tx.append(Message(topic, b"k", b"late"))
+            with other.transaction(name=name):
+                pass  # an empty block takes it
+
+    with pytest.raises(Fenced, match=name):
+        late()
+    assert read_all(log, topic) == []
+
+
 def test_offsets_need_a_consumer(log: Log) -> None:
     with pytest.raises(LogError, match=r"log.transaction\(consumer\)"):
         transact(log, [], None, {TopicPartition("topic", 0): 1})

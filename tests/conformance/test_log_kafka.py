@@ -13,7 +13,6 @@ from kafka.structs import TopicPartition as KafkaPartition
 from services.common.log.base import (
     Cleanup,
     Consumer,
-    Fenced,
     Log,
     LogUnavailable,
     Message,
@@ -47,31 +46,11 @@ def read_all(log: Log, topic: str) -> list[bytes | None]:
     return [record.value for n in range(4) for record in log.read(topic, n)]
 
 
-def append_named(log: Log, topic: str, value: bytes, name: str) -> None:
-    with log.transaction(name=name) as tx:
-        tx.append(Message(topic, b"k", value))
-
-
 def poll_some(consumer: Consumer) -> list[Record]:
     until = time.monotonic() + 30.0
     while not (records := consumer.poll()):
         assert time.monotonic() < until, "nothing came"
     return records
-
-
-def test_a_second_holder_of_a_name_fences_the_first(kafka_broker: Broker, log: KafkaLog, topic: str) -> None:
-    name = unique("name")
-    append_named(log, topic, b"first", name)
-    other = KafkaLog([kafka_broker.address])
-    append_named(other, topic, b"second", name)
-    with pytest.raises(Fenced, match=name):
-        append_named(log, topic, b"fenced", name)
-    append_named(log, topic, b"took it back", name)
-    with pytest.raises(Fenced, match=name):
-        append_named(other, topic, b"fenced", name)
-    log.append([Message(topic, b"k", b"without a name")])
-    assert read_all(log, topic) == [b"first", b"second", b"took it back", b"without a name"]
-    other.close()
 
 
 def test_what_a_dead_process_left_open_holds_readers_back_only_for_a_while(log: KafkaLog, topic: str) -> None:

@@ -454,15 +454,17 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
         SqliteLog(tmp_path / "log.db")
 
 
-def test_a_file_of_the_format_before_is_taken_and_older_code_does_not_take_it_again(path: Path) -> None:
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_file_of_a_format_before_is_taken_and_older_code_does_not_take_it_again(path: Path, before: int) -> None:
     opened(path).close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 1")
+        db.execute("DROP TABLE holders")
+        db.execute(f"PRAGMA user_version = {before}")
     log = opened(path)
     assert log.partitions("kept") > 0
     log.close()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_ensuring_topics_is_all_or_nothing(path: Path) -> None:

@@ -346,7 +346,7 @@ def test_invariant_13_an_erasure_reaches_what_was_made_of_a_text_whose_row_is_go
     slot = world.host.live.store.directory.get(NAMESPACE, world.base("o1"))
     assert slot is not None
     with world.host.fold_lock:
-        world.log.append(world.keyring.destroy(NAMESPACE, [slot.seal_key]))
+        world.keyring.destroy(NAMESPACE, [slot.seal_key])
         rid, _ = world.forgetting.command(NAMESPACE, ForgetSelector(ids=Ids(ids=["o1"])), "f1", "test")
         world.host.live.store.forget(NAMESPACE, [slot.id])  # as loading does with rows that nobody can read
         assert standing(world, "1th lantern")

@@ -221,7 +221,7 @@ class World:
             mention = perceived.times.add()
             mention.range.start.FromDatetime(start)
             mention.range.end.FromDatetime(end)
-        key = self.keyring.new_key(namespace)
+        key = self.keyring.text_key(namespace)
         plaintext = perceived.SerializeToString()
         body = pb.ObservationAccepted(
             id_mac=self.mac(ledger.MAC_OBSERVATION, id, namespace),
@@ -229,7 +229,7 @@ class World:
             session_mac=self.mac(ledger.MAC_SESSION, session, namespace),
             sealed=self.keyring.seal(key.key_id, plaintext, namespace=namespace, purpose=ledger.SEAL_OBSERVATION),
         )
-        return self.append(namespace, key.message, observation_accepted=body)
+        return self.append(namespace, *key.messages, observation_accepted=body)
 
     def close_episode(self, ids: Sequence[str], session: str = "s1", namespace: str = NAMESPACE) -> Position:
         body = pb.EpisodeClosed(

@@ -21,7 +21,7 @@ from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common import telemetry
 from services.common.crypto.auth import Caller, Right
-from services.common.crypto.seal import NewKey
+from services.common.crypto.seal import TextKey
 from services.common.ledger import topics
 from services.common.ledger.room import HOST_BYTES
 from services.common.log.base import Appended, Cleanup, Message, TopicSpec, partition_of
@@ -294,7 +294,7 @@ def test_threads_that_send_the_same_get_it_accepted_once(world: World) -> None:
 def test_a_full_disk_acknowledges_nothing_and_the_same_again_works(
     world: World, tmp_path: Path, extractor: Extractor, make_world: Callable[[], World]
 ) -> None:
-    full = World(tmp_path, extractor, log=SqliteLog(tmp_path / "log.db", max_page_count=64))
+    full = World(tmp_path, extractor, log=SqliteLog(tmp_path / "log.db", max_page_count=96))
     sent = [observation(n, f"{n} " + "x" * 50_000) for n in range(8)]
     with pytest.raises(MnemeError) as caught:
         _observe_one_by_one(full, sent)
@@ -498,13 +498,15 @@ def test_what_is_more_than_a_record_of_the_log_takes_is_refused_for_good(world: 
 
 
 def test_the_key_of_what_the_log_did_not_take_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    new_key, made = world.keyring.new_key, list[NewKey]()
+    """Of a namespace from before there were name keys; in the others such a key is of a tree, and nobody takes it."""
+    made: list[TextKey] = []
 
-    def noted(namespace: str) -> NewKey:
-        made.append(new_key(namespace))
+    def noted(namespace: str) -> TextKey:
+        key = world.keyring.new_key(namespace)
+        made.append(TextKey(key.key_id, (key.message,)))
         return made[-1]
 
-    monkeypatch.setattr(world.keyring, "new_key", noted)
+    monkeypatch.setattr(world.keyring, "text_key", noted)
     world.log.ensure_topics([TopicSpec(topics.LEDGER, PARTITIONS, Cleanup.KEEP, max_message_bytes=2_000)])
     assert isinstance(world.intake.observe([observation(0)], ANYBODY)[0], Accepted)
     with pytest.raises(MnemeError):

@@ -76,7 +76,7 @@ def test_the_first_entry_of_an_id_counts(world: World, make_world: Callable[[], 
 
 def test_aliases_whose_key_was_destroyed_are_no_aliases(world: World) -> None:
     [entry] = [e for e in world.entries() if e.HasField("namespace_created")]
-    world.log.append(world.keyring.destroy("acme/user", [entry.namespace_created.aliases.key_id]))
+    world.keyring.destroy("acme/user", [entry.namespace_created.aliases.key_id])
     restarted = LedgerFacts(world.log, Keyring(world.log, MasterKey(bytes(range(32)))))
     settings = restarted.namespace("acme/user")
     assert settings is not None

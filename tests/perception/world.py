@@ -105,7 +105,8 @@ class World:
         ]
         entry = LedgerEntry(namespace=namespace, ingested_at=self._timestamp(), principal="tester")
         entry.erased.CopyFrom(Erased(receipt_id="r", id_macs=macs, key_ids=keys, engram_ids=engrams, erasure_epoch=1))
-        self.log.append([ledger.message(entry), *destroying(namespace, keys)])
+        with self.keyring.transaction(self.known.partition(namespace), keys) as tx:
+            tx.append(ledger.message(entry))
 
     def erase_names(self, left: Sequence[AliasGroup], namespace: str) -> None:
         """What Forget by person does to the log about alias groups: ``left`` are those that stay."""

@@ -23,18 +23,22 @@ class Sealed(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
 
 class DataKey(_message.Message):
-    __slots__ = ("key_id", "namespace", "wrapped", "pseudonym", "until")
+    __slots__ = ("key_id", "namespace", "wrapped", "pseudonym", "until", "name_key_id", "nodes")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     WRAPPED_FIELD_NUMBER: _ClassVar[int]
     PSEUDONYM_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    NAME_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     namespace: str
     wrapped: bytes
     pseudonym: bytes
     until: float
-    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ..., pseudonym: _Optional[bytes] = ..., until: _Optional[float] = ...) -> None: ...
+    name_key_id: str
+    nodes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, key_id: _Optional[str] = ..., namespace: _Optional[str] = ..., wrapped: _Optional[bytes] = ..., pseudonym: _Optional[bytes] = ..., until: _Optional[float] = ..., name_key_id: _Optional[str] = ..., nodes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
     __slots__ = ("namespace", "pseudonym", "ingested_at", "principal", "namespace_created", "observation_accepted", "session_ended", "episode_closed", "remembered", "corrected", "erased", "namespace_deleted", "namespace_changed")

@@ -60,7 +60,8 @@ def _require_its_key(log: Log, path: Path) -> None:
     master = master_key(path)
     for partition in range(log.partitions(topics.KEYS)):
         records = log.read(topics.KEYS, partition)
-        first = next((DataKey.FromString(record.value) for record in records if record.value is not None), None)
+        keys = (DataKey.FromString(record.value) for record in records if record.value is not None)
+        first = next((key for key in keys if not key.name_key_id), None)
         if first is not None and not wrapped_by(master, first):
             raise StartError(
                 f"common.master_key_file: {path} is another key than that of the log. Put back the one that belongs to "

@@ -1,98 +1,70 @@
 """Sealing: every text at rest in a log or an index is AES-256-GCM under a data key that can be destroyed.
 
-A base text has a data key of its own, made when it was accepted; derived text has keys of its own too. Data
-keys lie in ``mneme.keys.v1`` wrapped under the master key; deleting a key there is what erases the text. Keyed
-hashes (``mac``) let writers know ids and contents again without keeping them.
+Keys have three steps. The master key wraps the name key of each namespace, which wraps its data keys, and these seal. A
+text has a data key of its own, which is one of a tree of 256 (``services.common.crypto.tree``) with one record in
+``mneme.keys.v1``: destroying a key is writing the record of what is left of its tree, and what erases the text. Keys
+with a life of their own (of alias groups, checkpoints, dead letters), and all those of a namespace without a name key,
+which an earlier version made, are records of their own. Keyed hashes (``mac``) let writers know ids and contents again
+without keeping them.
 
 A namespace's name is kept out of what cannot be deleted from in the same way: the ledger calls it by a keyed hash, its
-pseudonym, and the namespace's name key, which tells the name, is destroyed with it (``services.common.ledger.named``).
+pseudonym, and the name key, which tells the name, is destroyed with it (``services.common.ledger.named``).
+
+**One writer of each tree.** No record may give back what an earlier one destroyed. Whoever makes a tree writes it once,
+before its first key is used, and never again. Else only ``Keyring.transaction`` writes trees, in the name of their
+partition of the ledger: it takes that name, which fences whoever had it, then reads what is there, then writes.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
-from services.common.files import private_part
+from services.common.crypto.master import ExposedKey, MalformedKey, MasterKey
+from services.common.crypto.open_trees import OpenTrees
+from services.common.crypto.records import KeyRecords
+from services.common.crypto.tree import KeyTree
+from services.common.crypto.wrapping import (
+    NONCE_BYTES,
+    KeyDestroyed,
+    Tampered,
+    Unwrapping,
+    bind,
+    tree_and_leaf,
+    wrapped_by,
+)
 from services.common.ids import pseudonym_in
 from services.common.ledger import topics
-from services.common.log.base import Log, Message
+from services.common.log.base import Consumer, Log, Message, Transaction, partition_of
 
-_NONCE = 12
+__all__ = [
+    "KEY_WAIT_S",
+    "MAC_BYTES",
+    "ExposedKey",
+    "KeyDestroyed",
+    "Keyring",
+    "MalformedKey",
+    "MasterKey",
+    "NewKey",
+    "Tampered",
+    "TextKey",
+    "destroying",
+    "wrapped_by",
+]
+
 KEY_WAIT_S = 2.0  # for ``within_s`` of whoever follows the ledger
 MAC_BYTES = 16
-
-
-class KeyDestroyed(Exception):
-    """The data key is gone: the text was erased."""
-
-
-class Tampered(Exception):
-    """The ciphertext, its key or what it is bound to was changed."""
-
-
-class MalformedKey(ValueError):
-    """The file of the master key holds none."""
-
-
-class ExposedKey(PermissionError):
-    """Others may read the file of the master key."""
-
-
-class MasterKey:
-    """The 32-byte key that wraps data keys and from which every other secret is derived."""
-
-    def __init__(self, key: bytes) -> None:
-        if len(key) != 32:
-            raise ValueError("a master key has 32 bytes")
-        self._key = key
-
-    @classmethod
-    def load_or_create(cls, path: Path) -> MasterKey:
-        """``load``, and the file is made if there is none: for who begins a log, never in place of a lost key."""
-        if not path.exists():
-            _make_key_file(path)
-        return cls.load(path)
-
-    @classmethod
-    def load(cls, path: Path) -> MasterKey:
-        """The key of a 0600 file. MalformedKey when it holds none; ExposedKey when others may read it; OSError."""
-        if path.stat().st_mode & 0o077:
-            raise ExposedKey(f"{path}: others may read the master key. chmod 600 it.")
-        try:
-            return cls(bytes.fromhex(path.read_text().strip()))
-        except ValueError:  # not chained: it may show a part of the key
-            raise MalformedKey(f"{path}: no master key, which is 64 hex digits") from None
-
-    def derive(self, purpose: str) -> bytes:
-        """32 bytes for one purpose (HKDF-SHA256)."""
-        return HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(self._key)
-
-
-def _make_key_file(path: Path) -> None:
-    """Leave a whole new key at ``path``, durably, unless somebody else just did. OSError, and then nothing is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with private_part(path, secrets.token_hex(32) + "\n") as part, suppress(FileExistsError):
-        os.link(part, path)  # a rename would put it over a key that is in use
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,63 +75,121 @@ class NewKey:
     message: Message
 
 
-def destroying(namespace: str, key_ids: Iterable[str], partition: int | None = None) -> list[Message]:
-    """Messages that destroy keys once appended. A key ring learns of it when it reads them, so a transaction that
-    fails has destroyed nothing anywhere.
+@dataclass(frozen=True, slots=True)
+class TextKey:
+    """A data key that nothing was sealed under yet, and what must be appended with, or before, what it seals."""
 
-    ``partition``: of the ledger, where the namespace's name may be gone; its keys lie in the same one.
+    key_id: str
+    messages: tuple[Message, ...] = ()
+
+
+def destroying(namespace: str, key_ids: Iterable[str]) -> list[Message]:
+    """Messages that destroy keys which are records of their own, once appended. ValueError for keys of a tree, which
+    ``Keyring.transaction`` alone can destroy.
+
+    A key ring learns of it when it reads them, so a transaction that fails has destroyed nothing anywhere.
     """
-    of = namespace.encode()
-    return [Message(topics.KEYS, k.encode(), None, partition=partition, partition_key=of) for k in key_ids]
+    return [_destroying(key_id, partition_key=namespace.encode()) for key_id in key_ids]
 
 
 class Keyring:
-    """The data keys of ``mneme.keys.v1``, followed by reading it; thread-safe."""
+    """The keys of ``mneme.keys.v1``, followed by reading it; thread-safe."""
 
     def __init__(self, log: Log, master: MasterKey, partitions: Sequence[int] | None = None) -> None:
         """``partitions``: those of the ledger whose namespaces' keys are wanted; None: all."""
         self._log = log
-        self._partitions = partitions
-        self._wrap = _wrapping(master)
+        self._records = KeyRecords(log, partitions)
+        self._unwrapping = Unwrapping(self._records, master)
+        self._trees = OpenTrees(self._records)
         self._mac_key = master.derive("mac")
-        self._wrapped: dict[str, DataKey] = {}
-        self._naming: defaultdict[str, set[str]] = defaultdict(set)  # name keys by namespace
-        self._until: dict[str, float] = {}  # of keys that are of use for so long only
-        self._next: dict[int, int] = {}
+        self._deleted: set[bytes] = set()  # pseudonyms of namespaces whose name keys may be gone
+        self._puncturing: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # by partition
         self._lock = threading.Lock()
         self.pseudonym: Callable[[str], bytes] = lru_cache(maxsize=65_536)(self._pseudonym)  # asked of every entry
 
+    # --- new keys ---
+
+    def text_key(self, namespace: str, use: str = "") -> TextKey:
+        """A data key for a text: of a tree, which is appended here where a new one is begun. LogError.
+
+        ``use``: what is destroyed together should have trees of its own, or much of them stays.
+        """
+        self.prepare([namespace], use)
+        name_key_id = self._name_key_of(namespace)
+        taken = self._trees.take(namespace, use, name_key_id) if name_key_id is not None else None
+        if taken is not None:
+            return TextKey(taken)
+        # A namespace without a name key, or deleted meanwhile, or others took all in a moment.
+        key = self.new_key(namespace)
+        return TextKey(key.key_id, (key.message,))
+
+    def prepare(self, namespaces: Iterable[str], use: str = "") -> None:
+        """Begin the trees that ``text_key`` would, by one append for all of these namespaces. LogError."""
+        begun: dict[str, DataKey] = {}
+        for namespace in namespaces:
+            name_key_id = self._name_key_of(namespace)
+            if name_key_id is not None and not self._trees.has_left(namespace, use, name_key_id):
+                key = DataKey(key_id=secrets.token_hex(12), name_key_id=name_key_id)
+                begun[namespace] = self._unwrapping.with_tree(key, KeyTree.new())
+        if not begun:
+            return
+        appended = self._log.append([_appending(key, namespace) for namespace, key in begun.items()])
+        for partition in {at.partition for at in appended}:
+            self._records.refresh(partition)
+        for namespace, key in begun.items():
+            self._trees.begin(namespace, use, key.name_key_id, key.key_id)
+
     def new_key(self, namespace: str, until: float = 0.0) -> NewKey:
-        """Make a data key. Usable at once here; elsewhere once its message is in the log.
+        """Make a data key that is a record of its own. Usable at once here; elsewhere once its message is in the log.
 
         ``until``: Unix seconds, when it is of no more use; 0.0 where that never comes.
         """
-        data_key = self._made(namespace)
-        data_key.until = until
-        with self._lock:
-            self._wrapped[data_key.key_id] = data_key
-        return NewKey(data_key.key_id, _appending(data_key))
+        data_key = self._made(DataKey(namespace=namespace, until=until, name_key_id=self._name_key_of(namespace) or ""))
+        self._records.add(data_key)
+        return NewKey(data_key.key_id, _appending(data_key, namespace))
 
     def name_key(self, namespace: str) -> NewKey:
         """A namespace's name key, made if there is none: to be in the log before the entry that creates it."""
-        self.refresh()
-        with self._lock:
-            for key_id in sorted(self._naming.get(namespace, ())):
-                return NewKey(key_id, _appending(self._wrapped[key_id]))
-        data_key = self._made(namespace)
-        data_key.pseudonym = self.pseudonym(namespace)
-        return NewKey(data_key.key_id, _appending(data_key))
+        self._records.refresh()
+        there = self._records.name_key_of(namespace)
+        if there is not None and (record := self._records.get(there)) is not None:
+            return NewKey(there, _appending(DataKey.FromString(record), namespace))
+        data_key = self._made(DataKey(namespace=namespace, pseudonym=self.pseudonym(namespace)))
+        return NewKey(data_key.key_id, _appending(data_key, namespace))
 
-    def _made(self, namespace: str) -> DataKey:
-        key_id = secrets.token_hex(12)
-        nonce = secrets.token_bytes(_NONCE)
-        wrapped = nonce + self._wrap.encrypt(nonce, secrets.token_bytes(32), _bind(namespace, key_id))
-        return DataKey(key_id=key_id, namespace=namespace, wrapped=wrapped)
+    def withdraw(self, key_ids: Iterable[str]) -> None:
+        """Forget keys that were made here and are in no log. Those of trees are used for nothing else."""
+        self._records.drop(key_id for key_id in key_ids if tree_and_leaf(key_id)[1] is None)
+
+    def was_deleted(self, namespace: str) -> None:
+        """The ledger says so: made anew, its keys are other ones, which this key ring may not have read of yet."""
+        with self._lock:
+            self._deleted.add(self.pseudonym(namespace))
+
+    def _made(self, key: DataKey) -> DataKey:
+        key.key_id = secrets.token_hex(12)
+        return self._unwrapping.wrapped(key, secrets.token_bytes(32))
+
+    def _name_key_of(self, namespace: str) -> str | None:
+        """Of a namespace that has one."""
+        if not namespace:
+            return None
+        pseudonym = self.pseudonym(namespace)
+        found = self._records.name_key_of(namespace)
+        if found is None or pseudonym in self._deleted:
+            self._records.refresh(self._partition(namespace))
+            with self._lock:
+                self._deleted.discard(pseudonym)
+            found = self._records.name_key_of(namespace)
+        return found
+
+    # --- sealing ---
 
     def seal(self, key_id: str, plaintext: bytes, *, namespace: str, purpose: str) -> Sealed:
-        nonce = secrets.token_bytes(_NONCE)
-        aead = AESGCM(self._unwrap(key_id))
-        return Sealed(key_id=key_id, nonce=nonce, ciphertext=aead.encrypt(nonce, plaintext, _bind(namespace, purpose)))
+        """KeyDestroyed, Tampered."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        aead = AESGCM(self._unwrapping.key(key_id))
+        return Sealed(key_id=key_id, nonce=nonce, ciphertext=aead.encrypt(nonce, plaintext, bind(namespace, purpose)))
 
     def open(self, sealed: Sealed, *, namespace: str, purpose: str, within_s: float = 0.0) -> bytes:
         """The plaintext. KeyDestroyed when it was erased, Tampered when anything was changed.
@@ -170,89 +200,111 @@ class Keyring:
         deadline = time.monotonic() + within_s
         while True:
             try:
-                aead = AESGCM(self._unwrap(sealed.key_id))
+                aead = AESGCM(self._unwrapping.key(sealed.key_id))
                 break
             except KeyDestroyed:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(0.02)
         try:
-            return aead.decrypt(sealed.nonce, sealed.ciphertext, _bind(namespace, purpose))
+            return aead.decrypt(sealed.nonce, sealed.ciphertext, bind(namespace, purpose))
         except InvalidTag as error:
             raise Tampered(f"sealed under {sealed.key_id}") from error
 
+    # --- which there are ---
+
+    def refresh(self) -> None:
+        """Read what is new in the keys topic. LogUnavailable."""
+        self._records.refresh()
+
     def has(self, key_id: str) -> bool:
         """Whether the key still exists, as of the end of the log now."""
-        self.refresh()
-        with self._lock:
-            return key_id in self._wrapped
+        self._records.refresh()
+        return self._unwrapping.has(key_id)
 
     def keys_of(self, namespace: str, *, naming: bool | None = None) -> list[str]:
-        """Every key that exists of a namespace, as of the end of the log now.
+        """The ids of every record that there is of a namespace, of keys and of trees, as of the end of the log now.
 
         ``naming``: only its name keys, or all but them.
         """
-        self.refresh()
-        with self._lock:
-            own = [key for key in self._wrapped.values() if key.namespace == namespace]
-        return sorted(key.key_id for key in own if naming in (None, bool(key.pseudonym)))
+        self._records.refresh()
+        return self._records.ids_of(namespace, naming=naming)
 
     def of_no_more_use(self, now: float) -> dict[str, list[str]]:
         """Keys whose time has passed, by namespace, as of the end of the log now."""
-        self.refresh()
+        self._records.refresh()
         over: defaultdict[str, list[str]] = defaultdict(list)
-        with self._lock:
-            for key_id, until in self._until.items():
-                if until < now:
-                    over[self._wrapped[key_id].namespace].append(key_id)
+        for key_id in self._records.over_by(now):
+            if (record := self._records.get(key_id)) is not None:
+                over[DataKey.FromString(record).namespace].append(key_id)
         return over
 
     def names(self) -> dict[bytes, str]:
         """Of the namespaces that have a name key, by pseudonym, as of the end of the log now."""
-        self.refresh()
-        with self._lock:
-            return {self.pseudonym(name): name for name, key_ids in self._naming.items() if key_ids}
+        self._records.refresh()
+        return {self.pseudonym(name): name for name in self._records.named()}
 
     def namespace_of(self, key_id: str) -> str:
         """Whose key it is. KeyDestroyed."""
-        return self._held(key_id).namespace
+        return self._unwrapping.namespace_of(key_id)
 
-    def destroy(self, namespace: str, key_ids: Iterable[str], partition: int | None = None) -> list[Message]:
-        """As ``destroying``. They stop working here at once."""
-        ids = list(key_ids)
-        with self._lock:
-            for key_id in ids:
-                self._drop(key_id)
-        return destroying(namespace, ids, partition)
+    # --- destroying ---
 
-    def refresh(self) -> None:
-        """Read what is new in the keys topic."""
-        with self._lock:
-            wanted = self._partitions
-            for partition in range(self._log.partitions(topics.KEYS)) if wanted is None else wanted:
-                start = self._next.get(partition, 0)
-                for record in self._log.read(topics.KEYS, partition, start):
-                    key_id = record.key.decode()
-                    if record.value is None:
-                        self._drop(key_id)
-                    else:
-                        self._wrapped[key_id] = key = DataKey.FromString(record.value)
-                        if key.pseudonym:
-                            self._naming[key.namespace].add(key_id)
-                        if key.until:
-                            self._until[key_id] = key.until
-                    self._next[partition] = record.offset + 1
+    @contextmanager
+    def transaction(
+        self, partition: int, doomed: Collection[str], consumer: Consumer | None = None, name: str | None = None
+    ) -> Iterator[Transaction]:
+        """A transaction of the log that also destroys these keys, of one partition of the ledger: all or none of it.
 
-    def _drop(self, key_id: str) -> None:
-        key = self._wrapped.pop(key_id, None)
-        self._until.pop(key_id, None)
-        if key is not None and key.pseudonym:
-            self._naming[key.namespace].discard(key_id)
+        As ``Log.transaction``. Where keys of trees are destroyed, it holds the partition's own name in place of
+        ``name``. They stop working here as it ends; a transaction that fails has destroyed nothing anywhere.
+        """
+        records, leaves = _by_record(doomed)
+        with ExitStack() as until_written:
+            if leaves:
+                name = f"keys-{partition}"
+                until_written.enter_context(self._puncturing[partition])
+            with self._log.transaction(consumer, name) as tx:
+                yield tx
+                for id in sorted(records):
+                    tx.append(_destroying(id, partition=partition))
+                for message in self._punctures(partition, leaves):
+                    tx.append(message)
+        if doomed:
+            self._records.refresh(partition)
+
+    def destroy(self, namespace: str, key_ids: Collection[str]) -> None:
+        """In a transaction of their own. LogError."""
+        with self.transaction(self._partition(namespace), key_ids):
+            pass
+
+    def _punctures(self, partition: int, leaves: dict[str, set[int]]) -> Iterator[Message]:
+        """One message a tree, of what is left of it. Once the transaction has the name under which others write them:
+        what is read now is what there is."""
+        if leaves:
+            self._records.refresh(partition)
+        for id, gone in sorted(leaves.items()):
+            record = self._records.get(id)
+            if record is None:
+                continue
+            key = DataKey.FromString(record)
+            if self._records.get(key.name_key_id) is None:
+                yield _destroying(id, partition=partition)  # nobody can read it
+                continue
+            tree = self._unwrapping.tree(id)
+            left = tree.without(gone)
+            if not left.nodes:
+                yield _destroying(id, partition=partition)
+            elif left.nodes != tree.nodes:
+                value = self._unwrapping.with_tree(key, left).SerializeToString()
+                yield Message(topics.KEYS, id.encode(), value, partition=partition)
+
+    # --- keyed hashes ---
 
     def mac(self, namespace: str, purpose: str, value: str | bytes) -> bytes:
         """A 16-byte keyed hash of ``value``, different in every namespace and for every purpose."""
         h = hmac.HMAC(self._mac_key, hashes.SHA256())
-        h.update(_bind(namespace, purpose))
+        h.update(bind(namespace, purpose))
         h.update(value if isinstance(value, bytes) else value.encode())
         return h.finalize()[:MAC_BYTES]
 
@@ -260,46 +312,29 @@ class Keyring:
         """What a namespace is called where its name may not stay, 16 bytes. Of what is called so already, the same."""
         return pseudonym_in(namespace) or self.mac("", "namespace", namespace)
 
-    def _unwrap(self, key_id: str) -> bytes:
-        try:
-            return _unwrapped(self._wrap, self._held(key_id))
-        except InvalidTag as error:
-            raise Tampered(f"data key {key_id}; is this the master key that wrapped it?") from error
-
-    def _held(self, key_id: str) -> DataKey:
-        """KeyDestroyed."""
-        with self._lock:
-            data_key = self._wrapped.get(key_id)
-        if data_key is None:
-            self.refresh()
-            with self._lock:
-                data_key = self._wrapped.get(key_id)
-        if data_key is None:
-            raise KeyDestroyed(key_id)
-        return data_key
+    def _partition(self, namespace: str) -> int:
+        return partition_of(namespace.encode(), self._log.partitions(topics.KEYS))
 
 
-def wrapped_by(master: MasterKey, key: DataKey) -> bool:
-    """Whether a data key was wrapped under this master key."""
-    try:
-        _unwrapped(_wrapping(master), key)
-    except InvalidTag:
-        return False
-    return True
+def _by_record(key_ids: Iterable[str]) -> tuple[set[str], dict[str, set[int]]]:
+    """Ids of whole records, and keys of trees that are none of these, by tree."""
+    records: set[str] = set()
+    leaves: defaultdict[str, set[int]] = defaultdict(set)
+    for key_id in key_ids:
+        id, leaf = tree_and_leaf(key_id)
+        if leaf is None:
+            records.add(id)
+        else:
+            leaves[id].add(leaf)
+    return records, {id: gone for id, gone in leaves.items() if id not in records}
 
 
-def _wrapping(master: MasterKey) -> AESGCM:
-    return AESGCM(master.derive("wrap"))
+def _destroying(id: str, *, partition: int | None = None, partition_key: bytes | None = None) -> Message:
+    """ValueError for a key of a tree."""
+    if tree_and_leaf(id)[1] is not None:
+        raise ValueError(f"{id} is a key of a tree; destroy it in a transaction of the key ring")
+    return Message(topics.KEYS, id.encode(), None, partition=partition, partition_key=partition_key)
 
 
-def _unwrapped(wrapping: AESGCM, key: DataKey) -> bytes:
-    """InvalidTag."""
-    return wrapping.decrypt(key.wrapped[:_NONCE], key.wrapped[_NONCE:], _bind(key.namespace, key.key_id))
-
-
-def _appending(key: DataKey) -> Message:
-    return Message(topics.KEYS, key.key_id.encode(), key.SerializeToString(), partition_key=key.namespace.encode())
-
-
-def _bind(*parts: str) -> bytes:
-    return b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+def _appending(key: DataKey, namespace: str) -> Message:
+    return Message(topics.KEYS, key.key_id.encode(), key.SerializeToString(), partition_key=namespace.encode())

@@ -216,7 +216,7 @@ class Log(Protocol):
         """``with log.transaction(consumer) as tx``. Fenced, LogUnavailable when the block ends.
 
         When the block fails, the consumer goes back to its committed offsets. A second holder of ``name`` fences
-        the first (Kafka); without a name nobody else can hold it, and the consumer's membership alone fences.
+        the first; without a name nobody else can hold it, and the consumer's membership alone fences.
         Taking a name, an empty block is enough, also ends at once what a dead holder left open, which otherwise holds
         its partitions and offsets back for some seconds: a service that restarts takes its name before it polls.
         """

@@ -109,6 +109,7 @@ class Registry:
     def _learn(self, entry: LedgerEntry, place: Place) -> None:
         with self._lock:
             if fold(self._facts, entry, place) & Learned.DELETION:
+                self._keyring.was_deleted(entry.namespace)
                 self._going[entry.namespace] = place.offset
                 self._infos.pop(entry.namespace, None)
 

@@ -49,6 +49,11 @@ def feed_key(generation: int, pseudonym: bytes, id: str) -> bytes:
     return f"{generation}/{unnamed(pseudonym)}/{id}".encode()
 
 
+def key_use(generation: int) -> str:
+    """Of the keys of what a generation derives: they go with it."""
+    return f"generation {generation}"
+
+
 def seal(stored: Stored, generation: int, keyring: Keyring) -> tuple[Stored, FeedRecord, list[Message]]:
     """The engram with its keys, its feed record, and the messages that must be appended with it.
 
@@ -58,8 +63,8 @@ def seal(stored: Stored, generation: int, keyring: Keyring) -> tuple[Stored, Fee
     messages: list[Message] = []
 
     def new_key() -> str:
-        key = keyring.new_key(stored.namespace)
-        messages.append(key.message)
+        key = keyring.text_key(stored.namespace, key_use(generation))
+        messages.extend(key.messages)
         return key.key_id
 
     seal_key = stored.seal_key or new_key()

@@ -102,11 +102,11 @@ class Commands:
                 self._check_target(entry.namespace, request.engram_id)
             else:
                 self._check_sources(entry.namespace, request.derived_from)
-            key = self._keyring.new_key(entry.namespace)
+            key = self._keyring.text_key(entry.namespace)
             plaintext = request.SerializeToString()
             body.sealed.CopyFrom(self._keyring.seal(key.key_id, plaintext, namespace=entry.namespace, purpose=purpose))
             entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
-            appended = self._host.parts.log.append([key.message, ledger.message(entry)])
+            appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
             position = _position(appended[-1])
             self._recent[entry.namespace, body.id_mac] = (body.content_mac, position)
             if isinstance(body, pb.Corrected):

@@ -17,7 +17,6 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ErasureReceipt
 
-from services.common.crypto.seal import destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_DELETE
@@ -116,7 +115,8 @@ class Deletion:
         piece at a time."""
         namespace, keyring = self._entry.namespace, self._parts.keyring
         for ids in _pieces(keyring.keys_of(namespace, naming=False)):
-            self._append(destroying(namespace, ids), "deletion keys")
+            keyring.destroy(namespace, ids)
+            self._step("deletion keys")
             yield
         partition_key = namespace.encode()
         for keys in _pieces(self._feed_keys()):
@@ -129,11 +129,9 @@ class Deletion:
 
     def end(self, consumer: Consumer) -> None:
         """Destroy the name key, and what came meanwhile, and commit the command's offset: it does not come again."""
-        namespace, offset = self._entry.namespace, self._entry.offset + 1
-        with self._parts.log.transaction(consumer) as tx:
-            for message in destroying(namespace, self._parts.keyring.keys_of(namespace)):
-                tx.append(message)
-            tx.commit({TopicPartition(topics.LEDGER, self._entry.partition): offset})
+        partition, keyring = self._entry.partition, self._parts.keyring
+        with keyring.transaction(partition, keyring.keys_of(self._entry.namespace), consumer) as tx:
+            tx.commit({TopicPartition(topics.LEDGER, partition): self._entry.offset + 1})
         self._step("deletion ended")
 
     def _feed_keys(self) -> list[bytes]:

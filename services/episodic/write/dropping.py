@@ -5,7 +5,7 @@ Until one is gone, its feed records and keys hold derived text that erasures no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mneme.v1.ledger_pb2 import FeedRecord
 
@@ -24,13 +24,20 @@ def drop(parts: Components, partition: int, state: OperatorState, number: int) -
     log, keyring = parts.log, parts.keyring
     parts.index.drop(number)
     messages: list[Message] = []
+    keys: set[str] = set()
     for key, feed in _feed_of(log, number, partition):
-        messages += keyring.destroy(feed.namespace, sorted(_own_keys(keyring, feed)))
+        keys |= _own_keys(keyring, feed)
         messages.append(Message(topics.FEED, key, None, partition_key=feed.namespace.encode()))
-        if len(messages) >= _TOMBSTONES:
-            log.append(messages)
-            messages = []
-    log.append([*messages, state.set_progress(number, None)])
+        if len(messages) + len(keys) >= _TOMBSTONES:
+            _remove(keyring, partition, messages, keys)
+            messages, keys = [], set()
+    _remove(keyring, partition, [*messages, state.set_progress(number, None)], keys)
+
+
+def _remove(keyring: Keyring, partition: int, messages: Sequence[Message], keys: Collection[str]) -> None:
+    with keyring.transaction(partition, keys) as tx:
+        for message in messages:
+            tx.append(message)
 
 
 def _own_keys(keyring: Keyring, feed: FeedRecord) -> set[str]:

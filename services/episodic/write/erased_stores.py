@@ -48,6 +48,11 @@ def dropped_of(parts: Components, namespace: str, epoch: int, ids: Sequence[str]
     return list(dropped.values())
 
 
+def _keys(by_namespace: bool, count: int, log_done: bool, at: Timestamp) -> StoreErasure:
+    what = "records of keys, the name key's among them," if by_namespace else "data keys"
+    return StoreErasure(store="keys", done=log_done, detail=f"{count} {what} destroyed and compacted away", by=at)
+
+
 def _ledger(named: bool, log_done: bool, at: Timestamp) -> StoreErasure:
     name = f"; {_NAME} stays, in clear, as the key of entries that an earlier version of Mneme wrote" if named else ""
     return StoreErasure(store="ledger", done=log_done, detail=f"sealed under destroyed keys{name}", by=at)
@@ -88,13 +93,10 @@ def stores(
     scrubbed = stamp(from_us(now_us + int(bound_s * 1e6)))
     inbox = stamp(from_us(now_us + parts.inbox_retention_s * 1_000_000))
     letters = stamp(from_us(now_us + parts.dead_letter_retention_s * 1_000_000))
-    count = receipt.receipt.keys_destroyed
     log_done = bound_s == 0.0
     by_namespace = receipt.receipt.selected_by == BY_NAMESPACE
     return [
-        StoreErasure(
-            store="keys", done=log_done, detail=f"{count} data keys destroyed and compacted away", by=scrubbed
-        ),
+        _keys(by_namespace, receipt.receipt.keys_destroyed, log_done, scrubbed),
         _ledger(by_namespace and in_clear, log_done, scrubbed),
         _feed(by_namespace, log_done, scrubbed),
         _index(parts.index.searches_vectors, at),

@@ -60,7 +60,7 @@ class Erasing:
     ) -> StoredReceipt | None:
         """One piece, to one generation; the receipt of the last one. Without a consumer, to one that is being built,
         of which nothing is noted. Call with the generation's lock held."""
-        entry, keyring = self._entry, self._parts.keyring
+        entry = self._entry
         namespace, erased = entry.namespace, entry.body.erased
         unfolded = [note.position.offset for note in self._parking.of(namespace)]
         result = erase.plan(generation, entry, sessions, unfolded, self._parts.log)
@@ -69,7 +69,7 @@ class Erasing:
             result.doomed_keys |= {*erased.key_ids, *self._stray_aliases(), *(note.key_id for note in parked)}
             result.doomed_keys |= self._parts.letters.keys(namespace, erased.id_macs)
         stubs = [erased_stub(generation.number, namespace, i, entry) for i in (*result.base, *result.retired)]
-        extra: list[Message] = keyring.destroy(namespace, sorted(result.doomed_keys))
+        extra: list[Message] = []
         receipt, reached = None, generation.applied
         if consumer is not None:
             self._notes.append(_note(result))
@@ -81,7 +81,7 @@ class Erasing:
                 reached = entry.offset + 1
             else:
                 extra.append(self._state.note(namespace, erased.receipt_id, len(self._notes), self._notes[-1]))
-        generation.commit(result.changed, stubs, extra, reached, consumer)
+        generation.commit(result.changed, stubs, extra, result.doomed_keys, reached, consumer)
         return receipt
 
     def _stray_aliases(self) -> set[str]:

@@ -182,7 +182,7 @@ class _Run:
         if self.is_erased(body.id_mac):
             return self._erased(body)
         if self._known(self.view.by_mac(self.namespace, body.id_mac), body.content_mac):
-            return Outcome("duplicate", [], [])
+            return Outcome("duplicate", [], self._stray(body))
         perceived = pb.PerceivedObservation.FromString(self.open(body.sealed, ledger.SEAL_OBSERVATION))
         o = perceived.observation
         record = said.observed(self.namespace, perceived, self.entry.offset)
@@ -255,10 +255,10 @@ class _Run:
     def _any_erased(self, ids: Sequence[str]) -> bool:
         return any(self.reducer.registry.is_erased(self.namespace, id) for id in ids)
 
-    def _stray(self, body: pb.Remembered | pb.Corrected) -> list[str]:
+    def _stray(self, body: said.Said) -> list[str]:
         """The key of a text that is known under another: a retry that a process took which did not know of the first.
 
-        No erasure would name it. Of an observation, segmentation destroys it.
+        No erasure would name it.
         """
         id = self.view.by_mac(self.namespace, body.id_mac)
         slot = self.view.slot(self.namespace, id) if id is not None else None

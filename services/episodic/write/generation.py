@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mneme.v1.common_pb2 import Position
 from mneme.v1.ledger_pb2 import DeadLetter, FeedRecord
@@ -19,7 +19,7 @@ from services.common.ledger.entries import SEAL_DEAD_LETTER, entry_of
 from services.common.log.base import Consumer, Log, Message, Record, TopicPartition
 from services.episodic.state.records import Stored, from_us, stamp
 from services.episodic.state.service_state import OperatorState
-from services.episodic.state.store import Store, Written, feed_key, seal
+from services.episodic.state.store import Store, Written, feed_key, key_use, seal
 from services.episodic.state.view import View
 from services.episodic.write.fold import Entry, Poison, Reducer
 from services.episodic.write.parked import Parking
@@ -108,22 +108,25 @@ class Generation:
         """
         view = View(self.store)
         extra: list[Message] = []
+        doomed: set[str] = set()
         outcomes: dict[str, int] = {}
         for record in records:
             parent = telemetry.from_headers(record.headers) if consumer is not None else None
             with telemetry.span("episodic.fold", parent=parent, offset=record.offset):
-                what, letters = self._fold_one(record, view, extra)
+                what, letters = self._fold_one(record, view, extra, doomed)
             extra += letters if consumer is not None else []
             outcomes[what] = outcomes.get(what, 0) + 1
         self._step("folded")
-        self.commit(view.changed.values(), (), extra, records[-1].offset + 1, consumer)
+        self.commit(view.changed.values(), (), extra, doomed, records[-1].offset + 1, consumer)
         for record in records if consumer is not None else ():
             with telemetry.span("episodic.recallable", parent=telemetry.from_headers(record.headers)):
                 pass  # a mark in the observation's own trace
         return outcomes
 
-    def _fold_one(self, record: Record, view: View, extra: list[Message]) -> tuple[str, list[Message]]:
-        """What came of it, and dead letters."""
+    def _fold_one(
+        self, record: Record, view: View, extra: list[Message], doomed: set[str]
+    ) -> tuple[str, list[Message]]:
+        """What came of it, and dead letters. ``doomed``: takes the keys that it destroys."""
         try:
             entry = decode(record)
         except Poison as poison:
@@ -134,7 +137,7 @@ class Generation:
             extra += self._parking.park(entry, poison)
             return "poison", self.dead_letter(record, poison, payload=record.value)
         letters = [m for refusal in outcome.refused for m in self.dead_letter(record, refusal, payload=None)]
-        extra += self._keyring.destroy(entry.namespace, outcome.doomed_keys, entry.partition)
+        doomed.update(outcome.doomed_keys)
         return outcome.what, letters
 
     def dead_letter(self, record: Record, poison: Poison, payload: bytes | None) -> list[Message]:
@@ -162,13 +165,17 @@ class Generation:
         changed: Iterable[Stored],
         erased: Sequence[FeedRecord],
         extra: Sequence[Message],
+        doomed: Collection[str],
         next_offset: int,
         consumer: Consumer | None,
     ) -> None:
-        """One transaction: feed records, keys, ``extra`` and the ledger offset. Then the index, from those records."""
+        """One transaction: feed records, keys, ``extra``, the end of the doomed keys and the ledger offset. Then the
+        index, from those records."""
         written: list[tuple[int, FeedRecord, Stored | None]] = []
         messages: list[Message] = []
-        for stored in sorted(changed, key=lambda s: (s.version, s.id)):
+        in_order = sorted(changed, key=lambda s: (s.version, s.id))
+        self._keyring.prepare({stored.namespace for stored in in_order}, key_use(self.number))
+        for stored in in_order:
             sealed, feed, keys = seal(stored, self.number, self._keyring)
             messages += keys
             written.append((len(messages), feed, sealed))
@@ -179,7 +186,8 @@ class Generation:
         messages += extra
         if self.built_as:
             messages.append(self._state.set_building(self.number, self.built_as, next_offset))
-        with self._log.transaction(consumer, name=f"episodic-{self._partition}-{self.number}") as tx:
+        name = f"episodic-{self._partition}-{self.number}"
+        with self._keyring.transaction(self._partition, doomed, consumer, name) as tx:
             for message in messages:
                 tx.append(message)
             if consumer is not None:

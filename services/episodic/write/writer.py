@@ -310,7 +310,7 @@ class Host:
         """An erasure in a namespace that is deleted further on: all of it goes there."""
         assert self.consumer is not None
         with self.fold_lock, self.live.lock:
-            self.live.commit((), (), (), entry.offset + 1, self.consumer)
+            self.live.commit((), (), (), (), entry.offset + 1, self.consumer)
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
         self.progress.advance(self.partition, entry.offset + 1)
 

@@ -133,6 +133,7 @@ class Intake:
         """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
         decision = Decision()
         new: dict[bytes, tuple[bytes, int]] = {}
+        self._keyring.prepare({one.observation.namespace for one in examined})
         for one in examined:
             refusal = self._refusal(one, new)
             first = self.known.first(one.observation.namespace, one.id_mac)
@@ -297,8 +298,7 @@ class Intake:
     def _seal(self, one: Examined, decision: Decision) -> int:
         namespace = one.observation.namespace
         with telemetry.span("perception.seal", parent=one.trace):
-            key = self._keyring.new_key(namespace)
-            decision.key_ids.append((namespace, key.key_id))
+            key = self._keyring.text_key(namespace)
             plaintext = one.perceived.SerializeToString()
             entry = self._entry(namespace, one.principal)
             entry.observation_accepted.CopyFrom(
@@ -311,7 +311,7 @@ class Intake:
                     ),
                 )
             )
-            return decision.accept(key.message, ledger.message(entry))
+            return decision.accept(key, ledger.message(entry))
 
     def _create(self, settings: Namespace, principal: str) -> None:
         # First, and alone, so that nobody meets the entry before it can be read by its name. One that no entry follows,
@@ -367,8 +367,7 @@ class Intake:
         """
         if isinstance(error, LogUnavailable) and error.in_doubt:
             return
-        for namespace, key_id in decision.key_ids:
-            self._keyring.destroy(namespace, [key_id])
+        self._keyring.withdraw(decision.key_ids)
 
     def _append_messages(self, messages: Sequence[Message]) -> list[Appended]:
         if not messages:

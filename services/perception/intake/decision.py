@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import PerceivedObservation
 
+from services.common.crypto.seal import TextKey
 from services.common.ledger.settings import Place
 from services.common.log.base import Appended, Message
 from services.common.serving.errors import MnemeError
@@ -39,7 +40,7 @@ class Decision:
     """Messages to append in one transaction, and what became of each observation once they are."""
 
     messages: list[Message] = field(default_factory=list)
-    key_ids: list[tuple[str, str]] = field(default_factory=list)  # (namespace, key id) of the new keys
+    key_ids: list[str] = field(default_factory=list)  # of the new keys
     # Per observation: a refusal, a place found, or the index of its ledger message (new or duplicate of a new one).
     _fates: list[MnemeError | Place | tuple[int, bool]] = field(default_factory=list)
 
@@ -53,9 +54,10 @@ class Decision:
         """It repeats an observation that this decision accepts."""
         self._fates.append((message, True))
 
-    def accept(self, key: Message, entry: Message) -> int:
+    def accept(self, key: TextKey, entry: Message) -> int:
         """The key first: whoever sees the entry finds its key. Returns the entry's index."""
-        self.messages += [key, entry]
+        self.key_ids.append(key.key_id)
+        self.messages += [*key.messages, entry]
         self._fates.append((len(self.messages) - 1, False))
         return len(self.messages) - 1
 

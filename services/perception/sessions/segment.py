@@ -21,7 +21,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.ledger_pb2 import EpisodeClosed, LedgerEntry, PerceivedObservation
 
 from services.common import telemetry
-from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered, destroying
+from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring, Tampered
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.ledger.settings import Place
@@ -215,7 +215,7 @@ class Segmenter:
         """The units that a batch adds, by place."""
         out: dict[tuple[int, int], Unit] = {}
         for record, entry in entries:
-            if entry.WhichOneof("body") == "observation_accepted" and self._counts(record, entry, output):
+            if entry.WhichOneof("body") == "observation_accepted" and self._counts(record, entry):
                 perceived = self._open(record, entry, output)
                 if perceived is not None:
                     at = perceived.observation.observed_at.ToNanoseconds() / 1e9
@@ -245,25 +245,18 @@ class Segmenter:
             return PerceivedObservation.FromString(raw).observation.text
         return ""
 
-    def _counts(self, record: Record, entry: LedgerEntry, output: _Output) -> bool:
+    def _counts(self, record: Record, entry: LedgerEntry) -> bool:
         """Whether an accepted observation is one: not erased, and the first with its id.
 
-        Two writers that did not see each other, or the erasure, may have appended one that is not. What says the same
-        as the first, or was erased before, must not stay readable: nobody will ever name its key again, so it is
-        destroyed here. What says something else was acknowledged: it is no turn of the session, but its key stays,
-        and whoever folds the ledger keeps it within reach of erasures.
+        Two writers that did not see each other, or the erasure, may have appended one that is not. It is no turn of the
+        session. Whoever folds the ledger into memory destroys its key, or keeps it within reach of erasures.
         """
         accepted, here = entry.observation_accepted, Place(record.partition, record.offset)
         if self._known.deleted_since(entry.namespace, record.offset) or self._known.is_gone(entry.namespace):
-            return False  # its key goes with all those of the namespace; of what came too late, when it is folded
+            return False
         erased = self._known.erased(entry.namespace, accepted.id_mac)
         first = self._known.first(entry.namespace, accepted.id_mac)
-        if erased is None and first is not None and first.place == here:
-            return True
-        again = first is not None and first.place != here and first.content_mac == accepted.content_mac
-        if again or (erased is not None and erased.offset < here.offset):
-            output.messages += destroying(entry.namespace, [accepted.sealed.key_id])
-        return False
+        return erased is None and first is not None and first.place == here
 
     def _open(self, record: Record, entry: LedgerEntry, output: _Output) -> PerceivedObservation | None:
         sealed = entry.observation_accepted.sealed

@@ -17,7 +17,7 @@ from pathlib import Path
 from services.common.log.base import LogError, LogUnavailable
 from services.common.log.sqlite.format import PAGE_BYTES
 from services.common.log.sqlite.lock import WriterLock
-from services.common.log.sqlite.tables import FORMAT, FORMAT_BEFORE, SCHEMA
+from services.common.log.sqlite.tables import FORMAT, FORMATS_BEFORE, SCHEMA
 
 _SCRUB_S = 10.0
 _BUSY_S = 5.0  # for what does not take the writers' lock: recovery after a crash, other programs
@@ -108,7 +108,7 @@ class Database:
         self.members_dir.mkdir(mode=0o700, exist_ok=True)
         with self.writing() as db:
             (found,) = db.execute("PRAGMA user_version").fetchone()
-            if found not in (0, FORMAT_BEFORE, FORMAT):
+            if found not in (0, *FORMATS_BEFORE, FORMAT):
                 raise LogError(
                     f"{self.path}: written in format {found}; this version of Mneme knows {FORMAT}. "
                     "Use the version that wrote it, or name another file."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from services.common.log.base import (
     Appended,
     Cleanup,
     Consumer,
+    Fenced,
     LogError,
     Message,
     MessageTooLarge,
@@ -63,6 +65,8 @@ class SqliteLog:
         self._tombstone_retention_ms = int(tombstone_retention_s * 1000)
         self._housekeeping_s = housekeeping_s
         self._next_housekeeping = 0.0
+        self._id = secrets.token_hex(8)
+        self._names: set[str] = set()  # of transactions, that this log has taken
         self._topics: dict[str, Topic] = {}
 
     # Topics
@@ -100,13 +104,15 @@ class SqliteLog:
     def transaction(
         self, consumer: Consumer | None = None, name: str | None = None, timeout_s: float = 10.0
     ) -> Iterator[Transaction]:
-        """As the port says; ``name`` fences nobody here, because writers are serialised anyway."""
         if consumer is not None and not (isinstance(consumer, SqliteConsumer) and consumer.belongs_to(self._db)):
             raise TypeError("transaction(consumer): a consumer of another log.")
         tx = Transaction(self._check, consumer is not None)
         try:
+            if name is not None and name not in self._names:
+                self._take(name, timeout_s)
             yield tx
             with self._db.writing(timeout_s) as db:
+                self._require_holding(db, name)
                 if consumer is not None and tx.offsets:
                     consumer.store(db, tx.offsets)
                 appended = self._append(db, tx.messages)
@@ -115,6 +121,20 @@ class SqliteLog:
                 consumer.rewind()
             raise
         tx.ended(appended)
+
+    def _take(self, name: str, timeout_s: float) -> None:
+        with self._db.writing(timeout_s) as db:
+            db.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (name, self._id))
+        self._names.add(name)
+
+    def _require_holding(self, db: sqlite3.Connection, name: str | None) -> None:
+        """Fenced where another log took the name since."""
+        if name is None:
+            return
+        (holder,) = db.execute("SELECT holder FROM holders WHERE name = ?", (name,)).fetchone()
+        if holder != self._id:
+            self._names.discard(name)
+            raise Fenced(f"another holder took {name}. Start from the committed offset.")
 
     def _check(self, message: Message) -> None:
         topic = self._topic(message.topic)

@@ -21,8 +21,10 @@ from services.common.log.base import (
 )
 from services.common.log.sqlite.format import unpack
 
-FORMAT = 2  # user_version of the file
-FORMAT_BEFORE = 1  # the same, by a Mneme that knows no pseudonyms of namespaces and would pass over what has one
+FORMAT = 3  # user_version of the file
+# The same, by a Mneme that knows no pseudonyms of namespaces (1), or no trees of keys (2), and would pass over what has
+# one.
+FORMATS_BEFORE = (1, 2)
 OFFSET_BITS = 40
 MAX_OFFSET = 1 << OFFSET_BITS
 BATCH_ROWS = 256  # of one read, and so of the time a reader holds a snapshot
@@ -49,6 +51,8 @@ CREATE TABLE IF NOT EXISTS members (
   WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (grp TEXT, partition INTEGER, member TEXT, PRIMARY KEY (grp, partition))
   WITHOUT ROWID;
+-- Who holds each name of transactions: a log that some process opened.
+CREATE TABLE IF NOT EXISTS holders (name TEXT PRIMARY KEY, holder TEXT) WITHOUT ROWID;
 """
 
 
