@@ -16,6 +16,7 @@ from services.cli.local import environment
 from services.cli.up import ensure_topics, prepare, require_free
 from services.common.config import Settings, load
 from services.common.crypto.seal import Keyring, MasterKey
+from services.common.ledger import topics
 from services.common.log.open import open_log
 
 
@@ -99,12 +100,17 @@ def test_a_master_key_that_is_none_is_refused_with_the_remedy(tmp_path: Path) ->
 
 
 def with_data(folder: Path) -> Settings:
-    """As after a start that a namespace's key was made in."""
+    """As after a start that a namespace's keys were made in. The first in the log is not under the master key."""
     settings = load(environ=environment(folder))
     prepare(settings)
     ensure_topics(settings, print)
     with contextlib.closing(open_log(settings.common.log_url)) as log:
-        log.append([Keyring(log, MasterKey.load(settings.common.master_key_path)).new_key("acme/ann").message])
+        keyring = Keyring(log, MasterKey.load(settings.common.master_key_path))
+        name_key = keyring.name_key("acme/ann").message
+        log.append([name_key])
+        keyring.text_key("acme/ann")
+        log.append([name_key])  # as a deletion does
+        log.compact(topics.KEYS)
     return settings
 
 

@@ -1,7 +1,7 @@
 """Keys of texts are taken from trees, one record for 256, and each is destroyed for good, by itself, once."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
-from services.common.crypto.seal import KeyDestroyed, Keyring, MasterKey, Tampered, destroying
+from services.common.crypto.seal import KeyDestroyed, Keyring, MasterKey, Tampered, TextKey, destroying
 from services.common.crypto.tree import LEAVES
 from services.common.ledger import topics
-from services.common.log.base import Fenced, Log, Message, Record, partition_of
+from services.common.log.base import Appended, Fenced, Log, Message, Record, partition_of
 from services.common.log.open import open_log
 from tests.common.test_tree import derivable
 
@@ -76,8 +76,8 @@ def trees(log: Log) -> dict[str, DataKey]:
     return {id: key for id, key in keys.items() if key.nodes}
 
 
-def tree_of(sealed: Sealed) -> str:
-    return sealed.key_id.partition(".")[0]
+def tree_of(key: Sealed | TextKey) -> str:
+    return key.key_id.partition(".")[0]
 
 
 def test_256_texts_of_a_namespace_take_one_record_of_some_hundred_bytes_without_its_name(log: Log) -> None:
@@ -98,6 +98,22 @@ def test_nobody_takes_keys_of_a_tree_that_another_began(log: Log) -> None:
     texts = [told(ring, log) for _ in range(2) for ring in rings]
     assert len({tree_of(text) for text in texts}) == len(rings), "as little as one that died and was started again"
     assert len({tree_of(told(rings[0], log, use=use)) for use in ("a", "b", "a")}) == 2
+
+
+def test_the_trees_of_many_namespaces_are_begun_by_one_append(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring, append, appended = Keyring(log, MASTER), log.append, list[int]()
+
+    def counted(messages: Sequence[Message]) -> list[Appended]:
+        appended.append(len(messages))
+        return append(messages)
+
+    monkeypatch.setattr(log, "append", counted)
+    ring.prepare([ANN, BOB, "old/clara"])
+    keys = [ring.text_key(name) for name in (ANN, BOB, ANN)]
+    ring.prepare([BOB, ANN])
+    assert appended == [2]
+    assert not any(key.messages for key in keys)
+    assert {tree_of(key) for key in keys} == set(trees(log))
 
 
 def test_threads_take_each_key_once(log: Log) -> None:
