@@ -9,7 +9,7 @@ import pytest
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import LedgerEntry, NamespaceDeleted, PerceptionCheckpoint
 
-from services.common.crypto.seal import Keyring, MasterKey, destroying
+from services.common.crypto.seal import Keyring, MasterKey, TextKey, destroying
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.log.base import Appended, LogUnavailable, Message, partition_of
@@ -50,6 +50,37 @@ def refused(world: World, sent: Observation) -> str:
     with pytest.raises(MnemeError) as caught:
         world.observe(sent)
     return caught.value.reason
+
+
+def test_what_is_accepted_as_the_namespace_goes_is_refused_and_no_error_of_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the deletion happens between the look at the ledger and the seal."""
+    text_key = world.keyring.text_key
+
+    def late(namespace: str) -> TextKey:
+        key = text_key(namespace)
+        delete(world)
+        world.keyring.refresh()  # as another thread does
+        return key
+
+    monkeypatch.setattr(world.keyring, "text_key", late)
+    before = len(world.entries())
+    taken = world.intake.observe([observation(0), observation(1)], ANYBODY)
+    assert [each.reason for each in taken if isinstance(each, MnemeError)] == ["UNKNOWN_NAMESPACE"]
+    assert len(taken) == 1
+    assert len(world.entries()) == before + 1, "the deletion"
+
+
+def test_a_process_that_took_keys_before_seals_under_those_of_the_namespace_made_anew(world: World) -> None:
+    other = restarted(world)
+    other.observe(observation(0))
+    delete(world)
+    world.create(HOME)
+    [accepted] = other.observe(observation(1))
+    world.known.catch_up()
+    assert world.perceived(accepted).observation.id == "o1"
+    other.close()
 
 
 def test_a_deleted_namespace_is_unknown_and_made_anew_its_ids_are_free(world: World) -> None:

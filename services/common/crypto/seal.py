@@ -1,11 +1,11 @@
 """Sealing: every text at rest in a log or an index is AES-256-GCM under a data key that can be destroyed.
 
-Keys have three steps. The master key wraps the name key of each namespace, which wraps its data keys, and these seal. A
-text has a data key of its own, which is one of a tree of 256 (``services.common.crypto.tree``) with one record in
-``mneme.keys.v1``: destroying a key is writing the record of what is left of its tree, and what erases the text. Keys
-with a life of their own (of alias groups, checkpoints, dead letters), and all those of a namespace without a name key,
-which an earlier version made, are records of their own. Keyed hashes (``mac``) let writers know ids and contents again
-without keeping them.
+Keys have three steps. The master key wraps the name key of each namespace, which wraps the data keys of its texts, and
+these seal. A text has a data key of its own, which is one of a tree of 256 (``services.common.crypto.tree``) with one
+record in ``mneme.keys.v1``: destroying a key is writing the record of what is left of its tree, and what erases the
+text. Keys with a life of their own (of alias groups, checkpoints, dead letters), and all those of a namespace without a
+name key, which an earlier version made, are records of their own, under the master key. Keyed hashes (``mac``) let
+writers know ids and contents again without keeping them.
 
 A namespace's name is kept out of what cannot be deleted from in the same way: the ledger calls it by a keyed hash, its
 pseudonym, and the name key, which tells the name, is destroyed with it (``services.common.ledger.named``).
@@ -22,7 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -130,7 +130,8 @@ class Keyring:
             name_key_id = self._name_key_of(namespace)
             if name_key_id is not None and not self._trees.has_left(namespace, use, name_key_id):
                 key = DataKey(key_id=secrets.token_hex(12), name_key_id=name_key_id)
-                begun[namespace] = self._unwrapping.with_tree(key, KeyTree.new())
+                with suppress(KeyDestroyed):  # the namespace is deleted in this moment
+                    begun[namespace] = self._unwrapping.with_tree(key, KeyTree.new())
         if not begun:
             return
         appended = self._log.append([_appending(key, namespace) for namespace, key in begun.items()])
@@ -144,7 +145,7 @@ class Keyring:
 
         ``until``: Unix seconds, when it is of no more use; 0.0 where that never comes.
         """
-        data_key = self._made(DataKey(namespace=namespace, until=until, name_key_id=self._name_key_of(namespace) or ""))
+        data_key = self._made(DataKey(namespace=namespace, until=until))
         self._records.add(data_key)
         return NewKey(data_key.key_id, _appending(data_key, namespace))
 

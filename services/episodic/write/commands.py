@@ -12,7 +12,7 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
-from services.common.crypto.seal import Keyring
+from services.common.crypto.seal import KeyDestroyed, Keyring, TextKey
 from services.common.ledger import entries as ledger
 from services.common.lineage import check_derived_from, is_answer, lineage_of
 from services.common.log.base import Appended
@@ -26,6 +26,7 @@ from services.episodic.state.checks import (
     check_reference,
     claimed,
     not_found,
+    unknown_namespace,
 )
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import from_us, stamp
@@ -102,9 +103,8 @@ class Commands:
                 self._check_target(entry.namespace, request.engram_id)
             else:
                 self._check_sources(entry.namespace, request.derived_from)
-            key = self._keyring.text_key(entry.namespace)
-            plaintext = request.SerializeToString()
-            body.sealed.CopyFrom(self._keyring.seal(key.key_id, plaintext, namespace=entry.namespace, purpose=purpose))
+            key, sealed = self._sealed(entry.namespace, request.SerializeToString(), purpose)
+            body.sealed.CopyFrom(sealed)
             entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
             appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
             position = _position(appended[-1])
@@ -115,6 +115,13 @@ class Commands:
             while len(self._recent) > _REMEMBERED_COMMANDS:
                 self._recent.popitem(last=False)
             return position, False
+
+    def _sealed(self, namespace: str, plaintext: bytes, purpose: str) -> tuple[TextKey, pb.Sealed]:
+        key = self._keyring.text_key(namespace)
+        try:
+            return key, self._keyring.seal(key.key_id, plaintext, namespace=namespace, purpose=purpose)
+        except KeyDestroyed:  # the namespace is deleted in this moment, and its name key went with it
+            raise unknown_namespace(namespace) from None
 
     def _known(self, namespace: str, body: pb.Remembered | pb.Corrected) -> Position | None:
         """Where this very command was taken before. ERASED, ID_REUSED."""

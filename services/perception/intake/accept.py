@@ -27,7 +27,7 @@ from mneme.v1.ledger_pb2 import (
 
 from services.common import telemetry
 from services.common.crypto.auth import Caller
-from services.common.crypto.seal import KEY_WAIT_S, Keyring
+from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
 from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, ID_BYTES, names_that_fit
@@ -146,7 +146,12 @@ class Intake:
             elif one.id_mac in new:
                 decision.repeated(new[one.id_mac][1])
             else:
-                new[one.id_mac] = (one.content_mac, self._seal(one, decision))
+                try:
+                    new[one.id_mac] = (one.content_mac, self._seal(one, decision))
+                except KeyDestroyed:  # the namespace is deleted in this moment, and its name key went with it
+                    decision.refuse(_unknown_namespace(one.observation.namespace))
+                    if stop_at_refusal:
+                        break
         return decision
 
     def end_session(self, namespace: str, session: str, caller: Caller) -> Place:
