@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from services.common.crypto.records import KeyRecords
 from services.common.crypto.tree import LEAVES
 
-_OPEN = 4_096  # of one key ring; what is left of the one that was used longest ago is given up
+# Of one key ring, some 300 bytes each; what is left of the one that was used longest ago is given up. In more namespaces
+# at a time every text would begin a tree.
+_OPEN = 65_536
 
 
 @dataclass(slots=True)

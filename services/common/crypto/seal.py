@@ -60,6 +60,7 @@ __all__ = [
     "Tampered",
     "TextKey",
     "destroying",
+    "record_of",
     "wrapped_by",
 ]
 
@@ -81,6 +82,11 @@ class TextKey:
 
     key_id: str
     messages: tuple[Message, ...] = ()
+
+
+def record_of(key_id: str) -> str:
+    """The id of the record that a key is in, as ``Keyring.keys_of`` lists it."""
+    return key_id.partition(".")[0]
 
 
 def destroying(namespace: str, key_ids: Iterable[str]) -> list[Message]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ErasureProbe
 
+from services.common.crypto.seal import record_of
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.log.base import partition_of
@@ -26,7 +27,7 @@ class _Before:
     receipt: pb.StoredReceipt
     offset: int  # of the entry
     partition: int  # of the ledger and the feed
-    keys: frozenset[str]  # that exist of the namespace now, by id
+    keys: frozenset[str]  # records of keys that exist of the namespace now, by id
 
 
 class DeletedProbing:
@@ -77,8 +78,8 @@ class DeletedProbing:
             looked += 1
             left |= {entry.body.namespace_deleted.name_key_id} & of.keys
             for sealed, purpose, _ in ledger.seals_in(entry.body):
-                if sealed.key_id in of.keys:
-                    left.add(sealed.key_id)
+                if record_of(sealed.key_id) in of.keys:
+                    left.add(record_of(sealed.key_id))
                     readable += opens(keyring, of.namespace, sealed, purpose)
         # Where nothing was made anew, all that there are; then the ledger must be known to its end.
         if self._host.lag() == 0 and self._host.registry.is_gone(of.namespace):
@@ -102,7 +103,7 @@ class DeletedProbing:
             looked += 1
             feed = pb.FeedRecord.FromString(record.value or b"")
             if feed.namespace == of.namespace and feed.version < of.offset:
-                is_held = not of.keys.isdisjoint((feed.sealed.key_id, feed.detail.key_id))
+                is_held = not of.keys.isdisjoint((record_of(feed.sealed.key_id), record_of(feed.detail.key_id)))
                 readable += is_held and is_readable(feed, self._parts.keyring)
         return ErasureProbe(store="feed", looked_at=looked, readable=readable, detail="records that can be opened")
 
