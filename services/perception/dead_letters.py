@@ -34,7 +34,7 @@ class DeadLetters:
         self._keyring = keyring
         self._clock = clock
         self._retention_s = retention_s
-        self._made: list[tuple[str, str]] = []  # keys of letters that are not known to be in the log
+        self._made: list[str] = []  # keys of letters that are not known to be in the log
 
     def messages(
         self, record: Record, error: MnemeError, *, with_payload: bool = True, of: Observation | None = None
@@ -55,7 +55,7 @@ class DeadLetters:
             payload = b""
         namespace = of.namespace if of is not None else NAMESPACE
         key = self._keyring.new_key(namespace, self._clock().timestamp() + self._retention_s)
-        self._made.append((namespace, key.key_id))
+        self._made.append(key.key_id)
         letter = DeadLetter(
             topic=record.topic,
             position=Position(partition=record.partition, offset=record.offset),
@@ -82,8 +82,7 @@ class DeadLetters:
         """Forget the keys of letters that ``error`` kept from being appended; where that is in doubt they stay, as the
         key ring may have read past them."""
         if not (isinstance(error, LogUnavailable) and error.in_doubt):
-            for namespace, key_id in self._made:
-                self._keyring.destroy(namespace, [key_id])
+            self._keyring.withdraw(self._made)
         self._made.clear()
 
     def drop_keys(self, log: Log) -> None:

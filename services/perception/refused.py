@@ -141,7 +141,7 @@ class RefusedRecords:
             return b""
 
     def _destroy(self, letter: _Letter) -> None:
-        self._log.append(self._keyring.destroy(letter.namespace, [letter.id]))
+        self._keyring.destroy(letter.namespace, [letter.id])
 
     def _shown(self, letter: _Letter, asked: str, *, with_payload: bool) -> RefusedRecord:
         body = letter.body

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from services.common.crypto.records import KeyRecords
 from services.common.crypto.tree import LEAVES
 
-# Of one key ring, some 300 bytes each; what is left of the one that was used longest ago is given up. In more namespaces
-# at a time every text would begin a tree.
+# Of one key ring, some 300 bytes each; what is left of the one that was used longest ago is given up. Who takes from
+# more in turn begins a tree for every text.
 _OPEN = 65_536
 
 
