@@ -294,17 +294,16 @@ class Keyring:
             record = self._records.get(id)
             if record is None:
                 continue
-            key = DataKey.FromString(record)
-            if self._records.get(key.name_key_id) is None:
-                yield _destroying(id, partition=partition)  # nobody can read it
-                continue
-            tree = self._unwrapping.tree(id)
-            left = tree.without(gone)
-            if not left.nodes:
-                yield _destroying(id, partition=partition)
-            elif left.nodes != tree.nodes:
-                value = self._unwrapping.with_tree(key, left).SerializeToString()
-                yield Message(topics.KEYS, id.encode(), value, partition=partition)
+            try:
+                tree = self._unwrapping.tree(id)
+                left = tree.without(gone)
+                if left.nodes == tree.nodes:
+                    continue
+                key = self._unwrapping.with_tree(DataKey.FromString(record), left)
+            except KeyDestroyed:  # the name key is gone, and nobody can read it
+                left = KeyTree({})
+            value = key.SerializeToString() if left.nodes else None
+            yield Message(topics.KEYS, id.encode(), value, partition=partition)
 
     # --- keyed hashes ---
 
