@@ -45,7 +45,9 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _LOG: tuple(
         f"common/log/sqlite/{n}" for n in ("log", "consumer", "database", "tables", "format", "lock", "groups")
     ),
-    _in("common", "seal") + " " + _in("episodic", "commands"): ("common/crypto/seal",),
+    _in("common", "tree", "text_keys", "seal") + " " + _in("episodic", "commands"): tuple(
+        f"common/crypto/{n}" for n in ("seal", "master", "wrapping", "records", "tree", "open_trees")
+    ),
     _TOKENS: ("common/crypto/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
     _ACCEPT: ("perception/intake/accept", "perception/intake/decision", "perception/ledger_facts"),
