@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mneme.v1.ledger_pb2 import DataKey, Sealed
 
-from services.common.crypto.seal import KeyDestroyed, Keyring, MasterKey, Tampered, TextKey, destroying
+from services.common.crypto.seal import KeyDestroyed, Keyring, MasterKey, Tampered, TextKey, destroying, record_of
 from services.common.crypto.tree import LEAVES
+from services.common.crypto.wrapping import _Held
 from services.common.ledger import topics
 from services.common.log.base import Appended, Fenced, Log, Message, Record, partition_of
 from services.common.log.open import open_log
@@ -287,6 +288,69 @@ def test_a_namespace_without_a_name_key_has_a_record_a_text(log: Log) -> None:
     assert sorted(ring.keys_of("old/clara")) == sorted(text.key_id for text in texts)
     ring.destroy("old/clara", [texts[0].key_id])
     assert [read(Keyring(log, MASTER), text, "old/clara") for text in texts] == [None, b"text"]
+
+
+def test_keys_of_what_ends_are_listed_once_it_has_ended_until_they_are_destroyed(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    soon, late, never = (ring.new_key(ANN, until) for until in (100.0, 200.0, 0.0))
+    log.append([key.message for key in (soon, late, never)])
+    other = Keyring(log, MASTER)
+    assert other.of_no_more_use(100.0) == {}
+    assert other.of_no_more_use(150.0) == {ANN: [soon.key_id]}
+    assert {name: sorted(ids) for name, ids in other.of_no_more_use(1e9).items()} == {
+        ANN: sorted([soon.key_id, late.key_id])
+    }
+    log.append(destroying(ANN, [soon.key_id]))
+    assert other.of_no_more_use(150.0) == {}
+
+
+def test_a_key_is_in_the_record_that_is_listed_of_its_namespace(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    text, single = told(ring, log), ring.new_key(ANN)
+    log.append([single.message])
+    assert {record_of(text.key_id), record_of(single.key_id)} == set(ring.keys_of(ANN, naming=False))
+
+
+def test_nothing_of_a_destroyed_key_is_held_once_that_was_read(log: Log) -> None:
+    ring, other = Keyring(log, MASTER), Keyring(log, MASTER)
+    text = told(ring, log)
+    read(other, text)
+    [(_, (_, tree))] = other._unwrapping._trees._held.values()
+    assert tree.key(0)
+    ring.destroy(ANN, [text.key_id])
+    other.refresh()
+    assert not other._unwrapping._trees._held
+
+
+def test_so_much_is_held_unwrapped_and_no_more() -> None:
+    held, made = _Held[bytes](2), list[bytes]()
+
+    def make(record: bytes) -> bytes:
+        made.append(record)
+        return record
+
+    records = {id: id.encode() for id in "abc"}
+    for id in "abacab":
+        assert held.get(id, records[id], make) is records[id]
+    assert made == [b"a", b"b", b"c", b"b"], "the one that was used longest ago goes"
+    held.get("b", bytes(2), make)
+    assert made[-1] == bytes(2), "of another record than it was made of, it is not the same"
+
+
+def test_a_deletion_is_read_up_to_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring, looked, read_on = Keyring(log, MASTER), list[str](), log.read
+
+    def counted(topic: str, *more: int) -> Iterator[Record]:
+        looked.append(topic)
+        return read_on(topic, *more)
+
+    told(ring, log)
+    ring.was_deleted(ANN)
+    monkeypatch.setattr(log, "read", counted)
+    ring.text_key(ANN)
+    assert looked == [topics.KEYS]
+    ring.text_key(ANN)
+    assert looked == [topics.KEYS]
 
 
 @pytest.mark.parametrize("id", ["{}.256", "{}.-1", "{}.x", "{}.", "{}.0.0", "ffffffffffffffffffffffff.0"])
