@@ -35,6 +35,7 @@ from services.cli.client import Client
 from services.cli.local import Local, environment, serving
 from services.common.log.base import partition_of
 from services.common.serving.errors import from_rpc_error
+from services.common.serving.shards import application_of
 
 AWAY_S = 10.0  # bar: longest without an answer, of a namespace whose shard was killed
 OTHERS_S = 2.0  # bar: longest call of another shard's namespace meanwhile
@@ -162,7 +163,7 @@ def _measure(local: Local, loads: list[Load], quiet_s: float) -> bool:
         for load, reads in zip(loads, quiet, strict=True):
             print(f"quiet: {load.namespace} {_shown(reads)}", flush=True)
         for what, victim, sent in (("killed", 1, signal.SIGKILL), ("stands still", 0, signal.SIGSTOP)):
-            pid = _pid_of(local, f"episodic-{victim}")
+            pid = _pid_of(local, application_of(victim))
             begun = time.monotonic()
             os.kill(pid, sent)
             away_s = _until_it_answers(loads[victim], begun)
@@ -173,7 +174,8 @@ def _measure(local: Local, loads: list[Load], quiet_s: float) -> bool:
             slowest = max(float(reads.max()) for reads in others)
             good &= away_s <= AWAY_S and slowest <= OTHERS_S
             refused = dict(loads[victim].reads.refused + loads[victim].writes.refused)
-            print(f"episodic-{victim} {what}: its namespace answers after {away_s:.1f} s (bar {AWAY_S:.0f}); {refused}")
+            name = application_of(victim)
+            print(f"{name} {what}: its namespace answers after {away_s:.1f} s (bar {AWAY_S:.0f}); {refused}")
             for reads in others:
                 print(f"  others meanwhile: {_shown(reads)} (bar: longest {OTHERS_S * 1000:.0f} ms)", flush=True)
     return good

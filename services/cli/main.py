@@ -17,7 +17,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
-from services.cli.commands import dead_letters, export, forget, ingest, namespaces, tokens
+from services.cli.commands import dead_letters, export, forget, ingest, namespaces, scale, tokens
 from services.cli.fields import as_typed
 from services.cli.terminal import given_time, interruptible, read_time
 from services.common.serving.errors import MnemeError, from_rpc_error
@@ -281,7 +281,8 @@ main.command("verify-forgotten")(namespace_option(forget.verify_forgotten))
 @namespace_option
 @click.pass_obj
 def stats(get_client: Callable[[], Client], namespace: str) -> None:
-    """What a namespace holds: engrams by kind, state hash, lag, generation; then the KV store and its engines.
+    """What a namespace holds: engrams by kind, state hash, lag, generation; then the KV store and its engines, and the
+    shards of episodic.
 
     These serve every namespace, so the token needs the right admin for them.
     """
@@ -290,16 +291,32 @@ def stats(get_client: Callable[[], Client], namespace: str) -> None:
         admin_pb2.GetStatsRequest(namespace=namespace), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
     )
     click.echo(render.stats(response))
-    try:
-        kv = client.reasoning.GetKvStats(
-            reasoning_pb2.GetKvStatsRequest(), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
+    kv = reasoning_pb2.GetKvStatsRequest()
+    click.echo(
+        _unless_denied(
+            lambda: render.kv_stats(
+                client.reasoning.GetKvStats(kv, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+            ),
+            "kv store       not shown: the token has no right to admin",
         )
+    )
+    click.echo(
+        _unless_denied(
+            lambda: render.shards(scale.told(client)), "shards         not shown: they are of every namespace"
+        )
+    )
+
+
+def _unless_denied(show: Callable[[], str], otherwise: str) -> str:
+    try:
+        return show()
     except grpc.RpcError as error:
         if from_rpc_error(error).reason != "PERMISSION_DENIED":
             raise
-        click.echo("kv store       not shown: the token has no right to admin")
-    else:
-        click.echo(render.kv_stats(kv))
+        return otherwise
+
+
+main.command()(scale.scale)
 
 
 @main.command()

@@ -343,6 +343,26 @@ def follow(get: Callable[[], admin_pb2.Operation], poll_s: float = 0.2) -> admin
             time.sleep(poll_s)
 
 
+def shards(given: admin_pb2.Shards) -> str:
+    """The shards of episodic, and what each holds."""
+    lines = [f"shards         {given.wanted} wanted" + ("" if given.done else ", not all of it done")]
+    for shard in given.shards:
+        lines.append(f"{shard.application:14} partitions {', '.join(map(str, shard.partitions)) or 'none yet'}")
+    if given.moving:
+        lines.append(f"moving         partitions {', '.join(map(str, given.moving))}")
+    if given.problem:
+        lines.append(f"delayed        {given.problem} It is tried again.")
+    return "\n".join(lines)
+
+
+def follow_shards(get: Callable[[], admin_pb2.Shards], poll_s: float = 0.2) -> None:
+    """Show how partitions move until all are where they are to be."""
+    with Console(stderr=True).status("") as status:
+        while not (now := get()).done:
+            status.update(shards(now))
+            time.sleep(poll_s)
+
+
 @contextmanager
 def counter(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
     """A progress bar; call the yielded function once per item."""

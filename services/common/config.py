@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.common.log.kafka.security import KafkaSecurity
-from services.common.serving.shards import Shards
+from services.common.serving.shards import fitting
 
 SECTIONS = ("common", "gateway", "perception", "episodic", "reasoning", "kvstore")
 _PREFIX = "MNEME__"
@@ -95,16 +95,15 @@ class Settings:
         return _validate(name, self.layers[name], model)
 
     @property
-    def shards(self) -> Shards:
-        """Of episodic. ConfigError where they cannot own as many partitions each."""
+    def shards(self) -> int:
+        """Of episodic, as configured. ConfigError where they cannot hold as many partitions each."""
         count, partitions = self.layers["episodic"]["shards"], self.common.partitions
-        fitting = [n for n in range(1, partitions + 1) if partitions % n == 0]
-        if count not in fitting:
+        if count not in (may_be := fitting(partitions)):
             raise ConfigError(
                 f"episodic.shards: {count!r} shards cannot share common.partitions ({partitions}) evenly. "
-                f"Set one of {', '.join(map(str, fitting))}."
+                f"Set one of {', '.join(map(str, may_be))}."
             )
-        return Shards(int(count), partitions)
+        return int(count)
 
     @property
     def keeps_kv(self) -> bool:

@@ -100,6 +100,10 @@ LEDGER_BYTES = Gauge(
 APPLICATION_UP = Gauge(
     "mneme_application_up", "1 while an application answers the door, else 0.", ["application"], registry=REGISTRY
 )
+SHARDS_WANTED = Gauge("mneme_shards_wanted", "Shards that episodic is to run in.", registry=REGISTRY)
+SHARD_PARTITIONS = Gauge(
+    "mneme_shard_partitions", "Partitions of the ledger that a shard holds.", ["application"], registry=REGISTRY
+)
 REPLICAS_UP = Gauge("mneme_replicas_up", "Replicas that serve.", ["application"], registry=REGISTRY)
 RESTARTS = Counter(
     "mneme_replica_restarts_total",

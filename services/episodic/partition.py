@@ -35,6 +35,14 @@ class Partition:
 
     def stop(self, grace_s: float) -> None:
         """End what runs; what is written is flushed."""
+        self.finish(grace_s)
+        self.close()
+
+    def finish(self, grace_s: float) -> bool:
+        """As ``Host.finish``."""
         self.rebuilder.stop(grace_s)
-        self.host.stop(grace_s)
+        return self.host.finish(grace_s) and not self.rebuilder.is_running
+
+    def close(self) -> None:
+        self.host.close()
         self.host.parts.index.close()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +27,7 @@ from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.common.serving.shards import require_few
 from services.common.text.limits import check_text
 from services.episodic import converters
+from services.episodic.holding import Holding
 from services.episodic.recall.recall import newest_applied, not_fresh
 from services.episodic.search.index import IndexUnavailable, unavailable
 from services.episodic.service import Episodic
@@ -56,14 +58,15 @@ class Servicer:
         self._at = episodic.of  # what owns a namespace
         self._log = episodic.log
         self._progress = episodic.progress
-        self._waiting = Waiting(episodic.progress)
+        self.holding = Holding(episodic)
+        self._waiting = Waiting(episodic.progress, self.holding.leaving)
         threads = episodic.config.call_threads
         self._threads = FairThreads(threads, max(1, threads // _SHARES), tenant, "call")
         # Erasures are commanded one at a time; those that wait for their turn may not hold up reads.
         self._commanding = ThreadPoolExecutor(1, thread_name_prefix="forget")
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {
+        handlers = {
             _E + "Remember": Handler(episodic_pb2.RememberRequest, self.remember),
             _E + "Correct": Handler(episodic_pb2.CorrectRequest, self.correct),
             _E + "Recall": Handler(episodic_pb2.RecallRequest, self.recall),
@@ -82,6 +85,7 @@ class Servicer:
             _A + "Rebuild": Handler(admin_pb2.RebuildRequest, self.rebuild),
             _A + "GetStats": Handler(admin_pb2.GetStatsRequest, self.get_stats),
         }
+        return {name: replace(each, function=self.holding.counted(each.function)) for name, each in handlers.items()}
 
     def stop(self) -> None:
         for threads in (self._threads, self._commanding):
@@ -132,6 +136,7 @@ class Servicer:
         until = time.monotonic() + max(0.0, call.time_left_s() - _MARGIN_S)
         looked_at = -1
         while True:
+            self._at(namespace)  # it may have gone to another process, which has the receipt for who asks again
             host.check()
             if (finished := host.receipts.finished) != looked_at:
                 receipt = await self._run(host.finished_receipt, namespace, id)
@@ -252,6 +257,7 @@ class Servicer:
                 return Page(messages, str(after).encode())
             # No thread looks again before something was applied.
             await self._waiting.reached({partition: applied + 1}, until - time.monotonic())
+            self.holding.require_staying([partition])
 
     async def _watch_from(self, request: episodic_pb2.WatchRequest, cursor: bytes) -> int:
         given = cursor.decode() if cursor else request.cursor
@@ -404,7 +410,10 @@ class Servicer:
         """Whether everything before these offsets is visible, now or within the time. NotYet."""
         if not call.patient and not self._progress.reached(wanted):
             raise NotYet
-        return await self._waiting.reached(wanted, within_s)
+        reached = await self._waiting.reached(wanted, within_s)
+        if not reached:
+            self.holding.require_staying(wanted)
+        return reached
 
     async def _positions(
         self, namespaces: Sequence[str], positions: Iterable[Position], call: Call

@@ -13,6 +13,7 @@ from services.common import telemetry
 from services.common.config import Settings
 from services.common.crypto.auth import grant_signer, token_signer
 from services.common.crypto.seal import MasterKey
+from services.common.ledger.assignment import Assignments
 from services.common.log.base import LogError
 from services.common.log.open import open_log
 from services.common.serving import ports
@@ -22,10 +23,12 @@ from services.common.serving.shards import SHARDED
 from services.gateway.backend import Backend, LocalBackend
 from services.gateway.config import GatewayConfig
 from services.gateway.revocations import Revocations
+from services.gateway.routes import Routes
 from services.gateway.serve_backend import ServeBackend
 from services.gateway.server import GatewayServer
 from services.gateway.servicer import application
 from services.gateway.sharded import ShardedBackend
+from services.gateway.shards import ShardOffice
 from services.gateway.tokens import Credentials, TokenOffice
 
 _log = logging.getLogger(__name__)
@@ -44,15 +47,20 @@ class Gateway:
         self._server_log = open_log(common.log_url, common.kafka)
         self._revocations = Revocations(self._server_log)
         await asyncio.to_thread(self._revocations.refresh)
-        local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), grants)})
+        assignments = Assignments(self._server_log)
+        shards = ShardOffice(assignments, settings.shards)
+        local = LocalBackend({"gateway": application(TokenOffice(tokens, self._revocations), shards, grants)})
         self._remote = remote = ServeBackend(config.health_timeout_s)
         backends: dict[str, Backend] = {
             spec.app: local if spec.app == "gateway" else remote for spec in methods.values()
         }
-        if SHARDED in backends and settings.shards.count > 1:
-            backends[SHARDED] = ShardedBackend(remote, settings.shards)
+        self._following = [asyncio.create_task(self._follow_revocations())]
+        if SHARDED in backends:
+            await asyncio.to_thread(assignments.refresh)
+            routes = Routes(assignments, config.revocation_period_s)
+            backends[SHARDED] = sharded = ShardedBackend(remote, routes)
+            self._following += [asyncio.create_task(routes.follow()), asyncio.create_task(sharded.follow())]
         self._server = GatewayServer(config, Credentials(tokens, grants, self._revocations), backends, methods)
-        self._following = asyncio.create_task(self._follow_revocations())
         if not config.reuse_port:
             # The gateway before this one may still hold it. Whether it is free, the server finds out for itself.
             await asyncio.to_thread(ports.refusal, config.host, config.port)
@@ -61,7 +69,7 @@ class Gateway:
 
     async def check_health(self) -> None:
         """Serve asks every second; after three failures it replaces the replica."""
-        if self._server is None or self._following.done():
+        if self._server is None or any(task.done() for task in self._following):
             raise RuntimeError("the gateway has stopped")
         self._server.require_alive()
 
@@ -69,7 +77,8 @@ class Gateway:
         if self._server is not None:
             await self._server.stop()
             await self._remote.close()
-            self._following.cancel()
+            for task in self._following:
+                task.cancel()
             self._server_log.close()
         telemetry.flush()
 

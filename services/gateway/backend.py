@@ -34,6 +34,10 @@ class Backend(Protocol):
         """Returns when the application takes calls."""
         ...
 
+    async def leave(self, app: str) -> None:
+        """Nothing is asked of it any more: it may end."""
+        ...
+
 
 class LocalBackend:
     """Applications of this process: the gateway's own, and those of tests."""
@@ -62,3 +66,6 @@ class LocalBackend:
 
     async def ping(self, app: str) -> None:
         await self._applications[app].ping()
+
+    async def leave(self, app: str) -> None:
+        """It ends with this process."""

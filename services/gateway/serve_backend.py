@@ -60,6 +60,13 @@ class ServeBackend:
     async def ping(self, app: str) -> None:
         self._pulse(app).require(heard=True)
 
+    async def leave(self, app: str) -> None:
+        for entry in [each for each in self._entries if each[0] == app]:
+            del self._entries[entry]
+        self._handles.pop(app, None)
+        if (pulse := self._pulses.pop(app, None)) is not None:
+            await pulse.close()
+
     async def close(self) -> None:
         """Stop listening to the applications."""
         for pulse in self._pulses.values():

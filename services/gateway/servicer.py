@@ -1,4 +1,4 @@
-"""What the gateway answers itself: IssueToken, RevokeToken and ListTokens."""
+"""What the gateway answers itself: IssueToken, RevokeToken and ListTokens, SetShards and GetShards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.common.log.base import LogError
 from services.common.serving.pages import page_size
 from services.common.serving.serving import Application, Call, Handler
 from services.gateway import converters
+from services.gateway.shards import ShardOffice
 from services.gateway.tokens import TokenOffice
 
 _SERVICE = "mneme.v1.AdminService/"
@@ -49,10 +50,33 @@ class TokenServicer:
         return converters.listed(page, next_page)
 
 
-def application(office: TokenOffice, grants: Signer) -> Application:
+class ShardServicer:
+    """The shard methods of AdminService."""
+
+    def __init__(self, office: ShardOffice) -> None:
+        self._office = office
+
+    async def set_shards(self, request: admin_pb2.SetShardsRequest, call: Call) -> admin_pb2.SetShardsResponse:
+        try:
+            shards = await asyncio.to_thread(self._office.want, call.caller, request.shards)
+        except LogError as error:
+            raise unavailable(error, "The log takes no writes now; nothing was changed.", "Try again.") from error
+        return admin_pb2.SetShardsResponse(shards=shards)
+
+    async def get_shards(self, request: admin_pb2.GetShardsRequest, call: Call) -> admin_pb2.GetShardsResponse:
+        try:
+            shards = await asyncio.to_thread(self._office.told, call.caller)
+        except LogError as error:
+            raise unavailable(error, "The log does not answer.", "Try again.") from error
+        return admin_pb2.GetShardsResponse(shards=shards)
+
+
+def application(office: TokenOffice, shards: ShardOffice, grants: Signer) -> Application:
     """The application "gateway" of the method table."""
-    servicer = TokenServicer(office)
+    servicer, sharding = TokenServicer(office), ShardServicer(shards)
     handlers = {
+        _SERVICE + "SetShards": Handler(admin_pb2.SetShardsRequest, sharding.set_shards),
+        _SERVICE + "GetShards": Handler(admin_pb2.GetShardsRequest, sharding.get_shards),
         _SERVICE + "IssueToken": Handler(admin_pb2.IssueTokenRequest, servicer.issue_token),
         _SERVICE + "RevokeToken": Handler(admin_pb2.RevokeTokenRequest, servicer.revoke_token),
         _SERVICE + "ListTokens": Handler(admin_pb2.ListTokensRequest, servicer.list_tokens),

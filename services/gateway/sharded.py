@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pool, message_factory
@@ -13,26 +14,30 @@ from google.protobuf.message import Message
 from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1 import admin_service_pb2 as _admin  # noqa: F401  # imported for their descriptors
 from mneme.v1 import episodic_service_pb2 as _episodic  # noqa: F401
-from mneme.v1.admin_pb2 import Operation
 
+from services.common.ledger.assignment import HELD, Assignment
 from services.common.serving.errors import MnemeError
 from services.common.serving.operations import merged, operation_id
 from services.common.serving.serving import CallContext, Waiting, decoded
-from services.common.serving.shards import Shards, require_few
+from services.common.serving.shards import Moved, application_of, require_few
 from services.gateway.backend import Backend
 from services.gateway.recalls import merged_recalls
+from services.gateway.routes import Routes
 
 M = TypeVar("M", bound=Message)
 _E, _A = "mneme.v1.EpisodicService/", "mneme.v1.AdminService/"
 
 
 class ShardedBackend:
-    """What a ``Backend`` is, of one application in several shards. Each shard checks the caller's rights itself."""
+    """What a ``Backend`` is, of one application in several shards. Each shard checks the caller's rights itself.
 
-    def __init__(self, inner: Backend, shards: Shards) -> None:
+    A call for a partition that is on its way to another shard waits, within its time, until it has arrived.
+    """
+
+    def __init__(self, inner: Backend, routes: Routes) -> None:
         self._inner = inner
-        self._shards = shards
-        self._gathers: Mapping[str, Callable[[bytes, CallContext], Awaitable[bytes]]] = {
+        self._routes = routes
+        self._gathers: Mapping[str, Callable[[Assignment, bytes, CallContext], Awaitable[bytes]]] = {
             _E + "Recall": self._recall,
             _A + "ListNamespaces": self._list_namespaces,
             _A + "GetOperation": self._get_operation,
@@ -40,36 +45,51 @@ class ShardedBackend:
         }
 
     async def unary(self, app: str, method: str, request: bytes, context: CallContext) -> bytes:
-        gather = self._gathers.get(method)
-        if gather is not None:
-            return await gather(request, context)
-        return await self._inner.unary(self._owner(method, request), method, request, context)
+        gather = self._gathers.get(method, partial(self._of_owner, method))
+        if method == _A + "Rebuild":
+            request = _named(request)
+        return await self._routes.settled(lambda now, left: gather(now, request, left), context)
 
     async def page(
         self, app: str, method: str, request: bytes, cursor: bytes, context: CallContext
     ) -> tuple[list[bytes], bytes]:
-        return await self._inner.page(self._owner(method, request), method, request, cursor, context)
+        def page(now: Assignment, left: CallContext) -> Awaitable[tuple[list[bytes], bytes]]:
+            return self._inner.page(_owner(now, method, request), method, request, cursor, left)
+
+        return await self._routes.settled(page, context)
 
     async def stream(
         self, app: str, method: str, request: bytes, context: CallContext
     ) -> AsyncGenerator[bytes | Waiting, None]:
-        async for message in self._inner.stream(self._owner(method, request), method, request, context):
+        async for message in self._inner.stream(_owner(self._routes.now, method, request), method, request, context):
             yield message
 
     async def fold(self, app: str, method: str, state: bytes, requests: list[bytes], context: CallContext) -> bytes:
-        return await self._inner.fold(self._owner(method, requests[0]), method, state, requests, context)
+        owner = _owner(self._routes.now, method, requests[0])
+        return await self._inner.fold(owner, method, state, requests, context)
 
     async def ping(self, app: str) -> None:
-        await _all(self._inner.ping(shard) for shard in self._shards.applications)
+        await _all(self._inner.ping(shard) for shard in self._routes.now.applications)
 
-    def _owner(self, method: str, request: bytes) -> str:
-        """The shard of the namespace that a request names; of one that names none, whichever refuses it."""
-        named: Any = decoded(_request_type(method), request)
-        return self._shards.of(named.namespace)
+    async def leave(self, app: str) -> None:
+        await _all(self._inner.leave(shard) for shard in self._routes.now.applications)
+
+    async def follow(self) -> None:
+        """Leave shards that have no partition any more, for ever."""
+        known = set[str]()
+        while True:
+            now = self._routes.now
+            for shard in known - set(now.applications):
+                await self._inner.leave(shard)
+            known = set(now.applications)
+            await self._routes.changed(now)
+
+    async def _of_owner(self, method: str, now: Assignment, request: bytes, context: CallContext) -> bytes:
+        return await self._inner.unary(_owner(now, method, request), method, request, context)
 
     # --- of several shards ---
 
-    async def _recall(self, raw: bytes, context: CallContext) -> bytes:
+    async def _recall(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
         request = decoded(episodic_pb2.RecallRequest, raw)
         require_few(request.scopes)  # before they are looked at, and of all: a shard would count its own
         fields = {request.namespace: "namespace"}
@@ -77,8 +97,8 @@ class ShardedBackend:
             fields.setdefault(scope, f"scopes[{n}]")
         parts: dict[str, list[tuple[str, str]]] = {}  # by shard: namespaces, and the field that names each
         for name, field in fields.items():
-            parts.setdefault(self._shards.of(name), []).append((name, field))
-        own = self._shards.of(request.namespace)
+            parts.setdefault(_served_by(now, name), []).append((name, field))
+        own = now.application(request.namespace)
         if len(parts) == 1:
             return await self._inner.unary(own, _E + "Recall", raw, context)
         order = [own, *(shard for shard in parts if shard != own)]
@@ -101,59 +121,76 @@ class ShardedBackend:
             raise error from None
         return episodic_pb2.RecallResponse.FromString(answer)
 
-    async def _list_namespaces(self, raw: bytes, context: CallContext) -> bytes:
+    async def _list_namespaces(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
         request = decoded(admin_pb2.ListNamespacesRequest, raw)
-        pages = await self._ask_all(_A + "ListNamespaces", raw, context, admin_pb2.ListNamespacesResponse)
+        pages = await self._ask_all(now, _A + "ListNamespaces", raw, context, admin_pb2.ListNamespacesResponse)
         found = sorted((each for page in pages for each in page.namespaces), key=lambda each: each.name)
         size = request.page_size or max(len(page.namespaces) for page in pages)
         more = len(found) > size or any(page.next_page_token for page in pages)
         token = found[:size][-1].name if more else ""
         return admin_pb2.ListNamespacesResponse(namespaces=found[:size], next_page_token=token).SerializeToString()
 
-    async def _get_operation(self, raw: bytes, context: CallContext) -> bytes:
-        """NOT_FOUND where no shard has a part of it; of those that have none where others have, the result tells."""
-        shards = self._shards.applications
-        asked = [self._inner.unary(shard, _A + "GetOperation", raw, context) for shard in shards]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        failed = [answer for answer in answers if isinstance(answer, BaseException)]
-        if other := [error for error in failed if not (isinstance(error, MnemeError) and error.reason == "NOT_FOUND")]:
-            raise other[0]
-        found = [admin_pb2.GetOperationResponse.FromString(a).operation for a in answers if isinstance(a, bytes)]
-        if not found:
-            raise failed[0]
-        operation = merged(found)
-        if failed:
-            without = [shard for shard, answer in zip(shards, answers, strict=True) if not isinstance(answer, bytes)]
-            operation.result["no_part_in"] = ", ".join(without)
-        return admin_pb2.GetOperationResponse(operation=operation).SerializeToString()
+    async def _get_operation(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
+        """Any shard knows all parts of it: they are in the log."""
+        return await self._inner.unary(now.applications[0], _A + "GetOperation", raw, context)
 
-    async def _rebuild(self, raw: bytes, context: CallContext) -> bytes:
-        request = decoded(admin_pb2.RebuildRequest, raw)
-        request.id = request.id or secrets.token_hex(8)  # the same for all: together they are one operation
-        first, *others = self._shards.applications
+    async def _rebuild(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
         # So that nothing begins where one of them does not answer.
         spaces = admin_pb2.ListNamespacesRequest(page_size=1).SerializeToString()
-        await self._ask_all(_A + "ListNamespaces", spaces, context, admin_pb2.ListNamespacesResponse)
+        await self._ask_all(now, _A + "ListNamespaces", spaces, context, admin_pb2.ListNamespacesResponse)
+        first, *others = self._asked(now, _A + "Rebuild", raw, context)
         # The first alone: of two rebuilds at once it refuses one, which then has begun nowhere.
-        begun = [await self._begin(first, request, context)]
-        rest = await asyncio.gather(*(self._begin(shard, request, context) for shard in others), return_exceptions=True)
-        begun += [each for each in rest if isinstance(each, Operation)]
-        for failed in rest:
-            if isinstance(failed, MnemeError):
-                raise _half_begun(request.id, len(begun), len(others) + 1, failed)
+        answers = [await first(), *await asyncio.gather(*(ask() for ask in others), return_exceptions=True)]
+        begun = [admin_pb2.RebuildResponse.FromString(each).operation for each in answers if isinstance(each, bytes)]
+        for failed in answers:
+            if isinstance(failed, MnemeError) and not isinstance(failed, Moved):
+                raise _half_begun(admin_pb2.RebuildRequest.FromString(raw).id, len(begun), len(answers), failed)
             if isinstance(failed, BaseException):
                 raise failed
         return admin_pb2.RebuildResponse(operation=merged(begun)).SerializeToString()
 
-    async def _begin(self, shard: str, request: admin_pb2.RebuildRequest, context: CallContext) -> Operation:
-        answer = await self._inner.unary(shard, _A + "Rebuild", request.SerializeToString(), context)
-        return admin_pb2.RebuildResponse.FromString(answer).operation
+    async def _ask_all(
+        self, now: Assignment, method: str, request: bytes, context: CallContext, answer: type[M]
+    ) -> list[M]:
+        asked = self._asked(now, method, request, context)
+        return list(map(answer.FromString, await _all(ask() for ask in asked)))
 
-    async def _ask_all(self, method: str, request: bytes, context: CallContext, answer: type[M]) -> list[M]:
-        shards = self._shards.applications
-        return list(
-            map(answer.FromString, await _all(self._inner.unary(shard, method, request, context) for shard in shards))
-        )
+    def _asked(
+        self, now: Assignment, method: str, request: bytes, context: CallContext
+    ) -> list[Callable[[], Awaitable[bytes]]]:
+        """Calls of every shard for its partitions, each of which is thus asked for once; Moved where one moves."""
+        if now.moving:
+            raise Moved
+        return [
+            partial(
+                self._inner.unary,
+                application_of(shard),
+                method,
+                request,
+                replace(context, partitions=frozenset(now.held_by(shard))),
+            )
+            for shard in sorted(set(now.shards))
+        ]
+
+
+def _owner(now: Assignment, method: str, request: bytes) -> str:
+    """The shard of the namespace that a request names; of one that names none, whichever refuses it."""
+    named: Any = decoded(_request_type(method), request)
+    return _served_by(now, named.namespace)
+
+
+def _served_by(now: Assignment, namespace: str) -> str:
+    """Moved while nobody serves it."""
+    if now.owners[now.partition_of(namespace)].phase != HELD:
+        raise Moved
+    return now.application(namespace)
+
+
+def _named(raw: bytes) -> bytes:
+    """A request to rebuild, with an id: the same for all shards, so that together they are one operation."""
+    request = decoded(admin_pb2.RebuildRequest, raw)
+    request.id = request.id or secrets.token_hex(8)
+    return request.SerializeToString()
 
 
 def _half_begun(id: str, begun: int, shards: int, error: MnemeError) -> MnemeError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,3 +186,29 @@ def test_what_was_written_is_seen_at_once_and_no_search_waits_for_it(collection:
         assert collection.sealed([f"e{n}"])
         waits.append(time.perf_counter() - start)
     assert sorted(waits)[5] < 0.15, "a read that waits for the server's next tick takes 200 ms"
+
+
+OPENS = "import sys; from services.episodic.search.index import Index; print(Index(sys.argv[1]).generations())"
+
+
+def opened_elsewhere(path: Path) -> subprocess.CompletedProcess[str]:
+    """What another process sees of an index."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return subprocess.run(
+        [sys.executable, "-c", OPENS, str(path)], env=env, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_an_embedded_index_is_of_one_process_until_it_closes_it(tmp_path: Path) -> None:
+    """Then another may open it, as when its partition moves; and this one again."""
+    index = Index(str(tmp_path / "0.db"))
+    index.open(3)[0].write([row("a")])
+    refused = opened_elsewhere(tmp_path / "0.db").stderr.strip().splitlines()[-1]
+    assert "IndexUnavailable: episodic.index_uri:" in refused
+    assert "Is another process using the path?" in refused
+    index.close()
+    opened = opened_elsewhere(tmp_path / "0.db")
+    assert opened.stdout == "[3]\n", opened.stderr
+    again = Index(str(tmp_path / "0.db"))
+    assert [found.id for found in again.open(3)[0].rows()] == ["a"]
+    again.close()

@@ -8,12 +8,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from mneme.v1 import admin_pb2, episodic_pb2
+from mneme.v1.common_pb2 import Observation
 from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, WordingOptions
 
 from services.cli.client import Client
@@ -70,7 +76,7 @@ def hashes(client: Client) -> dict[str, str]:
 
 
 def test_each_namespace_is_served_by_the_shard_that_owns_its_partition(local: Local) -> None:
-    assert {name for name in talk.replica_pids(local) if name.startswith("episodic")} == {"episodic-0", "episodic-1"}
+    assert {name for name in talk.replica_pids(local) if name.startswith("episodic")} == {"episodic", "episodic-1"}
     for number, space in enumerate(SPACES):
         first = talk.recall(local.client, space, "Where is the blue umbrella?").items[0].engram
         assert first.text == f"{talk.LINES[2][1]} So it was in house {number}."
@@ -119,21 +125,29 @@ def test_namespaces_of_all_shards_are_listed_in_order_and_by_pages(local: Local)
 
 def test_a_rebuild_is_one_operation_of_all_shards(local: Local) -> None:
     before = hashes(local.client)
+    id = rebuilt(local.client, "again")
+    assert {talk.stats(local.client, space).generation for space in SPACES} == {2}
+    assert hashes(local.client) == before
     rebuild = admin_pb2.RebuildRequest(id="again")
-    started = local.client.admin.Rebuild(rebuild, metadata=local.client.metadata, timeout=20).operation
+    again = local.client.admin.Rebuild(rebuild, metadata=local.client.metadata, timeout=20).operation
+    assert (again.id, again.state) == (id, admin_pb2.OPERATION_STATE_DONE)
+
+
+def rebuilt(client: Client, id: str) -> str:
+    """The operation's id, once it is done."""
+    rebuild = admin_pb2.RebuildRequest(id=id)
+    started = client.admin.Rebuild(rebuild, metadata=client.metadata, timeout=20).operation
     deadline = time.monotonic() + 60
     while True:
         request = admin_pb2.GetOperationRequest(id=started.id)
-        found = local.client.admin.GetOperation(request, metadata=local.client.metadata, timeout=20).operation
+        found = client.admin.GetOperation(request, metadata=client.metadata, timeout=20).operation
         if found.state != admin_pb2.OPERATION_STATE_RUNNING:
             break
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
     assert found.state == admin_pb2.OPERATION_STATE_DONE
-    assert {talk.stats(local.client, space).generation for space in SPACES} == {2}
-    assert hashes(local.client) == before
-    again = local.client.admin.Rebuild(rebuild, metadata=local.client.metadata, timeout=20).operation
-    assert (again.id, again.state) == (started.id, admin_pb2.OPERATION_STATE_DONE)
+    operation_id: str = started.id
+    return operation_id
 
 
 def test_a_killed_shard_delays_its_own_namespaces_alone_and_not_for_long(local: Local) -> None:
@@ -169,30 +183,164 @@ def test_a_killed_shard_delays_its_own_namespaces_alone_and_not_for_long(local: 
     assert max(waits) < 5, sorted(waits)[-3:]
 
 
+class Traffic:
+    """Clients that write to every namespace, read from it and watch it, each call within a client's deadline."""
+
+    DEADLINE_S = 20.0
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ended = threading.Event()
+        self.told = 0
+        self.seen: dict[str, list[str]] = {space: [] for space in SPACES}  # texts, as their watchers met them first
+        self.changes = Counter[tuple[str, int]]()
+        self._watches: list[Any] = []
+        works: list[Callable[[], None]] = [self._write, self._read, *(partial(self._watch, space) for space in SPACES)]
+        self._threads = ThreadPoolExecutor(len(works))
+        self._works = [self._threads.submit(work) for work in works]
+
+    def end(self) -> None:
+        """Raises what any of them failed with."""
+        self._ended.set()
+        wait(self._works[:2])
+        until = time.monotonic() + 20
+        while any(len(seen) < self.told for seen in self.seen.values()) and time.monotonic() < until:
+            time.sleep(0.1)
+        for stream in self._watches:
+            stream.cancel()
+        self._threads.shutdown()
+        for work in self._works:
+            work.result()
+
+    def _write(self) -> None:
+        while not self._ended.wait(0.05):
+            turns = [
+                Observation(id=f"parcel{self.told}", namespace=space, session="parcels", text=parcel(self.told))
+                for space in SPACES
+            ]
+            for turn in turns:
+                turn.observed_at.FromDatetime(talk.START + timedelta(days=1, seconds=self.told))
+            self._client.observe(turns, timeout_s=self.DEADLINE_S)
+            stated = episodic_pb2.RememberRequest(
+                namespace=SPACES[self.told % 4], id=f"note{self.told}", text=f"Shelf {self.told} is full."
+            )
+            self._client.episodic.Remember(stated, metadata=self._client.metadata, timeout=self.DEADLINE_S)
+            self.told += 1
+
+    def _read(self) -> None:
+        while not self._ended.wait(0.02):
+            told = self.told
+            for space in SPACES:
+                self._find(space, told)
+            talk.recall(self._client, SPACES[0], "Where is the umbrella?", scopes=SPACES[1:])
+
+    def _find(self, space: str, told: int) -> None:
+        """What was told before is there, for who asks for all that was acknowledged."""
+        items = talk.recall(self._client, space, f"parcel {told - 1}").items
+        assert not told or parcel(told - 1) in {item.engram.text for item in items}
+
+    def _watch(self, space: str) -> None:
+        stream = self._client.episodic.Watch(
+            episodic_pb2.WatchRequest(namespace=space, from_start=True), metadata=self._client.metadata, timeout=300
+        )
+        self._watches.append(stream)
+        try:
+            for change in stream:
+                told = change.engram
+                self.changes[told.id, told.version] += 1
+                if is_parcel(told) and told.text not in self.seen[space]:
+                    self.seen[space].append(told.text)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.CANCELLED:
+                raise
+
+
+def parcel(number: int) -> str:
+    return f"Parcel {number} came."
+
+
+def is_parcel(engram: episodic_pb2.Engram) -> bool:
+    return engram.kind == episodic_pb2.ENGRAM_KIND_TURN and engram.session == "parcels"
+
+
+def scaled(client: Client, shards: int) -> list[list[int]]:
+    """Ask for so many, and wait until it is done: the partitions of each."""
+    client.admin.SetShards(admin_pb2.SetShardsRequest(shards=shards), metadata=client.metadata, timeout=20)
+    deadline = time.monotonic() + 120
+    while True:
+        asked = admin_pb2.GetShardsRequest()
+        now = client.admin.GetShards(asked, metadata=client.metadata, timeout=20).shards
+        if now.done:
+            break
+        assert time.monotonic() < deadline, now
+        time.sleep(0.2)
+    return [list(shard.partitions) for shard in now.shards]
+
+
+def test_the_number_of_shards_changes_under_writers_and_readers(local: Local) -> None:
+    """Nothing is lost, doubled or out of order, no call fails; who folds the ledger anew comes to the same."""
+    traffic = Traffic(local.client)
+    try:
+        assert scaled(local.client, 4) == [[0], [1], [2], [3]]
+        assert {f"episodic-{n}" for n in (1, 2, 3)} < talk.replica_pids(local).keys()
+        assert scaled(local.client, 1) == [[0, 1, 2, 3]]
+    finally:
+        traffic.end()
+    assert traffic.told > 20
+    assert set(traffic.changes.values()) == {1}, traffic.changes.most_common(3)
+    for space in SPACES:
+        assert traffic.seen[space] == [parcel(n) for n in range(traffic.told)], space
+        assert told_in_order(local.client, space) == traffic.seen[space]
+    until = time.monotonic() + 30
+    while "episodic-1" in talk.replica_pids(local) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert "episodic-1" not in talk.replica_pids(local)
+    before = hashes(local.client)
+    rebuilt(local.client, "after-scaling")
+    assert hashes(local.client) == before
+
+
+def told_in_order(client: Client, space: str) -> list[str]:
+    texts: list[str] = []
+    token = ""
+    while True:
+        request = episodic_pb2.TimelineRequest(namespace=space, page_size=100, page_token=token)
+        page = client.episodic.Timeline(request, metadata=client.metadata, timeout=20)
+        texts += [each.text for each in page.engrams if is_parcel(each)]
+        if not (token := page.next_page_token):
+            return texts
+
+
 def test_it_stops_cleanly_and_another_number_of_shards_goes_on_with_what_it_left(
     local: Local, folder: Path, life: contextlib.ExitStack
 ) -> None:
-    """Nothing is folded again, lost, doubled or out of order; what was erased stays erased. The last of this file."""
+    """Nothing is folded again, lost, doubled or out of order; what was erased stays erased. The last of this file.
+
+    The number that was asked for while it ran counts at the start, for the setting is as it was.
+    """
     one_clear_line(refused_start(environment(folder)), "common.data_dir", f"(process {local.process.pid})")
     quotes_are_all_there_is(local)
     forgotten = forget(local.client, SPACES[1], "Petronella")
     before = hashes(local.client)
     ends = {space: talk.stats(local.client, space).applied[0].offset for space in SPACES}
+    turns = talk.stats(local.client, SPACES[2]).engrams_by_kind["turn"]
     rays = Path((folder / "ray_session").read_text())
     assert (rays / "logs").is_dir()
     life.close()
-    with (folder / "terminal").open("w+") as terminal, serving(started(folder, 1), stderr=terminal) as again:
+    with (folder / "terminal").open("w+") as terminal, serving(started(folder, 2), stderr=terminal) as again:
         assert not rays.exists(), "what Ray wrote of the last start"
         assert hashes(again.client) == before
         assert {space: talk.stats(again.client, space).applied[0].offset for space in SPACES} == ends
         request = episodic_pb2.VerifyForgottenRequest(namespace=SPACES[1], receipt_id=forgotten.receipt.id)
         assert again.client.episodic.VerifyForgotten(request, metadata=again.client.metadata, timeout=20).clean
         replicas = talk.replica_pids(again)
+        assert {name for name in replicas if name.startswith("episodic")} == {"episodic"}
+        assert "runs in 1 shards, as `mneme scale` asked, not in 2" in (folder / "terminal").read_text()
         for service in ("perception", "episodic"):
             os.kill(replicas[service], signal.SIGKILL)
             talk.observe_until_accepted(again.client, SPACES[2], f"after-{service}-")
-        final = talk.await_idle(again.client, SPACES[2], 3 * len(talk.LINES))
-        assert final.engrams_by_kind["turn"] == 3 * len(talk.LINES)
+        told = turns + 2 * len(talk.LINES)
+        assert talk.await_idle(again.client, SPACES[2], told).engrams_by_kind["turn"] == told
         shown = (folder / "terminal").read_text()
         for service in ("perception", "episodic"):
             assert f"up: warning: a replica has ended (application {service}, pid {replicas[service]}," in shown

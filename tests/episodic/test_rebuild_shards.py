@@ -20,16 +20,18 @@ from mneme.v1.admin_pb2 import (
 from services.common.config import load
 from services.common.crypto.auth import Caller, Right, grant_signer
 from services.common.crypto.seal import MasterKey
+from services.common.ledger.assignment import Assignment, Assignments
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.common.serving.serving import Application, CallContext
-from services.common.serving.shards import Shards
+from services.common.serving.shards import application_of
 from services.episodic.config import EpisodicConfig
 from services.episodic.service import Episodic
 from services.episodic.servicer import Servicer
 from services.gateway.backend import LocalBackend
 from services.gateway.errors import unavailable
+from services.gateway.routes import Routes
 from services.gateway.sharded import ShardedBackend
 from tests.episodic.world import World
 
@@ -56,14 +58,16 @@ class Fleet:
         master = MasterKey.load(settings.common.master_key_path)
         self.grants = grant_signer(master)
         config = settings.section("episodic", EpisodicConfig)
+        assignments = Assignments(world.log)
+        assignments.assign(Assignment.of([0, 1, 0, 1]))
         self.shards = [Episodic(world.log, master, settings.common, config, [n, n + 2]) for n in range(2)]
         self.servicers = [Servicer(shard) for shard in self.shards]
         applications = {
-            f"episodic-{n}": Application("episodic", self.grants, servicer.handlers())
+            application_of(n): Application("episodic", self.grants, servicer.handlers())
             for n, servicer in enumerate(self.servicers)
         }
         self.inner = Freezing(applications)
-        self.backend = ShardedBackend(self.inner, Shards(2, 4))
+        self.backend = ShardedBackend(self.inner, Routes(assignments, 1.0))
         for shard in self.shards:
             shard.start()
 
@@ -109,7 +113,7 @@ def refused(fleet: Fleet, id: str = "") -> MnemeError:
     return caught.value
 
 
-@pytest.mark.parametrize("shard", ["episodic-0", "episodic-1"])
+@pytest.mark.parametrize("shard", ["episodic", "episodic-1"])
 def test_while_a_shard_does_not_answer_nothing_begins(fleet: Fleet, shard: str) -> None:
     fleet.inner.frozen = {shard: ""}
     assert refused(fleet, "r1").reason == "SERVICE_UNAVAILABLE"
@@ -130,7 +134,7 @@ def test_a_rebuild_that_began_in_part_says_so_and_begins_in_the_rest_when_asked_
     assert error.metadata["retry_after_ms"]
     assert id not in str(error), "a caller may have chosen it"
     half = fleet.ended(operation)
-    assert half.result["no_part_in"] == "episodic-1"
+    assert half.result["no_part_in"] == "partitions 1, 3"
     assert fleet.generations() == [2, 2, 1, 1]
     fleet.inner.frozen = {}
     assert fleet.rebuild(id).id == operation

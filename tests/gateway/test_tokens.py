@@ -17,6 +17,7 @@ from mneme.v1.ledger_pb2 import TokenRecord
 
 from services.common.crypto.auth import MAX_TOKEN_TTL_S, Caller, Right, Signer
 from services.common.ledger import topics
+from services.common.ledger.assignment import Assignments
 from services.common.log.base import Log, LogUnavailable, Message, Record
 from services.common.log.open import open_log
 from services.common.serving.errors import MnemeError
@@ -25,6 +26,7 @@ from services.gateway import tokens
 from services.gateway.issued import Issued
 from services.gateway.revocations import Revocations
 from services.gateway.servicer import application
+from services.gateway.shards import ShardOffice
 from services.gateway.tokens import Credentials, TokenOffice
 from tests.gateway.probe import GRANTS, TOKENS, bearer
 
@@ -217,7 +219,7 @@ def test_the_operator_s_own_last_token_is_not_revoked(log: Log) -> None:
 
 
 def listed(log: Log, by: Caller, **page: object) -> admin_pb2.ListTokensResponse:
-    app = application(office(log), GRANTS)
+    app = application(office(log), ShardOffice(Assignments(log), 1), GRANTS)
     request = admin_pb2.ListTokensRequest(**page).SerializeToString()  # type: ignore[arg-type]
     context = CallContext(GRANTS.grant(by), 10.0, {})
     raw = asyncio.run(app.unary("mneme.v1.AdminService/ListTokens", request, context))
@@ -500,7 +502,7 @@ class FullDisk(Revocations):
 
 
 def call(app_log: Log, method: str, request: admin_pb2.IssueTokenRequest | admin_pb2.RevokeTokenRequest) -> bytes:
-    app = application(TokenOffice(TOKENS, FullDisk(app_log)), GRANTS)
+    app = application(TokenOffice(TOKENS, FullDisk(app_log)), ShardOffice(Assignments(app_log), 1), GRANTS)
     context = CallContext(GRANTS.grant(admin(("",))), 10.0, {})
     return asyncio.run(app.unary(f"mneme.v1.AdminService/{method}", request.SerializeToString(), context))
 

@@ -396,3 +396,47 @@ class Unfolded(_message.Message):
     reason: str
     message: str
     def __init__(self, position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SetShardsRequest(_message.Message):
+    __slots__ = ("shards",)
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    shards: int
+    def __init__(self, shards: _Optional[int] = ...) -> None: ...
+
+class SetShardsResponse(_message.Message):
+    __slots__ = ("shards",)
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    shards: Shards
+    def __init__(self, shards: _Optional[_Union[Shards, _Mapping]] = ...) -> None: ...
+
+class GetShardsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetShardsResponse(_message.Message):
+    __slots__ = ("shards",)
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    shards: Shards
+    def __init__(self, shards: _Optional[_Union[Shards, _Mapping]] = ...) -> None: ...
+
+class Shards(_message.Message):
+    __slots__ = ("wanted", "shards", "moving", "done", "problem")
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    MOVING_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    wanted: int
+    shards: _containers.RepeatedCompositeFieldContainer[Shard]
+    moving: _containers.RepeatedScalarFieldContainer[int]
+    done: bool
+    problem: str
+    def __init__(self, wanted: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., moving: _Optional[_Iterable[int]] = ..., done: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class Shard(_message.Message):
+    __slots__ = ("application", "partitions")
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    application: str
+    partitions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, application: _Optional[str] = ..., partitions: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -100,6 +100,16 @@ class AdminServiceStub:
                 request_serializer=mneme_dot_v1_dot_admin__pb2.PurgeDeadLettersRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_admin__pb2.PurgeDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.SetShards = channel.unary_unary(
+                '/mneme.v1.AdminService/SetShards',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.SetShardsRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.SetShardsResponse.FromString,
+                _registered_method=True)
+        self.GetShards = channel.unary_unary(
+                '/mneme.v1.AdminService/GetShards',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.GetShardsRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.GetShardsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -188,6 +198,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetShards(self, request, context):
+        """Changes in how many processes episodic runs, while it serves. For tokens whose prefix is "". GetShards tells how
+        far it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShards(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -255,6 +279,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.PurgeDeadLetters,
                     request_deserializer=mneme_dot_v1_dot_admin__pb2.PurgeDeadLettersRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_admin__pb2.PurgeDeadLettersResponse.SerializeToString,
+            ),
+            'SetShards': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetShards,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.SetShardsRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.SetShardsResponse.SerializeToString,
+            ),
+            'GetShards': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShards,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.GetShardsRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.GetShardsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -609,6 +643,60 @@ class AdminService:
             '/mneme.v1.AdminService/PurgeDeadLetters',
             mneme_dot_v1_dot_admin__pb2.PurgeDeadLettersRequest.SerializeToString,
             mneme_dot_v1_dot_admin__pb2.PurgeDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/SetShards',
+            mneme_dot_v1_dot_admin__pb2.SetShardsRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.SetShardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/GetShards',
+            mneme_dot_v1_dot_admin__pb2.GetShardsRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.GetShardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

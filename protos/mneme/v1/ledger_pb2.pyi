@@ -5,12 +5,24 @@ from mneme.v1 import admin_pb2 as _admin_pb2
 from mneme.v1 import common_pb2 as _common_pb2
 from mneme.v1 import episodic_pb2 as _episodic_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class OwnerPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OWNER_PHASE_UNSPECIFIED: _ClassVar[OwnerPhase]
+    OWNER_PHASE_HELD: _ClassVar[OwnerPhase]
+    OWNER_PHASE_LEAVING: _ClassVar[OwnerPhase]
+    OWNER_PHASE_TAKING: _ClassVar[OwnerPhase]
+OWNER_PHASE_UNSPECIFIED: OwnerPhase
+OWNER_PHASE_HELD: OwnerPhase
+OWNER_PHASE_LEAVING: OwnerPhase
+OWNER_PHASE_TAKING: OwnerPhase
 
 class Sealed(_message.Message):
     __slots__ = ("key_id", "nonce", "ciphertext")
@@ -350,6 +362,32 @@ class Generation(_message.Message):
     fingerprint: str
     next: _containers.RepeatedCompositeFieldContainer[_common_pb2.Position]
     def __init__(self, number: _Optional[int] = ..., fingerprint: _Optional[str] = ..., next: _Optional[_Iterable[_Union[_common_pb2.Position, _Mapping]]] = ...) -> None: ...
+
+class ShardsWanted(_message.Message):
+    __slots__ = ("count", "configured")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    configured: int
+    def __init__(self, count: _Optional[int] = ..., configured: _Optional[int] = ...) -> None: ...
+
+class PartitionOwner(_message.Message):
+    __slots__ = ("shard", "phase", "before")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    phase: OwnerPhase
+    before: int
+    def __init__(self, shard: _Optional[int] = ..., phase: _Optional[_Union[OwnerPhase, str]] = ..., before: _Optional[int] = ...) -> None: ...
+
+class StoredAssignment(_message.Message):
+    __slots__ = ("owners", "problem")
+    OWNERS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    owners: _containers.RepeatedCompositeFieldContainer[PartitionOwner]
+    problem: str
+    def __init__(self, owners: _Optional[_Iterable[_Union[PartitionOwner, _Mapping]]] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class IndexProgress(_message.Message):
     __slots__ = ("next",)

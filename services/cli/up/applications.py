@@ -11,22 +11,25 @@ from services.cli.up.errors import StartError
 from services.common.config import Settings
 from services.common.models.packages import ModelError
 from services.common.serving.serving import SERVE_LOGGING
+from services.common.serving.shards import SHARDED, shard_of
 
 START_TIMEOUT_S = 120.0
 
 
-def applications(settings: Settings) -> list[str]:
-    """Their names, in the order in which they are built."""
+def applications(settings: Settings, shards: Sequence[str]) -> list[str]:
+    """Their names, in the order in which they are built. ``shards``: those of episodic."""
     kvstore = ["kvstore"] if settings.keeps_kv else []
-    return [*kvstore, "perception", *settings.shards.applications, "reasoning", "gateway"]
+    return [*kvstore, "perception", *shards, "reasoning", "gateway"]
 
 
-def build(name: str, settings: Settings) -> Any:
+def build(name: str, settings: Settings, since: int) -> Any:
+    """``since``: offset of the assignment of partitions that a shard begins with."""
     from importlib import import_module
 
-    service, _, shard = name.partition("-")
+    shard = shard_of(name)
+    service, own = (name, ()) if shard is None else (SHARDED, (shard, since))
     try:
-        return import_module(f"services.{service}.app").build(settings, *([int(shard)] if shard else []))
+        return import_module(f"services.{service}.app").build(settings, *own)
     except ModelError as error:
         raise StartError(str(error)) from error
 
@@ -43,19 +46,23 @@ def run_applications(applications: Mapping[str, Any], progress: Callable[[str], 
     _await_running(list(applications), progress)
 
 
-def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:
+def overviews() -> dict[str, Any]:
+    """By application of this Serve instance, what Serve says of it."""
     # serve.status says the same, and pickles every deployment's configuration for it: half a core while one waits.
     from ray.serve.context import _get_global_client
 
-    client = _get_global_client()
+    return {each.name: each for each in _get_global_client().list_serve_statuses()}
+
+
+def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     waiting: list[str] = []
     while True:
-        statuses = {each.name: each for each in client.list_serve_statuses()}
-        for name, overview in statuses.items():
+        there = {name: overview for name, overview in overviews().items() if name in wanted}
+        for name, overview in there.items():
             if overview.app_status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
                 raise StartError(f"{name}: {_last_line(overview)}")
-        still = [n for n in wanted if n not in statuses or statuses[n].app_status.status != "RUNNING"]
+        still = [name for name in wanted if name not in there or there[name].app_status.status != "RUNNING"]
         if not still:
             return
         if still != waiting:

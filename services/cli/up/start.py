@@ -12,13 +12,20 @@ from services.cli.up.folder import claim, making_folders, prepare, record_operat
 from services.cli.up.log import ensure_topics
 from services.cli.up.ports import require_arena, require_free, taken
 from services.cli.up.ray import set_environment, start_ray, start_serve
-from services.cli.up.stop import end_block_on_signals, watching
+from services.cli.up.scaling import Scaling
+from services.cli.up.shards import ServeCluster, assign_all
+from services.cli.up.stop import end_block_on_signals, ending, watching
 from services.common.config import CommonConfig, Settings
+from services.common.ledger.assignment import Assignments
+from services.common.log.base import LogError
+from services.common.log.open import open_log
 from services.gateway.config import GatewayConfig
 from services.kvstore.config import KvstoreConfig
 
 if TYPE_CHECKING:
     from services.cli.up.watch import Watch
+
+_KNOWN_PERIODS = 3  # of looking at the log; then every gateway knows what it says
 
 
 def start(settings: Settings, progress: Callable[[str], None], say: Callable[[str], None] | None = None) -> None:
@@ -45,7 +52,9 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     set_environment()
     _remove_old_logs(settings.common)
     # Before Ray, which takes seconds: it may refuse.
-    built = {name: build(name, settings) for name in applications(settings)}
+    assignments = _assignments(settings, progress)
+    names = applications(settings, assignments.required.applications)
+    built = {name: build(name, settings, assignments.written_at) for name in names}
     watch = _watch(settings, gateway, say or progress)
     progress("starting Ray")
     session_dir = start_ray()
@@ -55,6 +64,20 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     start_serve()
     watch.follow_replicas()
     run_applications(built, progress)
+    scaling = Scaling(assignments, ServeCluster(settings), _KNOWN_PERIODS * gateway.revocation_period_s)
+    ending.append(scaling.stop)
+    scaling.start()
+
+
+def _assignments(settings: Settings, progress: Callable[[str], None]) -> Assignments:
+    """Of partitions to shards, as they are to be now; their log is closed when the service stops. StartError."""
+    common = settings.common
+    try:
+        log = open_log(common.log_url, common.kafka)
+        ending.append(log.close)
+        return assign_all(log, settings.shards, progress)
+    except LogError as error:
+        raise StartError(f"common.log: {error}") from error
 
 
 def _watch(settings: Settings, gateway: GatewayConfig, say: Callable[[str], None]) -> Watch:

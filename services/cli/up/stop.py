@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.cli.up.watch import Watch
 
 watching: list[Watch] = []  # one, while a service of this process is up
+ending: list[Callable[[], object]] = []  # to be done before Ray stops, the last first
 
 
 class _Stop(BaseException):
@@ -45,6 +46,8 @@ def end_block_on_signals() -> None:
 
 def _shut_down() -> None:
     """Let every replica end what it does, then stop Ray and what watched it."""
+    while ending:
+        ending.pop()()
     for watch in watching:
         watch.leave_replicas()
     if "ray" in sys.modules:

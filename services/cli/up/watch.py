@@ -12,12 +12,13 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.cli import render
+from services.cli.up.applications import overviews
 from services.cli.up.metrics import MetricsProcess
 from services.common import telemetry, watched
 
@@ -66,6 +67,8 @@ class Replicas:
     def look(self, replicas: list[Replica], running: Mapping[str, bool]) -> None:
         """``running``: by application, whether Serve has all of its replicas serve."""
         now = time.time()
+        self._leave([name for name in self._applications if name not in running])
+        self._dead |= {each.id for each in replicas if not each.alive and each.application not in running}
         for name, is_well in running.items():
             application = self._applications[name]
             mine = [replica for replica in replicas if replica.application == name]
@@ -78,6 +81,12 @@ class Replicas:
                 self._is_well(application, name, now)
             serving = application.settled & set(application.seen)
             telemetry.REPLICAS_UP.labels(name).set(len(serving))
+
+    def _leave(self, names: Sequence[str]) -> None:
+        """Of applications that were ended: that is no death."""
+        for name in names:
+            del self._applications[name]
+            telemetry.REPLICAS_UP.remove(name)
 
     def _died(self, application: _Application, replica: Replica, now: float) -> None:
         extra = {
@@ -117,11 +126,9 @@ def replicas() -> list[Replica]:
 
 
 def well() -> dict[str, bool]:
-    """By application of this Serve instance: whether all of its replicas serve."""
-    # serve.status says the same, and pickles every deployment's configuration for it.
-    from ray.serve.context import _get_global_client
-
-    return {each.name: each.app_status.status == "RUNNING" for each in _get_global_client().list_serve_statuses()}
+    """By application of this Serve instance, but for those that are to end: whether all of its replicas serve."""
+    found = {name: overview.app_status.status for name, overview in overviews().items()}
+    return {name: status == "RUNNING" for name, status in found.items() if status != "DELETING"}
 
 
 def _reason(cause: Any) -> str:

@@ -63,6 +63,8 @@ METHODS: dict[str, Method] = {
     _A + "IssueToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "RevokeToken": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "ListTokens": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "SetShards": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "GetShards": Method("gateway", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "CreateNamespace": Method("perception", Kind.UNARY, Right.ADMIN, _ALIASES),
     _A + "UpdateNamespace": Method("perception", Kind.UNARY, Right.ADMIN, _ALIASES),
     _A + "DeleteNamespace": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),

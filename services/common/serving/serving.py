@@ -101,6 +101,8 @@ class CallContext:
     timeout_s: float  # time left when the gateway sent it
     trace: Mapping[str, str]  # W3C carrier: traceparent, tracestate
     patient: bool = True  # wait for what is not there yet; otherwise raise NotYet, or yield WAITING
+    # What a shard is taken to hold where it is asked for all of it; it answers Moved where that is not so.
+    partitions: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Call:
     grant: str  # to act for the caller at another service
     deadline: float  # time.monotonic()
     patient: bool = True  # see CallContext
+    partitions: frozenset[int] | None = None  # see CallContext
 
     def time_left_s(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
@@ -264,7 +267,7 @@ class Application:
                 caller.require_right(self._methods[method].right)
                 _TENANT.set(caller.tenant)
                 async with asyncio.timeout(context.timeout_s):
-                    yield handler, Call(caller, context.grant, deadline, context.patient)
+                    yield handler, Call(caller, context.grant, deadline, context.patient, context.partitions)
             except (MnemeError, NotYet):
                 raise
             except TimeoutError as error:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import Protocol
 
 from services.common.serving.errors import MnemeError
 from services.common.telemetry import Stages
 from services.episodic.plugins import pipeline
-from services.episodic.plugins.base import Interval, Query, Ranked, Record
+from services.episodic.plugins.base import Context, Interval, Plan, Plugin, Query, Ranked, Record
 from services.episodic.plugins.fuse import FUSED
 from services.episodic.search.index import IndexUnavailable, unavailable
 from services.episodic.state.records import Stored, seen_by_hooks
-from services.episodic.write.components import Components
-from services.episodic.write.context import ReadContext, Scope
+from services.episodic.write.context import ReadContext, Scope, Toolkit
+from services.episodic.write.progress import Progress
 from services.episodic.write.writer import Host
 
 
@@ -41,10 +42,29 @@ class Recalled:
         return bool(self.items) and self.confidence >= self.threshold
 
 
+class Methods(Protocol):
+    """What recall needs beside the partitions' hosts; as in ``Components``."""
+
+    @property
+    def toolkit(self) -> Toolkit: ...
+
+    @property
+    def plugins(self) -> Sequence[Plugin]: ...
+
+    @property
+    def assess(self) -> Callable[[Plan, Sequence[Ranked], Context], float]: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+    @property
+    def progress(self) -> Progress: ...
+
+
 class Recaller:
     """Answers queries from the live generations. Thread-safe."""
 
-    def __init__(self, parts: Components, host_of: Callable[[str], Host]) -> None:
+    def __init__(self, parts: Methods, host_of: Callable[[str], Host]) -> None:
         """``host_of``: gives what holds a namespace."""
         self._parts, self._host_of = parts, host_of
 

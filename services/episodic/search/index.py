@@ -75,6 +75,13 @@ class _Channel:
             )
         self.is_mature = not self.is_server or self._version() >= _MATURE
 
+    def close(self) -> None:
+        self.client.close()
+        if not self.is_server:
+            from milvus_lite.server_manager import server_manager_instance  # no part of what speaks to a server
+
+            server_manager_instance.release_server(self._uri)  # else the process keeps the file until it ends
+
     def _version(self) -> tuple[int, int]:
         """IndexTooOld. A build without a number is taken for a new one."""
         said = self.call("get_server_version")
@@ -258,7 +265,8 @@ class Index:
         return f"{self._prefix}{generation}"
 
     def close(self) -> None:
-        self._channel.client.close()
+        """An embedded one may be opened by another process then."""
+        self._channel.close()
 
 
 def opened(uri: str, partition: int = 0, wait_s: float = 60.0, **options: Any) -> Index:

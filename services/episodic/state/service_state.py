@@ -182,6 +182,14 @@ class OperatorState:
         return self.message(f"operation/{operation.id}/{self._partition}", operation)
 
 
+def operation_parts(topic: StateTopic, id: str) -> dict[int, Operation]:
+    """What every partition of the ledger has of an operation, by its number, whoever holds it."""
+    prefix = f"operation/{id}/"
+    topic.refresh()
+    found = {key.removeprefix(prefix): value for key, value in topic.items(prefix)}
+    return {int(number): Operation.FromString(value) for number, value in found.items() if number.isdecimal()}
+
+
 def _receipt_key(space: str, id: str, part: int = 0) -> str:
     """Of the receipt itself, or of a further record with ids of it."""
     return f"receipt-ids/{space}/{id}/{part}" if part else f"receipt/{space}/{id}"

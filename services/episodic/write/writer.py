@@ -126,15 +126,28 @@ class Host:
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End after the batch in hand, flushed."""
+        self.finish(timeout_s)
+        self.close()
+
+    def finish(self, timeout_s: float) -> bool:
+        """Whether nothing runs any more: the batch in hand is written, and flushed. Again: waits again."""
         self._stop.set()
-        if self._thread is not None and self._finisher is not None:
-            self._thread.join(timeout_s)
-            self.receipts.unfinished.put(None)
-            self._finisher.join(timeout_s)
+        if self._thread is None or self._finisher is None:
+            return True
+        self._thread.join(timeout_s)
+        self.receipts.unfinished.put(None)
+        self._finisher.join(timeout_s)
+        return not (self._thread.is_alive() or self._finisher.is_alive())
+
+    def close(self) -> None:
+        """Leave the partition to whoever takes it next."""
+        if self._thread is not None:
             with suppress(LogUnavailable):  # then the one before stays
                 self.keep_snapshot()
         if self.consumer is not None:
             self.consumer.close()
+        with suppress(KeyError):  # nothing was folded here
+            telemetry.LAG.remove(GROUP, f"ledger/{self.partition}")
 
     @property
     def live(self) -> Generation:
