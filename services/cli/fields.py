@@ -42,6 +42,7 @@ _SENT_IN = {
     "principal": ("principal",),
     "namespace_prefixes": ("prefixes",),
     "rights": ("rights",),
+    "shards": ("shards",),
     "ttl_s": ("days",),
     "token_id": ("token_id",),
     "authorization": ("token_file",),

@@ -51,6 +51,13 @@ def test_a_number_that_is_none_stops_the_start(tmp_path: Path) -> None:
     one_clear_line(refused_start(environment(tmp_path, kvstore__replicas="abc")), "kvstore.replicas")
 
 
+def test_shards_that_cannot_share_the_partitions_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    refused = refused_start(environment(folder, episodic__shards=3))
+    one_clear_line(refused, "episodic.shards: 3 shards cannot share common.partitions (4) evenly", "one of 1, 2, 4")
+    assert not folder.exists()
+
+
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -34,6 +34,7 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     ``progress`` is told each step; ``say``, by default the same, what the processes have to say from then on.
     """
     kvstore = settings.section("kvstore", KvstoreConfig)  # a wrong setting is said also where no store is started
+    configured = settings.shards
     gateway = settings.section("gateway", GatewayConfig)
     if gateway.replicas > 1 and not gateway.reuse_port:
         raise StartError(
@@ -52,7 +53,7 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     set_environment()
     _remove_old_logs(settings.common)
     # Before Ray, which takes seconds: it may refuse.
-    assignments = _assignments(settings, progress)
+    assignments = _assignments(settings.common, configured, progress)
     names = applications(settings, assignments.required.applications)
     built = {name: build(name, settings, assignments.written_at) for name in names}
     watch = _watch(settings, gateway, say or progress)
@@ -69,13 +70,12 @@ def start(settings: Settings, progress: Callable[[str], None], say: Callable[[st
     scaling.start()
 
 
-def _assignments(settings: Settings, progress: Callable[[str], None]) -> Assignments:
+def _assignments(common: CommonConfig, configured: int, progress: Callable[[str], None]) -> Assignments:
     """Of partitions to shards, as they are to be now; their log is closed when the service stops. StartError."""
-    common = settings.common
     try:
         log = open_log(common.log_url, common.kafka)
         ending.append(log.close)
-        return assign_all(log, settings.shards, progress)
+        return assign_all(log, configured, progress)
     except LogError as error:
         raise StartError(f"common.log: {error}") from error
 
