@@ -58,6 +58,7 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert worded.index("boiler") < worded.index("words it (it may be wrong)")
     assert "kv store       " in (stats := mneme(local, "stats", "-n", NAMESPACE))
     assert "engine-" in stats
+    assert "shards         1 wanted\nepisodic       partitions 0, 1, 2, 3" in stats
     assert "would go" in mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--dry-run")
     gone = mneme(local, "forget", "-n", NAMESPACE, "--person", "Petronella", "--yes")
     assert gone.index("key ") < gone.index("receipt ")
@@ -199,7 +200,9 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
     os.environ["MNEME_TOKEN"] = token
     try:
         assert "nothing found" in mneme(local, *arguments)
-        assert "kv store       not shown" in mneme(local, "stats", "-n", "e2e/token")
+        stats = mneme(local, "stats", "-n", "e2e/token")
+        assert "kv store       not shown" in stats
+        assert "shards         not shown" in stats
         del os.environ["MNEME_TOKEN"]
         (line,) = (each for each in mneme(local, "token", "list").splitlines() if each.startswith(token_id))
         end = issued.split("until ")[1][:10]

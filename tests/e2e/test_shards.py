@@ -28,6 +28,9 @@ from services.common.log.base import partition_of
 from services.common.serving.errors import from_rpc_error
 from tests.cli.test_start import one_clear_line, refused_start
 from tests.e2e import talk
+from tests.e2e.test_cli import mneme
+from tests.e2e.test_metrics_port import scrape
+from tests.gateway.probe import until
 
 PARTITIONS = 4
 # One in each partition of the ledger, in their order.
@@ -263,27 +266,23 @@ def is_parcel(engram: episodic_pb2.Engram) -> bool:
     return engram.kind == episodic_pb2.ENGRAM_KIND_TURN and engram.session == "parcels"
 
 
-def scaled(client: Client, shards: int) -> list[list[int]]:
-    """Ask for so many, and wait until it is done: the partitions of each."""
-    client.admin.SetShards(admin_pb2.SetShardsRequest(shards=shards), metadata=client.metadata, timeout=20)
-    deadline = time.monotonic() + 120
-    while True:
-        asked = admin_pb2.GetShardsRequest()
-        now = client.admin.GetShards(asked, metadata=client.metadata, timeout=20).shards
-        if now.done:
-            break
-        assert time.monotonic() < deadline, now
-        time.sleep(0.2)
-    return [list(shard.partitions) for shard in now.shards]
+def scaled(local: Local, shards: int) -> list[list[int]]:
+    """The partitions of each, once there are so many."""
+    shown = mneme(local, "scale", "--shards", str(shards)).splitlines()
+    assert shown[0] == f"shards         {shards} wanted", shown
+    return [[int(number) for number in line.partition(" partitions ")[2].split(", ")] for line in shown[1:]]
 
 
 def test_the_number_of_shards_changes_under_writers_and_readers(local: Local) -> None:
     """Nothing is lost, doubled or out of order, no call fails; who folds the ledger anew comes to the same."""
     traffic = Traffic(local.client)
     try:
-        assert scaled(local.client, 4) == [[0], [1], [2], [3]]
+        assert scaled(local, 4) == [[0], [1], [2], [3]]
         assert {f"episodic-{n}" for n in (1, 2, 3)} < talk.replica_pids(local).keys()
-        assert scaled(local.client, 1) == [[0, 1, 2, 3]]
+        refused = mneme(local, "scale", "--shards", "3", code=1)
+        assert "(--shards): 3 shards cannot share the ledger's 4 partitions evenly. Ask for one of 1, 2, 4." in refused
+        assert scaled(local, 1) == [[0, 1, 2, 3]]
+        until(lambda: 'mneme_shard_partitions{application="episodic"} 4.0' in scrape(local), 10)
     finally:
         traffic.end()
     assert traffic.told > 20
@@ -291,10 +290,7 @@ def test_the_number_of_shards_changes_under_writers_and_readers(local: Local) ->
     for space in SPACES:
         assert traffic.seen[space] == [parcel(n) for n in range(traffic.told)], space
         assert told_in_order(local.client, space) == traffic.seen[space]
-    until = time.monotonic() + 30
-    while "episodic-1" in talk.replica_pids(local) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert "episodic-1" not in talk.replica_pids(local)
+    until(lambda: "episodic-1" not in talk.replica_pids(local), 30)
     before = hashes(local.client)
     rebuilt(local.client, "after-scaling")
     assert hashes(local.client) == before
