@@ -19,6 +19,13 @@ class Times:
         self._is_event = Column(np.bool_)
         self._alive = Column(np.bool_)
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes of memory, nearly."""
+        columns = self._starts, self._ends, self._is_event, self._alive
+        columns = self._starts, self._ends, self._is_event, self._alive
+        return self._rows.size_bytes + sum(column.size_bytes for column in columns)
+
     def add(self, owner: str, event: tuple[int, int], mentioned: Iterable[tuple[int, int]]) -> None:
         for is_event, (start, end) in ((True, event), *((False, m) for m in mentioned)):
             self._rows.add(owner)

@@ -1,7 +1,6 @@
-"""Nearest dense keys of one namespace, exact, in memory: what the embedded index searches by.
+"""Nearest dense keys of one namespace, exact, in memory: what is searched where the index is embedded.
 
-Milvus Lite walks every row in Python under the interpreter's lock: 18 ms for a search over 20,000 rows, in which no
-other call of the process moves. The same search here is one matrix product of 1 ms that holds no lock. It costs
+A search over 20,000 keys is one matrix product of 1 ms that holds no lock of the interpreter's. It costs
 1.5 KiB of memory a key, so a Milvus server, which is for more than that, is searched there (HNSW).
 """
 
@@ -70,6 +69,13 @@ class Vectors:
         self._searched: set[int] = set()  # numbers of those that are not ended
         self._dead: deque[tuple[int, list[int]]] = deque()  # rows not yet wiped, and the last snapshot that shows them
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes of memory, nearly."""
+        columns = self._vectors, self._weights, self._starts, self._ends
+        columns = self._vectors, self._weights, self._starts, self._ends
+        return self._rows.size_bytes + sum(column.size_bytes for column in columns)
+
     def add(self, owner: str, vector: Vector, weight: float, event: tuple[int, int]) -> None:
         """Add a key of engram ``owner``: unit ``vector``, its weight in the score, its event in microseconds."""
         self._rows.add(owner)
@@ -77,6 +83,10 @@ class Vectors:
         self._weights.append(weight)
         self._starts.append(event[0])
         self._ends.append(event[1])
+
+    def fit(self) -> None:
+        """Take no room for more vectors than there are, until one is added."""
+        self._vectors.fit()
 
     def remove(self, owner: str) -> None:
         """Forget the keys of an engram, and their bytes as soon as no search reads them."""
