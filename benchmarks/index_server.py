@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.recall import DIARY, fill, measure, recall, turns
 from services.cli.local import environment, serving
-from services.episodic.search.index import Index
+from services.episodic.search.milvus import MilvusIndex
 
 
 def run(uri: str, count: int, seconds: float) -> tuple[np.ndarray, list[set[str]]]:
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=1_000)
     parser.add_argument("--seconds", type=float, default=20.0)
     given = parser.parse_args()
-    index = Index(given.uri)
+    index = MilvusIndex(given.uri)
     for generation in index.generations():
         index.drop(generation)
     index.close()

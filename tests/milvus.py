@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from services.episodic.search.index import Index
+from services.episodic.search.milvus import MilvusIndex
 from tests.ports import neighbours
 
 _INFRA = Path(__file__).parent.parent / "infra" / "milvus"
@@ -54,7 +54,7 @@ class MilvusServer:
 
     def fresh(self) -> str:
         """Its address, with nothing of an earlier test in it."""
-        index = Index(self.uri)
+        index = MilvusIndex(self.uri)
         for generation in index.generations():
             index.drop(generation)
         index.close()

@@ -42,6 +42,8 @@ class EpisodicConfig(BaseModel):
     confidence_threshold: float = Field(ge=0, le=1)
     # Bytes of opened engrams kept in memory.
     cache_bytes: int = Field(ge=1_000_000)
+    # Bytes of namespaces kept in memory.
+    warm_bytes: int = Field(ge=1_000_000)
 
     # Threads for blocking work of calls.
     call_threads: int = Field(ge=1, le=256)

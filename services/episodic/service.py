@@ -31,11 +31,13 @@ from services.episodic.partition import Partition
 from services.episodic.plugins.base import Interval
 from services.episodic.recall import confidence
 from services.episodic.recall.recall import Recaller
-from services.episodic.search.index import Index, opened
+from services.episodic.search.index import Index
+from services.episodic.search.opening import embedded, waited_for
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.service_state import operation_parts
 from services.episodic.state.state_topic import StateTopic
+from services.episodic.state.warm import Warm
 from services.episodic.write.components import Components
 from services.episodic.write.context import Toolkit
 from services.episodic.write.progress import Progress
@@ -198,6 +200,7 @@ class Wiring:
         self.threshold = config.confidence_threshold
         self.progress = progress
         self.state = StateTopic(log)
+        self._warm = Warm(config.warm_bytes)
         self._letters = Letters(log, Keyring(log, master, ()), common.dead_letter_retention_s)
         one_machine = common.log_url.startswith("sqlite")
         self._drop_blocks = BlockDrops(common.data_dir, master, one_machine=one_machine)
@@ -226,6 +229,7 @@ class Wiring:
             flush_rows=config.flush_rows,
             flush_after_s=config.flush_after_s,
             cache_bytes=config.cache_bytes // self._log.partitions(topics.LEDGER),
+            warm=self._warm,
             inboxes=[inbox.topic for inbox in common.inboxes],
             inbox_retention_s=common.inbox_retention_s,
             dead_letter_retention_s=common.dead_letter_retention_s,
@@ -234,11 +238,10 @@ class Wiring:
 
 
 def _index(common: CommonConfig, config: EpisodicConfig, partition: int) -> Index:
-    """A partition's: on a server collections of its own, embedded a file of its own in the folder."""
-    uri = config.index_uri or str(common.data_dir.absolute() / "index")
-    if "://" not in uri:
-        uri = f"{uri}/{partition}.db"
-    index = opened(uri, partition, token=config.index_token, timeout_s=config.index_timeout_s)
+    """A partition's: on a server collections of its own, embedded a folder of its own."""
+    if "://" not in config.index_uri:
+        return embedded(Path(config.index_uri or common.data_dir.absolute() / "index"), partition)
+    index = waited_for(config.index_uri, partition, token=config.index_token, timeout_s=config.index_timeout_s)
     if partition == 0:
         index.drop_former()
     return index

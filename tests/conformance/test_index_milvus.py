@@ -1,4 +1,4 @@
-"""The index's port: Milvus Lite that keeps vectors, that searches them, and a real server answer alike."""
+"""The index's port: files, Milvus Lite that keeps vectors, that searches them, and a real server answer alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from pymilvus.client.grpc_handler import GrpcHandler
 from services.common.models.embed import DIMENSION
 from services.episodic.plugins.base import Vector
 from services.episodic.search.index import Collection, Index
+from services.episodic.search.milvus import MilvusIndex
+from services.episodic.search.opening import embedded
 from services.episodic.search.rows import NO_NUMBER, Row, pk
+from services.episodic.search.sqlite import SqliteIndex
 
 OURS, THEIRS = "a" * 32, "b" * 32
 
@@ -57,15 +60,18 @@ def near(id: str, at: int, **more: object) -> Row:
     return row(id, **{"dense": unit(at), "dense_weight": 1.0, **more})  # type: ignore[arg-type]
 
 
-KEEPING, SEARCHING, SERVER = "embedded, keeping vectors", "embedded, searching them", "server"
+FILES, KEEPING, SEARCHING, SERVER = "files", "Lite, keeping vectors", "Lite, searching them", "server"
 
 
-@pytest.fixture(params=[KEEPING, SEARCHING, SERVER])
+@pytest.fixture(params=[FILES, KEEPING, SEARCHING, SERVER])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    if request.param == SERVER:
-        index = Index(request.getfixturevalue("milvus_server").fresh())
+    index: Index
+    if request.param == FILES:
+        index = SqliteIndex(tmp_path / "index")
+    elif request.param == SERVER:
+        index = MilvusIndex(request.getfixturevalue("milvus_server").fresh())
     else:
-        index = Index(str(tmp_path / "index.db"), searches_vectors=request.param == SEARCHING)
+        index = MilvusIndex(str(tmp_path / "index.db"), searches_vectors=request.param == SEARCHING)
     yield index
     index.close()
 
@@ -77,6 +83,7 @@ def collection(index: Index) -> Collection:
     return collection
 
 
+@pytest.mark.parametrize("index", [KEEPING, SEARCHING, SERVER], indirect=True)
 def test_what_was_killed_between_two_of_its_indexes_is_opened(index: Index) -> None:
     calls = 0
     real = GrpcHandler.create_index
@@ -115,9 +122,10 @@ def test_rows_come_back_as_written_and_are_replaced_whole(index: Index, collecti
     collection.write([row("x", sealed=b"new", terms={5: 1})], [pk("x", 1)])
     [again] = collection.rows(OURS)
     assert (again.sealed, dict(again.terms), again.rows) == (b"new", {5: 1}, 1)
-    collection.flush()
+    collection.flush(8)
     reopened, made = index.open(1)
     assert not made
+    assert reopened.follows in (8, None)
     assert {r.id: r.sealed for r in reopened.rows()} == {"x": b"new", "y": b"sealed y"}
 
 
@@ -137,7 +145,7 @@ def test_what_is_replaced_again_and_again_is_there_once(collection: Collection) 
 
 def test_what_is_deleted_is_nowhere(index: Index, collection: Collection) -> None:
     collection.write([row("x"), row("y"), row("z", of=THEIRS)])
-    collection.flush()
+    collection.flush(8)
     collection.write((), [pk("x", 0), pk("z", 0), pk("never", 0)])
     assert collection.sealed(["x", "y", "z"]) == {"y": b"sealed y"}
     assert [r.id for r in collection.rows()] == ["y"]
@@ -161,15 +169,19 @@ def test_the_nearest_are_found_as_filtered(collection: Collection) -> None:
         ]
     )
 
+    searching = collection.vector_search
+    assert searching is not None
+
     def found(where: str) -> dict[str, float]:
-        return {id: round(score, 4) for id, score in collection.search(unit(0), 10, f'pseudonym == "{OURS}"{where}')}
+        hits = searching.search(unit(0), 10, f'pseudonym == "{OURS}"{where}')
+        return {id: round(score, 4) for id, score in hits}
 
     assert found(" and active == true") == {"a": 1.0, "half": 0.5, "b": 0.0}
     assert found(' and m_text_1 == "attic"') == {"a": 1.0}
     assert found(f" and m_num_0 > {NO_NUMBER!r} and m_num_0 < 9.0") == {"a": 1.0, "b": 0.0}
     assert found(" and m_num_0 >= 4.0") == {"a": 1.0}
     assert found(" and end_us >= 2000 and start_us < 1001 and kind in ['turn']").keys() == {"a", "half", "b", "old"}
-    exact = {id: (weight, vector) for id, weight, vector in collection.vectors(f'pseudonym == "{OURS}"')}
+    exact = {id: (weight, vector) for id, weight, vector in searching.vectors(f'pseudonym == "{OURS}"')}
     assert exact.keys() == {"a", "half", "b", "old"}
     assert exact["half"][0] == 0.5
     assert np.array_equal(exact["b"][1], unit(1))
@@ -177,38 +189,43 @@ def test_the_nearest_are_found_as_filtered(collection: Collection) -> None:
 
 @pytest.mark.parametrize("index", [SERVER], indirect=True)
 def test_what_was_written_is_seen_at_once_and_no_search_waits_for_it(collection: Collection) -> None:
-    waits = []
+    waits, searching = [], collection.vector_search
+    assert searching is not None
     for n in range(10):
         collection.write([near(f"e{n}", n)])
         start = time.perf_counter()
-        [(id, score)] = collection.search(unit(n), 1, f'pseudonym == "{OURS}"')
+        [(id, score)] = searching.search(unit(n), 1, f'pseudonym == "{OURS}"')
         assert (id, round(score, 4)) == (f"e{n}", 1.0)
         assert collection.sealed([f"e{n}"])
         waits.append(time.perf_counter() - start)
     assert sorted(waits)[5] < 0.15, "a read that waits for the server's next tick takes 200 ms"
 
 
-OPENS = "import sys; from services.episodic.search.index import Index; print(Index(sys.argv[1]).generations())"
+OPENS = """
+import sys
+from pathlib import Path
+from services.episodic.search.opening import embedded
+print(embedded(Path(sys.argv[1]), 0).generations())
+"""
 
 
-def opened_elsewhere(path: Path) -> subprocess.CompletedProcess[str]:
+def opened_elsewhere(folder: Path) -> subprocess.CompletedProcess[str]:
     """What another process sees of an index."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     return subprocess.run(
-        [sys.executable, "-c", OPENS, str(path)], env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", OPENS, str(folder)], env=env, capture_output=True, text=True, timeout=120
     )
 
 
 def test_an_embedded_index_is_of_one_process_until_it_closes_it(tmp_path: Path) -> None:
     """Then another may open it, as when its partition moves; and this one again."""
-    index = Index(str(tmp_path / "0.db"))
+    index = embedded(tmp_path, 0)
     index.open(3)[0].write([row("a")])
-    refused = opened_elsewhere(tmp_path / "0.db").stderr.strip().splitlines()[-1]
-    assert "IndexUnavailable: episodic.index_uri:" in refused
-    assert "Is another process using the path?" in refused
+    refused = opened_elsewhere(tmp_path).stderr.strip().splitlines()[-1]
+    assert "IndexUnavailable: episodic.index_uri: another process uses" in refused
     index.close()
-    opened = opened_elsewhere(tmp_path / "0.db")
+    opened = opened_elsewhere(tmp_path)
     assert opened.stdout == "[3]\n", opened.stderr
-    again = Index(str(tmp_path / "0.db"))
+    again = embedded(tmp_path, 0)
     assert [found.id for found in again.open(3)[0].rows()] == ["a"]
     again.close()

@@ -17,7 +17,8 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.episodic.plugins.base import Filter
-from services.episodic.search.index import IndexTooOld, IndexUnavailable, opened
+from services.episodic.search.index import IndexTooOld, IndexUnavailable
+from services.episodic.search.opening import waited_for
 from tests.episodic.conftest import embedder
 from tests.episodic.world import World
 from tests.milvus import MilvusServer
@@ -88,7 +89,7 @@ def test_a_rebuild_a_restart_and_an_erasure(world: World, tmp_path: Path) -> Non
         assert SECRET not in world.texts(world.recall(QUESTION))
         assert world.texts(world.recall(QUESTION, OTHER)) == [SECRET]
 
-    world.index_uri, world.searches_vectors = str(tmp_path / "index.db"), False
+    world.index_uri, world.searches_vectors = str(tmp_path / "index"), False
     world.restart()
     assert world.hash() == left, "the same engrams, whichever Milvus holds them"
 
@@ -122,6 +123,7 @@ def test_a_server_that_freezes_is_away_and_nothing_dies_of_it(world: World, milv
     tell(world)
     world.index_timeout_s = 1.0
     world.restart()
+    assert world.recall(QUESTION).items  # which loads the namespace
     milvus_server.freeze()
     try:
         with pytest.raises(MnemeError, match="index does not answer"):
@@ -140,10 +142,10 @@ def test_a_server_that_is_away_at_the_start_is_waited_for(milvus_server: MilvusS
     milvus_server.stop()
     message = f"episodic.index_uri: {milvus_server.uri} does not answer .* Start the server"
     with pytest.raises(IndexUnavailable, match=message):
-        opened(milvus_server.uri, wait_s=0.0)
+        waited_for(milvus_server.uri, wait_s=0.0)
     starting = threading.Timer(1.0, milvus_server.start)
     starting.start()
-    index = opened(milvus_server.uri, wait_s=60.0)
+    index = waited_for(milvus_server.uri, wait_s=60.0)
     assert index.generations() is not None
     index.close()
     starting.join()
@@ -177,8 +179,8 @@ def test_a_server_that_is_too_old_is_refused_at_once(version: str, is_too_old: b
         if is_too_old:
             message = f"episodic.index_uri: {uri} runs Milvus {version}; Mneme needs 2.3 or newer. Upgrade the server"
             with pytest.raises(IndexTooOld, match=message):
-                opened(uri)
+                waited_for(uri)
         else:
-            opened(uri).close()
+            waited_for(uri).close()
     finally:
         server.stop(None)

@@ -39,7 +39,7 @@ UNTIMED = {
     "services/episodic/erasure/person.py:_titled": "a name of at most MAX_NAME characters",
     "services/episodic/recall/export.py:_bounds": "a page's token, read from its start",
     "services/episodic/recall/reads.py:_token": "a page's token, read from its start",
-    "services/episodic/search/index.py": "a server's version",
+    "services/episodic/search/milvus.py": "a server's version",
     "services/gateway/tokens.py": "a token's id",
     "services/perception/intake/validate.py": "a field's name, read from its start",
     "services/reasoning/claims.py:_is_within": "one match from a place, of three characters",

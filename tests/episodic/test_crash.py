@@ -24,8 +24,9 @@ from services.common.ledger import topics
 from services.common.log.base import Consumer, Fenced, LogUnavailable, Record, TopicPartition
 from services.common.models.embed import Embedder
 from services.episodic.plugins import build
-from services.episodic.search.index import Collection, IndexUnavailable
+from services.episodic.search.index import IndexUnavailable
 from services.episodic.search.rows import Row
+from services.episodic.search.sqlite import SqliteCollection
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.state_topic import StateTopic
 from services.episodic.state.store import open_whole
@@ -411,15 +412,15 @@ def test_what_an_index_that_stays_away_did_not_take_comes_again(
 ) -> None:
     started.open()
     started.settle()
-    write, left = Collection.write, [3]  # the fold, and two looks whether it is back
+    write, left = SqliteCollection.write, [3]  # the fold, and two looks whether it is back
 
-    def away(self: Collection, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
+    def away(self: SqliteCollection, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
         if (new or gone) and left[0]:
             left[0] -= 1
             raise IndexUnavailable("away")
         write(self, new, gone)
 
-    monkeypatch.setattr(Collection, "write", away)
+    monkeypatch.setattr(SqliteCollection, "write", away)
     started.observe("late", "The baker sold a violet bicycle.")
     started.settle()
     assert left == [0]
@@ -526,7 +527,7 @@ def test_progress_is_noted_only_of_rows_that_are_on_disk(started: World, monkeyp
     world.observe("late", "The last lantern was put out.")
     world.settle()
 
-    def fails() -> None:
+    def fails(follows: int) -> None:
         raise IndexUnavailable("the machine ends here")
 
     with monkeypatch.context() as failing:

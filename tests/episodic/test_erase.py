@@ -313,7 +313,7 @@ def test_invariant_14_no_vector_lies_in_clear_that_milvus_need_not_search(
     assert stored is not None
     texts = [key.text for key in stored.record.keys] or [stored.record.text]
     starts = [vector[:8].tobytes() for vector in embedder.embed(texts)]
-    on_disk = everything(world.folder / "index.db")
+    on_disk = everything(world.folder / "index")
     assert {start in on_disk for start in starts} == {searched_by == "milvus"}
     done = {store.store: store.done for store in world.forget(ids("x")).receipt.stores}
     assert done["index"] == (searched_by == "directory"), "the receipt says what is so"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from services.common.ledger.erasures import read_erasures
 from services.common.ledger.named import Named
 from services.common.log.base import Message, partition_of
 from services.common.models.embed import Embedder
-from services.episodic.search import index, rows
+from services.episodic.search import milvus_rows as rows
+from services.episodic.search.milvus import MilvusIndex
+from services.episodic.search.opening import embedded
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.state_topic import StateTopic
 from services.episodic.write import generation
@@ -104,7 +107,7 @@ def test_an_index_that_holds_names_is_made_again_from_the_feed(
     with monkeypatch.context() as patched:
         patched.setattr(rows, "schema", of_before)
         patched.setattr(rows, "INDEXED", ("namespace", *rows.INDEXED[1:]))
-        old = index.Index(str(tmp_path / "index.db" / "0.db"), searches_vectors=False)
+        old = MilvusIndex(str(tmp_path / "index" / "0.db"), searches_vectors=False)
         old.drop(number)
         old.open(number)
         row: dict[str, Any] = {f.name: "" if f.dtype == DataType.VARCHAR else 0 for f in of_before(False).fields}
@@ -112,7 +115,8 @@ def test_an_index_that_holds_names_is_made_again_from_the_feed(
         old._channel.client.insert(old._name(number), [row])
         old._channel.client.flush(old._name(number))
         old.close()
-    assert "index.db" in files_naming(tmp_path)
+    shutil.rmtree(tmp_path / "index" / "0")
+    assert "index" in files_naming(tmp_path)
     told.open()
     assert told.hash() == before
     assert told.recall("lantern").items
@@ -125,7 +129,7 @@ def test_making_it_again_goes_on_where_it_was_cut_short(told: World, monkeypatch
     monkeypatch.setattr(generation, "_DRAIN", 2)
     before, number = told.hash(OTHER), told.host.live.number
     told.close()
-    gone = index.Index(str(told.folder / "index.db" / "0.db"), searches_vectors=False)
+    gone = embedded(told.folder / "index", 0)
     gone.drop(number)
     gone.close()
     feed = sum(told.log.end_offset(topics.FEED, p) for p in range(1))

@@ -18,7 +18,7 @@ from services.common.log.base import Message, Record, TopicPartition, partition_
 from services.common.models.embed import Embedder
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins.base import Query
-from services.episodic.search.index import Index
+from services.episodic.search.opening import embedded
 from services.episodic.service import Episodic
 from services.episodic.write.writer import GROUP
 from tests.episodic.world import START, World
@@ -141,7 +141,7 @@ def test_what_one_process_held_for_all_partitions_goes_on_in_partitions(service:
     )
     _forget_groups(world)
     for p in range(PARTITIONS):
-        index = Index(str(world.folder / "index" / f"{p}.db"), p)
+        index = embedded(world.folder / "index", p)
         index.drop(number)
         index.close()
     (world.folder / "index.db").mkdir()

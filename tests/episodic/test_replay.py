@@ -162,7 +162,7 @@ def test_invariant_01_the_index_is_made_from_a_compacted_feed(
     before = world.hash()
     world.log.compact(topics.FEED)
     world.close()
-    _remove(world.folder / "index.db")
+    _remove(world.folder / "index")
     world.open()
     world.settle()
     assert world.hash() == before

@@ -11,7 +11,8 @@ import pytest
 from services.common.models.embed import DIMENSION
 from services.episodic.plugins.base import Filter
 from services.episodic.search.vectors import Vectors
-from services.episodic.state.directory import Directory, Slot
+from services.episodic.state.directory import Directory
+from services.episodic.state.slots import Slot
 
 RNG = np.random.default_rng(5)
 

@@ -36,10 +36,13 @@ from services.episodic.recall.export import Export
 from services.episodic.recall.reads import Reads
 from services.episodic.recall.recall import Recalled, Recaller
 from services.episodic.search.index import Index
+from services.episodic.search.milvus import MilvusIndex
+from services.episodic.search.opening import embedded
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
 from services.episodic.state.state_topic import StateTopic
+from services.episodic.state.warm import Warm
 from services.episodic.write.commands import Commands
 from services.episodic.write.components import Components
 from services.episodic.write.context import Scope, Toolkit
@@ -67,9 +70,11 @@ class World:
 
     def __init__(self, folder: Path, embedder: Embedder, plugins: Sequence[Plugin] = PLUGINS, partitions: int = 1):
         self.entities: Entities = lambda text, info: ((), ())
-        self.searches_vectors = False  # as by default with Milvus Lite; True: as with a server
+        self.searches_vectors = False  # as by default; True: in Milvus Lite, as a server does
+        # Of namespaces kept in memory: as little as can be, so that what tests ask for is mostly read from the index.
+        self.warm_bytes: int | None = 1
         self.folder = folder
-        self.index_uri, self.index_timeout_s = str(folder / "index.db"), 10.0
+        self.index_uri, self.index_timeout_s = str(folder / "index"), 10.0
         self.embedder = embedder
         self.plugins = plugins
         self.store = SqliteLog(folder / "log.db")
@@ -83,6 +88,7 @@ class World:
 
     def open(self, step: Step = no_step, **numbers: object) -> World:
         progress = Progress(self.log.partitions(topics.LEDGER))
+        numbers = {"warm": Warm(self.warm_bytes), **numbers}
         self.hosts = [Host(self._parts(n, progress, numbers), n, step) for n in range(len(progress.snapshot()))]
         self.host = self._host_of(NAMESPACE)
         for host in self.hosts:
@@ -99,13 +105,19 @@ class World:
     def _host_of(self, namespace: str) -> Host:
         return self.hosts[partition_of(namespace.encode(), len(self.hosts))]
 
+    def _index(self, partition: int) -> Index:
+        if "://" in self.index_uri:
+            return MilvusIndex(self.index_uri, partition, timeout_s=self.index_timeout_s)
+        if self.searches_vectors:
+            return MilvusIndex(f"{self.index_uri}/{partition}.db", partition, searches_vectors=True)
+        return embedded(Path(self.index_uri), partition)
+
     def _parts(self, partition: int, progress: Progress, numbers: Mapping[str, object]) -> Components:
-        uri = self.index_uri if "://" in self.index_uri else f"{self.index_uri}/{partition}.db"
         return Components(
             log=self.log,
             keyring=self.keyring,
             state=self.state,
-            index=Index(uri, partition, timeout_s=self.index_timeout_s, searches_vectors=self.searches_vectors),
+            index=self._index(partition),
             toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
             plugins=self.plugins,
             embedder="test",

@@ -27,11 +27,11 @@ from services.episodic.erasure.probe import Probing
 from services.episodic.erasure.probe_deleted import DeletedProbing
 from services.episodic.recall.recall import not_fresh
 from services.episodic.state.checks import check_name, check_reference, time_range, unknown_namespace
-from services.episodic.state.directory import Slot, slot_of
 from services.episodic.state.mentions import mentions_key, name_hashes, short_id
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, stamp, to_us
 from services.episodic.state.service_state import BY_NAMESPACE
+from services.episodic.state.slots import Slot, slot_of
 from services.episodic.write import deletion as delete
 from services.episodic.write.parked import Parked
 from services.episodic.write.writer import Host

@@ -19,8 +19,8 @@ from services.common.log.base import partition_of
 from services.common.serving.errors import invalid
 from services.episodic.plugins.base import Filter
 from services.episodic.state.checks import not_found
-from services.episodic.state.directory import Slot, matches
 from services.episodic.state.records import Stored, full_history
+from services.episodic.state.slots import Slot, matches
 from services.episodic.state.state_hash import state_hash
 from services.episodic.state.store import open_core
 from services.episodic.write.writer import Host
@@ -64,7 +64,7 @@ class Reads:
     def _sorted(self, namespace: str, key: Callable[[Slot], tuple[int, str]]) -> list[Slot]:
         """All of a namespace, sorted once for as many pages as are read while nothing changes."""
         store = self._host.live.store
-        stamp = (namespace, key, store.number, store.directory.changes(namespace))
+        stamp = (namespace, key, store.number, store.directory.changed(namespace))
         with self._lock:
             for known, slots in self._orders:
                 if known == stamp:
@@ -133,18 +133,19 @@ class Reads:
         """Computed anew when something changed, and beside the writer: it holds nobody up."""
         for _ in range(_HASH_TRIES):
             store = self._host.live.store
-            stamp = (store.number, store.directory.changes(namespace))
-            known = self._hashes.get(namespace)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            try:
-                found = state_hash(store.collection, self._host.parts.keyring, namespace)
-            except KeyDestroyed:
-                continue  # an erasure came in between
-            # What is folded is visible only after the index has it; so there is nothing half-written, and nothing was.
-            if self._is_settled(namespace) and stamp == (self._host.live.number, store.directory.changes(namespace)):
-                self._hashes[namespace] = (stamp, found)
-                return found
+            with store.directory.held(namespace) as space:
+                stamp = (store.number, space.changed)
+                known = self._hashes.get(namespace)
+                if known is not None and known[0] == stamp:
+                    return known[1]
+                try:
+                    found = state_hash(store.collection, self._host.parts.keyring, namespace)
+                except KeyDestroyed:
+                    continue  # an erasure came in between
+                # What is folded is visible only after the index has it; so nothing is half-written, and nothing was.
+                if self._is_settled(namespace) and stamp == (self._host.live.number, space.changed):
+                    self._hashes[namespace] = (stamp, found)
+                    return found
         return ""
 
     def _is_settled(self, namespace: str) -> bool:

@@ -7,6 +7,7 @@ second that needs the query's vector finds it made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Protocol
@@ -80,11 +81,21 @@ class Recaller:
                 raise unavailable(error) from error
 
     def _recall(self, query: Query) -> Recalled:
-        parts, hosts = self._parts, {namespace: self._host_of(namespace) for namespace in query.namespaces}
+        hosts = {namespace: self._host_of(namespace) for namespace in query.namespaces}
         # Before anything is read: what is erased meanwhile has a higher epoch than we return.
         epochs = {namespace: host.registry.epoch(namespace) for namespace, host in hosts.items()}
         applied = newest_applied(hosts)
         scopes = {name: Scope(host.live.store, host.registry.namespace(name)) for name, host in hosts.items()}
+        with ExitStack() as held:
+            for name, scope in scopes.items():
+                held.enter_context(scope.store.directory.held(name))
+            return self._recalled(query, scopes, applied, epochs)
+
+    def _recalled(
+        self, query: Query, scopes: Mapping[str, Scope], applied: Mapping[int, int], epochs: Mapping[str, int]
+    ) -> Recalled:
+        """While all scopes are held."""
+        parts = self._parts
         ctx = ReadContext(scopes, parts.toolkit, query.asked_at)
         fetched = _Fetched(ctx)
         stages = Stages("episodic")

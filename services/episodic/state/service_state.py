@@ -90,7 +90,12 @@ class OperatorState:
             value = IndexProgress(next=[Position(partition=self._partition, offset=progress)])
         return self.message(self._index(generation), value)
 
-    def _index(self, generation: int) -> str:
+    def followed(self) -> set[int]:
+        """Generations whose progress is noted."""
+        self._topic.refresh()
+        return {int(key.rsplit("/", 1)[1]) for key, _ in self._topic.items(self._index(""))}
+
+    def _index(self, generation: int | str) -> str:
         return f"index/{self._partition}/{generation}"
 
     def receipt(self, namespace: str, id: str) -> StoredReceipt | None:

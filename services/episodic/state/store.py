@@ -22,11 +22,14 @@ from services.common.log.base import Log, Message
 from services.common.models.embed import Vectors
 from services.common.text import lexical
 from services.episodic.plugins.base import Key, Vector
-from services.episodic.search.index import Collection
+from services.episodic.search.index import Collection, VectorSearch
 from services.episodic.search.rows import Found, Row, pk
-from services.episodic.state.directory import Directory, Document, Slot, slot_of
+from services.episodic.state.directory import Directory
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.records import Stored, from_core, to_core, to_detail, with_detail
+from services.episodic.state.slots import Document, Slot, slot_of
+from services.episodic.state.space import Space
+from services.episodic.state.warm import Warm
 
 SEAL_DETAIL = "engram-detail"
 SEAL_VECTOR = "engram-vector"
@@ -144,9 +147,11 @@ class Store:
         collection: Collection,
         embed: Callable[[Sequence[str]], Vectors],
         cache_bytes: int = CACHE_BYTES,
+        warm: Warm | None = None,
     ) -> None:
+        """``warm``: what holds namespaces in memory, and how much of them; None: all that were asked for."""
         self.number = number
-        self.directory = Directory(holds_vectors=not collection.searches_vectors)
+        self.directory = Directory(self._read, warm, holds_vectors=collection.vector_search is None)
         self.collection = collection
         self.hasher = Hasher(keyring)
         self._log = log
@@ -154,6 +159,8 @@ class Store:
         self._registry = registry
         self.embed = embed
         self._cache = _Cache(cache_bytes)
+        self._unreadable: set[str] = set()  # keys of rows
+        self._unreadable_lock = threading.Lock()
 
     # --- writing ---
 
@@ -214,6 +221,8 @@ class Store:
             before = self.directory.get(slot.namespace, slot.id)
             surplus += [pk(slot.id, n) for n in range(slot.rows, before.rows if before else 0)]
             slots.append((slot, [d for d in documents if d.counts], held))
+        with self._unreadable_lock:
+            self._unreadable.difference_update(row.pk for row in rows)  # they are written again, under another key
         self.collection.write(rows, surplus)
         for (slot, documents, held), (_, stored) in zip(slots, live, strict=True):
             self.directory.put(slot, documents, held)
@@ -250,9 +259,9 @@ class Store:
         )
 
     def _with_vector(self, row: Row, weight: float, vector: Vector, key_id: str) -> Row:
-        """Sealed where the index only keeps it, under the key of the text it was computed from: Milvus Lite leaves
-        deleted rows in its files until it happens to merge them, and a vector tells much of its text."""
-        if self.collection.searches_vectors:
+        """Sealed where the index only keeps it, under the key of the text it was computed from: files may keep deleted
+        rows until their room is used, and a vector tells much of its text."""
+        if self.collection.vector_search is not None:
             return replace(row, dense=vector, dense_weight=weight)
         plain = np.asarray(vector, "<f4").tobytes()
         try:
@@ -281,34 +290,47 @@ class Store:
                 numbers[place[1]] = value
         return texts, numbers
 
+    @property
+    def vector_search(self) -> VectorSearch:
+        """Where the index searches vectors."""
+        assert self.collection.vector_search is not None
+        return self.collection.vector_search
+
     # --- reading ---
 
-    def load(self) -> None:
-        """Fill the directory from the index. Rows whose key is gone are deleted."""
-        cores: dict[str, tuple[Stored, int, int]] = {}
+    def _read(self, namespace: str) -> Space:
+        """A namespace as the index has it. Engrams whose key is gone are left out, and their rows swept later."""
+        space = Space(holds_vectors=self.directory.holds_vectors)
+        known: dict[str, Slot] = {}
         documents: dict[str, list[Document]] = {}
         dense: dict[str, list[tuple[float, Vector]]] = {}
         unreadable: list[str] = []
-        for row in self.collection.rows(vectors=self.directory.holds_vectors):
+        for row in self.collection.rows(self.hasher.pseudonym(namespace), vectors=self.directory.holds_vectors):
             if row.number == 0:
                 try:
-                    stored = self._stored(row)
+                    stored = open_core(from_index(row.sealed, namespace), self._keyring)
                 except KeyDestroyed:
                     unreadable += [pk(row.id, n) for n in range(row.rows)]
                     continue
-                cores[row.id] = (_without_text(stored), row.feed_offset, row.rows)
+                known[row.id] = slot_of(stored, row.feed_offset, row.rows)
             if row.terms:
                 documents.setdefault(row.id, []).append(Document(row.terms, row.sparse_weight))
             if row.sealed_dense and (vector := self._vector(row)) is not None:
                 dense.setdefault(row.id, []).append((row.dense_weight, vector))
-        for id, (stored, offset, rows) in cores.items():
-            self.directory.put(slot_of(stored, offset, rows), documents.get(id, []), dense.get(id, []))
-        self.collection.write((), unreadable)
+        for id, slot in known.items():
+            space.put(slot, documents.get(id, []), dense.get(id, []))
+        space.fit()
+        with self._unreadable_lock:
+            self._unreadable.update(unreadable)
+        return space
 
-    def _stored(self, row: Found) -> Stored:
-        """The engram, whose namespace its key tells. KeyDestroyed."""
-        key_id = FeedRecord.FromString(row.sealed).sealed.key_id
-        return open_core(from_index(row.sealed, self._keyring.namespace_of(key_id)), self._keyring)
+    def sweep(self) -> None:
+        """Delete rows that were found to be unreadable. By the generation's one writer."""
+        with self._unreadable_lock:
+            gone = sorted(self._unreadable)
+            self._unreadable.clear()
+        if gone:
+            self.collection.write((), gone)
 
     def get(self, namespace: str, id: str) -> Stored | None:
         """An engram, in any state; None when there is none or it was erased."""
@@ -318,9 +340,8 @@ class Store:
         """Opened engrams of a namespace by id; those that are not there, or erased, are left out."""
         out: dict[str, Stored] = {}
         missing: list[str] = []
-        for id in ids:
-            slot = self.directory.get(namespace, id)
-            if slot is None or self._registry.is_erased(namespace, id):
+        for id, slot in self.directory.some(namespace, ids).items():
+            if self._registry.is_erased(namespace, id):
                 continue
             cached = self._cache.get(id)
             if cached is not None and cached.version >= slot.version:
@@ -343,7 +364,7 @@ class Store:
 
     def vectors(self, namespace: str) -> Iterator[tuple[str, float, Vector]]:
         """(engram id, weight, vector) of every dense key of active engrams, from the index: for exact search."""
-        return self.collection.vectors(f'pseudonym == "{self.hasher.pseudonym(namespace)}" and active == true')
+        return self.vector_search.vectors(f'pseudonym == "{self.hasher.pseudonym(namespace)}" and active == true')
 
     def whole(self, namespace: str, id: str) -> Stored | None:
         """An engram with its keys, history and counts, from the feed. None as ``get``."""
@@ -391,10 +412,6 @@ def _pairs(stored: Stored) -> list[tuple[Key | None, Key | None]]:
     sparse: list[Key | None] = [k for k in keys if k.use != "dense"]
     rows = max(len(dense), len(sparse))
     return list(zip(dense + [None] * (rows - len(dense)), sparse + [None] * (rows - len(sparse)), strict=True))
-
-
-def _without_text(stored: Stored) -> Stored:
-    return replace(stored, record=replace(stored.record, text=""))
 
 
 class _Cache:

@@ -10,8 +10,8 @@ from bisect import bisect_left, insort
 from collections.abc import Collection
 
 from services.episodic.plugins.base import Kind
-from services.episodic.state.directory import Slot, around, slot_of
 from services.episodic.state.records import Stored
+from services.episodic.state.slots import Slot, around, slot_of
 from services.episodic.state.store import Scratch, Store
 
 

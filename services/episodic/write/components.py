@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.common.crypto.seal import Keyring
@@ -13,6 +13,7 @@ from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
 from services.episodic.search.index import Index
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.state_topic import StateTopic
+from services.episodic.state.warm import Warm
 from services.episodic.write.context import Toolkit
 from services.episodic.write.fold import fingerprint
 from services.episodic.write.progress import Progress
@@ -57,6 +58,7 @@ class Components:
     flush_rows: int = 500
     flush_after_s: float = 2.0
     cache_bytes: int = 64 * 1024 * 1024
+    warm: Warm = field(default_factory=lambda: Warm(None))  # of all partitions
     inboxes: Sequence[str] = (topics.INBOX,)
     inbox_retention_s: int = 86_400
     dead_letter_retention_s: int = 604_800

@@ -19,9 +19,9 @@ from services.common.models.embed import Vectors
 from services.common.text import lexical
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
 from services.episodic.search.rows import NO_NUMBER
-from services.episodic.state.directory import Slot, bounds, matches, shown, slot_of
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, seen_by_hooks
+from services.episodic.state.slots import Slot, bounds, matches, shown, slot_of
 from services.episodic.state.store import Scratch, Store
 from services.episodic.state.view import View
 from services.episodic.write.operations import Refused
@@ -271,7 +271,7 @@ class ReadContext(_Searching):
         where = self._where(namespace, filter)
         scored: dict[str, float] = {}
         slots: dict[str, Slot] = {}
-        for id, score in store.collection.search(vector, k, where):
+        for id, score in store.vector_search.search(vector, k, where):
             slot = store.directory.get(namespace, id)
             if slot is not None and matches(slot, filter):
                 slots[id] = slot

@@ -61,10 +61,7 @@ def _feed_of(log: Log, number: int, partition: int) -> Sequence[tuple[bytes, Fee
     return [(key, feed) for key, feed in newest.items() if feed is not None]
 
 
-def generations(parts: Components, partition: int) -> set[int]:
-    """Numbers of those of which the index or the feed holds anything. Reads the partition's whole feed."""
-    return set(parts.index.generations()) | {
-        int(record.key.split(b"/", 1)[0])
-        for record in parts.log.read(topics.FEED, partition)
-        if record.value is not None
-    }
+def generations(parts: Components, state: OperatorState) -> set[int]:
+    """Numbers of those of which the index or the feed may hold anything: each has its progress noted before anything of
+    it is in the feed, and until nothing is."""
+    return set(parts.index.generations()) | state.followed()

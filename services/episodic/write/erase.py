@@ -14,8 +14,8 @@ from mneme.v1 import ledger_pb2 as pb
 
 from services.common.ledger.entries import entry_of, records_at
 from services.common.log.base import Log
-from services.episodic.state.directory import Slot
 from services.episodic.state.records import Stored
+from services.episodic.state.slots import Slot
 from services.episodic.state.view import View
 from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import Generation, decode

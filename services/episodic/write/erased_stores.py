@@ -68,7 +68,9 @@ def _index(searches_vectors: bool, at: Timestamp) -> StoreErasure:
         detail = "rows deleted; texts were sealed; Milvus keeps their vectors until it compacts their segments"
         return StoreErasure(store=_INDEX, done=False, detail=detail)
     left = "their words' keyed hashes"
-    detail = f"rows deleted; texts and vectors were sealed; {left} go when its files are merged or rebuilt"
+    detail = (
+        f"rows deleted; texts and vectors were sealed; copies of {left} may lie in the file until it uses their room"
+    )
     return StoreErasure(store=_INDEX, done=True, detail=detail, by=at)
 
 

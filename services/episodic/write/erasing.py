@@ -36,6 +36,10 @@ class Erasing:
         self._entry = entry
         self._notes = state.notes(entry.namespace, entry.body.erased.receipt_id)
 
+    @property
+    def namespace(self) -> str:
+        return self._entry.namespace
+
     def pieces(self, generations: Iterable[Generation]) -> Iterator[Collection[str] | None]:
         """Sessions to fold again together, in these generations; None for all of the namespace. At least one piece."""
         engrams: Counter[str] = Counter()

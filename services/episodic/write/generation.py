@@ -72,8 +72,7 @@ class Generation:
     # --- start ---
 
     def open(self) -> int:
-        """Load the directory from the index, then write into the index what the feed has beyond it."""
-        self.store.load()
+        """Write into the index what the feed has beyond it. Namespaces are loaded when somebody asks for them."""
         self._feed_next = self._state.progress(self.number)
         count = self.drain()
         self.flush()
@@ -132,7 +131,8 @@ class Generation:
         except Poison as poison:
             return "poison", self.dead_letter(record, poison, payload=record.value)
         try:
-            outcome = self.reducer.fold(entry, view)
+            with self.store.directory.held(entry.namespace):
+                outcome = self.reducer.fold(entry, view)
         except Poison as poison:
             extra += self._parking.park(entry, poison)
             return "poison", self.dead_letter(record, poison, payload=record.value)
@@ -220,14 +220,19 @@ class Generation:
 
     def flush_if_due(self) -> None:
         """Flush every so many rows (the index scans what is not flushed) and every so many seconds."""
+        self.store.sweep()
         if self._unflushed and (
             self._unflushed >= self._flush_rows or time.monotonic() - self._oldest_unflushed > self._flush_after_s
         ):
             self.flush()
 
+    def flush_index(self) -> None:
+        """Return once the index is on disk."""
+        self.store.collection.flush(self._feed_next)
+
     def flush(self) -> None:
         """Return once the index is on disk, and how far it follows the feed is noted."""
-        self.store.collection.flush()
+        self.flush_index()
         self._step("flushed")
         self._log.append([self._state.set_progress(self.number, self._feed_next)])
         self._unflushed = 0

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from services.common.ledger import topics
 from services.common.log.base import LogUnavailable
-from services.episodic.search.index import IndexUnavailable
+from services.episodic.search.index import Collection, IndexUnavailable
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.store import Store
@@ -33,7 +34,7 @@ class Generations:
         self._doomed: set[int] = set()  # generations to drop: neither live nor being built
 
     def open(self, committed: int) -> None:
-        """Open the live one, and drop what is in no use. Reads the partition's whole feed."""
+        """Open the live one, and drop what is in no use."""
         known = self._state.generation()
         fingerprint = self._parts.fingerprint
         if known is None:
@@ -45,7 +46,7 @@ class Generations:
         generation.applied = committed
         self._live = generation
         self.building = self._begun_before()
-        self._doomed = generations(self._parts, self._partition) - {each.number for each in self.all()}
+        self._doomed = generations(self._parts, self._state) - {each.number for each in self.all()}
         self.drop_doomed()
 
     def _begun_before(self) -> Generation | None:
@@ -64,10 +65,22 @@ class Generations:
         """A generation over its collection, which is made where missing."""
         parts = self._parts
         collection, made = parts.index.open(number)
+        if not made and (fault := self._fault(number, collection)):
+            error = f"the index of partition {self._partition}, generation {number}: {fault}"
+            _log.warning("an index is of no use; it is filled again from the feed", extra={"error": error})
+            parts.index.drop(number)
+            collection, made = parts.index.open(number)
         if made:
-            parts.log.append([self._state.set_progress(number, None)])
+            parts.log.append([self._state.set_progress(number, 0)])
         store = Store(
-            number, parts.log, parts.keyring, self._registry, collection, parts.toolkit.embed, parts.cache_bytes
+            number,
+            parts.log,
+            parts.keyring,
+            self._registry,
+            collection,
+            parts.toolkit.embed,
+            parts.cache_bytes,
+            parts.warm,
         )
         reducer = Reducer(parts.log, parts.keyring, self._registry, parts.toolkit, parts.plugins, store)
         return Generation(
@@ -81,6 +94,16 @@ class Generations:
             flush_after_s=parts.flush_after_s,
             step=self._step,
         )
+
+    def _fault(self, number: int, collection: Collection) -> str:
+        """Why what the index has does not go with the log; "" where it does, as far as the index tells."""
+        follows, noted = collection.follows, self._state.progress(number)
+        end = self._parts.log.end_offset(topics.FEED, self._partition)
+        if follows is not None and follows > end:
+            return f"follows: it knows the feed up to offset {follows}, and that ends at {end}"
+        if follows is not None and follows < noted:
+            return f"follows: it knows the feed up to offset {follows}, and another index was used up to {noted}"
+        return ""
 
     @property
     def live(self) -> Generation:
@@ -115,6 +138,7 @@ class Generations:
             self._parts.log.append([in_use, *self._state.without_building()])
             generation.built_as = ""
             self._doomed.add(self.live.number)
+            self.live.store.directory.let_go()
             self._live, self._made_by = generation, self._parts.fingerprint
             self.building = None
 
@@ -124,6 +148,7 @@ class Generations:
             if generation is self.building:
                 self.building = None
                 self._doomed.add(generation.number)
+                generation.store.directory.let_go()
 
     def try_to_drop(self) -> None:
         """Drop generations in neither use; where a store is away, a thread of the host does it later."""
@@ -150,6 +175,12 @@ class Generations:
         """With nothing folded into what is being built, if anything is: between two of its batches."""
         with nullcontext() if (building := self.building) is None else building.lock:
             yield
+
+    def let_go(self) -> None:
+        """Hold no namespace in memory any more: others of the process need the room."""
+        for generation in (self._live, self.building):
+            if generation is not None:
+                generation.store.directory.let_go()
 
     def all(self) -> list[Generation]:
         return [self.live] if self.building is None else [self.live, self.building]

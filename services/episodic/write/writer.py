@@ -144,6 +144,7 @@ class Host:
         if self._thread is not None:
             with suppress(LogUnavailable):  # then the one before stays
                 self.keep_snapshot()
+        self.generations.let_go()
         if self.consumer is not None:
             self.consumer.close()
         with suppress(KeyError):  # nothing was folded here
@@ -302,17 +303,17 @@ class Host:
 
     def _erase_piece(self, erasing: Erasing, sessions: Collection[str] | None, *, last: bool) -> StoredReceipt | None:
         try:
-            with self.live.lock:
+            with self.live.lock, self.live.store.directory.held(erasing.namespace):
                 receipt = erasing.apply(self.live, sessions, self.consumer, last=last)
             if last:
-                self.live.store.collection.flush()
+                self.live.flush_index()
         except (LogError, IndexUnavailable):
             if (building := self.generations.building) is not None:
                 self.generations.abandon(building)  # where it was committed all the same, the entry does not come again
             raise
         if (building := self.generations.building) is not None:
             try:
-                with building.lock:
+                with building.lock, building.store.directory.held(erasing.namespace):
                     erasing.apply(building, sessions, None, last=last)
             except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
                 _log.warning("an erasure did not reach what is rebuilt", extra={"error": type(error).__name__})
@@ -362,7 +363,7 @@ class Host:
                 with self.fold_lock, generation.lock:
                     deletion.take(generation, ids)
                 yield
-            generation.store.collection.flush()
+            generation.flush_index()
 
     def finished_receipt(self, namespace: str, id: str) -> StoredReceipt | None:
         """The receipt, once everything has been done that is not bounded by time."""
