@@ -2,11 +2,11 @@
 
 ``words`` finds the forms, ``doubt`` and ``several`` leave out what may be a number, a noun or a name, ``tense`` says
 whether the sentence looks back or ahead, ``meaning`` counts on the calendar; ``shared`` takes apart what shares a month
-or a year ("3 and 5 May 2022"), ``ranges`` joins the ends of a range. The precision of an expression is its unit: "two
-days ago" is a day, "two weeks ago" the week (Monday to Monday) that lies two back, "in March" a month. What names no
-year, or no week, means the latest such time that is not after ``now`` ("on Tuesday" is never today), or the next where
-the sentence looks ahead ("is due on Tuesday", "moved to Tuesday"). Where it may be either ("we planned to go on
-Tuesday"), it is left out (``plans``).
+or a year ("3 and 5 May 2022"), ``weeks`` puts a weekday into the week that stands beside it, ``ranges`` joins the ends
+of a range. The precision of an expression is its unit: "two days ago" is a day, "two weeks ago" the week (Monday to
+Monday) that lies two back, "in March" a month. What names no year, or no week, means the latest such time that is not
+after ``now`` ("on Tuesday" is never today), or the next where the sentence looks ahead ("is due on Tuesday", "moved to
+Tuesday"). Where it may be either ("we planned to go on Tuesday"), it is left out (``plans``).
 
 A day is the day on the clock that ``now`` carries: its offset is the speaker's. Used by perception on what was said
 and by episodic on what is asked, so both read a date alike.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from services.common.text.tagger import Token
-from services.common.text.times import doubt, meaning, ranges, several, shared, tense, words
+from services.common.text.times import doubt, meaning, ranges, several, shared, tense, weeks, words
 from services.common.text.times.ranges import Expression
 
 MAX_MENTIONS = 32  # of one text; a table of dates is not a text about a time
@@ -52,7 +52,7 @@ def find(text: str, now: datetime) -> list[Mention]:
 
 def read(text: str) -> Spoken:
     """The same in two steps, for a text that is to be read at several times."""
-    return Spoken(text, tuple(_expressions(text)))
+    return Spoken(text, tuple(weeks.placed(text, _expressions(text))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def _read(
             return [Expression(form, alone, start, end, future)], end
         parts = shared.parts(form, alone)
         return [Expression(f, m, start + at, start + to, future, start) for f, m, at, to in parts], end
-    if form in words.SHARED:
-        one = words.ONE.match(text, start)
+    if form in words.SHARED or form == "weekdaynth":
+        one = (words.ONE if form in words.SHARED else words.WEEKDAY_ALONE).match(text, start)
         if one is not None:
             return _read(text, one, last, tagged)
     elif alone is not None and _is_other(form, alone, text, start):
@@ -123,20 +123,19 @@ def _is_time(form: str, alone: re.Match[str], text: str, start: int, last: int) 
     if not several.is_time(form, alone, before, after):
         return False
     if form not in words.SHARED:
-        return meaning.resolve(form, alone, _ANY_TIME, None) is not None
+        return meaning.is_possible(form, alone)
     parts = shared.parts(form, alone)
-    return bool(parts) and all(meaning.resolve(f, m, _ANY_TIME, None) is not None for f, m, _, _ in parts)
+    return bool(parts) and all(meaning.is_possible(f, m) for f, m, _, _ in parts)
 
 
 def _is_other(form: str, alone: re.Match[str], text: str, start: int) -> bool:
     """Whether nothing within is a time either, for the whole of it would be one."""
-    if meaning.resolve(form, alone, _ANY_TIME, None) is None:
+    if not meaning.is_possible(form, alone):
         return True
     return doubt.is_counted_from(alone, text[max(0, start - _LOOK) : start])
 
 
 _FIRST_WORD = re.compile(r"\w+")
-_ANY_TIME = datetime(2000, 6, 15, tzinfo=UTC)  # "31 February" means nothing at any
 
 
 def misdated(at: datetime, latest: datetime) -> tuple[str, str] | None:

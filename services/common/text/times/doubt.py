@@ -112,6 +112,8 @@ def _month(words: _Match, before: str, after: str) -> bool:
         near = f"{before} {re.split(r'[.!?;]', after)[0]}".lower()
         told = which == "since" or any(names.is_past(word) for word in re.findall(r"[a-z]+", near))
         return told and FREE.match(after) is not None
+    if name in ("march", "may") and which in ("last", "next"):  # not "our last march", "who comes last may go"
+        return _HAS_OWNER.search(before) is None and _CLAUSE_ENDS[name].match(after) is not None
     if name in WORDS or re.match(r"['’]s\b", after):
         return False
     if which == "of":
@@ -128,6 +130,8 @@ def _month(words: _Match, before: str, after: str) -> bool:
     return which in ("in", "during") or not CAPITAL_AFTER.match(after)
 
 
+_HAS_OWNER = re.compile(r"(?i)\b(?:the|an?|my|our|your|his|her|its|their|at|['’]s) $")
+_CLAUSE_ENDS = {"march": FREE, "may": re.compile(r"\s*(?:$|[.,;:!?)])")}
 _AGAIN = re.compile(AGAIN)
 MOVED = re.compile(r"(?i)\b(?:mov|shift|postpon|push|reschedul|chang|delay|bring|brought|put|defer|carr)\w*\b[^.!?;]*$")
 # "painted by June", "a poem by April"
@@ -137,11 +141,14 @@ _MADE = re.compile(
 )
 
 
+_WEEKDAY_BEFORE = re.compile(rf"\b{WEEKDAY}\.?,? \(?$")
 _ANOTHER_NTH = re.compile(r"(?i)(?: (?:and|or|to) |, |[-–])(?:the )?\d{1,2}(?:st|nd|rd|th)\b")
 
 
 def _nth(words: _Match, before: str, after: str) -> bool:
     which, number = (words["which"] or "").lower(), int(re.sub(r"\D", "", words["day"]))
+    if not which and _WEEKDAY_BEFORE.search(before):
+        return False  # the two together were in doubt
     other = _ANOTHER_NTH.match(after)
     if other and not FREE.match(after, other.end()):
         return False  # "the 18th and 19th centuries"
@@ -157,7 +164,7 @@ def _nth(words: _Match, before: str, after: str) -> bool:
 
 _EVERY = re.compile(
     r"(?i)\b(?:every(?: other| second| third)?|one|each|any|most|some|alternate|weekly|girl|man|black|cyber|ash"
-    r"|bloody|palm|freaky|super|maundy|shrove|fat|whit|holy|giving|(?-i:Good)) $"
+    r"|bloody|palm|freaky|super|maundy|shrove|fat|whit|holy|giving|tgi|t\.g\.i\.|(?-i:Good)) $"
 )
 _APPOSED = re.compile(r"(?:, (?:(?i:our|my|the|his|her|their|your|an?|who|whose|which)) |,? (?:the|who) )")
 _NAMED = re.compile(
@@ -221,19 +228,28 @@ _PART_OF_DAY = re.compile(
     r"|(?:at )?\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b)"
 )
 _PARTED = re.compile(r"(?i)(?:[,;(]|\b(?:and|or|but|for|until|till|from|to|was|is|free|busy|about)) $")
-# "Tuesday-ish"; but "Monday-Friday".
-_JOINED_TO = re.compile(rf"-(?!{WEEKDAY})\w")
+# "Tuesday-ish", "Monday.com"; but "Monday-Friday".
+_JOINED_TO = re.compile(rf"-(?!{WEEKDAY})\w|\.(?:com|org|net|io|co|app|dev|ai)\b")
 
 
 def _is_of_another_week(before: str, after: str) -> bool:
-    """ "Monday week", "the Monday before Easter", "a week from Monday", "a week last Monday"."""
+    """ "Monday week", "the Monday before Easter", "a week from Monday", "Monday of that week", "Monday the 4th"."""
+    if _OF_SOME_WEEK.match(after):
+        return True
     if re.match(r" (?:week|before last|after next|but one)\b", after) or _LENGTH_FROM.search(before):
         return True
     return re.search(r"(?i)\bthe$", before) is not None and re.match(r" (?:before|after)\b", after) is not None
 
 
+_NTH = r"\d{1,2}(?:st|nd|rd|th)\b"
+_OF_SOME_WEEK = re.compile(
+    rf"(?i),? (?:the {_NTH}|\((?:the )?{_NTH}|(?:of |in )?(?:that|each|every|the (?:same|following)) week\b"
+    r"|(?:of |in )?the week (?:after|before)(?=\s*(?:$|[.,;:!?)]))"
+    r"|(?:of|in) (?:the|her|his|our|my|their) (?:first|second|third|fourth|last) week\b)"
+)
 _LENGTH_FROM = re.compile(
-    r"(?i)\b(?:day|week|fortnight|month)s? from$|\b(?:a|one|two|three) weeks? (?:on|last|next|this)$"
+    r"(?i)\b(?<!last )(?<!this )(?<!next )(?:day|week|fortnight|month)s? from$"
+    r"|\b(?:a|one|two|three) weeks? (?:on|last|next|this)$"
 )
 # "her Sunday dress", "a Monday thing", "I gave Friday a nut", "out with Friday"
 _OF_SOMEBODY = re.compile(
@@ -263,10 +279,25 @@ _CAPITAL_OF = re.compile(r" (?:Island|Bunny|Rising|Carol|Parade|Market|Show)\b")
 _AT = re.compile(r"(?i)\b(?:at|on|over|for|during|since|until|till|by|before|after|around) $")
 
 
+def _weekday_nth(words: _Match, before: str, after: str) -> bool:
+    """Not "Tuesday 5th graders came", "on Friday the 13th floor", nor the film "Friday the 13th"."""
+    is_led = (words["which"] or "").lower() in _POINTS
+    day = (words["day"] or "").lower()
+    if not is_led and (_EVERY.search(before) or (day.startswith("fri") and words["nth"] == "13th")):
+        return False
+    is_free = FREE.match(after) is not None and not re.match(r" (?:of|in) ", after)
+    return is_free and (CAPITAL_AFTER.match(after) is None or (is_led and " the " in words.group().lower()))
+
+
 def _relative(words: _Match, before: str, after: str) -> bool:
     """Not "USA Today", "the Tomorrow People"."""
     is_title = words.group()[0].isupper() and (_CAPITAL_BEFORE.search(before) or CAPITAL_AFTER.match(after))
     return not is_title or OPENS.search(before) is not None
+
+
+def _day_of_week(words: _Match, before: str, after: str) -> bool:
+    """Not "we sat last week"."""
+    return words["day"] not in ("sat", "sun", "wed") or OPENS.search(before) is not None
 
 
 # --- seasons ----------------------------------------------------------------------------------------------------
@@ -382,6 +413,8 @@ _RULES: dict[str, Callable[[_Match, str, str], bool]] = {
     "date": _date,
     "month": _month,
     "nth": _nth,
+    "weekdaynth": _weekday_nth,
+    "dayofweek": _day_of_week,
     "relative": _relative,
     "ago": _ago,
     "ahead": _ahead,

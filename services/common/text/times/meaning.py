@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
 
@@ -17,7 +17,7 @@ _Match = re.Match[str]
 # No year stands in these, and none is counted from the day they are said: other years are possible readings.
 YEARLESS = frozenset({"date", "dayofmonth", "around", "offset", "month", "season", "holiday"})
 # For these the tense decides between the one before and the one to come.
-OF_TENSE = YEARLESS | frozenset(words.SHARED) | {"nth", "nths", "weekday", "weekend", "ahead"}
+OF_TENSE = YEARLESS | frozenset(words.SHARED) | {"nth", "nths", "weekday", "weekdaynth", "weekend", "ahead"}
 
 
 def resolve(form: str, match: _Match, now: datetime, future: bool | None) -> Days | None:
@@ -48,8 +48,28 @@ def weekdays(start: date, last: _Match, now: datetime, future: bool | None) -> D
         return None
 
 
+def weekday_of(match: _Match, week: Days) -> Days:
+    """The day that a match of "weekday" names, in a week or a weekend, or in the week of the one day given; all of
+    ``week`` where it has none or many such days ("on Sunday a few weeks ago")."""
+    length = (week[1] - week[0]).days
+    first, end = calendar.week(week[0]) if length == 1 else week
+    day = first + timedelta((words.weekday(match["day"]) - first.weekday()) % 7)
+    return calendar.day(day) if day < end and length <= 7 else week
+
+
+_ANY_TIME = datetime(2000, 6, 15, tzinfo=UTC)  # "31 February" means nothing at any
+_BY_MONTH = ("weekdaynth", "nthof")  # which month it is decides whether it has such a day
+
+
+def is_possible(form: str, match: _Match) -> bool:
+    """Whether the words mean something at some time."""
+    return form in _BY_MONTH or resolve(form, match, _ANY_TIME, None) is not None
+
+
 def is_yearless(form: str, match: _Match) -> bool:
-    return form in YEARLESS and re.search(words.ANY_YEAR, match.group()) is None and not _AGAIN.match(match.group())
+    if form not in YEARLESS or match.groupdict().get("back"):
+        return False
+    return re.search(words.ANY_YEAR, match.group()) is None and not _AGAIN.match(match.group())
 
 
 _AGAIN = re.compile(rf"{words.AGAIN}\b")
@@ -187,19 +207,55 @@ def _of_month(first: int, last: int, today: date, future: bool | None) -> Days:
     raise ValueError("no month has these days")
 
 
+def _weekday_nth(match: _Match, now: datetime, future: bool | None) -> Days:
+    """ "Tuesday the 19th": the nearest such day, of two months back and ahead; none of them may have one."""
+    number, today = words.day(words.group(match, "nth", "nth2", "nth3")), now.date()
+    weekday = words.weekday(words.group(match, "day", "day2", "day3"))
+    days = [day for step in range(-2, 3) if (day := _numbered(today.replace(day=1), step, number))]
+    fit = [
+        day for day in days if day.weekday() == weekday and (future is None or day == today or (day > today) is future)
+    ]
+    return calendar.day(min(fit, key=lambda day: abs(day - today)))
+
+
+def _numbered(month: date, step: int, number: int) -> date | None:
+    """The day of that number, of the month so many on; None where it has none."""
+    first, end = calendar.month(month + relativedelta(months=step))
+    return first.replace(day=number) if number <= (end - first).days else None
+
+
+def _nth_of(match: _Match, now: datetime, future: bool | None) -> Days | None:
+    """ "The 14th of last month"; None where its weekday is another."""
+    first = _month_back(match["back"], now)[0]
+    day = first.replace(day=words.day(words.group(match, "day", "day2")))
+    return calendar.day(day) if not match["weekday"] or words.weekday(match["weekday"]) == day.weekday() else None
+
+
+def _month_back(said: str, now: datetime) -> Days:
+    days = _written(said, now, None, ("unit", "beforelast"))
+    if days is None:
+        raise ValueError("the calendar has no such month")
+    return days
+
+
 def _day_of_month(match: _Match, now: datetime, future: bool | None) -> Days:
     """ "The third Thursday of November": by its month, where no year is named."""
-    month, number = words.month(match["month"]), words.weekday(match["day"])
+    number = words.weekday(match["day"])
     nth = 0 if match["nth"].lower() == "last" else words.day(match["nth"])
 
-    def of(year: int) -> Days:
-        first, end = calendar.month(date(year, month, 1))
+    def within(month: Days) -> Days:
+        first, end = month
         days = [first + timedelta(n) for n in range((end - first).days) if (first.weekday() + n) % 7 == number]
         if nth > len(days):
             raise ValueError("the month has fewer")
         return calendar.day(days[nth - 1])
 
-    return of(int(match["year"])) if match["year"] else _of_some_year(of, now.date(), future)
+    if match["back"]:
+        return within(_month_back(match["back"], now))
+    month = words.month(match["month"])
+    if match["year"]:
+        return within(calendar.month(date(int(match["year"]), month, 1)))
+    return _of_some_year(lambda year: within(calendar.month(date(year, month, 1))), now.date(), future)
 
 
 # --- months, seasons, years -------------------------------------------------------------------------------------
@@ -296,6 +352,8 @@ _RESOLVERS: dict[str, Callable[[_Match, datetime, bool | None], Days | None]] = 
     "month": _month,
     "nths": _nths,
     "nth": _nth,
+    "weekdaynth": _weekday_nth,
+    "nthof": _nth_of,
     "now": counting.now,
     "relative": counting.relative,
     "ago": counting.ago,

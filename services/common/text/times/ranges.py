@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
@@ -25,9 +25,13 @@ class Expression:
     end: int
     future: tense.Future
     shares: int | None = None  # where the words begin that it shares a month or a year with
+    of: Expression | None = None  # of a weekday: the week that it is a day of, or another day of that week
 
     def days(self, now: datetime) -> Days | None:
         """None too where they are those before ``now`` or those to come, and the sentence leaves it open."""
+        if self.of is not None:
+            week = self.of.days(now)
+            return meaning.weekday_of(self.match, week) if week else None
         if self.future != tense.DOUBTFUL:
             return meaning.resolve(self.form, self.match, now, self.future)
         past, ahead = (meaning.resolve(self.form, self.match, now, future) for future in (False, True))
@@ -35,7 +39,11 @@ class Expression:
 
     @property
     def is_yearless(self) -> bool:
-        return meaning.is_yearless(self.form, self.match)
+        return meaning.is_yearless(self.form, self.match) if self.of is None else self.of.is_yearless
+
+    @property
+    def is_plain_weekday(self) -> bool:
+        return self.form == "weekday" and self.of is None
 
     @property
     def names_year(self) -> bool:
@@ -48,7 +56,7 @@ class Expression:
 
 
 Joined = tuple[int, int, Days, bool]  # place, end, days, yearless
-_Link = Literal["range", "list"] | None
+Link = Literal["range", "list"] | None
 
 _LED = re.compile(r"(?i)(?:between|from)\b")
 _LED_BEFORE = re.compile(r"(?i)\b(?:between|from)\s+(?:the\s+|in\s+)?$")
@@ -61,6 +69,8 @@ _LISTS = re.compile(rf"(?i)\.?(?:,?\s*(?:and|or|&)\s*|,\s*|/){_LEADS}")
 _FIGURES = ("iso", "numeric", "dashed", "stamp")
 _ALIKE = (
     "weekday",
+    "dayofweek",
+    "weekdaynth",
     "date",
     *_FIGURES,
     "yearmonth",
@@ -72,12 +82,12 @@ _ALIKE = (
     "decade",
     "year",
 )
-_KINDS = dict.fromkeys(_FIGURES, "date") | {"monthyear": "month"}
+_KINDS = dict.fromkeys(_FIGURES, "date") | {"monthyear": "month", "dayofweek": "weekday", "weekdaynth": "weekday"}
 
 
 def joined(text: str, found: Sequence[Expression], now: datetime) -> Iterator[Joined]:
     """Every time of ``text`` at ``now``: "between 3 March and 5 March 2024" is one, and its year is that of both."""
-    links: list[_Link] = [_link(text, one, other) for one, other in pairwise(found)]
+    links: list[Link] = [link(text, one, other) for one, other in pairwise(found)]
     days, dated = _dated(found, links, now)
     place = 0
     while place < len(found):
@@ -104,12 +114,14 @@ def joins(gap: str, words: str) -> bool:
 _ENDS_WITH_NOW = re.compile(rf"(?i)(?:and|{_RANGE})\b")
 
 
-def _dated(found: Sequence[Expression], links: Sequence[_Link], now: datetime) -> tuple[list[Days | None], list[bool]]:
+def _dated(found: Sequence[Expression], links: Sequence[Link], now: datetime) -> tuple[list[Days | None], list[bool]]:
     """The days of each, and whether its year comes of one that it is linked to."""
     days = [one.days(now) for one in found]
     dated = [False] * len(found)
     for at in reversed(range(len(links))):
         one, right = found[at], days[at + 1]
+        if links[at] == "range" and right is not None and one.is_plain_weekday and not found[at + 1].is_plain_weekday:
+            days[at] = meaning.weekday_of(one.match, (right[0] - _WEEK, right[0]))  # "from Monday to Friday the 15th"
         has_year = found[at + 1].names_year or dated[at + 1]
         if links[at] and one.is_yearless and has_year and right is not None:
             dated[at], days[at] = _before(one, right, days[at])
@@ -140,12 +152,15 @@ def _after(other: Expression, left: Days) -> Days | None:
 
 def _span(one: Expression, other: Expression, days: Days, until: Days, now: datetime) -> Days | None:
     """From the start of the one to the end of the other; None where that comes first."""
-    if one.form == other.form == "weekday":
+    if one.is_plain_weekday and other.is_plain_weekday:
         return meaning.weekdays(days[0], other.match, now, one.future is True or None)
+    if one.of is not None and days[0] > until[0]:
+        return days[0] - _WEEK, until[1]  # "from Friday to Monday next week"
     return (days[0], until[1]) if days[1] <= until[1] else None
 
 
-def _link(text: str, one: Expression, other: Expression) -> _Link:
+def link(text: str, one: Expression, other: Expression) -> Link:
+    """Whether the two are the ends of a range, or beside each other in a list."""
     gap = text[one.end : other.at]
     if len(gap) > _LONGEST_GAP:
         return None
@@ -164,6 +179,7 @@ def _link(text: str, one: Expression, other: Expression) -> _Link:
 
 _AND = re.compile(r"(?i)\s*and\b")
 _LONGEST_GAP = 24
+_WEEK = timedelta(7)
 
 
 def _is_alike(one: Expression, other: Expression) -> bool:

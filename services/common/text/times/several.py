@@ -33,8 +33,10 @@ def _days(match: _Match, before: str, after: str) -> bool:
     year, items = match["year"], match["items"]
     if year is None and re.match(r"[-/.]\d", after):
         return False
-    if items and re.search(r"[a-z]{5}", items.lower()) and not match["of"]:
+    if items and re.search(r"[a-z]{5}", items.lower()) and not (match["of"] or match["back"]):
         return False  # "the first and second March"
+    if match["back"]:
+        return _is_led(match, before) and all(re.search("[a-z]", item) for item in re.findall(words.DAY_OF_LIST, items))
     is_list = items and not _RANGES.search(items)
     if not is_list and not _ascend(items or match["items2"]):
         return False  # "open 9-5 May 2020"

@@ -37,12 +37,14 @@ def _items(match: _Match, item: str) -> list[_Match]:
 
 
 def _days(match: _Match) -> Iterator[_Said]:
-    month = words.group(match, "month", "month2")
+    month = words.group(match, "month", "month2", "back")
+    form = "nthof" if match["back"] else "date"
     items = _items(match, words.DAY_OF_LIST)
     for item in items:
         year = (match["year"] or "") if item is items[-1] else ""
         day = item.group().rstrip(".")
-        yield "date", f"{'the ' if day[0].isalpha() else ''}{day} of {month}{year.replace(' of', '')}", *item.span()
+        the = "the " if match["back"] or day[0].isalpha() else ""
+        yield form, f"{the}{day} of {month}{year.replace(' of', '')}", *item.span()
 
 
 def _months(match: _Match) -> Iterator[_Said]:

@@ -34,7 +34,7 @@ _LOOKS_AHEAD = re.compile(
 )
 _REMEMBERS = re.compile(r"(?i)(?:remember|recall|regret|admit|mention)\w*")
 _PLANS = re.compile(r"(?i)\b(?:due|deadline|reminder|appointment|upcoming|to-?do|plans?|agenda|ideas?|expires?|rsvp)\b")
-_APPOINTED = ("weekday", "date", "days", "nth", "nths")
+_APPOINTED = ("weekday", "weekdaynth", "date", "days", "nth", "nths")
 _TOLD = ("from", "of", "since", "after")
 _SPENT = ("season", "holiday", "month")  # one goes away for them; for a day one plans
 # Between a clause and a time that opens the next: "We left early, and on Friday ..."
@@ -54,6 +54,9 @@ def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[To
     told = _is_plan(tokens, at, form) if verb is None else _is_future(tokens, verb)
     if verb is not None and names.may_be_past(tokens, verb):
         return DOUBTFUL
+    if _THANKS.search(sentence[:at]) and sentence.startswith(("for ", "about "), at):
+        was = any(t.tag == "VBD" for t in tokens if t.start >= to) or _IT_WAS.match(text, begin + len(sentence))
+        return False if was else DOUBTFUL
     ahead = _with_its_preposition(sentence, at, to, form, told)
     if ahead and _is_as_of(sentence, at, to) and not any(t.tag == "MD" for t in tokens):
         return DOUBTFUL  # "as of March we have a new landlord"
@@ -85,6 +88,11 @@ def _with_its_preposition(sentence: str, at: int, to: int, form: str, told: bool
     return told
 
 
+# "Thanks for Saturday, it was fun": what one thanks for may be to come as well.
+_THANKS = re.compile(r"(?i)\b(?:thanks|thank you|thx)(?: (?:so|very) much| a lot| again)* $")
+_IT_WAS = re.compile(
+    r"(?i)[\s.!]*(?:it|that|they|you|i|we(?: all)?|the \w+) (?:really )?(?:was|were|had|loved|enjoyed)\b"
+)
 _EDGE = re.compile(r"(?i)\b(by|before|until|till|since) (?:the )?(?:very )?(?:end|start|beginning|middle|close) $")
 
 

@@ -64,6 +64,10 @@ _DATE = (
 )
 
 
+# A month that counts from the one in which it is said.
+_MONTH_BACK = (
+    r"(?i:(?:last|this|next|previous|the (?:past|coming)) month|the month (?:before last|after next))(?![’'\w])"
+)
 _ISO_DAY = rf"{YEAR}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
 _DAY_FIRST = rf"(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.]{YEAR}"
 DECADES = {"thirties": 30, "forties": 40, "fifties": 50, "sixties": 60, "seventies": 70, "eighties": 80, "nineties": 90}
@@ -129,7 +133,8 @@ PATTERNS = {
         rf" (?P<side>(?i:before|after)) (?P<date>{_NAMED_DAY})"
     ),
     "days": (
-        rf"{_PRE}(?i:the )?(?:{_several(DAY_OF_LIST)} (?P<of>(?i:of ))?(?P<month>{MONTH})"
+        rf"{_PRE}(?i:the )?(?:{_several(DAY_OF_LIST)} (?:(?P<of>(?i:of ))?(?P<month>{MONTH})"
+        rf"|(?i:of )(?P<back>{_MONTH_BACK}))"
         rf"|(?P<month2>{MONTH}) (?i:the )?{_several(DAY_OF_LIST, 'items2')})(?P<year>{_OF_YEAR})?"
     ),
     "date": _DATE,
@@ -155,6 +160,15 @@ PATTERNS = {
         rf"(?P<month>{MONTH})(?! ?\d)"
     ),
     "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
+    "nthof": (
+        rf"(?:(?:{_OPEN} )?(?P<weekday>{WEEKDAY})\.?,? |{_OPEN} )?(?i:the )"
+        rf"(?:(?P<day>{_NTH}|{_NTH_WORD})(?i: of)|(?<=(?i:on the ))(?P<day2>{_NTH}),?) (?P<back>{_MONTH_BACK})"
+    ),
+    "weekdaynth": (
+        rf"(?:(?P<which>{_OPEN}) )?"
+        rf"(?:(?P<day>{WEEKDAY})\.?(?:,? (?i:the )?(?P<nth>{_NTH})| \((?i:the )?(?P<nth3>{_NTH})\))"
+        rf"|(?i:the )(?P<nth2>{_NTH})(?:, (?i:an? )(?P<day2>{WEEKDAY})| \((?i:an? )?(?P<day3>{WEEKDAY})\)))"
+    ),
     "nth": rf"(?:(?P<which>{_OPEN}) )?(?i:the )(?P<day>{_NTH})",
     "now": r"(?i:(?:(?:to|until|till|through|and) )?(?:now|the present(?: day)?|present|date))",
     "relative": (
@@ -174,8 +188,8 @@ PATTERNS = {
     "fromnow": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}) (?i:from (?:now|today)|hence)",
     "spell": rf"(?i:the )(?P<which>(?i:last|past|next|coming)) (?P<count>{COUNT}) (?P<unit>{_UNIT})",
     "dayofmonth": (
-        rf"(?:(?i:on) )?(?i:the )(?P<nth>{_NTH_WORD}|{_NTH}|(?i:last)) (?P<day>{WEEKDAY}) (?i:of|in) (?P<month>{MONTH})"
-        rf"(?:,? (?P<year>{YEAR})\b)?"
+        rf"(?:(?i:on) )?(?i:the )(?P<nth>{_NTH_WORD}|{_NTH}|(?i:last)) (?P<day>{WEEKDAY}) (?i:of|in)"
+        rf" (?:(?P<month>{MONTH})(?:,? (?P<year>{YEAR})\b)?|(?P<back>{_MONTH_BACK}))"
     ),
     "dayofweek": (
         rf"(?:(?P<day>{WEEKDAY})(?i: of)? (?P<which>(?i:last|this|next)) (?i:week)"
@@ -226,6 +240,7 @@ def _any_of(names: Iterable[str]) -> str:
     return "|".join(rf"(?P<{name}>{unnamed(PATTERNS[name]).replace('(?P=dash)', '[-/.]')}(?!\w))" for name in names)
 
 
+WEEKDAY_ALONE = re.compile(_any_of(["weekday"]))
 EXPRESSION = re.compile(rf"(?<![\w.\-/])(?=\w)(?:{_any_of(PATTERNS)})")
 ONE = re.compile(rf"(?=\w)(?:{_any_of(name for name in PATTERNS if name not in SHARED)})")  # shares nothing
 
