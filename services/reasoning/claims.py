@@ -190,6 +190,25 @@ def uncapital_stems(text: str) -> set[str]:
     return {stem(unowned(word.folded)) for word in cut(normal(text)) if word.written == word.written.lower()}
 
 
+# Titles and what else stands beside names, each with its abbreviations, folded.
+_TITLES = """
+dr doctor|prof professor|mr mister|mrs missus|st saint|st street|ste sainte|rev reverend|hon honourable honorable
+capt captain|col colonel|gen general|lt lieutenant|sgt sergeant|maj major|sen senator|gov governor|pres president
+jr junior|sr senior|mt mount|ave avenue|rd road|mme madame|mlle mademoiselle|hr herr|fr frau|fr father
+""".replace("\n", "|")
+
+
+def titles(name: str) -> frozenset[str]:
+    """The forms of a folded name: "dr" is "doctor"."""
+    return _FORMS.get(name, frozenset((name,)))
+
+
+_GROUPS = [frozenset(group.split()) for group in _TITLES.split("|")]
+_FORMS = {
+    form: frozenset[str]().union(*(group for group in _GROUPS if form in group)) for group in _GROUPS for form in group
+}
+
+
 def addresses(text: str) -> list[tuple[str, int, int]]:
     """E-mail addresses, web addresses and handles, as they are compared, and where each stands."""
     found = [m for m in _ADDRESS.finditer(text) if "@" in m[0] or _IN_DOMAIN.search(m[0])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -11,7 +11,8 @@ from functools import cached_property
 from services.common.text import lexical, times
 from services.common.text.stems import stem
 from services.common.text.times import Mention, Spoken
-from services.reasoning import claims, numerals, proportions, quantities, spelled
+from services.common.text.times import words as time_words
+from services.reasoning import claims, codes, numerals, own_day, proportions, quantities, spelled
 from services.reasoning.held import DAY, Held, noon
 from services.reasoning.prompt import Note
 from services.reasoning.quantities import Amount, Clock
@@ -20,6 +21,7 @@ from services.reasoning.spelled import Number
 _PHONE_DIGITS = 5  # and more: however they are divided, they are one number
 _DIALLED_DIGITS = 7  # and more, in parts: the parts have one order
 _WEEKDAY = re.compile(r"^\D*(?:mon|tues|wednes|thurs|fri|satur|sun)day$", re.I)
+_NAMED_WEEKDAY = re.compile(time_words.WEEKDAY)
 _DAY_OF_MONTH = re.compile(r"(?i)^\D*\b(\d{1,2})(?:st|nd|rd|th)$")
 _LONG_AFTER = timedelta(days=4_000)  # what counts from now means another time by then
 
@@ -86,10 +88,14 @@ class Grounding:
         spoken = times.read(rest)
         mentions = spoken.at(_READ_AT)
         is_past = not mentions or claims.looks_back(sentence)
-        made += [_claim(_date(spoken, mention, self._asked_at, is_past), mention.text) for mention in mentions]
+        undated = quantities.blanked(rest, [(m.at, m.at + len(m.text)) for m in mentions])
+        for mention in mentions:
+            told = self._on_their_day(undated, mention)
+            made.append(_claim(_date(spoken, mention, self._asked_at, told, is_past), mention.text))
         made += [_claim(_quote(day), day) for day in claims.numbered_days(rest)]
-        rest = quantities.blanked(rest, [(m.at, m.at + len(m.text)) for m in mentions])
-        rest = proportions.in_minutes(rest)
+        written = codes.claimed(undated)
+        made += [_claim(_code(code), code) for code, _, _ in written]
+        rest = proportions.in_minutes(quantities.blanked(undated, [(at, end) for _, at, end in written]))
         shares = proportions.shares(rest)
         made += [_claim(_share(share), rest[share.at : share.end]) for share in shares]
         measured = numerals.figures(quantities.blanked(rest, [(s.at, s.end) for s in shares]))
@@ -110,6 +116,19 @@ class Grounding:
         made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
         made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]
         return made
+
+    def _on_their_day(self, undated: str, mention: Mention) -> list[Held]:
+        """Notes that tell of their own day what a sentence, without its times, says of the time at ``mention``.
+
+        They state no time where they hold the most of its words, nor does what holds more of them elsewhere.
+        """
+        everywhere = [passage for held in self._held for passage in held.passages]
+        said = own_day.clause(undated, mention.at, mention.at + len(mention.text))
+        terms = frozenset(lexical.terms(said))
+        if not any(own_day.likeness(passage, terms) for passage in everywhere):
+            terms = frozenset(lexical.terms(undated))
+        timed = max((own_day.likeness(p, terms) for p in everywhere if p.states_time), default=-1)
+        return [held for held in self._held if own_day.is_untimed(held.passages, terms, timed)]
 
     def _names_in(self, text: str) -> set[str]:
         found = set(claims.names(text, self._ordinary))
@@ -207,7 +226,12 @@ def _part_of_day(part: str) -> Callable[[Held], bool]:
 
 
 def _name(name: str) -> Callable[[Held], bool]:
-    return lambda held: name in held.words or stem(name) in held.stems or name in held.codes
+    forms = claims.titles(name)
+    return lambda held: not forms.isdisjoint(held.words) or stem(name) in held.stems
+
+
+def _code(code: str) -> Callable[[Held], bool]:
+    return lambda held: codes.stands(code, held.parts_of_codes)
 
 
 def _address(address: str) -> Callable[[Held], bool]:
@@ -218,26 +242,29 @@ def _quote(quote: str) -> Callable[[Held], bool]:
     return lambda held: claims.stands(quote, held.spelled)
 
 
-def _date(spoken: Spoken, mention: Mention, asked_at: datetime | None, is_past: bool) -> Callable[[Held], bool]:
+def _date(
+    spoken: Spoken, mention: Mention, asked_at: datetime | None, told: Collection[Held], is_past: bool
+) -> Callable[[Held], bool]:
     """In the same words, or as a time that holds one of the note's: "in April" is right where it says the 6th.
 
-    What counts from now ("yesterday", "last week") may mean the note's now or that of whoever asks; the note's own day
-    is seen from the latter alone, for on it everything that the note says is "today". On that day something may have
-    happened; nothing is due on it.
+    ``told``: notes whose own day is a time of theirs too. What counts from now ("yesterday", "last week") may mean the
+    note's now or that of whoever asks; the note's own day is seen from the latter alone, for on it everything that the
+    note says is "today". On that day something may have happened; nothing is due on it.
     """
     words = claims.spelled(mention.text)
     of_month = _DAY_OF_MONTH.match(words)
     counts = _counts_from_now(spoken, mention)
 
     def stands_in(held: Held) -> bool:
-        if claims.stands(words, held.spelled):
+        if claims.stands(words, held.said):
             return True
         if of_month is not None and any(_is_on(int(of_month[1]), *span) for span in held.spoken_of):
             return True
-        spans = held.spoken_of if counts or not is_past else held.spans
-        if _any_agrees(_read(spoken, mention, held.read_at), spans):
+        spans = [*held.spoken_of, held.day] if held in told else held.spoken_of
+        seen = held.spoken_of if counts or not is_past else spans
+        if _any_agrees(_read(spoken, mention, held.read_at), seen):
             return True
-        return counts and asked_at is not None and _any_agrees(_read(spoken, mention, asked_at), held.spans)
+        return counts and asked_at is not None and _any_agrees(_read(spoken, mention, asked_at), spans)
 
     return stands_in
 
@@ -262,12 +289,15 @@ def _any_agrees(claimed: Mention | None, spans: Sequence[tuple[datetime, datetim
 
 
 def _agrees(claimed: Mention, start: datetime, end: datetime) -> bool:
+    a_day = end - start == claimed.end - claimed.start == DAY
+    named = _NAMED_WEEKDAY.search(claimed.text) if a_day else None
+    if named is not None and time_words.weekday(named.group()) != start.weekday():
+        return False  # "Sunday, 2 February 2026", which is a Monday
     if claimed.start <= start and end <= claimed.end:
         return True
     if claimed.yearless:  # of any year
         first, last = _in_year(claimed.start, claimed.end, start.year)
         return first <= start and end <= last
-    a_day = end - start == claimed.end - claimed.start == DAY
     return a_day and _WEEKDAY.search(claimed.text) is not None and claimed.start.weekday() == start.weekday()
 
 

@@ -9,15 +9,16 @@ from functools import cached_property
 
 from services.common.text import lexical, times
 from services.common.text.stems import stem
-from services.common.text.times import Mention
-from services.reasoning import claims, numerals, proportions, quantities, spelled
+from services.common.text.times import Mention, Spoken
+from services.reasoning import claims, codes, numerals, own_day, proportions, quantities, spelled
+from services.reasoning.codes import Part
+from services.reasoning.own_day import Passage
 from services.reasoning.prompt import Note, one_line
 from services.reasoning.quantities import Amount, Clock
 from services.reasoning.spelled import Number
 
 # A sentence of fewer words is not taken for a quotation of the note that holds it: "15" stands in many.
 _QUOTATION_WORDS = 3
-_CODE = re.compile(r"(?<!\w)([a-z]{1,5})[ -]?(\d{1,12})(?!\w)")
 _DAY_OR_MONTH = re.compile(r"(?<!\d)\d\d?(?!\d)")
 _DIGITS = re.compile(r"\d{1,12}")
 DAY = timedelta(days=1)
@@ -42,6 +43,11 @@ class Held:
         return claims.spelled(self.line)
 
     @cached_property
+    def said(self) -> str:
+        """Its text as ``spelled``, without who said it and when."""
+        return claims.spelled(one_line(self.note.text))
+
+    @cached_property
     def words(self) -> frozenset[str]:
         return frozenset(claims.words(self.line))
 
@@ -50,9 +56,8 @@ class Held:
         return frozenset(map(stem, self.words))
 
     @cached_property
-    def codes(self) -> frozenset[str]:
-        """Letters with digits behind them, however they are divided: "LH 454", "AB-1234"."""
-        return frozenset(found[1] + found[2] for found in _CODE.finditer(self.spelled))
+    def parts_of_codes(self) -> list[Part]:
+        return codes.parts(self.spelled)
 
     @cached_property
     def addresses(self) -> frozenset[str]:
@@ -123,15 +128,22 @@ class Held:
         return frozenset(claims.joined(amount.run) for amount in self.amounts)
 
     @cached_property
-    def mentions(self) -> list[Mention]:
-        """Times, read at its own."""
-        return times.find(self.note.text, self.read_at)
+    def spoken(self) -> Spoken:
+        return times.read(self.note.text)
 
     @cached_property
-    def spans(self) -> list[tuple[datetime, datetime]]:
-        """Times that it speaks of, and its own day."""
+    def mentions(self) -> list[Mention]:
+        """Times, read at its own."""
+        return self.spoken.at(self.read_at)
+
+    @cached_property
+    def passages(self) -> list[Passage]:
+        return own_day.passages(self.spoken)
+
+    @cached_property
+    def day(self) -> tuple[datetime, datetime]:
         day = self.read_at.replace(hour=0)
-        return [(day, day + DAY), *self.spoken_of]
+        return day, day + DAY
 
     @cached_property
     def spoken_of(self) -> list[tuple[datetime, datetime]]:

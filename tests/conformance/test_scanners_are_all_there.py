@@ -42,9 +42,7 @@ UNTIMED = {
     "services/episodic/search/milvus.py": "a server's version",
     "services/gateway/tokens.py": "a token's id",
     "services/perception/intake/validate.py": "a field's name, read from its start",
-    "services/reasoning/claims.py:_is_within": "one match from a place, of three characters",
     "services/reasoning/claims.py:_whole": "the digits of one number",
-    "services/reasoning/grounding.py:_agrees": "the words of one time",
     "services/reasoning/models/guard.py:role_markers": "a model's template",
 }
 

@@ -36,7 +36,7 @@ from services.episodic.plugins.states import States
 from services.episodic.recall import confidence, particles
 from services.episodic.state.mentions import Mentions, name_hashes
 from services.episodic.state.undressed import undressed
-from services.reasoning import proportions, spelled
+from services.reasoning import codes, proportions, spelled
 from services.reasoning.extract import Source, extract
 from services.reasoning.grounding import Grounding
 from services.reasoning.held import Held
@@ -180,6 +180,15 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "recall": (recall, FEWEST),
     "a long note's passages": (lambda text: excerpt("Whom did Ann meet?", text, lambda part: len(part) < 500), FEWEST),
     "what a wording may cite": (lambda text: Grounding("Whom?", [note(text)]).cited("Ann met 15 mayors."), FEWEST),
+    "a note's own day": (
+        lambda text: Grounding("Whom?", [note(text)]).cited("Ann met Ben on Monday."),
+        [*FEWEST, PROSE, "It was. ", "gestern "],
+    ),
+    "codes of a wording and of a note": (
+        lambda text: Grounding("Whom?", [note(text)]).cited("Ann met x-1-y in a_b."),
+        ["x-1-", "x1", "a_"],
+    ),
+    "codes of a long wording": (lambda text: codes.claimed(text), ["x-1-", "x1", "a_", "1-a "]),
     "a long wording": (
         lambda text: Grounding("Whom?", [note("Ann met 15 mayors at 9.")]).cited(text),
         [*FEWEST, PROSE],

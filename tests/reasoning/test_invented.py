@@ -206,6 +206,16 @@ def test_yesterday_is_the_day_before_the_question_was_asked(
     assert worded(parts) == ("Ben came yesterday." if borne_out else "")
 
 
+def test_the_day_a_note_was_told_on_dates_nothing_that_the_note_dates_itself(engine: ScriptedEngine) -> None:
+    """The notes are of 1 January 1970."""
+    born, fixed, password = "Ida was born on 3 May 1960.", "The boiler was fixed.", "The password is heron-lake-77."
+    on_the_day = "The boiler was fixed on Thursday, 1 January 1970."
+    says = f"{on_the_day} Ida was born on 1 January 1970. Ida was born in 1970. The password is heron-pond-77. {born}"
+    parts = ask(engine, says, born, fixed, password)
+    assert worded(parts) == f"{on_the_day} {born}"
+    assert end_of(parts).withheld == 3
+
+
 def test_a_sentence_is_sent_once_it_is_whole_and_checked_with_what_it_cites(engine: ScriptedEngine) -> None:
     fair = "Anna went to the fair."
     parts = ask(engine, f"{ANSWER} It is 15. {fair}", ANSWER, "Anna went to the fair with Ben.")

@@ -62,6 +62,10 @@ class Spoken:
     text: str
     _expressions: Sequence[Expression]
 
+    def places(self) -> list[tuple[int, int]]:
+        """Where it speaks of a time, also of one that may be past or to come, which ``at`` leaves out."""
+        return [(one.at, one.end) for one in self._expressions]
+
     def at(self, now: datetime) -> list[Mention]:
         """As ``find``."""
         return [
