@@ -50,6 +50,11 @@ OF_A_WEEK = [
     ("We sat last week in the garden.", "2026-04-27", "2026-05-04"),
     ("on Tuesday last month", "2026-04-01", "2026-05-01"),
     ("We met on Tuesday last year.", "2025-01-01", "2026-01-01"),
+    ("on Monday of next month", "2026-06-01", "2026-07-01"),
+    ("Last week's Tuesday meeting", "2026-04-28", "2026-04-29"),
+    ("next week’s lunch on Friday", "2026-05-15", "2026-05-16"),
+    ("on Tuesday's call last week", "2026-04-28", "2026-04-29"),
+    ("on Saturday in the morning next week", "2026-05-16", "2026-05-17"),
 ]
 
 WITH_ITS_NUMBER = [
@@ -80,6 +85,11 @@ WITH_ITS_NUMBER = [
     ("See you tomorrow (Thursday).", "2026-05-07", "2026-05-08"),
     ("on Tuesday 5th graders came", "2026-05-05", "2026-05-06"),
     ("on Tuesday 5th Avenue was shut", "2026-05-05", "2026-05-06"),
+    ("on Friday the eighth", "2026-05-08", "2026-05-09"),
+    ("on Tuesday the nineteenth at 9", "2026-05-19", "2026-05-20"),
+    ("On Friday the first guests came.", "2026-05-01", "2026-05-02"),
+    ("On Tuesday the second of us left.", "2026-05-05", "2026-05-06"),
+    ("Tuesday the 19th works for me", "2026-05-19", "2026-05-20"),
 ]
 
 OF_A_MONTH = [
@@ -102,6 +112,8 @@ OF_A_MONTH = [
 THANKS = [
     ("Thanks for Saturday, it was fun.", "2026-05-02", "2026-05-03"),
     ("Thank you so much for Sunday. It was great.", "2026-05-03", "2026-05-04"),
+    ("Thanks for coming on Saturday, it was lovely.", "2026-05-02", "2026-05-03"),
+    ("Thanks, see you on Saturday.", "2026-05-09", "2026-05-10"),
 ]
 
 LISTS = [
@@ -135,6 +147,7 @@ the 31st of last month
 I watched Friday the 13th.
 Friday the 13th is a film.
 Thanks for Saturday!
+Thank you for the flowers on Saturday.
 T.G.I. Friday's was full.
 We ate at TGI Friday's.
 Monday.com is down

@@ -279,14 +279,20 @@ _CAPITAL_OF = re.compile(r" (?:Island|Bunny|Rising|Carol|Parade|Market|Show)\b")
 _AT = re.compile(r"(?i)\b(?:at|on|over|for|during|since|until|till|by|before|after|around) $")
 
 
+_PAUSE = re.compile(r"\s*(?:$|[.,;:!?)]| at \d)")
+_SUITS = re.compile(r" (?:works?|suits?|sounds?|looks?|came|went|morning|afternoon|evening|night)\b")
+
+
 def _weekday_nth(words: _Match, before: str, after: str) -> bool:
     """Not "Tuesday 5th graders came", "on Friday the 13th floor", nor the film "Friday the 13th"."""
     is_led = (words["which"] or "").lower() in _POINTS
     day = (words["day"] or "").lower()
     if not is_led and (_EVERY.search(before) or (day.startswith("fri") and words["nth"] == "13th")):
         return False
-    is_free = FREE.match(after) is not None and not re.match(r" (?:of|in) ", after)
-    return is_free and (CAPITAL_AFTER.match(after) is None or (is_led and " the " in words.group().lower()))
+    if words["word"]:
+        return _PAUSE.match(after) is not None  # not "on Friday the first guests came"
+    is_free = (FREE.match(after) or _SUITS.match(after)) and not re.match(r" (?:of|in) ", after)
+    return bool(is_free) and (CAPITAL_AFTER.match(after) is None or (is_led and " the " in words.group().lower()))
 
 
 def _relative(words: _Match, before: str, after: str) -> bool:

@@ -209,7 +209,7 @@ def _of_month(first: int, last: int, today: date, future: bool | None) -> Days:
 
 def _weekday_nth(match: _Match, now: datetime, future: bool | None) -> Days:
     """ "Tuesday the 19th": the nearest such day, of two months back and ahead; none of them may have one."""
-    number, today = words.day(words.group(match, "nth", "nth2", "nth3")), now.date()
+    number, today = words.day(words.group(match, "nth", "nth2", "nth3", "word")), now.date()
     weekday = words.weekday(words.group(match, "day", "day2", "day3"))
     days = [day for step in range(-2, 3) if (day := _numbered(today.replace(day=1), step, number))]
     fit = [

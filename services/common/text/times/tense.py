@@ -54,7 +54,7 @@ def future(text: str, start: int, end: int, form: str, tagged: dict[str, list[To
     told = _is_plan(tokens, at, form) if verb is None else _is_future(tokens, verb)
     if verb is not None and names.may_be_past(tokens, verb):
         return DOUBTFUL
-    if _THANKS.search(sentence[:at]) and sentence.startswith(("for ", "about "), at):
+    if _THANKS.search(sentence[:to]):
         was = any(t.tag == "VBD" for t in tokens if t.start >= to) or _IT_WAS.match(text, begin + len(sentence))
         return False if was else DOUBTFUL
     ahead = _with_its_preposition(sentence, at, to, form, told)
@@ -89,7 +89,7 @@ def _with_its_preposition(sentence: str, at: int, to: int, form: str, told: bool
 
 
 # "Thanks for Saturday, it was fun": what one thanks for may be to come as well.
-_THANKS = re.compile(r"(?i)\b(?:thanks|thank you|thx)(?: (?:so|very) much| a lot| again)* $")
+_THANKS = re.compile(r"(?i)\b(?:thanks|thank you|thx)(?: (?:so|very) much| a lot| again)* for\b[^.!?;,]*$")
 _IT_WAS = re.compile(
     r"(?i)[\s.!]*(?:it|that|they|you|i|we(?: all)?|the \w+) (?:really )?(?:was|were|had|loved|enjoyed)\b"
 )

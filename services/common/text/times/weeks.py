@@ -13,8 +13,10 @@ _LONGEST_GAP = 40
 _PART_OF_DAY = r"(?:(?:early|late)\s+)?(?:morning|afternoon|evening|night|noon|lunch(?:time)?)"
 _CLOCK = r"at\s+[\w:.]{1,8}(?:\s?[ap]\.?m\.?)?"
 _OF_WEEK = re.compile(
-    rf"(?i)(?:,?\s*{_PART_OF_DAY})?(?:,?\s*{_CLOCK})?,?\s+(?:(?:of|in|during|earlier|early|later|late)\s+)*(?:the\s+)?"
+    rf"(?i)(?:['’]s\s+\w+)?(?:,?\s*(?:in\s+the\s+)?{_PART_OF_DAY})?(?:,?\s*{_CLOCK})?"
+    r",?\s+(?:(?:of|in|during|earlier|early|later|late)\s+)*(?:the\s+)?"
 )
+_WHAT_OF_WEEK = re.compile(r"['’]s \w+ ")  # "last week's lunch on Tuesday"
 _WEEKS = ("unit", "ago", "beforelast", "ahead", "fromnow", "around", "offset")
 _WEEK = re.compile(r"(?i)(?:week|weekend|fortnight)s?")
 _LONGER = ("unit", "month", "monthyear", "season", "year")
@@ -58,7 +60,7 @@ def _weekday_and(text: str, one: Expression, gap: str, other: Expression) -> Exp
         is_aside = gap.startswith(",") and not _ENDS.match(text, other.end)  # "on Sunday, last week was hard"
         return replace(one, end=other.end, of=other) if _OF_WEEK.fullmatch(gap) and not is_aside else None
     if _is_longer(other):
-        return other if gap == " " else None  # "on Tuesday in June": which of them, nothing says
+        return other if gap in (" ", " of ", " in ") else None  # "on Tuesday in June": which of them, nothing says
     is_one = gap.strip() == "(" or (other.form in _FIGURES and gap.strip() in ("", ","))
     return replace(other, at=one.at, end=_closed(text, gap, other.end)) if is_one and _is_day(other) else None
 
@@ -73,7 +75,9 @@ def _follows_week(text: str, gap: str, weekday: Expression) -> bool:
     which = (weekday.match["which"] or "").lower()
     if gap == ", ":
         return which == "on" and _ENDS.match(text, weekday.end) is not None
-    return gap in (" ", " between ") and which in ("", "on", "from")
+    if which == "on" and _WHAT_OF_WEEK.fullmatch(gap):
+        return True
+    return gap in (" ", " between ", "'s ", "’s ") and which in ("", "on", "from")
 
 
 def _spread_back(text: str, made: list[Expression]) -> None:

@@ -166,7 +166,8 @@ PATTERNS = {
     ),
     "weekdaynth": (
         rf"(?:(?P<which>{_OPEN}) )?"
-        rf"(?:(?P<day>{WEEKDAY})\.?(?:,? (?i:the )?(?P<nth>{_NTH})| \((?i:the )?(?P<nth3>{_NTH})\))"
+        rf"(?:(?P<day>{WEEKDAY})\.?(?:,? (?:(?i:the )?(?P<nth>{_NTH})|(?i:the )(?P<word>{_NTH_WORD}))"
+        rf"| \((?i:the )?(?P<nth3>{_NTH})\))"
         rf"|(?i:the )(?P<nth2>{_NTH})(?:, (?i:an? )(?P<day2>{WEEKDAY})| \((?i:an? )?(?P<day3>{WEEKDAY})\)))"
     ),
     "nth": rf"(?:(?P<which>{_OPEN}) )?(?i:the )(?P<day>{_NTH})",
