@@ -80,11 +80,29 @@ PROSE = (
     "הבית של אן. 철수는 집에 갔다. Я видел Анну. 王芳说。 高明的国王芳龄。 안나가 왔다. さくらさんがさくらを見た。 "
 )
 
+# What a name's own scanners have to say of in texts of other languages, and without capitals.
+WORDY = ["Deniz geldi. ", "Frau Peters Hut. ", "Peters hus och ", "Peters eeee", "ho dato a müller "]
+
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 ALIASES = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann", "A.", "the on"])])
 NAMING = Naming(["Ann Smith", "A B", "语"])
 WORDS = Names(
-    ["Rose", "rose", "Mark", "Jordan", "Christian", "Ann Smith", "高明", "王芳", "안나", "Анна", "Müller", "さくら"]
+    [
+        "Rose",
+        "rose",
+        "Mark",
+        "Jordan",
+        "Christian",
+        "Ann Smith",
+        "高明",
+        "王芳",
+        "안나",
+        "Анна",
+        "Müller",
+        "さくら",
+        "Deniz",
+        "Peter",
+    ]
 )
 KEY = bytes(16)
 HASHES = name_hashes(["Ann Smith", "语"], KEY)
@@ -153,7 +171,7 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "who is to be forgotten": (NAMING.within, UNITS),
     "what is shown of a text": (lambda text: list(readings(text)), MARKUP),
     "what a text may say beneath its markup": (lambda text: list(undressed(text)), MARKUP),
-    "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE]),
+    "names that are words": (lambda text: list(WORDS.find(text)), [*FEW, PROSE, *WORDY]),
     "whether it states what is asked": (states, ["The cat is sick. ", "Die Katze ist krank. "]),
     "words in other forms": (
         lambda text: (inflected(text), as_asked(lexical.terms(text), inflected("Wo wohnt Eva?"))),

@@ -17,6 +17,7 @@ from services.common.text.naming import scripts
 from services.common.text.naming.phrases import Phrases
 from services.episodic.state.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
 from services.episodic.state.records import Stored
+from tests.common.naming.by_case import GENITIVES
 from tests.common.naming.caseless_cases import ALL as CASELESS
 from tests.common.naming.cases import ALL
 from tests.common.naming.inflected import FRESH
@@ -54,6 +55,19 @@ def test_the_doubtful_are_listed_apart_and_left(world: World) -> None:
     assert (receipt.receipt.doubtful_left, receipt.receipt.selected_by) == (1, "person")
     # Told of, and therefore no disagreement; listed all the same.
     assert mentions(world, receipt) == (0, [world.base("o1")])
+
+
+def test_the_texts_of_others_in_whose_language_a_name_is_a_word_are_left(world: World) -> None:
+    others = {"ich wollte nur schlafen", "Nur ein Wort: danke.", "er will nur schlafen", "ich habe nur zwei euro"}
+    for n, text in enumerate(sorted(others)):
+        world.observe(f"o{n}", text)
+    world.observe("o9", "Gestern hat Nur angerufen.")
+    world.settle()
+    assert len(world.forgetting.resolve(NAMESPACE, person("Nur")).doubtful) == len(others)
+    receipt = world.forget(person("Nur"))
+    assert texts(world) == others
+    assert (receipt.receipt.base_erased, receipt.receipt.doubtful_left) == (1, len(others))
+    assert mentions(world, receipt)[0] == 0
 
 
 def test_a_person_named_in_an_id_or_a_field_s_name_goes_too(world: World) -> None:
@@ -115,6 +129,11 @@ def test_invariant_34_letters_alone_find_names_that_are_declined_turned_or_disgu
 ) -> None:
     found = Mentions(name_hashes([name], KEY), KEY).within(text)
     assert found != NONE if probe == "seen" else found != LIKELY
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, text, what in GENITIVES if what == "yes"])
+def test_invariant_34_letters_alone_see_a_name_with_the_s_of_a_genitive(name: str, text: str) -> None:
+    assert Mentions(name_hashes([name], KEY), KEY).within(text) != NONE
 
 
 def test_invariant_34_the_probe_disagrees_with_a_selector_that_is_blind_to_a_script(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from services.common.text.naming.folding import fold
 from services.common.text.naming.judging import Mention
 from services.common.text.naming.names import Names
+from tests.common.naming.by_case import BY_CASE
 from tests.common.naming.caseless_cases import ALL as CASELESS
 from tests.common.naming.cases import ALL
 from tests.common.naming.inflected import FRESH
@@ -47,11 +48,18 @@ def test_a_latin_name_that_is_also_a_word_or_a_place_or_is_written_together(name
     assert judged(name, text) == what
 
 
+@pytest.mark.parametrize(("name", "text", "what"), BY_CASE)
+def test_a_latin_name_that_is_a_word_of_any_language_or_a_thing_or_has_the_s_of_a_genitive(
+    name: str, text: str, what: str
+) -> None:
+    assert judged(name, text) == what
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC"])
 def test_a_name_is_found_however_unicode_composes_it(form: Literal["NFC", "NFD", "NFKC"]) -> None:
     differ = [
         (name, text, what)
-        for name, text, what in [*ALL, *LATIN_WORDS, *(case[:3] for case in FRESH)]
+        for name, text, what in [*ALL, *LATIN_WORDS, *BY_CASE, *(case[:3] for case in FRESH)]
         if judged(unicodedata.normalize(form, name), unicodedata.normalize(form, text)) != what
     ]
     assert differ == []
@@ -130,11 +138,32 @@ def test_mentions_are_in_order_and_none_in_another(text: str, name: str) -> None
         "he ",
         "Jordan.",
         "O'",
+        "Markse ",
+        "Marks e",
+        "nUr ",
+        "told a Mark ",
+        "an Mark",
     ],
 )
 def test_time_grows_with_the_text_alone(unit: str) -> None:
     names = Names(
-        ["Will", "Mark", "李娜", "高明", "มาลี", "นา", "지민", "خالد", "सीता", "a", "Jordan", "He", "He Bo", "O'O"]
+        [
+            "Will",
+            "Mark",
+            "李娜",
+            "高明",
+            "มาลี",
+            "นา",
+            "지민",
+            "خالد",
+            "सीता",
+            "a",
+            "Jordan",
+            "He",
+            "He Bo",
+            "O'O",
+            "Nur",
+        ]
     )
 
     def seconds(size: int) -> float:

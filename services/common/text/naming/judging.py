@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from services.common.text.naming import caseless, edges, function_words, letters, phrases, scripts, words
+from services.common.text.naming import caseless, edges, letters, phrases, scripts, words
 from services.common.text.naming.folding import UMLAUT, accented, fold, folded
 from services.common.text.naming.forms import Closed, close
 from services.common.text.naming.latin import Latin
@@ -82,6 +82,8 @@ class Text:
         doubt = before or after or ("" if inside else self._edge(start, end, begin, finish))
         if not inside and doubt == scripts.GOES_ON and (spelling.doubt or self.is_small_latin(start)):
             return None  # a common word that begins like the name
+        is_genitive = doubt == scripts.GOES_ON and self._latin.is_genitive(spelling.words, begin, finish)
+        doubt = "" if is_genitive else doubt
         accents = "" if names.keys() == {""} else self._accents_of(spelling, begin, finish)
         name = names.get(accents) or names.get("") or next(iter(names.values()))
         tells = letters.tells(spelling.form)
@@ -95,7 +97,8 @@ class Text:
         if inside:
             return Mention(begin, finish, name, "" if handle else INSIDE)
         others = not tells and accents != "" and accents not in names and "" not in names
-        return Mention(begin, finish, name, doubt or self._doubt(spelling, begin, finish, handle, others))
+        spoken = words.GERMAN if is_genitive else self._spoken(spelling.words[0])
+        return Mention(begin, finish, name, doubt or self._doubt(spelling, begin, finish, handle, others, spoken))
 
     def _edge(self, start: int, end: int, begin: int, finish: int) -> str:
         """The doubt about where a name ends, in scripts that write words together."""
@@ -187,7 +190,7 @@ class Text:
     def _is_camel_end(self, end: int) -> bool:
         return end < len(self.folded.text) and self.is_camel(end)
 
-    def _doubt(self, spelling: Spelling, start: int, end: int, handle: bool, other_accents: bool) -> str:
+    def _doubt(self, spelling: Spelling, start: int, end: int, handle: bool, other_accents: bool, spoken: str) -> str:
         source = self._source
         if spelling.is_joined and end - start < _LEAST_JOINED:
             return spelling.doubt
@@ -205,7 +208,6 @@ class Text:
             return ""
         if spelling.doubt:
             return spelling.doubt
-        spoken = self._spoken(spelling.words[0])
         if len(spelling.words) == 1 and not source[start].isupper() and self._is_small_script(spelling, start, end):
             return words.SMALL_HERE
         if words.names_a_place(source, start):
@@ -220,9 +222,7 @@ class Text:
         script = scripts.script(spelling.form[0])
         if spelling.declared or script not in scripts.CASED or "_" in self._source[max(0, start - 1) : end + 1]:
             return False
-        if script != "LATIN":
-            return True
-        return self._spoken(spelling.form) == words.OTHER and not function_words.is_asked(self._source, start)
+        return script != "LATIN"  # of which ``latin`` says more
 
     def _is_handle(self, start: int, end: int) -> bool:
         """Whether it stands in what people are addressed by: "@tom_b", "tom.b@mail.example"."""

@@ -21,7 +21,7 @@ PLACE = "a place is named so with the word before it"
 SMALL_HERE = "it is written small, where names are not"
 
 _ENGLISH = "en"
-_GERMAN = "de"
+GERMAN = "de"
 RUSSIAN = "ru"
 OTHER = ""
 _MARKS_LOOKED_AT = 400  # words at the head of a text by which its language is guessed
@@ -159,6 +159,11 @@ def language(text: str) -> str:
     return max(sorted(counts), key=lambda lang: (counts[lang], lang == _ENGLISH))
 
 
+def is_english(text: str) -> bool:
+    """Whether nothing says that a text is of another language."""
+    return language(text) == _ENGLISH
+
+
 def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> str:
     """Why what stands there may be the word and not the name; "" where it is the name.
 
@@ -191,7 +196,7 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
     article = _ARTICLE.search(head)
     if article and (spoken == _ENGLISH or article.group(1).lower() != "a"):
         return THING
-    if _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
+    if owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
         return ""
     if name[0] in _MONTHS and name[0] not in openers:
         return MONTH
@@ -202,15 +207,15 @@ def _noun_doubt(text: str, start: int, end: int, spoken: str) -> str:
     """The doubt about a name with a capital that is a noun of a language which writes nouns so."""
     if _BEFORE_NOUN.search(_head(text, start)):
         return THING
-    is_said = _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start)
+    is_said = owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start)
     return "" if is_said else OPENS
 
 
 def _rare_doubt(text: str, start: int, end: int, spoken: str) -> str:
     """The doubt about a name that is seldom a word."""
     if not text[start : start + 1].isupper():
-        return "" if _is_spoken_of(text, start, end) else SMALL
-    if _owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
+        return "" if is_spoken_of(text, start, end) else SMALL
+    if owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
         return ""
     return OPENS if _OBJECT.match(text, end) or _opens_as_word(text, end, spoken) else ""
 
@@ -237,7 +242,7 @@ def _goes_with_noun(text: str, end: int) -> bool:
 
 def _acts(text: str, end: int, spoken: str) -> bool:
     """Whether a verb follows that persons are the subject of."""
-    does = {_ENGLISH: _DOES, RUSSIAN: _DOES_RUSSIAN, _GERMAN: german.DOES}.get(spoken)
+    does = {_ENGLISH: _DOES, RUSSIAN: _DOES_RUSSIAN, GERMAN: german.DOES}.get(spoken)
     return does is not None and does.match(text, end) is not None
 
 
@@ -259,9 +264,9 @@ def _head(text: str, start: int) -> str:
     return text[max(0, start - _LOOK_BACK) : start]
 
 
-def _is_spoken_of(text: str, start: int, end: int) -> bool:
+def is_spoken_of(text: str, start: int, end: int) -> bool:
     """Whether a small word stands as only a person's name does: addressed, owning, or acting without an article."""
-    if _owns(text, end) or _ADDRESSED.search(_head(text, start)):
+    if owns(text, end) or _ADDRESSED.search(_head(text, start)):
         return True
     return _DOES.match(text, end) is not None or (_IS.match(text, end) is not None and opens_sentence(text, start))
 
@@ -273,6 +278,11 @@ def opens_sentence(text: str, start: int) -> bool:
     return _OPENER.search(head) is not None and _ABBREVIATED.search(head) is None
 
 
-def _owns(text: str, end: int) -> bool:
+def does(text: str, end: int) -> bool:
+    """Whether an English verb follows that persons are the subject of."""
+    return _DOES.match(text, end) is not None
+
+
+def owns(text: str, end: int) -> bool:
     """Whether a possessive follows: a verb has none."""
     return text[end : end + 1] in ("'", "’") and text[end + 1 : end + 2].lower() == "s"
