@@ -19,15 +19,15 @@ from services.common.serving.errors import MnemeError
 # What a dead letter holds of a record. An observation has a tenth of it; a record can be as large as its topic takes,
 # and a letter that encloses it would be larger.
 MAX_PAYLOAD_BYTES = 1024 * 1024
-# Of what names no namespace that there is.
+# Of what names none, or one that its inbox may not write to.
 NAMESPACE = ""
 CONTENT_TYPE = "content-type"  # header of a record
 _MAX_CONTENT_TYPE = 200
 
 
 class DeadLetters:
-    """Makes dead letters, each under a key of its own. Where it names a namespace that there is, the key is one of that
-    namespace's, which goes with an erasure."""
+    """Makes dead letters, each under a key of its own. Where it names a namespace, be it one that is created later, the
+    key is one of that namespace's, which goes with an erasure."""
 
     def __init__(self, keyring: Keyring, clock: Callable[[], datetime], retention_s: int = 604_800) -> None:
         """``retention_s``: how long the topic keeps a letter, and so its key is of use."""
@@ -42,7 +42,7 @@ class DeadLetters:
         """What to append, in the transaction that commits past ``record``. Continues the current trace.
 
         Without the payload for what was erased and is sent again: the refusal is kept, the text must not live on.
-        ``of``: what the record holds, where it names a namespace that there is.
+        ``of``: what the record holds, where it names a namespace that its inbox may write to.
         """
         telemetry.RECORDS.labels("perception", "dead_letter").inc()
         at = Timestamp()

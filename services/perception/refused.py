@@ -28,10 +28,12 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """One whose payload can be read, and the namespace that its key is of."""
+    """One whose payload can be read, without it; the namespace that its key is of, and its place."""
 
     body: DeadLetter
     namespace: str
+    partition: int
+    offset: int
 
     @property
     def id(self) -> str:
@@ -91,7 +93,8 @@ class RefusedRecords:
                 except KeyDestroyed:
                     continue
                 if namespace in ("", of):
-                    yield _Letter(letter, of)
+                    letter.payload.ClearField("ciphertext")  # all letters are held at once to be sorted
+                    yield _Letter(letter, of, partition, record.offset)
 
     def _named(self, namespace: str, ids: Sequence[str]) -> list[_Letter]:
         wanted = _checked(ids)
@@ -119,6 +122,8 @@ class RefusedRecords:
         except KeyDestroyed:
             return ReplayedRecord(id=letter.id, reason="ERASED", message="The record was erased meanwhile.")
         except MnemeError as error:
+            if error.reason == "ERASED":
+                self._destroy(letter)
             return ReplayedRecord(
                 id=letter.id, reason=error.reason, message=error.message, field=error.field, remedy=error.remedy
             )
@@ -132,7 +137,10 @@ class RefusedRecords:
 
     def _payload(self, letter: _Letter) -> bytes:
         """KeyDestroyed where it was erased since."""
-        return self._keyring.open(letter.body.payload, namespace=letter.namespace, purpose=SEAL_DEAD_LETTER)
+        for record in self._log.read(topics.DEAD_LETTER, letter.partition, letter.offset, letter.offset + 1):
+            sealed = DeadLetter.FromString(record.value or b"").payload
+            return self._keyring.open(sealed, namespace=letter.namespace, purpose=SEAL_DEAD_LETTER)
+        raise KeyDestroyed(letter.id)  # its retention ended meanwhile
 
     def _payload_or_none(self, letter: _Letter) -> bytes:
         try:

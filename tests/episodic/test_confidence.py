@@ -153,6 +153,32 @@ def test_a_memory_of_one_turn_knows_what_it_holds(question: str, found: bool) ->
     assert (sure(host, question) >= THRESHOLD) == found
 
 
+RITA = [
+    "Rita: The boiler is making a strange noise.",
+    "Karl: I will call the landlord.",
+    "Rita: He said Monday is possible.",
+    "Karl: The kettle is broken, too.",
+    "Rita: We should buy a new one.",
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("Where is Rita from?", False),
+        ("Where is Rita?", False),
+        ("What is Rita's last name?", False),
+        ("What is Karl's first name?", False),
+        ("How old is Karl?", False),
+        ("Which is Karl's?", False),
+        ("What does Rita do?", True),
+        ("What did Karl say about the kettle?", True),
+    ],
+)
+def test_that_a_turn_is_somebody_s_is_no_answer_to_where_or_which(question: str, found: bool) -> None:
+    assert (sure(of_five({"turns": RITA}), question) >= THRESHOLD) == found
+
+
 STATED = [
     "Ann: We are out of milk.",
     "Bob: I'm still up to my neck in work.",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
+from services.common.models.embed import Embedder
 from services.episodic.plugins.base import Filter
 from services.episodic.recall import reads
 from services.episodic.state.state_hash import state_hash
+from services.episodic.write import generation, writer
 from tests.episodic.world import NAMESPACE, World
 
 
@@ -106,3 +110,25 @@ def test_pages_of_a_namespace_that_stays_as_it_is_are_cut_from_one_sorted_list(
     world.settle()
     assert pages()[-1] == world.base("o9")
     assert len(sorted_again) == 2
+
+
+def test_texts_that_take_long_are_committed_before_the_writer_loses_its_partition(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty texts of a tenth of a second each: together they take longer than one may be silent."""
+    monkeypatch.setattr(writer, "BETWEEN_POLLS_S", 2.5)
+    monkeypatch.setattr(generation, "BATCH_S", 0.4)
+    world = World(tmp_path, embedder)
+    world.create()
+    world.entities = lambda text, info: (time.sleep(0.1 if text.startswith("note") else 0.0), ((), ()))[1]
+    committed: list[str] = []
+    world.open(lambda step: committed.append(step) if step == "committed" else None)
+    world.settle()
+    with world.host.fold_lock:
+        for n in range(30):
+            world.remember(f"n{n}", f"note {n}")
+    committed.clear()
+    world.settle(100)
+    assert len(committed) > 3
+    assert len(world.host.live.store.directory.slots(NAMESPACE)) == 30
+    world.close()

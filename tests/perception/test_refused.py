@@ -11,9 +11,11 @@ from mneme.v1 import admin_pb2 as pb
 from mneme.v1.common_pb2 import Observation
 from mneme.v1.ledger_pb2 import DeadLetter
 
+from services.common.crypto.seal import destroying
 from services.common.ledger import topics
 from services.common.log.base import Message as LogMessage
 from services.common.serving.errors import MnemeError
+from services.episodic.state.dead_letters import Letters
 from services.perception import refused
 from tests.perception.test_inbox import accepted, as_json, drain
 from tests.perception.test_servicer import application, context
@@ -56,7 +58,7 @@ def letters(world: World) -> World:
 def test_they_are_listed_with_their_reason_and_the_payload_only_when_asked(letters: World) -> None:
     [first, second, third] = listed(letters)
     assert [each.reason for each in (first, second, third)] == ["INVALID_FIELD", "UNKNOWN_NAMESPACE", "INVALID_FIELD"]
-    assert [each.namespace for each in (first, second, third)] == ["acme/user", "", ""]
+    assert [each.namespace for each in (first, second, third)] == ["acme/user", "acme/late", ""]
     assert (first.field, first.topic, first.HasField("position")) == ("session", topics.INBOX, True)
     assert not any(each.payload for each in (first, second, third))
     assert [each.payload for each in listed(letters, with_payload=True)][2] == b"\xff garbage"
@@ -102,9 +104,29 @@ def test_an_inbox_writes_no_further_than_it_may_when_it_is_replayed(world: World
     world.send(as_json(observation(1, namespace="other/user")), topic=ACME_INBOX)
     drain(world.inbox())
     [letter] = listed(world)
-    assert letter.reason == "PERMISSION_DENIED"
+    assert (letter.reason, letter.namespace) == ("PERMISSION_DENIED", "")
+    assert listed(world, "other/user", "other", with_payload=True) == []
     [answer] = replayed(world, letter.id)
     assert (answer.taken, answer.reason) == (False, "PERMISSION_DENIED")
+
+
+def test_what_was_erased_since_is_not_taken_again_and_its_letter_is_gone(letters: World) -> None:
+    [_, late, _] = listed(letters)
+    letters.create("acme/late")
+    letters.observe(observation(2, namespace="acme/late"))
+    letters.erase("o2", namespace="acme/late")
+    letters.known.catch_up()
+    [answer] = replayed(letters, late.id)
+    assert (answer.taken, answer.reason) == (False, "ERASED")
+    assert late.id not in [each.id for each in listed(letters)]
+
+
+def test_an_erasure_reaches_a_letter_of_a_namespace_that_was_created_later(letters: World) -> None:
+    [_, late, _] = listed(letters)
+    keys = Letters(letters.log, letters.keyring, 604_800).keys("acme/late", [letters.id_mac("o2", "acme/late")])
+    assert keys == {late.id}
+    letters.log.append(destroying("acme/late", keys))
+    assert late.id not in [each.id for each in listed(letters)]
 
 
 def test_what_is_purged_cannot_be_read_by_anybody(letters: World) -> None:

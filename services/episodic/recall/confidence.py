@@ -110,7 +110,9 @@ def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
     weights = _met(weights, asked, passages, plan, ctx)
     # Whatever one asks of a speaker, every turn of theirs says the name.
     speakers = {term for item in best for term in ctx.terms(speaker(item.record))}
-    content = {t: w for t, w in weights.items() if t not in speakers} or weights
+    content = {t: w for t, w in weights.items() if t not in speakers}
+    if not content:
+        content = {_NOT_SAID: 1.0} if _ASKS_MORE.search(text) else dict(weights)
     never = _never(plan.query.namespaces, ctx)
     grown = min(1.0, never / _OF_GROWN)
     unseen = grown * sum(weight == 1.0 for weight in weights.values()) / len(weights)
@@ -220,6 +222,14 @@ def _is_in_time(record: Record, plan: Plan) -> bool:
         or any(as_shown(t.start) <= as_shown(m.start) and as_shown(m.end) <= as_shown(t.end) for m in record.times)
         for t in asked
     )
+
+
+# Of a speaker, in words of the question's form alone ("Where is Rita from?", "What is Rita's last name?"): that a turn
+# is theirs is no answer. "What does Rita do?", "Who is Rita?" it may be.
+_ASKS_MORE = regex.compile(
+    r"\b(?:where|when|which|whose|names?|how\s+(?:old|many|much|long|far|often|tall|big))\b", regex.IGNORECASE
+)
+_NOT_SAID = ""  # a word that no text has
 
 
 def _never(namespaces: Sequence[str], ctx: Context) -> float:

@@ -25,6 +25,9 @@ from services.episodic.write.fold import Entry, Poison, Reducer
 from services.episodic.write.parked import Parking
 
 _DRAIN = 256
+# Seconds after which a batch takes no further entry: whoever follows the ledger says in between that it lives, and one
+# who was silent for BETWEEN_POLLS_S loses the partition and all that it has not committed. A long text takes seconds.
+BATCH_S = 5.0
 
 # Called with the name of each step; tests kill the host there.
 Step = Callable[[str], None]
@@ -100,7 +103,8 @@ class Generation:
     # --- entries ---
 
     def fold(self, records: Sequence[Record], consumer: Consumer | None) -> dict[str, int]:
-        """Fold consecutive ledger records and make them durable and visible, all or none.
+        """Fold consecutive ledger records, from the first on as many as a batch has time for, and make them durable and
+        visible, all of these or none.
 
         What cannot be taken is parked, and destroys nothing. Without a consumer (a rebuild) nothing is said again that
         was said the first time: dead letters, traces.
@@ -109,15 +113,20 @@ class Generation:
         extra: list[Message] = []
         doomed: set[str] = set()
         outcomes: dict[str, int] = {}
+        ends = time.monotonic() + BATCH_S
+        taken: list[Record] = []
         for record in records:
+            if taken and time.monotonic() > ends:
+                break
+            taken.append(record)
             parent = telemetry.from_headers(record.headers) if consumer is not None else None
             with telemetry.span("episodic.fold", parent=parent, offset=record.offset):
                 what, letters = self._fold_one(record, view, extra, doomed)
             extra += letters if consumer is not None else []
             outcomes[what] = outcomes.get(what, 0) + 1
         self._step("folded")
-        self.commit(view.changed.values(), (), extra, doomed, records[-1].offset + 1, consumer)
-        for record in records if consumer is not None else ():
+        self.commit(view.changed.values(), (), extra, doomed, taken[-1].offset + 1, consumer)
+        for record in taken if consumer is not None else ():
             with telemetry.span("episodic.recallable", parent=telemetry.from_headers(record.headers)):
                 pass  # a mark in the observation's own trace
         return outcomes

@@ -251,8 +251,7 @@ class Host:
         for record in records:
             alone = _alone(record)
             if batch and (alone is not None or len(batch) == limit):
-                self._fold(batch)
-                yield
+                yield from self._fold(batch)
                 batch = []
             if alone is None:
                 batch.append(record)
@@ -260,18 +259,22 @@ class Host:
                 yield from self._erase(alone)
             else:
                 yield from self._delete(alone)
-        if batch:
-            self._fold(batch)
+        yield from self._fold(batch)
 
-    def _fold(self, batch: Sequence[Record]) -> None:
-        start = time.perf_counter()
-        with self.fold_lock, self.live.lock:
-            outcomes = self.live.fold(batch, self.consumer)
-        self.progress.advance(self.partition, batch[-1].offset + 1)
-        for outcome, count in outcomes.items():
-            telemetry.RECORDS.labels(GROUP, outcome).inc(count)
-        telemetry.STAGE_SECONDS.labels(GROUP, "batch").observe(time.perf_counter() - start)
-        telemetry.LAG.labels(GROUP, f"ledger/{self.partition}").set(self.lag())
+    def _fold(self, batch: Sequence[Record]) -> Iterator[None]:
+        """In as many transactions as its time takes."""
+        while batch:
+            start = time.perf_counter()
+            with self.fold_lock, self.live.lock:
+                outcomes = self.live.fold(batch, self.consumer)
+                applied = self.live.applied
+            self.progress.advance(self.partition, applied)
+            for outcome, count in outcomes.items():
+                telemetry.RECORDS.labels(GROUP, outcome).inc(count)
+            telemetry.STAGE_SECONDS.labels(GROUP, "batch").observe(time.perf_counter() - start)
+            telemetry.LAG.labels(GROUP, f"ledger/{self.partition}").set(self.lag())
+            batch = [record for record in batch if record.offset >= applied]
+            yield
 
     # --- erasure ---
 

@@ -18,6 +18,7 @@ from mneme.v1.common_pb2 import Observation
 from services.common import telemetry
 from services.common.config import Inbox
 from services.common.crypto.auth import Caller, Right
+from services.common.ids import is_namespace
 from services.common.log.away import too_large
 from services.common.log.base import (
     BETWEEN_POLLS_S,
@@ -191,8 +192,9 @@ class InboxConsumer:
         record, observation = refused.record, refused.observation
         with telemetry.span("perception.dead_letter", parent=telemetry.from_headers(record.headers)):
             erased = observation is not None and self._intake.was_erased(observation)
-            named = observation is not None and self._intake.known.namespace(observation.namespace) is not None
-            of = observation if named and not erased else None
+            # Of what an inbox may not write nobody is shown a word whom it names.
+            of = observation if not erased and refused.error.reason != "PERMISSION_DENIED" else None
+            of = of if of is not None and is_namespace(of.namespace) else None
             return self._dead_letters.messages(record, refused.error, with_payload=not erased, of=of)
 
     def _examine(self, record: Record, batch: _Batch, *, may_wait: bool = True) -> None:
