@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from services.common.models.embed import Embedder
 from services.episodic.plugins.base import Filter
 from services.episodic.recall import reads
+from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
 from services.episodic.write import generation, writer
 from tests.episodic.world import NAMESPACE, World
@@ -112,6 +114,12 @@ def test_pages_of_a_namespace_that_stays_as_it_is_are_cut_from_one_sorted_list(
     assert len(sorted_again) == 2
 
 
+def slow(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
+    if text.startswith("note"):
+        time.sleep(0.1)
+    return (), ()
+
+
 def test_texts_that_take_long_are_committed_before_the_writer_loses_its_partition(
     tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +128,7 @@ def test_texts_that_take_long_are_committed_before_the_writer_loses_its_partitio
     monkeypatch.setattr(generation, "BATCH_S", 0.4)
     world = World(tmp_path, embedder)
     world.create()
-    world.entities = lambda text, info: (time.sleep(0.1 if text.startswith("note") else 0.0), ((), ()))[1]
+    world.entities = slow
     committed: list[str] = []
     world.open(lambda step: committed.append(step) if step == "committed" else None)
     world.settle()
