@@ -6,6 +6,7 @@ and is the same for all: naming, embedding (its vector is drawn), plug-ins. Ever
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from services.common.models.embed import DIMENSION, Vectors, identity
 from services.episodic import plugins
 from services.episodic.config import EpisodicConfig
 from services.episodic.plugins.base import Interval, Key, Record
-from services.episodic.search.opening import embedded
+from services.episodic.search.opening import opened
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.records import Stored
 from services.episodic.state.service_state import OperatorState
@@ -44,8 +45,9 @@ _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def settings(folder: Path) -> Settings:
-    return load(environ={"MNEME__COMMON__DATA_DIR": str(folder)})
+def settings(folder: Path, index: str) -> Settings:
+    """``index``: as ``episodic.index_uri``, of an embedded one."""
+    return load(environ={"MNEME__COMMON__DATA_DIR": str(folder), "MNEME__EPISODIC__INDEX_URI": json.dumps(index)})
 
 
 class Texts:
@@ -67,9 +69,9 @@ def drawn(rng: np.random.Generator, count: int) -> Vectors:
     return made
 
 
-def make(folder: Path, spaces: Mapping[str, int], seed: int = 1) -> None:
+def make(folder: Path, spaces: Mapping[str, int], index: str, seed: int = 1) -> None:
     """Namespaces with as many engrams each, all applied: what starts on it has nothing to catch up with."""
-    configured = settings(folder)
+    configured = settings(folder, index)
     log = open_log(configured.common.log_url)
     log.ensure_topics(topics.specs(configured.common.partitions, [topics.INBOX]))
     master = MasterKey.load_or_create(configured.common.master_key_path)
@@ -86,7 +88,7 @@ class _Partition:
         self._log, self._partition = log, partition
         self._keyring = Keyring(log, master, [partition])
         self._config = configured.section("episodic", EpisodicConfig)
-        self._index = embedded(configured.common.data_dir / "index", partition)
+        self._index = opened(self._config.index_uri, configured.common.data_dir / "index", partition)
         self._collection, _ = self._index.open(1)
         rng = np.random.default_rng([seed, partition])
         self._texts = Texts(seed)

@@ -125,7 +125,7 @@ def main() -> int:
 
 def run(folder: Path) -> None:
     telemetry.configure("demo", trace_dir=folder / "traces")
-    step("Starting Mneme: Ray Serve, SQLite ledger and index, KV store, two engines, CPU")
+    step("Starting Mneme: Ray Serve, SQLite ledger, Milvus Lite, KV store, two engines, CPU")
     # Its steps are shown; how to call it is not: it is gone when the demo ends.
     with serving(environment(folder, reasoning__replicas=2), stdout=subprocess.DEVNULL) as local:
         client, settings = local.client, local.settings

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from services.episodic.search.opening import fault
 
 
 class EpisodicConfig(BaseModel):
@@ -16,7 +18,8 @@ class EpisodicConfig(BaseModel):
     # Processes among which the partitions of the ledger are shared.
     shards: int = Field(ge=1)
 
-    # A folder, "" for data_dir/index, or http(s)://host:port of a Milvus server with its token.
+    # Milvus Lite: a folder, "" for data_dir/index. SQLite files: "sqlite:FOLDER", "sqlite" for data_dir/index. A Milvus
+    # server: http(s)://host:port, with its token.
     index_uri: str
     index_token: str
     index_timeout_s: float = Field(gt=0)
@@ -52,3 +55,10 @@ class EpisodicConfig(BaseModel):
     stop_grace_s: float = Field(gt=0)
     # Seconds between two snapshots of what is known of the ledger.
     snapshot_period_s: float = Field(gt=0)
+
+    @field_validator("index_uri")
+    @classmethod
+    def _addressed(cls, uri: str) -> str:
+        if said := fault(uri):
+            raise ValueError(said)
+        return uri

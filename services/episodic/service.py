@@ -32,7 +32,7 @@ from services.episodic.plugins.base import Interval
 from services.episodic.recall import confidence
 from services.episodic.recall.recall import Recaller
 from services.episodic.search.index import Index
-from services.episodic.search.opening import embedded, waited_for
+from services.episodic.search.opening import opened
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.service_state import operation_parts
@@ -238,13 +238,9 @@ class Wiring:
 
 
 def _index(common: CommonConfig, config: EpisodicConfig, partition: int) -> Index:
-    """A partition's: on a server collections of its own, embedded a folder of its own."""
-    if "://" not in config.index_uri:
-        return embedded(Path(config.index_uri or common.data_dir.absolute() / "index"), partition)
-    index = waited_for(config.index_uri, partition, token=config.index_token, timeout_s=config.index_timeout_s)
-    if partition == 0:
-        index.drop_former()
-    return index
+    """A partition's: on a server collections of its own, embedded a file or a folder of its own."""
+    folder = common.data_dir.absolute() / "index"
+    return opened(config.index_uri, folder, partition, token=config.index_token, timeout_s=config.index_timeout_s)
 
 
 def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:

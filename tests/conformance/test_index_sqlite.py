@@ -15,7 +15,7 @@ import pytest
 from services.episodic.search import sqlite
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.search.milvus import MilvusIndex
-from services.episodic.search.opening import embedded
+from services.episodic.search.opening import in_files
 from services.episodic.search.rows import Found, pk
 from services.episodic.search.sqlite import SqliteIndex
 from tests.conformance.test_index_milvus import OURS, THEIRS, row
@@ -169,8 +169,8 @@ def test_what_milvus_lite_kept_is_taken_over(
         with monkeypatch.context() as once:
             once.setattr(sqlite.SqliteCollection, "_put", killed)
             with pytest.raises(KeyboardInterrupt):
-                embedded(tmp_path, 3)
-    index = embedded(tmp_path, 3)
+                in_files(tmp_path, 3)
+    index = in_files(tmp_path, 3)
     collection, made = index.open(2)
     assert not made
 

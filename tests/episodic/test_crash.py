@@ -25,8 +25,8 @@ from services.common.log.base import Consumer, Fenced, LogUnavailable, Record, T
 from services.common.models.embed import Embedder
 from services.episodic.plugins import build
 from services.episodic.search.index import IndexUnavailable
+from services.episodic.search.milvus import MilvusCollection
 from services.episodic.search.rows import Row
-from services.episodic.search.sqlite import SqliteCollection
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.state_topic import StateTopic
 from services.episodic.state.store import open_whole
@@ -412,15 +412,15 @@ def test_what_an_index_that_stays_away_did_not_take_comes_again(
 ) -> None:
     started.open()
     started.settle()
-    write, left = SqliteCollection.write, [3]  # the fold, and two looks whether it is back
+    write, left = MilvusCollection.write, [3]  # the fold, and two looks whether it is back
 
-    def away(self: SqliteCollection, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
+    def away(self: MilvusCollection, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
         if (new or gone) and left[0]:
             left[0] -= 1
             raise IndexUnavailable("away")
         write(self, new, gone)
 
-    monkeypatch.setattr(SqliteCollection, "write", away)
+    monkeypatch.setattr(MilvusCollection, "write", away)
     started.observe("late", "The baker sold a violet bicycle.")
     started.settle()
     assert left == [0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,6 @@ def test_an_index_that_holds_names_is_made_again_from_the_feed(
         old._channel.client.insert(old._name(number), [row])
         old._channel.client.flush(old._name(number))
         old.close()
-    shutil.rmtree(tmp_path / "index" / "0")
     assert "index" in files_naming(tmp_path)
     told.open()
     assert told.hash() == before

@@ -25,6 +25,7 @@ from tests.episodic.test_crash import at, wait_for_death
 from tests.episodic.world import World
 
 SPACES = [f"acme/n{n}" for n in range(6)]
+LITE, FILES = "{}/index", "sqlite"
 THINGS = ["lantern", "anchor", "compass", "barometer", "sextant"]
 QUESTION = "Where does Ann keep the compass?"
 
@@ -70,19 +71,21 @@ def everything(world: World) -> dict[str, object]:
     return {space: (world.hash(space), answers(world, space)) for space in SPACES}
 
 
-def made(folder: Path, embedder: Embedder, warm_bytes: int | None, partitions: int = 1) -> World:
+def made(folder: Path, embedder: Embedder, warm_bytes: int | None, partitions: int = 1, *, kind: str = LITE) -> World:
     folder.mkdir()
     (folder / "master.key").write_text("5a" * 32)  # hashes of terms are keyed: so that those of two worlds are the same
     (folder / "master.key").chmod(0o600)
     world = World(folder, embedder, partitions=partitions)
-    world.warm_bytes = warm_bytes
+    world.warm_bytes, world.index_uri = warm_bytes, kind.format(folder)
     return world
 
 
-@pytest.fixture
-def pair(tmp_path: Path, embedder: Embedder) -> Iterator[tuple[World, World]]:
+@pytest.fixture(params=[LITE, FILES])
+def pair(request: pytest.FixtureRequest, tmp_path: Path, embedder: Embedder) -> Iterator[tuple[World, World]]:
     """The same told to one that has room for one namespace, and to one that has room for all."""
-    little, much = made(tmp_path / "little", embedder, 1), made(tmp_path / "much", embedder, None)
+    little, much = (
+        made(tmp_path / name, embedder, room, kind=request.param) for name, room in (("little", 1), ("much", None))
+    )
     for world in (little, much):
         told(world.open())
     yield little, much
@@ -228,6 +231,7 @@ from services.episodic.plugins.base import Filter
 from tests.episodic.test_on_demand import QUESTION, SPACES, tell
 from tests.episodic.world import World
 world = World(Path(sys.argv[1]), Embedder.packaged(threads=1))
+world.index_uri = sys.argv[3]
 world.open()
 threading.Timer(float(sys.argv[2]), os.kill, (os.getpid(), signal.SIGKILL)).start()
 for since in range(10, 10_000, 10):
@@ -237,11 +241,14 @@ for since in range(10, 10_000, 10):
 """
 
 
-@pytest.mark.parametrize("after_s", [0.4, 1.3])
-def test_a_real_kill_9_while_namespaces_come_and_go(tmp_path: Path, embedder: Embedder, after_s: float) -> None:
-    world = told(made(tmp_path / "w", embedder, 1).open())
+@pytest.mark.parametrize(("after_s", "kind"), [(0.4, LITE), (1.3, LITE), (1.3, FILES)])
+def test_a_real_kill_9_while_namespaces_come_and_go(
+    tmp_path: Path, embedder: Embedder, after_s: float, kind: str
+) -> None:
+    world = told(made(tmp_path / "w", embedder, 1, kind=kind).open())
     world.close()
-    done = subprocess.run([sys.executable, "-c", _ASKING, str(world.folder), str(after_s)], capture_output=True)
+    command = [sys.executable, "-c", _ASKING, str(world.folder), str(after_s), world.index_uri]
+    done = subprocess.run(command, capture_output=True)
     assert done.returncode == -9, done.stderr.decode()
     world._begin_anew()
     world.open()
@@ -290,15 +297,19 @@ def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [str(getattr(r, "error", "")) for r in caplog.records if "an index is of no use" in r.message]
 
 
+@pytest.mark.parametrize("kind", [LITE, FILES])
 def test_an_index_that_knows_more_than_the_log_is_refused_by_name(
-    tmp_path: Path, embedder: Embedder, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, embedder: Embedder, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    world = told(made(tmp_path / "w", embedder, 1).open())
+    world = told(made(tmp_path / "w", embedder, 1, kind=kind).open())
     before = everything(world)
     world.close()
     world.store.close()
     shutil.copy(tmp_path / "w" / "log.db", tmp_path / "backup")
-    world = World(tmp_path / "w", embedder).open()
+    uri = world.index_uri
+    world = World(tmp_path / "w", embedder)
+    world.index_uri = uri
+    world.open()
     for space in SPACES:
         tell(world, space, since=10)
     world.settle()
@@ -306,31 +317,72 @@ def test_an_index_that_knows_more_than_the_log_is_refused_by_name(
     world.store.close()
     shutil.move(tmp_path / "backup", tmp_path / "w" / "log.db")
     caplog.set_level(logging.WARNING)
-    world = World(tmp_path / "w", embedder).open()
+    world = World(tmp_path / "w", embedder)
+    world.index_uri = uri
+    world.open()
     [said] = refusals(caplog)
     assert "partition 0, generation 1: follows: it knows the feed up to offset" in said
     assert everything(world) == before
     world.close()
 
 
-def test_an_index_that_another_one_stood_in_for_is_filled_again(
-    tmp_path: Path, embedder: Embedder, caplog: pytest.LogCaptureFixture
-) -> None:
-    world = told(made(tmp_path / "w", embedder, 1).open())
-    world.close()
-    world.searches_vectors = True
-    world._begin_anew()
-    world.open()
+def asked(world: World) -> None:
+    """Told, erased and rebuilt: what another index than this one does not see."""
     tell(world, SPACES[0], since=10)
     world.settle()
-    there = world.hash(SPACES[0])
+    world.forget(ForgetSelector(ids=Ids(ids=["o2"])), SPACES[1])
+    world.forgetting.delete(SPACES[2], "d", "test")
+    world.settle()
+
+
+def chosen(world: World, kind: str) -> World:
     world.close()
-    world.searches_vectors = False
     world._begin_anew()
+    world.index_uri = kind.format(world.folder)
+    return world.open()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "is_noticed"),
+    [
+        (LITE, FILES, False),
+        (FILES, LITE, False),
+        (LITE, "sqlite:{}/elsewhere", True),
+        (FILES, "{}/elsewhere", True),
+    ],
+)
+def test_one_index_is_chosen_and_then_the_other_and_the_first_again(
+    tmp_path: Path, embedder: Embedder, caplog: pytest.LogCaptureFixture, first: str, then: str, is_noticed: bool
+) -> None:
+    world = told(made(tmp_path / "w", embedder, 1, kind=first).open())
+    before = everything(world)
+    assert everything(chosen(world, then)) == before
+    asked(world)
+    kept = [space for space in SPACES if space != SPACES[2]]
+    after = {space: (world.hash(space), answers(world, space)) for space in kept}
+    assert after[SPACES[1]] != before[SPACES[1]]
     caplog.set_level(logging.WARNING)
-    shutil.rmtree(tmp_path / "w" / "index" / "0.db")
-    world.open()
-    [said] = refusals(caplog)
-    assert "another index was used up to" in said
-    assert world.hash(SPACES[0]) == there
+    chosen(world, first)
+    assert {space: (world.hash(space), answers(world, space)) for space in kept} == after
+    store = world.host.live.store
+    assert not list(store.collection.rows(store.hasher.pseudonym(SPACES[2])))
+    assert len(refusals(caplog)) == is_noticed, "in one folder, one leaves nothing of the other"
+    assert all("another index was used up to" in said for said in refusals(caplog))
+    world.rebuild()
+    assert {space: (world.hash(space), answers(world, space)) for space in kept} == after
+    world.close()
+
+
+@pytest.mark.parametrize("kind", [LITE, FILES])
+def test_an_index_that_was_made_and_never_filled_is_filled(tmp_path: Path, embedder: Embedder, kind: str) -> None:
+    """Killed between that it is there and that this is noted."""
+    world = told(made(tmp_path / "w", embedder, 1, kind=kind).open())
+    before, number = everything(world), world.host.live.number
+    world.close()
+    shutil.rmtree(tmp_path / "w" / "index")
+    index = world._index(0)
+    index.open(number)
+    index.close()
+    world._begin_anew()
+    assert everything(world.open()) == before
     world.close()

@@ -37,7 +37,7 @@ from services.episodic.recall.reads import Reads
 from services.episodic.recall.recall import Recalled, Recaller
 from services.episodic.search.index import Index
 from services.episodic.search.milvus import MilvusIndex
-from services.episodic.search.opening import embedded
+from services.episodic.search.opening import opened
 from services.episodic.state.dead_letters import Letters
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
@@ -74,7 +74,7 @@ class World:
         # Of namespaces kept in memory: as little as can be, so that what tests ask for is mostly read from the index.
         self.warm_bytes: int | None = 1
         self.folder = folder
-        self.index_uri, self.index_timeout_s = str(folder / "index"), 10.0
+        self.index_uri, self.index_timeout_s = str(folder / "index"), 10.0  # Milvus Lite, as by default
         self.embedder = embedder
         self.plugins = plugins
         self.store = SqliteLog(folder / "log.db")
@@ -106,11 +106,9 @@ class World:
         return self.hosts[partition_of(namespace.encode(), len(self.hosts))]
 
     def _index(self, partition: int) -> Index:
-        if "://" in self.index_uri:
-            return MilvusIndex(self.index_uri, partition, timeout_s=self.index_timeout_s)
-        if self.searches_vectors:
+        if self.searches_vectors and "://" not in self.index_uri:
             return MilvusIndex(f"{self.index_uri}/{partition}.db", partition, searches_vectors=True)
-        return embedded(Path(self.index_uri), partition)
+        return opened(self.index_uri, self.folder / "index", partition, timeout_s=self.index_timeout_s)
 
     def _parts(self, partition: int, progress: Progress, numbers: Mapping[str, object]) -> Components:
         return Components(

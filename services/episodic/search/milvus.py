@@ -1,18 +1,21 @@
 """The index in Milvus: one collection a generation of a partition, reached through pymilvus only.
 
-A URI is a server's; a path opens Milvus Lite, which was the embedded index of earlier versions and is owned by this
-process then. A row's dense and sparse vectors are of one key each. The sealed engram lies in base64 over two fields
-(one VARCHAR takes 65,535 bytes). Files keep deleted rows until they are merged.
+A URI is a server's; a path opens Milvus Lite, the embedded index, which this process owns then. A row's dense and
+sparse vectors are of one key each. The sealed engram lies in base64 over two fields (one VARCHAR takes 65,535 bytes).
+Files keep deleted rows until they are merged.
 
-Rows survive a killed process. Milvus Lite has them on disk for good after ``flush``, a server once it takes them.
+Rows survive a killed process. Milvus Lite has them on disk for good after ``flush``, a server once it takes them. How
+far a collection of Milvus Lite follows the feed is in a file beside it, for another index may be used meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import grpc
 import numpy as np
 from pymilvus import MilvusClient, MilvusException
 
+from services.common.files import private_part
 from services.episodic.plugins.base import Vector
 from services.episodic.search import milvus_rows as rows
 from services.episodic.search.index import IndexTooOld, IndexUnavailable
@@ -35,6 +39,28 @@ _NO_COLLECTION = 100  # Milvus's code
 # nothing is asked.
 _LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1}
 _open_lock = threading.Lock()
+
+
+@contextmanager
+def translating(path: Path) -> Iterator[None]:
+    """The system's errors as the port's."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Make room on the disk, or let this user write there."
+        raise IndexUnavailable(f"episodic.index_uri: {path}: {error}. {remedy}") from error
+
+
+def _note(path: Path, follows: int) -> None:
+    """Whole or not at all, and on disk when it returns."""
+    with translating(path), private_part(path, str(follows)) as part:
+        os.replace(part, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
 
 # pymilvus logs every error it raises, with values of the call; we raise it on and log it ourselves.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -108,7 +134,9 @@ class _Channel:
 class MilvusCollection:
     """Rows of one generation. Thread-safe as far as Milvus is: one writer, many readers."""
 
-    def __init__(self, channel: _Channel, name: str, *, searches_vectors: bool) -> None:
+    def __init__(self, channel: _Channel, name: str, *, searches_vectors: bool, noted: Path | None) -> None:
+        """``noted``: the file of ``follows``, of Milvus Lite."""
+        self._noted = noted
         self._searches_vectors = searches_vectors
         self._channel = channel
         self._name = name
@@ -135,12 +163,19 @@ class MilvusCollection:
 
     @property
     def follows(self) -> int | None:
-        return None
+        """None of a server, and of what earlier versions left."""
+        if self._noted is None:
+            return None
+        with translating(self._noted):
+            said = self._noted.read_text() if self._noted.exists() else None
+        return None if said is None else int(said) if said.isdecimal() else 0  # 0: it is filled again
 
     def flush(self, follows: int) -> None:
         """Of a server it was on disk when it was taken."""
-        if not self._channel.is_server:
-            self._call("flush")
+        if self._noted is None:
+            return
+        self._call("flush")
+        _note(self._noted, follows)
 
     def search(self, vector: Vector, k: int, where: str) -> list[tuple[str, float]]:
         """(engram id, cosine x weight) of the rows nearest to ``vector``; approximate, an id may come twice."""
@@ -211,6 +246,7 @@ class MilvusIndex:
         IndexUnavailable; IndexTooOld.
         """
         embedded = "://" not in uri
+        self._folder = Path(uri) if embedded else None
         self._prefix = f"engrams_p{partition}_g"
         self.searches_vectors = not embedded if searches_vectors is None else searches_vectors
         if embedded:
@@ -223,6 +259,8 @@ class MilvusIndex:
         schema = rows.schema(searched)
         made = not self._has(name, schema)
         if made:
+            if (noted := self._noted(generation)) is not None:
+                _note(noted, 0)  # before it is there: killed then and filled never, it is not taken for whole
             call("create_collection", name, schema=schema, **({"num_partitions": rows.PARTITIONS} if searched else {}))
         there = set(call("list_indexes", name))  # some of them, where a kill came between two
         wanted = rows.indexes(searched, scalars=self._channel.is_mature, there=there)
@@ -230,7 +268,7 @@ class MilvusIndex:
             # Not waited for: pymilvus would look only every half second, for each of them.
             call("create_index", name, wanted, sync=False)
         call("load_collection", name)
-        return MilvusCollection(self._channel, name, searches_vectors=searched), made
+        return MilvusCollection(self._channel, name, searches_vectors=searched, noted=self._noted(generation)), made
 
     def _has(self, name: str, schema: Any) -> bool:
         """Whether there is such a collection. One with other fields goes: the feed fills a new one."""
@@ -242,9 +280,15 @@ class MilvusIndex:
         self._channel.call("drop_collection", name)
         return False
 
+    def _noted(self, generation: int) -> Path | None:
+        return self._folder / f"follows-{generation}" if self._folder is not None else None
+
     def drop(self, generation: int) -> None:
         if self._channel.call("has_collection", self._name(generation)):
             self._channel.call("drop_collection", self._name(generation))
+        if (noted := self._noted(generation)) is not None:
+            with translating(noted):
+                noted.unlink(missing_ok=True)
 
     def generations(self) -> list[int]:
         names = self._channel.call("list_collections")

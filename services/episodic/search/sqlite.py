@@ -1,4 +1,4 @@
-"""The embedded index: a SQLite file for each generation of a partition, in which the rows of a namespace lie together.
+"""The index in files: a SQLite file for each generation of a partition, in which the rows of a namespace lie together.
 
 It only keeps rows: terms and vectors are searched in memory, of the namespaces that are asked for. So it takes no
 memory for the others, and a namespace is read in the time that its own rows take. (Milvus Lite has all of its rows in
@@ -31,6 +31,7 @@ _MANY = 500
 _SPACE_BITS = 32
 _SCHEMA = (
     "CREATE TABLE follows (feed_offset INTEGER NOT NULL)",
+    "INSERT INTO follows VALUES (0)",  # of a new file that is not filled: another index may be, meanwhile
     "CREATE TABLE spaces (number INTEGER PRIMARY KEY, pseudonym BLOB NOT NULL UNIQUE)",
     """CREATE TABLE rows (
         key INTEGER PRIMARY KEY, id TEXT NOT NULL, number INTEGER NOT NULL, rows INTEGER NOT NULL,
@@ -66,14 +67,15 @@ class SqliteCollection:
             self._delete(db, gone)
             db.execute("COMMIT")
 
-    def copy(self, rows: Iterable[Found]) -> None:
-        """Add rows that another index gave."""
+    def copy(self, rows: Iterable[Found], follows: int | None) -> None:
+        """Add rows that another index gave, which followed the feed so far; None where it did not know."""
         rows = iter(rows)
         while some := list(islice(rows, _MANY)):
             with self._connection() as db:
                 db.execute("BEGIN IMMEDIATE")
                 self._put(db, some)
                 db.execute("COMMIT")
+        self._note(follows)
 
     def _put(self, db: sqlite3.Connection, rows: Iterable[Row | Found]) -> None:
         free: dict[str, int] = {}
@@ -104,10 +106,14 @@ class SqliteCollection:
         return int(found[0]) if found is not None else None
 
     def flush(self, follows: int) -> None:
+        self._note(follows)
+
+    def _note(self, follows: int | None) -> None:
         with self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute("DELETE FROM follows")
-            db.execute("INSERT INTO follows VALUES (?)", (follows,))
+            if follows is not None:
+                db.execute("INSERT INTO follows VALUES (?)", (follows,))
             db.execute("COMMIT")
 
     def sealed(self, ids: Sequence[str]) -> dict[str, bytes]:
