@@ -361,6 +361,43 @@ def test_who_took_a_name_while_another_s_block_ran_fences_it(store: Store, log: 
     assert read_all(log, topic) == []
 
 
+def test_who_let_a_name_go_takes_it_anew_and_is_not_fenced_by_what_others_did_since(store: Store, log: Log) -> None:
+    topic, name, other = store.topic(log), unique("name"), store.open()
+
+    def append(log: Log, value: bytes) -> None:
+        with log.transaction(name=name) as tx:
+            tx.append(Message(topic, b"k", value))
+
+    log.let_go(name)  # which it does not have
+    append(log, b"first")
+    append(other, b"second")
+    log.let_go(name)
+    append(log, b"took it back")
+    with pytest.raises(Fenced, match=name):
+        append(other, b"fenced")
+    assert [record.value for record in read_all(log, topic)] == [b"first", b"second", b"took it back"]
+
+
+@pytest.mark.parametrize("is_taken_again", [False, True])
+def test_a_transaction_whose_name_is_let_go_meanwhile_is_fenced(store: Store, log: Log, is_taken_again: bool) -> None:
+    topic, name = store.topic(log), unique("name")
+
+    def late() -> None:
+        with log.transaction(name=name) as tx:
+            tx.append(Message(topic, b"k", b"late"))
+            log.let_go(name)
+            if is_taken_again:
+                with log.transaction(name=name):
+                    pass
+
+    with pytest.raises(Fenced, match=name):
+        late()
+    assert read_all(log, topic) == []
+    with log.transaction(name=name) as tx:
+        tx.append(Message(topic, b"k", b"anew"))
+    assert [record.value for record in read_all(log, topic)] == [b"anew"]
+
+
 def test_offsets_need_a_consumer(log: Log) -> None:
     with pytest.raises(LogError, match=r"log.transaction\(consumer\)"):
         transact(log, [], None, {TopicPartition("topic", 0): 1})

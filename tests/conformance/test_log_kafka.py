@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kafka.structs import MemberState
 from kafka.structs import TopicPartition as KafkaPartition
 
 from services.common.log.base import (
@@ -51,6 +52,29 @@ def poll_some(consumer: Consumer) -> list[Record]:
     while not (records := consumer.poll()):
         assert time.monotonic() < until, "nothing came"
     return records
+
+
+def test_a_member_whose_join_nobody_waits_for_stays_a_member(log: KafkaLog, topic: str) -> None:
+    """The client sends no heartbeats until somebody does."""
+    consumer = log.subscribe(unique("group"), [topic], 2.0)
+    coordinator = consumer._consumer._coordinator
+    until = time.monotonic() + 30.0
+    while not consumer.assignment():
+        assert time.monotonic() < until, "it was given nothing"
+        consumer.poll(1, 0.05)
+    while coordinator.state is not MemberState.REBALANCING:
+        assert time.monotonic() < until, "it did not join again"
+        coordinator.request_rejoin()
+        consumer.poll(1, 0.001)
+    coordinator.rejoin_needed = False  # by another poll, which had waited for the join before
+    until = time.monotonic() + 4.0
+    while time.monotonic() < until:
+        consumer.poll(1, 0.05)
+    with log.transaction(consumer) as tx:
+        tx.append(Message(topic, b"k", b"v"))
+        tx.commit(dict.fromkeys(consumer.assignment(), 0))
+    assert read_all(log, topic) == [b"v"]
+    consumer.close()
 
 
 def test_what_a_dead_process_left_open_holds_readers_back_only_for_a_while(log: KafkaLog, topic: str) -> None:

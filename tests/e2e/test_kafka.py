@@ -15,8 +15,10 @@ from kafka import KafkaProducer
 from services.cli.local import Local, environment, serving
 from services.common.ledger import topics
 from services.common.serving.errors import from_rpc_error
+from services.episodic.write import writer
 from tests.e2e import talk
 from tests.e2e.test_cli import mneme
+from tests.e2e.test_shards import SPACES
 from tests.gateway.probe import until
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
 
@@ -86,6 +88,19 @@ def test_a_kafka_producer_writes_and_grpc_recalls(local: Local, kafka_broker: Br
     found = talk.recall(local.client, NAMESPACE, "Where is the blue umbrella?")
     assert found.found
     assert found.items[0].engram.observation_id == "k2"
+
+
+def test_nobody_loses_a_partition_that_nothing_moves(local: Local, output: Path) -> None:
+    """For longer than the session of a member whose heartbeats do not arrive."""
+    for space in SPACES:
+        talk.create(local.client, space)
+    for number in range(12):
+        for space in SPACES:
+            local.client.observe(talk.observations(space, tag=f"{number}-")[:1])
+        time.sleep(1.0)
+    for space in SPACES:
+        talk.await_idle(local.client, space, 12)
+    assert writer.LOST not in output.read_text()
 
 
 def test_what_the_inbox_could_not_take_is_shown_kept_and_purged(local: Local) -> None:

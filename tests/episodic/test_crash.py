@@ -22,6 +22,7 @@ from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.log.base import Consumer, Fenced, LogUnavailable, Record, TopicPartition
+from services.common.log.sqlite import SqliteLog
 from services.common.models.embed import Embedder
 from services.episodic.plugins import build
 from services.episodic.search.index import IndexUnavailable
@@ -30,8 +31,10 @@ from services.episodic.search.rows import Row
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.state_topic import StateTopic
 from services.episodic.state.store import open_whole
+from services.episodic.write import writer
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
+from tests.gateway.probe import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -453,6 +456,31 @@ def test_the_writer_joins_again_once_the_log_is_back(started: World, monkeypatch
     assert len(world.host.live.store.directory.slots(NAMESPACE)) == 6
     world.host.check()
     world.close()
+
+
+def test_joined_again_it_is_fenced_no_more_by_what_another_member_did(
+    started: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = started.open()
+    tell(world)
+    world.settle()
+    world.forget(ForgetSelector(ids=Ids(ids=["o1"])))  # it has all the names of its transactions
+    consumer, other = world.host.consumer, SqliteLog(world.folder / "log.db")
+    assert consumer is not None
+
+    def fenced(*_: object, **__: object) -> list[Record]:
+        monkeypatch.undo()
+        for name in (f"keys-{world.host.partition}", f"episodic-{world.host.partition}-1"):
+            with other.transaction(name=name):
+                pass
+        raise Fenced("another member came")
+
+    monkeypatch.setattr(consumer, "poll", fenced)
+    until(lambda: world.host.consumer is not consumer, within_s=10)
+    world.forget(ForgetSelector(ids=Ids(ids=["o2"])))
+    assert caplog.messages.count(writer.LOST) == 1
+    world.close()
+    other.close()
 
 
 def test_invariant_13_what_another_member_erased_meanwhile_is_known_once_it_has_joined_again(

@@ -19,7 +19,9 @@ from services.common.config import load
 from services.common.crypto.auth import Caller, Right, grant_signer
 from services.common.crypto.seal import MasterKey
 from services.common.ledger import topics
+from services.common.ledger.named import Named
 from services.common.log.base import LogUnavailable, partition_of
+from services.common.log.sqlite import SqliteLog
 from services.common.models.embed import Embedder
 from services.common.serving.serving import Application, CallContext
 from services.common.serving.shards import Moved
@@ -27,6 +29,7 @@ from services.episodic import holding
 from services.episodic.config import EpisodicConfig
 from services.episodic.service import Episodic, StillRunning
 from services.episodic.servicer import Servicer
+from services.episodic.write import writer
 from tests.episodic.world import World
 
 M = TypeVar("M", bound=Message)
@@ -40,7 +43,7 @@ E = "mneme.v1.EpisodicService/"
 
 
 class Shard:
-    """A process's part of episodic, over a world's log; the world only tells."""
+    """A process's part of episodic, with its own log over a world's file; the world only tells."""
 
     def __init__(self, world: World, owned: Collection[int]) -> None:
         self.world = world
@@ -53,7 +56,8 @@ class Shard:
         )
         key = MasterKey.load(settings.common.master_key_path)
         config = settings.section("episodic", EpisodicConfig)
-        self.episodic = Episodic(world.log, key, settings.common, config, sorted(owned))
+        self._log = SqliteLog(world.folder / "log.db")
+        self.episodic = Episodic(Named(self._log), key, settings.common, config, sorted(owned))
         self.servicer = Servicer(self.episodic)
         self._grants = grant_signer(key)
         self._application = Application("episodic", self._grants, self.servicer.handlers())
@@ -86,6 +90,7 @@ class Shard:
     def stop(self) -> None:
         self.servicer.stop()
         self.episodic.stop()
+        self._log.close()
 
     def _context(self) -> CallContext:
         caller = Caller("test", ("",), frozenset(Right), "t", time.time() + 60)
@@ -148,6 +153,32 @@ def test_what_is_held_moves_and_goes_on_from_where_it_was(shards: tuple[Shard, S
     here.episodic.rebuild("anew")
     assert_ended(here, "rebuild-anew")
     assert here.hash(SPACES[1]) == moved, "as one process folds the ledger anew"
+
+
+def test_what_comes_back_is_no_second_holder(shards: tuple[Shard, Shard], caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever held a partition before has its transactions' names from then, which the other took since."""
+    here, there = shards
+
+    def remember(n: int, shard: Shard) -> str:
+        here.world.observe(f"b{n}", f"Lantern {n} of those that move.", f"back-{n}", namespace=SPACES[1])
+        shard.settle()
+        return f"back-{n}"
+
+    async def forget(session: str, shard: Shard) -> None:
+        request = episodic_pb2.ForgetRequest(namespace=SPACES[1], id=session, selector=ForgetSelector(session=session))
+        assert (await shard.call("Forget", request, episodic_pb2.ForgetResponse)).receipt.base_erased == 1
+
+    async def move() -> None:
+        await forget(remember(0, here), here)
+        await here.hold(0)
+        await there.hold(1)
+        await forget(remember(1, there), there)
+        await there.hold()
+        await here.hold(0, 1)
+        await forget(remember(2, here), here)
+
+    asyncio.run(move())
+    assert writer.LOST not in caplog.messages
 
 
 def assert_ended(shard: Shard, id: str) -> None:

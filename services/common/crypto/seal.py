@@ -269,7 +269,7 @@ class Keyring:
         records, leaves = _by_record(doomed)
         with ExitStack() as until_written:
             if leaves:
-                name = f"keys-{partition}"
+                name = _name(partition)
                 until_written.enter_context(self._puncturing[partition])
             with self._log.transaction(consumer, name) as tx:
                 yield tx
@@ -279,6 +279,12 @@ class Keyring:
                     tx.append(message)
         if doomed:
             self._records.refresh(partition)
+
+    def begin_anew(self, partition: int) -> None:
+        """Whoever calls has come to own this partition of the ledger: what its owners before destroyed fences nothing
+        that begins from now on."""
+        with self._puncturing[partition]:
+            self._log.let_go(_name(partition))
 
     def destroy(self, namespace: str, key_ids: Collection[str]) -> None:
         """In a transaction of their own. LogError."""
@@ -320,6 +326,11 @@ class Keyring:
 
     def _partition(self, namespace: str) -> int:
         return partition_of(namespace.encode(), self._log.partitions(topics.KEYS))
+
+
+def _name(partition: int) -> str:
+    """Of the transactions that destroy keys of trees."""
+    return f"keys-{partition}"
 
 
 def _by_record(key_ids: Iterable[str]) -> tuple[set[str], dict[str, set[int]]]:

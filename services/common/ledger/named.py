@@ -57,6 +57,9 @@ class Named:
                 tx.commit(outer.offsets)
         outer.ended(list(tx.appended))
 
+    def let_go(self, name: str) -> None:
+        self._log.let_go(name)
+
     def subscribe(
         self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0, *, partition: int | None = None
     ) -> Consumer:

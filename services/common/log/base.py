@@ -222,6 +222,13 @@ class Log(Protocol):
         """
         ...
 
+    def let_go(self, name: str) -> None:
+        """Hold a transactions' name no more: the next transaction of it takes it anew, and an open one is Fenced.
+
+        For who begins anew, having held the name before: what others did since then is no reason to fence that.
+        """
+        ...
+
     def subscribe(
         self, group: str, topics: Sequence[str], session_timeout_s: float = 10.0, *, partition: int | None = None
     ) -> Consumer:

@@ -72,7 +72,17 @@ class Generation:
     def number(self) -> int:
         return self.store.number
 
+    @property
+    def _name(self) -> str:
+        """Of its transactions."""
+        return f"episodic-{self._partition}-{self.number}"
+
     # --- start ---
+
+    def begin_anew(self) -> None:
+        """The partition is this process's, maybe again: what others wrote meanwhile fences nothing from now on. Call
+        while nothing is folded into it."""
+        self._log.let_go(self._name)
 
     def open(self) -> int:
         """Write into the index what the feed has beyond it. Namespaces are loaded when somebody asks for them."""
@@ -195,8 +205,7 @@ class Generation:
         messages += extra
         if self.built_as:
             messages.append(self._state.set_building(self.number, self.built_as, next_offset))
-        name = f"episodic-{self._partition}-{self.number}"
-        with self._keyring.transaction(self._partition, doomed, consumer, name) as tx:
+        with self._keyring.transaction(self._partition, doomed, consumer, self._name) as tx:
             for message in messages:
                 tx.append(message)
             if consumer is not None:

@@ -83,7 +83,7 @@ class Generations:
             parts.warm,
         )
         reducer = Reducer(parts.log, parts.keyring, self._registry, parts.toolkit, parts.plugins, store)
-        return Generation(
+        generation = Generation(
             store,
             reducer,
             parts.log,
@@ -94,6 +94,8 @@ class Generations:
             flush_after_s=parts.flush_after_s,
             step=self._step,
         )
+        generation.begin_anew()
+        return generation
 
     def _fault(self, number: int, collection: Collection) -> str:
         """Why what the index has does not go with the log; "" where it does, as far as the index tells."""

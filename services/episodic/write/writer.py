@@ -43,6 +43,7 @@ from services.episodic.write.parked import Parking
 from services.episodic.write.receipts import Receipts
 
 GROUP = "episodic"  # of earlier versions, in which one member had every partition; now each has a group of its own
+LOST = "lost the partition; joining again"
 _log = logging.getLogger(__name__)
 _away = telemetry.Sampled(_log, "a store is away; trying again")  # of every partition's writer
 _ASSIGN_S = 30.0
@@ -112,6 +113,7 @@ class Host:
             self.consumer.poll(max_records=1, timeout_s=0.05)
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"group {self._group}: another process holds the partition; stop it.")
+        self.parts.keyring.begin_anew(self.partition)
         committed = max(self.consumer.committed(self._ledger), self._before)
         self.consumer.seek(self._ledger, committed)
         return committed
@@ -217,8 +219,8 @@ class Host:
         except (LogUnavailable, IndexUnavailable) as error:
             _away.tell(partition=self.partition, error=str(error))
             self._recover()
-        except Fenced:
-            _log.warning("lost the partition; joining again", extra={"partition": self.partition})
+        except Fenced as error:
+            _log.warning(LOST, extra={"partition": self.partition, "error": str(error)})
             self._recover(join=True)
 
     def _recover(self, *, join: bool = False) -> None:
@@ -234,6 +236,7 @@ class Host:
                 committed = self._committed()
                 self.registry.fold_all(committed)  # another member may have folded some, and erased
                 with self.fold_lock:
+                    self.live.begin_anew()
                     self.live.drain()
                     self.live.applied = committed
                     self.progress.advance(self.partition, committed)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer
+from kafka.structs import MemberState
 from kafka.structs import TopicPartition as KafkaPartition
 
 from services.common.log.base import Fenced, LogError, Record, TopicPartition
@@ -45,6 +46,11 @@ class KafkaLogConsumer:
                 self._must_rewind = False
             polled = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)
             self._membership = self._consumer.group_metadata()
+            if self._membership.state is MemberState.REBALANCING:
+                # A poll that ends while its member joins leaves the client's join running. Two polls may wait for one
+                # join then: the first ends it, the other begins a second, which nobody waits for when that poll ends
+                # too. The client sends no heartbeat until it has joined, so the broker would drop the member, for good.
+                self._consumer._coordinator.request_rejoin()
         return [record for records in polled.values() for record in records_of(records)]
 
     def _leave(self, without: Collection[TopicPartition]) -> None:

@@ -206,6 +206,12 @@ class KafkaLog:
             producer.start(time.monotonic() + timeout_s)
         return producer
 
+    def let_go(self, name: str) -> None:
+        with self._lock:
+            producer = self._named.pop(name, None)
+        if producer is not None:
+            producer.close()
+
     def _place(self, message: Message) -> Placed:
         """Where a message goes. MessageTooLarge, LogError for an unknown topic or partition."""
         topic = self.topic(message.topic)

@@ -31,6 +31,7 @@ class TransactionalProducer:
         self._is_shared_name = is_shared_name
         self._lock = threading.Lock()
         self._client: KafkaProducer | None = None
+        self._closed = False
 
     def start(self, deadline: float) -> None:
         """Take the transactional id, which fences whoever had it."""
@@ -63,8 +64,10 @@ class TransactionalProducer:
             self._abort(client)
 
     def close(self) -> None:
+        """Once the transaction under way has ended. Another one is Fenced."""
         with self._lock:
             client, self._client = self._client, None
+            self._closed = True
         if client is not None:
             client.close(timeout=2)
 
@@ -78,6 +81,8 @@ class TransactionalProducer:
             self._lock.release()
 
     def _started(self, deadline: float) -> KafkaProducer:
+        if self._closed:
+            raise Fenced(f"{self._settings['transactional_id']} was let go meanwhile. Start from the committed offset.")
         if self._client is None:
             client = KafkaProducer(**{**self._settings, "bootstrap_timeout_ms": left(deadline) * 1000})
             client.config["max_block_ms"] = left(deadline) * 1000

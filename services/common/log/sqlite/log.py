@@ -65,8 +65,8 @@ class SqliteLog:
         self._tombstone_retention_ms = int(tombstone_retention_s * 1000)
         self._housekeeping_s = housekeeping_s
         self._next_housekeeping = 0.0
-        self._id = secrets.token_hex(8)
-        self._names: set[str] = set()  # of transactions, that this log has taken
+        self._holders: dict[str, str] = {}  # by name of transactions: as whom this log takes it
+        self._taken: set[str] = set()  # holders that have their name
         self._topics: dict[str, Topic] = {}
 
     # Topics
@@ -108,11 +108,11 @@ class SqliteLog:
             raise TypeError("transaction(consumer): a consumer of another log.")
         tx = Transaction(self._check, consumer is not None)
         try:
-            if name is not None and name not in self._names:
-                self._take(name, timeout_s)
+            holder = None if name is None else self._holder(name, timeout_s)
             yield tx
             with self._db.writing(timeout_s) as db:
-                self._require_holding(db, name)
+                if name is not None and holder is not None:
+                    self._require_holding(db, name, holder)
                 if consumer is not None and tx.offsets:
                     consumer.store(db, tx.offsets)
                 appended = self._append(db, tx.messages)
@@ -122,18 +122,25 @@ class SqliteLog:
             raise
         tx.ended(appended)
 
-    def _take(self, name: str, timeout_s: float) -> None:
-        with self._db.writing(timeout_s) as db:
-            db.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (name, self._id))
-        self._names.add(name)
+    def let_go(self, name: str) -> None:
+        self._taken.discard(self._holders.pop(name, ""))
 
-    def _require_holding(self, db: sqlite3.Connection, name: str | None) -> None:
-        """Fenced where another log took the name since."""
-        if name is None:
-            return
-        (holder,) = db.execute("SELECT holder FROM holders WHERE name = ?", (name,)).fetchone()
-        if holder != self._id:
-            self._names.discard(name)
+    def _holder(self, name: str, timeout_s: float) -> str:
+        """As whom this log holds a name, which it takes where it does not."""
+        holder = self._holders.setdefault(name, secrets.token_hex(8))
+        if holder not in self._taken:
+            with self._db.writing(timeout_s) as db:
+                db.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (name, holder))
+            self._taken.add(holder)
+        return holder
+
+    def _require_holding(self, db: sqlite3.Connection, name: str, holder: str) -> None:
+        """Fenced where another took the name since, or this log let it go."""
+        (now,) = db.execute("SELECT holder FROM holders WHERE name = ?", (name,)).fetchone()
+        if holder != self._holders.get(name):
+            raise Fenced(f"{name} was let go meanwhile. Start from the committed offset.")
+        if holder != now:
+            self.let_go(name)
             raise Fenced(f"another holder took {name}. Start from the committed offset.")
 
     def _check(self, message: Message) -> None:
