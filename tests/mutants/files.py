@@ -24,7 +24,7 @@ _FORGET = f"-k 'not ({_LONG})' " + _in(
     *"mentions forget_person forget_marked_up forget_aliases declared".split(),
     *"commands change erase erasing parked delete".split(),
 )
-_RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors")
+_RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors", "space", "warm")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
 _ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox")
 _SEGMENT = _in("perception", "deleted", "segment")
@@ -41,7 +41,7 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
         *(f"episodic/write/{part}" for part in ("erase", "erasing", "parked", "deletion")),
         *("episodic/erasure/forget", "episodic/erasure/probe", "episodic/state/mentions"),
     ),
-    _RECALL: ("episodic/recall/recall", "episodic/state/directory"),
+    _RECALL: ("episodic/recall/recall", "episodic/state/directory", "episodic/state/space", "episodic/state/slots"),
     _LOG: tuple(
         f"common/log/sqlite/{n}" for n in ("log", "consumer", "database", "tables", "format", "lock", "groups")
     ),

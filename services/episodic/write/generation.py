@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
 
 from mneme.v1.common_pb2 import Position
 from mneme.v1.ledger_pb2 import DeadLetter, FeedRecord
@@ -17,6 +18,7 @@ from services.common.crypto.seal import Keyring
 from services.common.ledger import topics
 from services.common.ledger.entries import SEAL_DEAD_LETTER, entry_of
 from services.common.log.base import Consumer, Log, Message, Record, TopicPartition
+from services.episodic.state.directory import Directory
 from services.episodic.state.records import Stored, from_us, stamp
 from services.episodic.state.service_state import OperatorState
 from services.episodic.state.store import Store, Written, feed_key, key_use, seal
@@ -35,6 +37,23 @@ Step = Callable[[str], None]
 
 def no_step(name: str) -> None:
     """Nothing happens at the steps."""
+
+
+class _Holding(ExitStack):
+    """One namespace at a time, until another is asked for: a batch has many entries of one, and loads it once."""
+
+    def __init__(self, directory: Directory) -> None:
+        super().__init__()
+        self._directory = directory
+        self._namespace: str | None = None
+
+    def now(self, namespace: str) -> None:
+        """IndexUnavailable."""
+        if namespace != self._namespace:
+            self.close()
+            self._namespace = None
+            self.enter_context(self._directory.held(namespace))
+            self._namespace = namespace
 
 
 class Generation:
@@ -125,24 +144,25 @@ class Generation:
         outcomes: dict[str, int] = {}
         ends = time.monotonic() + BATCH_S
         taken: list[Record] = []
-        for record in records:
-            if taken and time.monotonic() > ends:
-                break
-            taken.append(record)
-            parent = telemetry.from_headers(record.headers) if consumer is not None else None
-            with telemetry.span("episodic.fold", parent=parent, offset=record.offset):
-                what, letters = self._fold_one(record, view, extra, doomed)
-            extra += letters if consumer is not None else []
-            outcomes[what] = outcomes.get(what, 0) + 1
-        self._step("folded")
-        self.commit(view.changed.values(), (), extra, doomed, taken[-1].offset + 1, consumer)
+        with _Holding(self.store.directory) as holding:
+            for record in records:
+                if taken and time.monotonic() > ends:
+                    break
+                taken.append(record)
+                parent = telemetry.from_headers(record.headers) if consumer is not None else None
+                with telemetry.span("episodic.fold", parent=parent, offset=record.offset):
+                    what, letters = self._fold_one(record, view, extra, doomed, holding)
+                extra += letters if consumer is not None else []
+                outcomes[what] = outcomes.get(what, 0) + 1
+            self._step("folded")
+            self.commit(view.changed.values(), (), extra, doomed, taken[-1].offset + 1, consumer)
         for record in taken if consumer is not None else ():
             with telemetry.span("episodic.recallable", parent=telemetry.from_headers(record.headers)):
                 pass  # a mark in the observation's own trace
         return outcomes
 
     def _fold_one(
-        self, record: Record, view: View, extra: list[Message], doomed: set[str]
+        self, record: Record, view: View, extra: list[Message], doomed: set[str], holding: _Holding
     ) -> tuple[str, list[Message]]:
         """What came of it, and dead letters. ``doomed``: takes the keys that it destroys."""
         try:
@@ -150,8 +170,8 @@ class Generation:
         except Poison as poison:
             return "poison", self.dead_letter(record, poison, payload=record.value)
         try:
-            with self.store.directory.held(entry.namespace):
-                outcome = self.reducer.fold(entry, view)
+            holding.now(entry.namespace)
+            outcome = self.reducer.fold(entry, view)
         except Poison as poison:
             extra += self._parking.park(entry, poison)
             return "poison", self.dead_letter(record, poison, payload=record.value)
