@@ -149,7 +149,8 @@ def _settings(data_dir: Path, key_file: Path, **changes: object) -> Settings:
         {**_defaults("common"), "data_dir": data_dir, "master_key_file": str(key_file), **changes}
     )
     ports = dict(zip(("port", "metrics_port"), free_ports(2), strict=True))
-    settings = Settings(common, {"gateway": {**_defaults("gateway"), **ports}})
+    gateway_layer = {**_defaults("gateway"), **ports}
+    settings = Settings(common, {"gateway": gateway_layer, "episodic": _defaults("episodic")})
     up.prepare(settings)
     up.ensure_topics(settings, print)
     return settings

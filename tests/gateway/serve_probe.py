@@ -61,7 +61,8 @@ def settings(data_dir: Path, **changes: object) -> Settings:
     """Settings of a gateway on free ports that keeps its things in ``data_dir``, prepared as `mneme up` does."""
     common = CommonConfig.model_validate({**_defaults("common"), "data_dir": data_dir})
     ports = dict(zip(("port", "metrics_port"), free_ports(2), strict=True))
-    chosen = Settings(common, {"gateway": {**_defaults("gateway"), **ports, **changes}})
+    gateway = {**_defaults("gateway"), **ports, **changes}
+    chosen = Settings(common, {"gateway": gateway, "episodic": _defaults("episodic")})
     up.prepare(chosen)
     up.ensure_topics(chosen, print)
     return chosen

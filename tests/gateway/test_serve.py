@@ -276,7 +276,8 @@ def test_two_gateways_share_a_port_and_are_replaced_one_by_one_without_a_failed_
     port = int(first.layers["gateway"]["port"])
     [pair] = serve.status().applications["pair"].deployments.values()
     assert pair.replica_states == {"RUNNING": 2}
-    renewed = Settings(first.common, {"gateway": {**first.layers["gateway"], "default_timeout_s": 20}})
+    gateway = {**first.layers["gateway"], "default_timeout_s": 20}
+    renewed = Settings(first.common, {**first.layers, "gateway": gateway})
     done, calls, failed = threading.Event(), Counter[str](), list[grpc.RpcError]()
 
     def call() -> None:
