@@ -247,13 +247,10 @@ def _settled(client: Client, namespace: str) -> str:
 
 def _is_whole(client: Client, load: Load) -> bool:
     """Whether each acknowledged write is there exactly once."""
-    texts, token = Counter[str](), ""
-    while True:
-        request = episodic_pb2.ListRequest(namespace=load.namespace, page_size=1000, page_token=token)
-        page = client.episodic.List(request, metadata=client.metadata, timeout=_DEADLINE_S)
+    texts = Counter[str]()
+    request = episodic_pb2.ListRequest(namespace=load.namespace, page_size=1000)
+    for page in client.pages(client.episodic.List, request):
         texts.update(each.text for each in page.engrams if not each.sources)
-        if not (token := page.next_page_token):
-            break
     counts = [texts[f"Crate {id[1:]} went out by sea."] for id in load.acknowledged]
     lost, doubled = counts.count(0), sum(count > 1 for count in counts)
     print(f"{load.namespace}: {len(counts)} acknowledged writes, {lost} lost, {doubled} doubled")

@@ -58,17 +58,8 @@ def _recalled(client: Client, namespace: str, names: Sequence[str]) -> Iterator[
 
 
 def _listed(client: Client, namespace: str) -> Iterator[str]:
-    token = ""
-    while True:
-        page = client.episodic.List(
-            episodic_pb2.ListRequest(namespace=namespace, page_size=500, page_token=token),
-            metadata=client.metadata,
-            timeout=30,
-        )
+    for page in client.pages(client.episodic.List, episodic_pb2.ListRequest(namespace=namespace, page_size=500)):
         yield from (_everything(engram) for engram in page.engrams)
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _everything(engram: episodic_pb2.Engram) -> str:
@@ -108,17 +99,10 @@ def _ledger(log: Log, keys: Keyring) -> Iterator[str]:
 
 
 def _aliases(client: Client, namespace: str) -> Iterator[str]:
-    token = ""
-    while True:
-        page = client.admin.ListNamespaces(
-            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=30
-        )
+    for page in client.pages(client.admin.ListNamespaces, admin_pb2.ListNamespacesRequest()):
         for listed in page.namespaces:
             if listed.name == namespace:
                 yield from _groups(listed)
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _groups(namespace: admin_pb2.Namespace) -> Iterator[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 from mneme.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -47,6 +48,15 @@ class Client:
         requests = (ObserveRequest(observation=o) for o in observations)
         response: ObserveResponse = self.perception.Observe(requests, metadata=self.metadata, timeout=timeout_s)
         return response
+
+    def pages(self, call: Callable[..., Any], first: Any) -> Iterator[Any]:
+        """The pages of a list, in order. ``first``: the request for the first one, which then asks for the next."""
+        while True:
+            page = call(first, metadata=self.metadata, timeout=DEFAULT_TIMEOUT_S)
+            yield page
+            if not page.next_page_token:
+                return
+            first.page_token = page.next_page_token
 
     def close(self) -> None:
         self.channel.close()

@@ -88,11 +88,6 @@ def _parts(client: Client, namespace: str, ids: tuple[str, ...], *, every: bool)
 
 
 def _listed(client: Client, namespace: str, *, with_payload: bool = False) -> Iterator[admin_pb2.RefusedRecord]:
-    token = ""
-    while True:
-        request = admin_pb2.ListDeadLettersRequest(namespace=namespace, with_payload=with_payload, page_token=token)
-        page = client.admin.ListDeadLetters(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    request = admin_pb2.ListDeadLettersRequest(namespace=namespace, with_payload=with_payload)
+    for page in client.pages(client.admin.ListDeadLetters, request):
         yield from page.records
-        token = page.next_page_token
-        if not token:
-            return

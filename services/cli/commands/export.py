@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import click
@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from mneme.v1 import admin_pb2, episodic_pb2
 
 from services.cli import render
-from services.cli.client import DEFAULT_TIMEOUT_S, Client
+from services.cli.client import Client
 from services.cli.commands.namespaces import found_in
 from services.cli.terminal import interruptible
 from services.common.serving.errors import from_rpc_error
@@ -42,7 +42,7 @@ def export(get_client: Callable[[], Client], namespace: str, file: BinaryIO) -> 
     if settings is not None:
         file.write(_line({"namespace": settings}))
     with interruptible("nothing was changed."), render.counter("written", None) as count:
-        for page in _pages(client, namespace):
+        for page in client.pages(client.episodic.Export, episodic_pb2.ExportRequest(namespace=namespace)):
             unreadable += page.unreadable
             for told in page.told:
                 file.write(_line(_as_line(told)))
@@ -66,20 +66,6 @@ def _settings(client: Client, namespace: str) -> dict[str, Any] | None:
         return None
     kept = admin_pb2.Namespace(name=found.name, metadata_fields=found.metadata_fields, aliases=found.aliases)
     return _json(kept)
-
-
-def _pages(client: Client, namespace: str) -> Iterator[episodic_pb2.ExportResponse]:
-    token = ""
-    while True:
-        page = client.episodic.Export(
-            episodic_pb2.ExportRequest(namespace=namespace, page_token=token),
-            metadata=client.metadata,
-            timeout=DEFAULT_TIMEOUT_S,
-        )
-        yield page
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _as_line(told: episodic_pb2.Told) -> dict[str, Any]:

@@ -172,15 +172,8 @@ def _lines(file: TextIO | None) -> list[str]:
 
 
 def _all(client: Client) -> Iterator[admin_pb2.Namespace]:
-    token = ""
-    while True:
-        page = client.admin.ListNamespaces(
-            admin_pb2.ListNamespacesRequest(page_token=token), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
-        )
+    for page in client.pages(client.admin.ListNamespaces, admin_pb2.ListNamespacesRequest()):
         yield from page.namespaces
-        token = page.next_page_token
-        if not token:
-            return
 
 
 @click.argument("name")

@@ -102,15 +102,9 @@ def _issue_here(
 def list_tokens(get_client: Callable[[], Client]) -> None:
     """List the tokens within the prefixes of one's own: id, end, rights, prefixes, principal."""
     client = get_client()
-    page_token = ""
-    while True:
-        request = admin_pb2.ListTokensRequest(page_size=_PAGE, page_token=page_token)
-        page = client.admin.ListTokens(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    for page in client.pages(client.admin.ListTokens, admin_pb2.ListTokensRequest(page_size=_PAGE)):
         for each in page.tokens:
             click.echo(_line(each))
-        page_token = page.next_page_token
-        if not page_token:
-            return
 
 
 def _line(token: admin_pb2.IssuedToken) -> str:
