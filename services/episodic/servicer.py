@@ -316,13 +316,7 @@ class Servicer:
         return admin_pb2.GetOperationResponse(operation=operation)
 
     async def rebuild(self, request: admin_pb2.RebuildRequest, call: Call) -> admin_pb2.RebuildResponse:
-        if "" not in call.caller.prefixes:
-            raise MnemeError(
-                "PERMISSION_DENIED",
-                "A rebuild is of every namespace.",
-                remedy='Use a token whose prefix is "".',
-                metadata={"right": "admin", "namespace": ""},
-            )
+        call.caller.require_every_namespace("A rebuild is of every namespace.")
         if request.id:
             check_id(request.id)
         return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuild, request.id))

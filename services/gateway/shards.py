@@ -6,9 +6,9 @@ import logging
 
 from mneme.v1 import admin_pb2
 
-from services.common.crypto.auth import Caller
+from services.common.crypto.auth import Caller, Right
 from services.common.ledger.assignment import Assignment, Assignments
-from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.errors import invalid
 from services.common.serving.shards import application_of, fitting
 
 _log = logging.getLogger(__name__)
@@ -56,10 +56,5 @@ class ShardOffice:
 
 
 def _require_operator(by: Caller) -> None:
-    if not by.is_operator:
-        raise MnemeError(
-            "PERMISSION_DENIED",
-            "Shards are of every namespace.",
-            remedy='Use a token whose prefix is "".',
-            metadata={"right": "admin", "namespace": ""},
-        )
+    by.require_right(Right.ADMIN)
+    by.require_every_namespace("Shards are of every namespace.")

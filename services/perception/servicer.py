@@ -124,11 +124,9 @@ def _require_all_of(namespace: str, call: Call) -> None:
     """PERMISSION_DENIED unless the caller may administer the namespace; where none is named, every one."""
     if namespace:
         call.require_namespace(namespace)
-    elif "" not in call.caller.prefixes:
-        raise MnemeError(
-            "PERMISSION_DENIED",
+    else:
+        call.caller.require_every_namespace(
             "Without a namespace these are of every one, and of none.",
             field="namespace",
             remedy='Name the namespace, or use a token whose prefix is "".',
-            metadata={"right": "admin", "namespace": ""},
         )

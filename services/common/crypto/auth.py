@@ -82,6 +82,17 @@ class Caller:
                 metadata={"right": str(right)},
             )
 
+    def require_every_namespace(self, what: str, *, field: str = "", remedy: str = "") -> None:
+        """Raise PERMISSION_DENIED, saying ``what`` is of every namespace, unless a prefix covers them all."""
+        if "" not in self.prefixes:
+            raise MnemeError(
+                "PERMISSION_DENIED",
+                what,
+                field=field,
+                remedy=remedy or 'Use a token whose prefix is "".',
+                metadata={"right": str(Right.ADMIN), "namespace": ""},
+            )
+
     def require_namespace(self, namespace: str, field: str = "namespace") -> None:
         """Raise PERMISSION_DENIED unless a prefix covers ``namespace``: equal, or up to a "/".
 
