@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from mneme.v1 import ledger_pb2 as pb
-from mneme.v1.episodic_pb2 import CorrectRequest, RememberRequest, Told
+from mneme.v1.episodic_pb2 import Told
 
 from services.common.crypto.seal import KeyDestroyed, Tampered
 from services.common.ledger import entries as ledger
 from services.common.serving.errors import invalid
-from services.episodic.write import said
 from services.episodic.write.writer import Host
 
 _PAGE = 500  # entries looked at
@@ -65,32 +64,24 @@ class Export:
 
     def _told(self, entry: pb.LedgerEntry) -> Told | None:
         """None of what is erased, or holds nothing of a caller's. KeyDestroyed, Tampered, DecodeError."""
-        body = said.of(entry)
-        if body is None or self._host.registry.is_erased_mac(entry.namespace, body.id_mac):
-            return None
-        purpose, add = _ADD[type(body)]
-        plain = self._host.parts.keyring.open(body.sealed, namespace=entry.namespace, purpose=purpose)
-        one = Told(told_at=entry.ingested_at)
-        add(one, plain)
-        return one
+        for sealed, purpose, id_mac in ledger.seals_in(entry):
+            if not id_mac or self._host.registry.is_erased_mac(entry.namespace, id_mac):
+                continue
+            one = Told(told_at=entry.ingested_at)
+            _ADD[purpose](one, self._host.parts.keyring.open(sealed, namespace=entry.namespace, purpose=purpose))
+            return one
+        return None
 
 
 def _observation(one: Told, plain: bytes) -> None:
     one.observation.CopyFrom(pb.PerceivedObservation.FromString(plain).observation)
 
 
-def _remember(one: Told, plain: bytes) -> None:
-    one.remember.CopyFrom(RememberRequest.FromString(plain))
-
-
-def _correct(one: Told, plain: bytes) -> None:
-    one.correct.CopyFrom(CorrectRequest.FromString(plain))
-
-
-_ADD: dict[type[said.Said], tuple[str, Callable[[Told, bytes], None]]] = {
-    pb.ObservationAccepted: (ledger.SEAL_OBSERVATION, _observation),
-    pb.Remembered: (ledger.SEAL_REMEMBER, _remember),
-    pb.Corrected: (ledger.SEAL_CORRECT, _correct),
+# By what is sealed.
+_ADD: dict[str, Callable[[Told, bytes], object]] = {
+    ledger.SEAL_OBSERVATION: _observation,
+    ledger.SEAL_REMEMBER: lambda one, plain: one.remember.MergeFromString(plain),
+    ledger.SEAL_CORRECT: lambda one, plain: one.correct.MergeFromString(plain),
 }
 
 
