@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ErasureProbe
@@ -133,18 +133,8 @@ class Probing:
         return ErasureProbe(store="ledger", looked_at=looked, readable=readable, detail=detail)
 
     def _probe_letters(self, namespace: str, macs: set[bytes]) -> ErasureProbe:
-        """Reads them all itself: what was told of them when the keys were chosen is not asked."""
-        log, keyring = self._host.parts.log, self._host.parts.keyring
-        pseudonym = keyring.pseudonym(namespace)
-        looked = readable = 0
-        for partition in range(log.partitions(topics.DEAD_LETTER)):
-            for record in log.read(topics.DEAD_LETTER, partition):
-                letter = pb.DeadLetter.FromString(record.value or b"")
-                looked += 1
-                if letter.namespace_pseudonym == pseudonym and letter.id_mac in macs:
-                    readable += opens(keyring, namespace, letter.payload, ledger.SEAL_DEAD_LETTER)
         detail = "letters of these ids that can be opened"
-        return ErasureProbe(store="dead letters", looked_at=looked, readable=readable, detail=detail)
+        return probe_letters(self._host.parts, namespace, lambda letter: letter.id_mac in macs, detail)
 
     def _probe_recall(self, namespace: str, ids: set[str]) -> ErasureProbe:
         found = self._host.live.store.fetch(namespace, sorted(ids))
@@ -170,6 +160,22 @@ def is_readable(feed: pb.FeedRecord, keyring: Keyring) -> bool:
             continue
         return True
     return False
+
+
+def probe_letters(
+    parts: Components, namespace: str, is_erased: Callable[[pb.DeadLetter], bool], detail: str
+) -> ErasureProbe:
+    """Reads all dead letters itself: what was told of them when the keys were chosen is not asked. Of those that name
+    the namespace, ``is_erased`` tells which should be unreadable."""
+    pseudonym = parts.keyring.pseudonym(namespace)
+    looked = readable = 0
+    for partition in range(parts.log.partitions(topics.DEAD_LETTER)):
+        for record in parts.log.read(topics.DEAD_LETTER, partition):
+            letter = pb.DeadLetter.FromString(record.value or b"")
+            looked += 1
+            if letter.namespace_pseudonym == pseudonym and is_erased(letter):
+                readable += opens(parts.keyring, namespace, letter.payload, ledger.SEAL_DEAD_LETTER)
+    return ErasureProbe(store="dead letters", looked_at=looked, readable=readable, detail=detail)
 
 
 def opens(keyring: Keyring, namespace: str, sealed: pb.Sealed, purpose: str) -> bool:

@@ -12,7 +12,7 @@ from services.common.crypto.seal import record_of
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
 from services.common.log.base import partition_of
-from services.episodic.erasure.probe import is_readable, opens, probe_blocks
+from services.episodic.erasure.probe import is_readable, opens, probe_blocks, probe_letters
 from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import decode
 from services.episodic.write.writer import Host
@@ -122,13 +122,6 @@ class DeletedProbing:
         return ErasureProbe(store="recall", looked_at=len(slots), readable=left, detail=detail)
 
     def _probe_letters(self, of: _Before) -> ErasureProbe:
-        log, deleted_at = self._parts.log, of.receipt.receipt.at.ToNanoseconds()
-        looked = readable = 0
-        for partition in range(log.partitions(topics.DEAD_LETTER)):
-            for record in log.read(topics.DEAD_LETTER, partition):
-                letter = pb.DeadLetter.FromString(record.value or b"")
-                looked += 1
-                if letter.namespace_pseudonym == of.pseudonym and letter.at.ToNanoseconds() <= deleted_at:
-                    readable += opens(self._parts.keyring, of.namespace, letter.payload, ledger.SEAL_DEAD_LETTER)
+        deleted_at = of.receipt.receipt.at.ToNanoseconds()
         detail = "letters that name the namespace and can be opened"
-        return ErasureProbe(store="dead letters", looked_at=looked, readable=readable, detail=detail)
+        return probe_letters(self._parts, of.namespace, lambda letter: letter.at.ToNanoseconds() <= deleted_at, detail)
