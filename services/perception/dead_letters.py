@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,7 +14,7 @@ from services.common import telemetry
 from services.common.crypto.seal import Keyring, destroying
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_OBSERVATION, SEAL_DEAD_LETTER
-from services.common.log.base import Log, LogUnavailable, Message, Record
+from services.common.log.base import Log, Message, Record
 from services.common.serving.errors import MnemeError
 
 # What a dead letter holds of a record. An observation has a tenth of it; a record can be as large as its topic takes,
@@ -74,16 +75,16 @@ class DeadLetters:
         made = Message(topics.DEAD_LETTER, source, letter.SerializeToString(), headers=telemetry.to_headers())
         return [key.message, made]
 
-    def committed(self) -> None:
-        """What was made is in the log."""
-        self._made.clear()
-
-    def withdraw(self, error: BaseException) -> None:
-        """Forget the keys of letters that ``error`` kept from being appended; where that is in doubt they stay, as the
-        key ring may have read past them."""
-        if not (isinstance(error, LogUnavailable) and error.in_doubt):
-            self._keyring.withdraw(self._made)
-        self._made.clear()
+    @contextmanager
+    def appending(self) -> Iterator[None]:
+        """Around the transaction that all letters made so far go into: a failed one leaves no key of theirs here."""
+        try:
+            yield
+        except BaseException as error:
+            self._keyring.withdraw(self._made, error)
+            raise
+        finally:
+            self._made.clear()
 
     def drop_keys(self, log: Log) -> None:
         """Destroy keys of letters that are gone. LogError."""

@@ -46,7 +46,7 @@ from services.common.crypto.wrapping import (
 )
 from services.common.ids import pseudonym_in
 from services.common.ledger import topics
-from services.common.log.base import Consumer, Log, Message, Transaction, partition_of
+from services.common.log.base import Consumer, Log, LogUnavailable, Message, Transaction, partition_of
 
 __all__ = [
     "KEY_WAIT_S",
@@ -164,9 +164,14 @@ class Keyring:
         data_key = self._made(DataKey(namespace=namespace, pseudonym=self.pseudonym(namespace)))
         return NewKey(data_key.key_id, _appending(data_key, namespace))
 
-    def withdraw(self, key_ids: Iterable[str]) -> None:
-        """Forget keys that were made here and are in no log. Those of trees are used for nothing else."""
-        self._records.drop(key_id for key_id in key_ids if tree_and_leaf(key_id)[1] is None)
+    def withdraw(self, key_ids: Iterable[str], error: BaseException) -> None:
+        """Forget keys that were made here and that ``error`` kept from being appended. Those of trees are used for
+        nothing else.
+
+        Where that is in doubt they stay: the key ring may have read past their records, and never would again.
+        """
+        if not (isinstance(error, LogUnavailable) and error.in_doubt):
+            self._records.drop(key_id for key_id in key_ids if tree_and_leaf(key_id)[1] is None)
 
     def was_deleted(self, namespace: str) -> None:
         """The ledger says so: made anew, its keys are other ones, which this key ring may not have read of yet."""

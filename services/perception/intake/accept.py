@@ -34,7 +34,7 @@ from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, ID_BYTES, name
 from services.common.ledger.settings import Place
 from services.common.lineage import lineage_of
 from services.common.log.away import too_large, unavailable
-from services.common.log.base import Appended, Log, LogError, LogUnavailable, Message, MessageTooLarge
+from services.common.log.base import Appended, Log, LogError, Message, MessageTooLarge
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError
 from services.common.text import times
@@ -366,13 +366,8 @@ class Intake:
             raise
 
     def withdraw(self, decision: Decision, error: BaseException) -> None:
-        """Forget the keys of a decision that ``error`` kept from being appended.
-
-        Where that is in doubt they stay: the key ring may have read past their records, and never would again.
-        """
-        if isinstance(error, LogUnavailable) and error.in_doubt:
-            return
-        self._keyring.withdraw(decision.key_ids)
+        """Forget the keys of a decision that ``error`` kept from being appended."""
+        self._keyring.withdraw(decision.key_ids, error)
 
     def _append_messages(self, messages: Sequence[Message]) -> list[Appended]:
         if not messages:

@@ -165,7 +165,8 @@ class InboxConsumer:
             ]
             sent = 0
             try:
-                with telemetry.Stages("perception")("append"), self._log.transaction(consumer) as tx:
+                append = telemetry.Stages("perception")("append")
+                with append, self._dead_letters.appending(), self._log.transaction(consumer) as tx:
                     for message in decision.messages:
                         tx.append(message)
                         sent += 1
@@ -175,11 +176,9 @@ class InboxConsumer:
                     tx.commit(offsets)
             except BaseException as failed:
                 self._intake.withdraw(decision, failed)
-                self._dead_letters.withdraw(failed)
                 if isinstance(failed, MessageTooLarge) and sent < len(decision.messages):
                     return decision.whose(sent), failed
                 raise
-            self._dead_letters.committed()
             outcomes = decision.outcomes(tx.appended)
         for outcome in (*outcomes, *(r.error for r in batch.refused)):
             telemetry.RECORDS.labels("perception", outcome_name(outcome)).inc()

@@ -364,15 +364,10 @@ class Segmenter:
             self._commit(consumer, {tp: p.next for tp, p in self._partitions.items()}, output)
 
     def _commit(self, consumer: Consumer, offsets: Mapping[TopicPartition, int], output: _Output) -> None:
-        try:
-            with self._log.transaction(consumer) as tx:
-                for message in self._all_messages(output):
-                    tx.append(message)
-                tx.commit(offsets)
-        except BaseException as failed:
-            self._dead_letters.withdraw(failed)
-            raise
-        self._dead_letters.committed()
+        with self._dead_letters.appending(), self._log.transaction(consumer) as tx:
+            for message in self._all_messages(output):
+                tx.append(message)
+            tx.commit(offsets)
         for partition, offset in offsets.items():
             self._partitions[partition].next = offset
         telemetry.RECORDS.labels("perception", "episode").inc(output.episodes)
