@@ -11,11 +11,11 @@ import time
 
 from services.common.crypto.auth import MAX_TOKEN_TTL_S
 from services.common.ledger import topics
-from services.common.log.base import Log, LogUnavailable, Message, Record
+from services.common.log.base import Log, Message, Record
+from services.common.log.seen import until_read
 
 _PREFIX = b"revoked/"
 _PARTITION = 0  # the state topic has one
-_SEEN_WITHIN_S = 10.0  # a transaction that is open holds back what was written after it began
 
 
 class Revocations:
@@ -47,13 +47,7 @@ class Revocations:
 
     def before(self, offset: int) -> frozenset[str]:
         """What was revoked before the record at ``offset``, which is in the log. LogError."""
-        ends_at = time.monotonic() + _SEEN_WITHIN_S
-        self.refresh()
-        while self._next <= offset:
-            if time.monotonic() > ends_at:
-                raise LogUnavailable("the revocation is written, and cannot be read yet")
-            time.sleep(0.02)
-            self.refresh()
+        until_read(self.refresh, lambda: self._next > offset, "the revocation")
         with self._changing:
             return frozenset(token_id for token_id, at in self._at.items() if at < offset)
 

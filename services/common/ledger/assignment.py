@@ -8,7 +8,6 @@ whoever dies at whichever step, there is nobody who may hold a partition beside 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,12 +15,11 @@ from mneme.v1.ledger_pb2 import OwnerPhase, PartitionOwner, ShardsWanted, Stored
 
 from services.common.ledger import topics
 from services.common.log.base import Log, LogUnavailable, Message, partition_of
+from services.common.log.seen import until_read
 from services.common.serving.shards import application_of, dealt
 
 HELD, LEAVING, TAKING = OwnerPhase.OWNER_PHASE_HELD, OwnerPhase.OWNER_PHASE_LEAVING, OwnerPhase.OWNER_PHASE_TAKING
 _WANTED, _ASSIGNMENT = b"shards/wanted", b"shards/assignment"
-_SEEN_WITHIN_S = 10.0  # a transaction that is open holds back what was written after it began
-_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +108,12 @@ class Assignments:
 
     def refreshed(self, since: int) -> Assignment:
         """The record that was written at the offset ``since``, or a later one. LogError."""
-        ends_at = time.monotonic() + _SEEN_WITHIN_S
-        while True:
-            self.refresh()
-            if self.now is not None and self.written_at >= since:
-                return self.now
-            if time.monotonic() > ends_at:
-                raise LogUnavailable("the assignment of partitions is written, and cannot be read yet")
-            time.sleep(_LOOK_S)
+
+        def is_read() -> bool:
+            return self.now is not None and self.written_at >= since
+
+        until_read(self.refresh, is_read, "the assignment of partitions")
+        return self.required
 
     def want(self, count: int, configured: int) -> None:
         """``configured``: ``episodic.shards``. LogError."""
