@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from mneme.v1.ledger_pb2 import Sealed
 
+from benchmarks.memory import resident_bytes
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger import topics
 from services.common.log.base import Log, Message
@@ -105,18 +105,14 @@ def seal_and_open(log: Log, names: Sequence[str], key_ids: Sequence[str]) -> Non
 def read(url: str) -> None:
     """In a process of its own, whose memory is this."""
     with closing(open_log(url)) as log:
-        before = memory()
+        before = resident_bytes()
         begun = time.process_time()
         keyring = Keyring(log, _MASTER)
         keyring.refresh()
         took = time.process_time() - begun
-        print(f"  read at a start in {took:.2f} s of processor, and held in {(memory() - before) / 2**20:.0f} MiB")
-
-
-def memory() -> int:
-    """Bytes of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+        print(
+            f"  read at a start in {took:.2f} s of processor, and held in {(resident_bytes() - before) / 2**20:.0f} MiB"
+        )
 
 
 if __name__ == "__main__":

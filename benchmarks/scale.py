@@ -29,6 +29,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.memory import resident_bytes
+
 LARGE = 1_000  # engrams
 WARM = 200
 START_S, WARM_GIB, COLD_MS = 15.0, 1.5, 250.0
@@ -123,8 +125,7 @@ def _held(kind: str) -> float:
 
 
 def _rss_gib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return resident_bytes() / 2**30
 
 
 def forgotten(folder: Path) -> None:

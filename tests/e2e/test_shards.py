@@ -31,13 +31,11 @@ from tests.e2e import talk
 from tests.e2e.test_cli import mneme
 from tests.e2e.test_metrics_port import scrape
 from tests.gateway.probe import until
+from tests.partitions import one_in_each
 
 PARTITIONS = 4
 # One in each partition of the ledger, in their order.
-SPACES = [
-    next(name for n in range(1_000) if partition_of((name := f"e2e/shard{n}").encode(), PARTITIONS) == p)
-    for p in range(PARTITIONS)
-]
+SPACES = one_in_each("e2e/shard", PARTITIONS)
 
 
 def started(folder: Path, shards: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ from services.common.crypto.auth import Caller, Right, grant_signer
 from services.common.crypto.seal import MasterKey
 from services.common.ledger import topics
 from services.common.ledger.named import Named
-from services.common.log.base import LogUnavailable, partition_of
+from services.common.log.base import LogUnavailable
 from services.common.log.sqlite import SqliteLog
 from services.common.models.embed import Embedder
 from services.common.serving.serving import Application, CallContext
@@ -31,14 +31,12 @@ from services.episodic.service import Episodic, StillRunning
 from services.episodic.servicer import Servicer
 from services.episodic.write import writer
 from tests.episodic.world import World
+from tests.partitions import one_in_each
 
 M = TypeVar("M", bound=Message)
 PARTITIONS = 2
 # One in each partition.
-SPACES = [
-    next(name for n in range(100) if partition_of((name := f"acme/{n}").encode(), PARTITIONS) == p)
-    for p in range(PARTITIONS)
-]
+SPACES = one_in_each("acme/", PARTITIONS)
 E = "mneme.v1.EpisodicService/"
 
 

@@ -27,14 +27,12 @@ from services.gateway.sharded import ShardedBackend
 from services.gateway.shards import ShardOffice
 from services.gateway.tokens import TokenOffice
 from tests.gateway.probe import GRANTS, TOKENS
+from tests.partitions import one_in_each
 
 T = TypeVar("T")
 E, A = "mneme.v1.EpisodicService/", "mneme.v1.AdminService/"
 PARTITIONS = 4
-SPACES = [
-    next(name for n in range(1_000) if partition_of((name := f"acme/{n}").encode(), PARTITIONS) == p)
-    for p in range(PARTITIONS)
-]
+SPACES = one_in_each("acme/", PARTITIONS)
 
 
 @pytest.fixture

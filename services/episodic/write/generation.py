@@ -39,7 +39,7 @@ def no_step(name: str) -> None:
     """Nothing happens at the steps."""
 
 
-class _Holding(ExitStack):
+class _OneHeld(ExitStack):
     """One namespace at a time, until another is asked for: a batch has many entries of one, and loads it once."""
 
     def __init__(self, directory: Directory) -> None:
@@ -144,14 +144,14 @@ class Generation:
         outcomes: dict[str, int] = {}
         ends = time.monotonic() + BATCH_S
         taken: list[Record] = []
-        with _Holding(self.store.directory) as holding:
+        with _OneHeld(self.store.directory) as held:
             for record in records:
                 if taken and time.monotonic() > ends:
                     break
                 taken.append(record)
                 parent = telemetry.from_headers(record.headers) if consumer is not None else None
                 with telemetry.span("episodic.fold", parent=parent, offset=record.offset):
-                    what, letters = self._fold_one(record, view, extra, doomed, holding)
+                    what, letters = self._fold_one(record, view, extra, doomed, held)
                 extra += letters if consumer is not None else []
                 outcomes[what] = outcomes.get(what, 0) + 1
             self._step("folded")
@@ -162,7 +162,7 @@ class Generation:
         return outcomes
 
     def _fold_one(
-        self, record: Record, view: View, extra: list[Message], doomed: set[str], holding: _Holding
+        self, record: Record, view: View, extra: list[Message], doomed: set[str], held: _OneHeld
     ) -> tuple[str, list[Message]]:
         """What came of it, and dead letters. ``doomed``: takes the keys that it destroys."""
         try:
@@ -170,7 +170,7 @@ class Generation:
         except Poison as poison:
             return "poison", self.dead_letter(record, poison, payload=record.value)
         try:
-            holding.now(entry.namespace)
+            held.now(entry.namespace)
             outcome = self.reducer.fold(entry, view)
         except Poison as poison:
             extra += self._parking.park(entry, poison)
