@@ -192,20 +192,21 @@ def shorten(text: str, width: int) -> str:
 
 def dry_run(response: episodic_pb2.ForgetResponse) -> str:
     names = f" (names: {', '.join(response.names)})" if response.names else ""
-    base = [t for t in response.targets if not t.derived]
-    derived = [t for t in response.targets if t.derived]
     groups = f", names in {response.alias_groups} alias groups" if response.alias_groups else ""
-    declared = sum(bool(t.reason) for t in base)
+    declared = sum(bool(t.reason) for t in response.targets)
     too = f" ({declared} of them because they say that they are derived from one that goes)" if declared else ""
-    lines = [f"would go: {len(base)} told{too}, {len(derived)} derived from them{groups}{names}"]
+    told, derived = response.targets_told, response.targets_derived
+    lines = [f"would go: {told} told{too}, {derived} derived from them{groups}{names}"]
     for target in sorted(response.targets, key=lambda target: bool(target.reason)):
         date = f"{clocks.moment(target.event_start, target.utc_offset_minutes):%Y-%m-%d}"
         kind = episodic_pb2.EngramKind.Name(target.kind).removeprefix("ENGRAM_KIND_").lower()
         lines.append(f"  {date} {kind:8} {shorten(target.text, TEXT_WIDTH)}")
         if target.reason:
             lines.append(f"    {target.reason}")
+    if left := told + derived - len(response.targets):
+        lines.append(f"  and {left} more")
     if response.doubtful:
-        lines.append(f"doubtful, and left unless --include-doubtful: {len(response.doubtful)}")
+        lines.append(f"doubtful, and left unless --include-doubtful: {response.doubtful_total}")
     for match in response.doubtful:
         lines.append(f'  "{match.written}": {match.reason}')
         lines.append(f"    {match.engram_id[:12]} {shorten(match.text, TEXT_WIDTH)}")

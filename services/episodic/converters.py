@@ -21,6 +21,7 @@ from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import Stored, from_us, kind_of, kind_to_proto, stamp, to_engram
 
 MAX_LIMIT = 100
+MAX_LISTED = 5_000  # targets of a dry run, and doubtful ones
 _ANY_CONDITION = "Set equals or in_range."
 
 
@@ -142,6 +143,7 @@ def positions(offsets: Mapping[int, int]) -> list[Position]:
 
 
 def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.ForgetResponse:
+    """The first of what would go and of what is doubtful, with the texts that are given."""
     return episodic_pb2.ForgetResponse(
         targets=[
             episodic_pb2.ForgetTarget(
@@ -153,7 +155,7 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
                 utc_offset_minutes=slot.utc_offset_minutes or None,
                 reason=targets.declared.get(slot.id, ""),
             )
-            for slot in (*targets.base, *targets.derived)
+            for slot in (*targets.base, *targets.derived)[:MAX_LISTED]
         ],
         names=targets.names,
         alias_groups=targets.alias_groups,
@@ -164,9 +166,12 @@ def to_dry_run(targets: Targets, texts: Mapping[str, Stored]) -> episodic_pb2.Fo
                 written=each.doubt.written,
                 reason=each.doubt.reason,
             )
-            for each in targets.doubtful
+            for each in targets.doubtful[:MAX_LISTED]
         ],
         named=to_named(targets),
+        targets_told=len(targets.base),
+        targets_derived=len(targets.derived),
+        doubtful_total=len(targets.doubtful),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
-from services.common.serving.pages import page_size
+from services.common.serving.pages import fitting, page_size
 from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.common.serving.shards import require_few
 from services.common.text.limits import check_text
@@ -47,6 +47,7 @@ _RECEIPT_LOOK_S = 0.02  # between two looks at whether a receipt was finished
 _WATCH_PAGE = 128
 _WATCH_WAIT_S = 1.0
 _SHARES = 4  # calls of one tenant have at most this part of the threads
+_COMMANDING = 4  # tenants whose erasures are looked for at once
 _MAX_UNFOLDED = 100
 _MAX_CURSOR = 19  # digits
 _NO_OFFSET = 1 << 62  # beyond what a log counts to
@@ -62,8 +63,8 @@ class Servicer:
         self._waiting = Waiting(episodic.progress, self.holding.leaving)
         threads = episodic.config.call_threads
         self._threads = FairThreads(threads, max(1, threads // _SHARES), tenant, "call")
-        # Erasures are commanded one at a time; those that wait for their turn may not hold up reads.
-        self._commanding = ThreadPoolExecutor(1, thread_name_prefix="forget")
+        # Those that wait for their turn to command an erasure may not hold up reads, nor another tenant's.
+        self._commanding = FairThreads(_COMMANDING, 1, tenant, "forget")
 
     def handlers(self) -> Mapping[str, Handler]:
         handlers = {
@@ -120,9 +121,8 @@ class Servicer:
         await self._fresh([namespace], Freshness(strong=True), call)
         if request.dry_run:
             targets = await self._run(forgetting.resolve, namespace, request.selector)
-            ids = [slot.id for slot in (*targets.base, *targets.derived, *(each.slot for each in targets.doubtful))]
-            texts = await self._run(owner.host.live.store.fetch, namespace, ids)
-            return converters.to_dry_run(targets, {**texts, **targets.unfolded})
+            texts = await self._run(forgetting.shown, namespace, targets)
+            return converters.to_dry_run(targets, texts)
         command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
         receipt_id, targets = await self._run_in(self._commanding, command)
         response = converters.to_forgotten(await self._receipt(namespace, receipt_id, call))
@@ -280,10 +280,10 @@ class Servicer:
         ]
         registries = [(name, self._at(name).host.registry) for name in names[:size]]
         infos = [(info, registry) for name, registry in registries if (info := registry.namespace(name)) is not None]
-        return admin_pb2.ListNamespacesResponse(
-            namespaces=[converters.to_namespace(info, registry.epoch(info.name)) for info, registry in infos],
-            next_page_token=names[size - 1] if len(names) > size else "",
-        )
+        told = (converters.to_namespace(info, registry.epoch(info.name)) for info, registry in infos)
+        page, are_all = fitting(told, lambda each: each.ByteSize())
+        after = (names[size - 1] if len(names) > size else "") if are_all else page[-1].name
+        return admin_pb2.ListNamespacesResponse(namespaces=page, next_page_token=after)
 
     async def delete_namespace(
         self, request: admin_pb2.DeleteNamespaceRequest, call: Call

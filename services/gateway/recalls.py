@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mneme.v1.episodic_pb2 import RecallItem, RecallRequest, RecallResponse, StageScore
 
 from services.common.fusion import CONSTANT, leading, ranks
+from services.common.serving.pages import WHOLE_BYTES, fitting
 
 GATHERED = "gathered"
 
@@ -19,7 +20,9 @@ def merged_recalls(request: RecallRequest, responses: Sequence[RecallResponse]) 
     What a shard put before something else stays before it: what it reranked and composed is kept.
     """
     scores = _fused(responses)
-    items, dropped = _packed(request, list(_in_turn(responses, scores)), max(len(r.items) for r in responses))
+    packed, dropped = _packed(request, list(_in_turn(responses, scores)), max(len(r.items) for r in responses))
+    items, _ = fitting(packed, lambda item: item.engram.ByteSize(), WHOLE_BYTES)
+    dropped += [item.engram.id for item in packed[len(items) :]]
     for rank, item in enumerate(items, 1):
         item.score = scores[item.engram.id]
         item.trace.append(StageScore(stage=GATHERED, rank=rank, score=item.score))

@@ -18,6 +18,7 @@ from mneme.v1 import episodic_service_pb2 as _episodic  # noqa: F401
 from services.common.ledger.assignment import HELD, Assignment
 from services.common.serving.errors import MnemeError
 from services.common.serving.operations import merged, operation_id
+from services.common.serving.pages import fitting, page_size
 from services.common.serving.serving import CallContext, Waiting, decoded
 from services.common.serving.shards import Moved, application_of, require_few
 from services.gateway.backend import Backend
@@ -125,10 +126,12 @@ class ShardedBackend:
         request = decoded(admin_pb2.ListNamespacesRequest, raw)
         pages = await self._ask_all(now, _A + "ListNamespaces", raw, context, admin_pb2.ListNamespacesResponse)
         found = sorted((each for page in pages for each in page.namespaces), key=lambda each: each.name)
-        size = request.page_size or max(len(page.namespaces) for page in pages)
-        more = len(found) > size or any(page.next_page_token for page in pages)
-        token = found[:size][-1].name if more else ""
-        return admin_pb2.ListNamespacesResponse(namespaces=found[:size], next_page_token=token).SerializeToString()
+        # Behind where a shard's page ends, it has more that are not here.
+        ends = [page.next_page_token for page in pages if page.next_page_token]
+        known = [each for each in found if all(each.name <= end for end in ends)]
+        shown, _ = fitting(known[: page_size(request.page_size)], lambda each: each.ByteSize())
+        token = shown[-1].name if len(shown) < len(known) else min(ends, default="")
+        return admin_pb2.ListNamespacesResponse(namespaces=shown, next_page_token=token).SerializeToString()
 
     async def _get_operation(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
         """Any shard knows all parts of it: they are in the log."""

@@ -166,9 +166,14 @@ def test_a_range_is_that_of_the_clock_whose_offset_is_given(door: Door) -> None:
 def test_a_dry_run_shows_apart_what_goes_for_what_it_says_it_is_derived_from() -> None:
     named = episodic_pb2.ForgetTarget(engram_id="e2", text="It rained.")
     quoted = episodic_pb2.ForgetTarget(engram_id="e1", text="You said: It rained.", reason="It says so.")
-    shown = render.dry_run(episodic_pb2.ForgetResponse(targets=[quoted, named])).splitlines()
+    shown = render.dry_run(episodic_pb2.ForgetResponse(targets=[quoted, named], targets_told=2)).splitlines()
     assert "2 told (1 of them because they say that they are derived from one that goes)" in shown[0]
     assert [line.split()[-1] for line in shown[1:]] == ["rained.", "rained.", "so."]
     assert "You said" in shown[2]
+    longer = episodic_pb2.ForgetResponse(targets=[named], targets_told=5_001, targets_derived=2)
+    assert [line.strip() for line in render.dry_run(longer).splitlines()][::2] == [
+        "would go: 5001 told, 2 derived from them",
+        "and 5002 more",
+    ]
     receipt = render.receipt(episodic_pb2.ErasureReceipt(id="r", base_erased=2, declared_erased=1))
     assert "1 of them said that they were derived from one that was selected" in receipt

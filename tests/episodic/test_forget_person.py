@@ -232,7 +232,7 @@ def test_the_ledger_holds_the_names_as_hashes_alone(world: World) -> None:
     ],
 )
 def test_a_selector_of_too_much_is_refused_at_once(world: World, selector: ForgetSelector, field: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     for ask in (
         lambda: world.forgetting.resolve(NAMESPACE, selector),
         lambda: world.forgetting.command(NAMESPACE, selector, "f1", "test"),
@@ -241,7 +241,7 @@ def test_a_selector_of_too_much_is_refused_at_once(world: World, selector: Forge
             ask()
         assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", field)
         assert "at most" in refused.value.remedy
-    assert time.process_time() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_the_writer_waits_for_no_text_that_was_looked_through_before(

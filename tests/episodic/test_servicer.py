@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -25,8 +26,11 @@ from services.common.crypto.seal import MasterKey
 from services.common.log.base import partition_of
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
+from services.common.serving.pages import fitting
 from services.common.serving.serving import WAITING, Application, CallContext
+from services.episodic import converters
 from services.episodic.servicer import Servicer
+from services.episodic.state.records import Stored
 from tests.episodic.world import NAMESPACE, World
 
 M = TypeVar("M", bound=Message)
@@ -58,8 +62,10 @@ class Door:
         self.servicer = Servicer(service)  # type: ignore[arg-type]
         self.application = Application("episodic", self.grants, self.servicer.handlers())
 
-    def context(self, prefixes: Sequence[str] = ("acme",), timeout_s: float = 20.0) -> CallContext:
-        caller = Caller("test", tuple(prefixes), frozenset(Right), "t", time.time() + 60)
+    def context(
+        self, prefixes: Sequence[str] = ("acme",), timeout_s: float = 20.0, principal: str = "test"
+    ) -> CallContext:
+        caller = Caller(principal, tuple(prefixes), frozenset(Right), "t", time.time() + 60)
         return CallContext(self.grants.sign(caller), timeout_s, {})
 
     def call(self, method: str, request: Message, answer: type[M], **context: object) -> M:
@@ -292,6 +298,75 @@ def test_watch_refuses_what_is_no_cursor(door: Door, cursor: str) -> None:
     assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "cursor")
 
 
+def test_pages_and_dry_runs_of_long_texts_hold_as_many_as_a_message_does(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, namespace = door.world, "acme/long"
+    world.create(namespace)
+    said = [f"Lotte read page {n} aloud. " * 20 for n in range(7)]
+    for n, text in enumerate(said):
+        world.observe(f"o{n}", text, namespace=namespace)
+    world.settle()
+    most = 2_500  # bytes, of engrams of some 900
+    for module in ("recall.reads", "erasure.forget"):
+        monkeypatch.setattr(f"services.episodic.{module}.fitting", partial(fitting, most_bytes=most))
+    seen: list[str] = []
+    timeline = episodic_pb2.TimelineRequest(namespace=namespace, page_size=5, freshness=strong())
+    while True:
+        page = door.call(E + "Timeline", timeline, episodic_pb2.TimelineResponse)
+        assert len(page.engrams) < 5
+        assert page.ByteSize() < most + 100
+        seen += [engram.text for engram in page.engrams]
+        timeline.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert sorted(seen) == said
+    forget = episodic_pb2.ForgetRequest(namespace=namespace, dry_run=True)
+    forget.selector.person.name = "Lotte"
+    monkeypatch.setattr(converters, "MAX_LISTED", 5)
+    listed = door.call(E + "Forget", forget, episodic_pb2.ForgetResponse)
+    assert [bool(target.text) for target in listed.targets] == [True, True, True, False, False]
+    assert (listed.targets_told, listed.targets_derived, listed.doubtful_total) == (7, 0, 0)
+    monkeypatch.setattr("services.episodic.recall.recall.WHOLE_BYTES", most)
+    recall = episodic_pb2.RecallRequest(namespace=namespace, query="Which page did Lotte read?", limit=7)
+    found = door.call(E + "Recall", recall, episodic_pb2.RecallResponse)
+    ids = [*(item.engram.id for item in found.items), *found.dropped]
+    assert (len(found.items), len(set(ids))) == (3, 7)
+
+
+def test_the_oldest_of_a_long_history_are_told_without_their_text(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, namespace, at = door.world, "acme/chapters", "o0"
+    world.create(namespace)
+    world.observe(at, "Draft 0. " * 50, namespace=namespace)
+    id = world.base(at, namespace)
+    for n in range(1, 4):
+        request = episodic_pb2.CorrectRequest(namespace=namespace, id=f"c{n}", engram_id=id, text=f"Draft {n}. " * 50)
+        id = door.call(E + "Correct", request, episodic_pb2.CorrectResponse).engram_id
+    monkeypatch.setattr("services.episodic.recall.reads.WHOLE_BYTES", 2_200)
+    history = episodic_pb2.HistoryRequest(namespace=namespace, engram_id=id, freshness=strong())
+    events = [e for e in door.call(E + "History", history, episodic_pb2.HistoryResponse).events if e.engram.id]
+    drafts = [e.engram.text[:8] for e in events]
+    assert (drafts[0], drafts[-1]) == ("", "Draft 3.")
+    assert all(e.engram.id and e.what for e in events)
+
+
+def test_a_page_of_namespaces_holds_as_many_as_a_message_does(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"acme/many/{n}" for n in range(5)]
+    for name in names:
+        door.world.create(name, aliases=[AliasGroup(name="Daisy", aliases=["D" * 200])])
+    door.world.settle()
+    monkeypatch.setattr("services.episodic.servicer.fitting", partial(fitting, most_bytes=600))
+    request, seen = admin_pb2.ListNamespacesRequest(page_size=4), list[str]()
+    while True:
+        page = door.call(A + "ListNamespaces", request, admin_pb2.ListNamespacesResponse, prefixes=["acme/many"])
+        assert len(page.namespaces) < 4
+        seen += [each.name for each in page.namespaces]
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert seen == names
+
+
 def test_forget_by_rpc_dry_run_then_receipt_then_verify(door: Door) -> None:
     world, namespace = door.world, "acme/forget"
     world.create(namespace)
@@ -418,6 +493,45 @@ def test_forgets_that_wait_for_their_receipts_take_no_thread_of_a_recall(tmp_pat
     assert sum(r.base_erased for r in receipts) == many
     assert sorted(r.erasure_epoch for r in receipts) == list(range(1, many + 1))
     assert all(r.stores for r in receipts)
+
+
+def test_a_tenants_forget_waits_for_no_texts_that_anothers_has_to_look_through(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, other = World(tmp_path, embedder).open(), "other/notes"
+    world.create()
+    world.create(namespace=other)
+    world.observe("o0", "Zoë lit a lamp.")
+    world.observe("o0", "Zoë put it out.", namespace=other)
+    world.settle()
+    door, looking, go_on = Door(world), threading.Event(), threading.Event()
+    opening = world.forgetting._opened
+
+    def slow(namespace: str, ids: Sequence[str]) -> Iterator[Stored]:
+        if namespace == NAMESPACE and ids:
+            looking.set()
+            assert go_on.wait(60)
+        return opening(namespace, ids)
+
+    monkeypatch.setattr(world.forgetting, "_opened", slow)
+
+    def forget(id: str, namespace: str, principal: str) -> episodic_pb2.ForgetResponse:
+        request = episodic_pb2.ForgetRequest(namespace=namespace, id=id)
+        request.selector.person.name = "Zoë"
+        return door.call(E + "Forget", request, episodic_pb2.ForgetResponse, principal=principal, prefixes=[namespace])
+
+    with ThreadPoolExecutor(CALL_THREADS) as callers:
+        first = [callers.submit(forget, f"f{n}", NAMESPACE, "test") for n in range(2)]
+        try:
+            assert looking.wait(10)
+            assert forget("f2", other, "another").receipt.base_erased == 1
+            assert not any(each.done() for each in first)
+        finally:
+            go_on.set()
+        assert first[0].result().receipt.base_erased == 1
+        with pytest.raises(MnemeError, match="names nothing"):
+            first[1].result()
+    world.close()
 
 
 def test_a_forget_whose_receipt_is_late_says_how_to_get_it(tmp_path: Path, embedder: Embedder) -> None:

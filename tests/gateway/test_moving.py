@@ -68,8 +68,12 @@ class Shards:
             epochs = dict.fromkeys((wanted.namespace, *wanted.scopes), 1)
             return episodic_pb2.RecallResponse(erasure_epochs=epochs).SerializeToString()
         if method == A + "ListNamespaces":
-            spaces = [admin_pb2.Namespace(name=SPACES[p]) for p in self.held[app]]
-            return admin_pb2.ListNamespacesResponse(namespaces=spaces).SerializeToString()
+            asked = admin_pb2.ListNamespacesRequest.FromString(request)
+            names = sorted(SPACES[p] for p in self.held[app] if SPACES[p] > asked.page_token)
+            size = asked.page_size or len(names)
+            page = admin_pb2.ListNamespacesResponse(namespaces=[admin_pb2.Namespace(name=n) for n in names[:size]])
+            page.next_page_token = names[size - 1] if len(names) > size else ""
+            return page.SerializeToString()
         assert method == A + "Rebuild"
         operation = admin_pb2.Operation(id=admin_pb2.RebuildRequest.FromString(request).id, total=len(self.held[app]))
         return admin_pb2.RebuildResponse(operation=operation).SerializeToString()
@@ -231,6 +235,23 @@ def test_what_is_asked_of_all_shards_is_of_every_partition_once(log: Log) -> Non
             assert names == sorted(SPACES)
             await asyncio.sleep(0.01)
         await moving
+
+    behind_the_door(log, test)
+
+
+def test_pages_of_all_shards_name_every_namespace_once(log: Log) -> None:
+    async def test(backend: ShardedBackend, shards: Shards, record: Assignments) -> None:
+        await move(shards, record, 2, 1)
+        for size in (1, 2, 3, len(SPACES)):
+            names, request = list[str](), admin_pb2.ListNamespacesRequest(page_size=size)
+            for _ in range(len(SPACES)):
+                raw = await backend.unary("episodic", A + "ListNamespaces", request.SerializeToString(), context())
+                page = admin_pb2.ListNamespacesResponse.FromString(raw)
+                names += [each.name for each in page.namespaces]
+                request.page_token = page.next_page_token
+                if not page.next_page_token:
+                    break
+            assert names == sorted(SPACES)
 
     behind_the_door(log, test)
 

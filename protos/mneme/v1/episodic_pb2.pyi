@@ -491,20 +491,26 @@ class ForgetRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., selector: _Optional[_Union[ForgetSelector, _Mapping]] = ..., dry_run: _Optional[bool] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ForgetResponse(_message.Message):
-    __slots__ = ("targets", "names", "receipt", "alias_groups", "doubtful", "named")
+    __slots__ = ("targets", "names", "receipt", "alias_groups", "doubtful", "targets_told", "targets_derived", "doubtful_total", "named")
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     ALIAS_GROUPS_FIELD_NUMBER: _ClassVar[int]
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_TOLD_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_DERIVED_FIELD_NUMBER: _ClassVar[int]
+    DOUBTFUL_TOTAL_FIELD_NUMBER: _ClassVar[int]
     NAMED_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedCompositeFieldContainer[ForgetTarget]
     names: _containers.RepeatedScalarFieldContainer[str]
     receipt: ErasureReceipt
     alias_groups: int
     doubtful: _containers.RepeatedCompositeFieldContainer[DoubtfulMatch]
+    targets_told: int
+    targets_derived: int
+    doubtful_total: int
     named: _containers.RepeatedCompositeFieldContainer[NamedById]
-    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ..., doubtful: _Optional[_Iterable[_Union[DoubtfulMatch, _Mapping]]] = ..., named: _Optional[_Iterable[_Union[NamedById, _Mapping]]] = ...) -> None: ...
+    def __init__(self, targets: _Optional[_Iterable[_Union[ForgetTarget, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ..., alias_groups: _Optional[int] = ..., doubtful: _Optional[_Iterable[_Union[DoubtfulMatch, _Mapping]]] = ..., targets_told: _Optional[int] = ..., targets_derived: _Optional[int] = ..., doubtful_total: _Optional[int] = ..., named: _Optional[_Iterable[_Union[NamedById, _Mapping]]] = ...) -> None: ...
 
 class NamedById(_message.Message):
     __slots__ = ("id", "engram_ids")

@@ -59,7 +59,7 @@ def forget(
         return
     if (listed.targets or listed.alias_groups) and not yes:
         names = f" and the names in {listed.alias_groups} alias groups" if listed.alias_groups else ""
-        click.confirm(f"Erase these {len(listed.targets)}{names} for good?", abort=True)
+        click.confirm(f"Erase these {listed.targets_told + listed.targets_derived}{names} for good?", abort=True)
     request.dry_run = False
     request.id = key or f"cli-{secrets.token_hex(8)}"
     click.echo(f"key {request.id}")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TypeAlias
@@ -21,6 +20,7 @@ from services.common.ledger.entries import MAC_FORGET, MAC_OBSERVATION, MAC_SELE
 from services.common.ledger.settings import Place
 from services.common.log.base import Message, MessageTooLarge, partition_of
 from services.common.serving.errors import MnemeError, invalid
+from services.common.serving.pages import fitting
 from services.common.text.extract import plain
 from services.episodic.erasure.person import Doubt, Naming
 from services.episodic.erasure.probe import Probing
@@ -29,7 +29,7 @@ from services.episodic.recall.recall import not_fresh
 from services.episodic.state.checks import check_name, check_reference, time_range, unknown_namespace
 from services.episodic.state.mentions import mentions_key, name_hashes, short_id
 from services.episodic.state.namespaces import NamespaceInfo
-from services.episodic.state.records import Stored, from_us, stamp, to_us
+from services.episodic.state.records import Stored, engram_bytes, from_us, stamp, to_us
 from services.episodic.state.service_state import BY_NAMESPACE
 from services.episodic.state.slots import Slot, slot_of
 from services.episodic.write import deletion as delete
@@ -37,6 +37,8 @@ from services.episodic.write.parked import Parked
 from services.episodic.write.writer import Host
 
 _BATCH = 256
+_LOOKS = 4  # through what came while a person was looked for
+_FEW = 4  # texts, that may be looked through while nothing is folded
 MAX_IDS = 10_000  # of a selector
 MAX_ALIASES = 256  # of a person
 # Of a text and a person: names of theirs that it came with, a doubt, or None where it is not about them.
@@ -69,11 +71,9 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A command that forgets a person: who is meant, and what was found of each engram's version."""
+class _Looked:
+    """Who is meant by a person, with the alias groups of ``info``; and what was found of each engram's version."""
 
-    namespace: str
-    person: Person
     info: NamespaceInfo | None
     naming: Naming
     verdicts: dict[tuple[str, int], Verdict] = field(default_factory=dict)
@@ -85,13 +85,15 @@ class Forgetting:
         self._probing = Probing(host)
         self._deleted = DeletedProbing(host)
         self._lock = threading.Lock()  # one command at a time: epochs are counted up
-        self._under_way: _UnderWay | None = None
         self.look_for = self._probing.look_for
 
     # --- resolving ---
 
-    def resolve(self, namespace: str, selector: ForgetSelector) -> Targets:
-        """Base engrams that the selector names, the corrections of each with it, and what derives from those."""
+    def resolve(self, namespace: str, selector: ForgetSelector, looked: _Looked | None = None) -> Targets:
+        """Base engrams that the selector names, the corrections of each with it, and what derives from those.
+
+        ``looked``: what was found before of the person whom it names.
+        """
         _require_bounded(selector)
         by = selector.WhichOneof("by")
         if by is None:
@@ -101,12 +103,19 @@ class Forgetting:
         parked = self._parked(namespace)
         slots = self._told(namespace, parked)
         if by == "person":
-            return self._resolve_person(namespace, selector.person, slots, parked)
+            return self._resolve_person(namespace, selector.person, slots, parked, looked)
         if by == "ids":
             named = self._by_ids(namespace, slots, selector.ids.ids)
             chosen = {slot.id: slot for of_one in named.values() for slot in of_one}
             return replace(self._targets(namespace, list(chosen.values()), slots, parked), named=named)
         return self._targets(namespace, self._chosen(namespace, slots, selector, by), slots, parked)
+
+    def shown(self, namespace: str, targets: Targets) -> dict[str, Stored]:
+        """Of what a dry run lists, by id, the first texts that a page has room for."""
+        slots = (*targets.base, *(each.slot for each in targets.doubtful), *targets.derived)
+        ids = [slot.id for slot in slots if slot.id not in targets.unfolded]
+        opened = chain(targets.unfolded.values(), self._host.live.store.opened(namespace, ids))
+        return {each.id: each for each in fitting(opened, engram_bytes)[0]}
 
     def _parked(self, namespace: str) -> dict[str, Parked]:
         """What could not be folded, by the id that it would have."""
@@ -134,12 +143,19 @@ class Forgetting:
         return Targets(base, derived, (), unfolded=unfolded, declared=declared)
 
     def _resolve_person(
-        self, namespace: str, person: Person, slots: Sequence[Slot], parked: Mapping[str, Parked]
+        self,
+        namespace: str,
+        person: Person,
+        slots: Sequence[Slot],
+        parked: Mapping[str, Parked],
+        looked: _Looked | None,
     ) -> Targets:
         info = self._host.registry.namespace(namespace)
         groups = info.aliases if info else ()
-        naming = self._naming(namespace, person, info)
-        chosen, doubtful, names = self._of_person(namespace, naming, slots, parked)
+        looked = self._meant(person, info, looked)
+        naming = looked.naming
+        self._look(namespace, looked, slots, parked)
+        chosen, doubtful, names = _of_person(looked, slots)
         if person.include_doubtful:
             chosen += [each.slot for each in doubtful]
         found = self._targets(namespace, chosen, slots, parked)
@@ -221,40 +237,22 @@ class Forgetting:
 
     # --- persons ---
 
-    def _of_person(
-        self, namespace: str, naming: Naming, told: Sequence[Slot], parked: Mapping[str, Parked]
-    ) -> tuple[list[Slot], list[Doubtful], list[str]]:
-        """What names the person, and what may; the names, and those seen that hold one of them."""
-        slots = {s.id: s for s in told}
-        judged = self._judged_before(namespace, naming)
-        unknown = [id for id, slot in slots.items() if (id, slot.version) not in judged and id not in parked]
-        for stored in chain(self._opened(namespace, unknown), (each.stored for each in parked.values())):
-            judged[stored.id, stored.version] = _judge(naming, stored)
-        chosen: list[Slot] = []
-        doubtful: list[Doubtful] = []
-        names = set(naming.names)
-        for id, slot in sorted(slots.items()):
-            verdict = judged.get((id, slot.version))
-            if isinstance(verdict, Doubt):
-                doubtful.append(Doubtful(slot, verdict))
-            elif verdict is not None:
-                chosen.append(slot)
-                names.update(verdict)
-        return chosen, doubtful, sorted(names)
+    def _look(self, namespace: str, looked: _Looked, told: Sequence[Slot], parked: Mapping[str, Parked]) -> int:
+        """Look for the person in what was not looked through yet; returns how many that were."""
+        unknown = [slot.id for slot in told if (slot.id, slot.version) not in looked.verdicts]
+        unfolded = [parked[id].stored for id in unknown if id in parked]
+        for stored in chain(self._opened(namespace, [id for id in unknown if id not in parked]), unfolded):
+            looked.verdicts[stored.id, stored.version] = _judge(looked.naming, stored)
+        return len(unknown)
 
-    def _judged_before(self, namespace: str, naming: Naming) -> dict[tuple[str, int], Verdict]:
-        """What the command under way has found of these names already, to be added to; it is a function of the text."""
-        under_way = self._under_way
-        is_same = under_way is not None and (under_way.namespace, under_way.naming.sought) == (namespace, naming.sought)
-        return under_way.verdicts if under_way is not None and is_same else {}
-
-    def _naming(self, namespace: str, person: Person, info: NamespaceInfo | None) -> Naming:
-        """Who is meant; of the command under way as long as the namespace's aliases stay as they are."""
-        under_way = self._under_way
-        if under_way is not None and under_way.info is info and under_way.person == person:
-            return under_way.naming
+    def _meant(self, person: Person, info: NamespaceInfo | None, before: _Looked | None = None) -> _Looked:
+        """Who is meant, with what was found ``before`` where it holds still: it is a function of names and texts."""
+        if before is not None and before.info is info:
+            return before
         _named("selector.person.name", plain(person.name))
-        return Naming([person.name, *person.aliases], info.aliases if info else ())
+        naming = Naming([person.name, *person.aliases], info.aliases if info else ())
+        is_same = before is not None and before.naming.sought == naming.sought
+        return _Looked(info, naming, before.verdicts if before is not None and is_same else {})
 
     def _opened(self, namespace: str, ids: Sequence[str]) -> Iterator[Stored]:
         """Engrams, opened in pages."""
@@ -277,16 +275,18 @@ class Forgetting:
         erased = pb.Erased(
             receipt_id=receipt_id, selector_mac=selector_mac, selected_by=selector.WhichOneof("by") or ""
         )
-        with self._lock:
+        looked = None
+        if selector.WhichOneof("by") == "person" and not self._known(namespace, receipt_id, selector_mac):
+            looked = self._looked_through(namespace, selector.person)
+        # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
+        with self._lock, self._host.fold_lock:
             if self._host.registry.is_gone(namespace):
                 raise unknown_namespace(namespace)
             if self._known(namespace, receipt_id, selector_mac):
                 return receipt_id, Targets((), (), ())
-            # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
-            with self._looked_through(namespace, selector), self._host.fold_lock:
-                self._require_settled(namespace)
-                targets = self.resolve(namespace, selector)
-                self._append(namespace, targets, erased, principal)
+            self._require_settled(namespace)
+            targets = self.resolve(namespace, selector, looked)
+            self._append(namespace, targets, erased, principal)
         return receipt_id, targets
 
     def _require_settled(self, namespace: str) -> None:
@@ -298,23 +298,21 @@ class Forgetting:
             if entry is not None and entry.namespace == namespace and entry.HasField("namespace_changed"):
                 raise not_fresh()
 
-    @contextmanager
-    def _looked_through(self, namespace: str, selector: ForgetSelector) -> Iterator[None]:
-        """With every text looked through for a person's names, so that the writer waits only for what came since."""
-        if selector.WhichOneof("by") != "person":
-            yield
-            return
-        info = self._host.registry.namespace(namespace)
-        naming = self._naming(namespace, selector.person, info)
-        try:
-            self._under_way = _UnderWay(namespace, selector.person, info, naming)
+    def _looked_through(self, namespace: str, person: Person) -> _Looked | None:
+        """Every text, looked through for a person's names under no lock: only what comes from now on holds others up.
+
+        Where much came meanwhile that is looked through too, for a while.
+        """
+        looked: _Looked | None = None
+        for _ in range(_LOOKS):
+            info = self._host.registry.namespace(namespace)
+            looked = self._meant(person, info, looked)
             for groups in (info.aliases, *(earlier.groups for earlier in info.earlier)) if info else ():
-                naming.without(groups)
+                looked.naming.without(groups)
             parked = self._parked(namespace)
-            self._of_person(namespace, naming, self._told(namespace, parked), parked)
-            yield
-        finally:
-            self._under_way = None
+            if self._look(namespace, looked, self._told(namespace, parked), parked) <= _FEW:
+                break
+        return looked
 
     def _append(self, namespace: str, targets: Targets, erased: pb.Erased, principal: str) -> None:
         """Append the entry over these targets, and know it from then on. NOT_FOUND, INVALID_FIELD."""
@@ -405,6 +403,21 @@ class Forgetting:
         if receipt.receipt.selected_by == BY_NAMESPACE:
             return self._deleted.probe(namespace, receipt), []
         return self._probing.verify(namespace, receipt)
+
+
+def _of_person(looked: _Looked, told: Sequence[Slot]) -> tuple[list[Slot], list[Doubtful], list[str]]:
+    """What names the person, and what may; the names, and those seen that hold one of them."""
+    chosen: list[Slot] = []
+    doubtful: list[Doubtful] = []
+    names = set(looked.naming.names)
+    for slot in sorted(told, key=lambda slot: slot.id):
+        verdict = looked.verdicts.get((slot.id, slot.version))
+        if isinstance(verdict, Doubt):
+            doubtful.append(Doubtful(slot, verdict))
+        elif verdict is not None:
+            chosen.append(slot)
+            names.update(verdict)
+    return chosen, doubtful, sorted(names)
 
 
 def _judge(naming: Naming, stored: Stored) -> Verdict:

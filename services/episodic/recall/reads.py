@@ -17,9 +17,10 @@ from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import topics
 from services.common.log.base import partition_of
 from services.common.serving.errors import invalid
+from services.common.serving.pages import PAGE_BYTES, WHOLE_BYTES, fitting
 from services.episodic.plugins.base import Filter
 from services.episodic.state.checks import not_found
-from services.episodic.state.records import Stored, full_history
+from services.episodic.state.records import Stored, engram_bytes, full_history
 from services.episodic.state.slots import Slot, matches
 from services.episodic.state.state_hash import state_hash
 from services.episodic.state.store import open_core
@@ -52,14 +53,20 @@ class Reads:
         return stored
 
     def page(self, namespace: str, wanted: Filter, size: int, token: str, *, by_time: bool) -> tuple[list[Stored], str]:
-        """Engrams after ``token`` in order of id, or of event time and id; and the token of the next page."""
+        """Engrams after ``token`` in order of id, or of event time and id; and the token of the next page.
+
+        As many as a message holds, ``size`` at most.
+        """
         key = _by_time if by_time else _by_id
         slots = self._sorted(namespace, key)
         start = bisect_right(slots, _token(token), key=key) if token else 0
         chosen = list(islice((s for s in islice(slots, start, None) if matches(s, wanted)), size + 1))
-        found = self._host.live.store.fetch(namespace, [s.id for s in chosen[:size]])
+        opened = self._host.live.store.opened(namespace, [slot.id for slot in chosen[:size]])
+        found, are_all = fitting(opened, engram_bytes)
         last = chosen[size - 1] if len(chosen) > size else None
-        return [found[s.id] for s in chosen[:size] if s.id in found], f"{key(last)[0]}:{last.id}" if last else ""
+        if not are_all:
+            last = next(slot for slot in chosen if slot.id == found[-1].record.id)
+        return found, f"{key(last)[0]}:{last.id}" if last else ""
 
     def _sorted(self, namespace: str, key: Callable[[Slot], tuple[int, str]]) -> list[Slot]:
         """All of a namespace, sorted once for as many pages as are read while nothing changes."""
@@ -85,7 +92,7 @@ class Reads:
             events = full_history(stored) + events
             at = next((dst for dst, relation, _ in stored.record.links if relation == "corrects"), None)
         if events:
-            return events
+            return _shortened(events)
         if self._host.registry.is_erased(namespace, id):
             return [HistoryEvent(what="erased")]
         raise not_found("engram_id", id, "engram")
@@ -102,12 +109,14 @@ class Reads:
         out: list[tuple[Stored | FeedRecord, int]] = []
         partition = self._feed_partition(namespace)
         end = min(self._host.parts.log.end_offset(topics.FEED, partition), start + _WATCHED)
+        size_bytes = 0
         for record in self._host.parts.log.read(topics.FEED, partition, start, end):
-            if len(out) == limit:
+            if len(out) == limit or size_bytes > PAGE_BYTES:
                 return out, record.offset
             feed = FeedRecord.FromString(record.value) if record.value is not None else None
             if feed is not None and feed.namespace == namespace and feed.generation == number:
                 out.append((self._opened(feed), record.offset + 1))
+                size_bytes += feed.ByteSize()
         return out, end
 
     def _opened(self, feed: FeedRecord) -> Stored | FeedRecord:
@@ -153,6 +162,17 @@ class Reads:
         log, reached = self._host.parts.log, self._host.progress.snapshot()
         partition = partition_of(namespace.encode(), len(reached))
         return reached[partition] >= log.end_offset(topics.LEDGER, partition)
+
+
+def _shortened(events: list[HistoryEvent]) -> list[HistoryEvent]:
+    """Without what was said in the oldest of them, where a message has no room for all."""
+    left = WHOLE_BYTES
+    for event in reversed(events):
+        left -= event.ByteSize()
+        if left < 0:
+            for field in ("text", "people", "places", "metadata"):
+                event.engram.ClearField(field)
+    return events
 
 
 def _by_time(slot: Slot) -> tuple[int, str]:

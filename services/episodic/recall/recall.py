@@ -13,12 +13,13 @@ from itertools import takewhile
 from typing import Protocol
 
 from services.common.serving.errors import MnemeError
+from services.common.serving.pages import WHOLE_BYTES, fitting
 from services.common.telemetry import Stages
 from services.episodic.plugins import pipeline
 from services.episodic.plugins.base import Context, Interval, Plan, Plugin, Query, Ranked, Record
 from services.episodic.plugins.fuse import FUSED
 from services.episodic.search.index import IndexUnavailable, unavailable
-from services.episodic.state.records import Stored, seen_by_hooks
+from services.episodic.state.records import Stored, engram_bytes, seen_by_hooks
 from services.episodic.write.context import ReadContext, Scope, Toolkit
 from services.episodic.write.progress import Progress
 from services.episodic.write.writer import Host
@@ -34,7 +35,7 @@ class Recalled:
     seconds: Mapping[str, float]  # by stage
     applied: Mapping[int, int]  # by partition, the newest entry of the namespaces that was applied before the look
     epochs: Mapping[str, int]
-    dropped: tuple[str, ...]
+    dropped: tuple[str, ...]  # of what was chosen, what no budget or message has room for
     weights: Mapping[str, float]  # of the channels
     tokens: Mapping[str, int]  # of the items' texts, by id, where there is a budget of them
 
@@ -100,7 +101,8 @@ class Recaller:
         fetched = _Fetched(ctx)
         stages = Stages("episodic")
         recalled = pipeline.recall(parts.plugins, query, ctx, fetched, stages)
-        kept = self._allowed(recalled.kept, query, fetched)
+        allowed = self._allowed(recalled.kept, query, fetched)
+        kept, _ = fitting(allowed, lambda item: engram_bytes(fetched.stored[item.record.id]), WHOLE_BYTES)
         with stages("assess"):
             # On the best hits before compose, so that it does not depend on the limit.
             ranked = self._allowed(recalled.ranked, query, fetched)
@@ -114,7 +116,7 @@ class Recaller:
             seconds=stages.seconds,
             applied=applied,
             epochs=epochs,
-            dropped=recalled.dropped,
+            dropped=(*recalled.dropped, *(item.record.id for item in allowed[len(kept) :])),
             weights=recalled.weights,
             tokens={i.record.id: parts.toolkit.tok_count(i.record.text) for i in kept if query.token_budget},
         )

@@ -151,6 +151,11 @@ def to_engram(stored: Stored) -> Engram:
     )
 
 
+def engram_bytes(stored: Stored) -> int:
+    """Of its message, as callers see it."""
+    return to_engram(stored).ByteSize()
+
+
 def to_core(stored: Stored) -> pb.EngramRecord:
     return pb.EngramRecord(
         engram=to_engram(stored),

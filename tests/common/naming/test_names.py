@@ -170,9 +170,9 @@ def test_time_grows_with_the_text_alone(unit: str) -> None:
         text = (unit * size)[:size]
         best = float("inf")
         for _ in range(3):
-            start = time.process_time()
+            start = time.thread_time()
             list(names.find(text))
-            best = min(best, time.process_time() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
     assert seconds(32_000) < 16 * seconds(4_000) + 0.02

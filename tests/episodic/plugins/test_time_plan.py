@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import process_time
+from time import thread_time
 
 import pytest
 
@@ -77,9 +77,9 @@ def test_what_may_be_no_time_changes_nothing(text: str) -> None:
 def test_many_dates_cost_a_question_little_over_the_years_of_a_long_memory() -> None:
     planned("Who came on 12 May?")  # loads the tagger
     asked = datetime(2024, 6, 1, tzinfo=UTC)
-    before = process_time()
+    before = thread_time()
     plan = planned("Who came on " + "12 May " * 32, asked=asked, first="2004-01-01", last="2024-05-20")
-    assert process_time() - before < 0.15
+    assert thread_time() - before < 0.6
     assert days(plan.time) == ("2024-05-12", "2024-05-13")
     assert [days(t) for t in plan.other_times] == [(f"{y}-05-12", f"{y}-05-13") for y in (2023, 2022, 2021, 2020)]
 
