@@ -11,6 +11,7 @@ import pytest
 
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
+from services.common.text import lexical
 from services.episodic.plugins.base import Candidate, Context, Interval, Plan, Plugin, Ranked, Record
 from services.episodic.recall.recall import Recalled, not_fresh
 from services.episodic.search.index import IndexUnavailable
@@ -65,3 +66,21 @@ def test_what_is_not_fresh_says_so_and_not_how_far_all_tenants_are() -> None:
     error = not_fresh()
     assert (error.reason, error.field, error.metadata) == ("NOT_FRESH", "freshness", {})
     assert not_fresh("at_least").field == "at_least"
+
+
+def test_a_long_text_is_cut_into_terms_once_for_all_plugins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ["Anna keeps the green café key at the mill. " * 100, "Bruno keeps the red café key at the pond. " * 100]
+    for n, text in enumerate(said):
+        world.observe(f"o{n}", text, actor="Ann")
+    world.settle()
+    cut, cutting = list[str](), lexical.terms
+
+    def watched(text: str) -> list[str]:
+        cut.append(text)
+        return cutting(text)
+
+    monkeypatch.setattr(lexical, "terms", watched)
+    assert len(world.recall("Where does Anna keep the key?").items) == 2
+    long = [text for text in cut if len(text) > 1_000]
+    assert sorted(long) == sorted(set(long))
+    assert set(said) <= set(long)

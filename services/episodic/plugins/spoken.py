@@ -1,9 +1,9 @@
 """Which of a few terms a text says, and whether two texts say the same: what is asked of every hit, so it is quick.
 
 Cutting a text into terms takes 5 us a word, and a recall looks at some ninety texts. Here only words that begin like
-one of the terms are cut; the answer is the same. Only for texts of ASCII letters: others are cut whole, for a letter
-may be folded to another there. So are all where a term is a name that is a function word as well ("Will"): which of the
-two it is, its neighbours tell.
+one of the terms are cut; the answer is the same. Only for texts of ASCII letters, in whatever quotes: others are cut
+whole, for a letter may be folded to another there. So are all where a term is a name that is a function word as well
+("Will"): which of the two it is, its neighbours tell.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from services.episodic.plugins.base import Context
 from services.episodic.plugins.inflected import as_asked, beginning
 
 _OTHERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
+# What print has for ASCII's, which changes no term.
+_PRINTED = str.maketrans({**dict.fromkeys("\u2018\u2019", "'"), **dict.fromkeys("“”„«»…–—\u00a0", " ")})
 _SHORT = 3  # letters of a stem: "die", of "dying"
 
 
@@ -53,6 +55,7 @@ class Spoken:
         return self._terms.intersection(as_asked(said, self._inflected))
 
     def _cut(self, text: str) -> Collection[str]:
+        text = text.translate(_PRINTED)
         if not text.isascii() or self._like is None:
             return self._ctx.terms(text)
         plain = normal(text) if self._has_figures else text  # "99,000" is one figure

@@ -119,6 +119,7 @@ class _Same:
         self._is_present = bool(_PRESENT.search(question))
         self._tells = Tells(question, ctx)
         self._terms: dict[str, frozenset[str]] = {}
+        self._named: dict[str, frozenset[str]] = {}
 
     def fact(self, later: Ranked, earlier: Ranked) -> bool:
         before, told = self._of(earlier.record.text), self._of(later.record.text)
@@ -147,16 +148,17 @@ class _Same:
         if any(map(_is_figure, left - self._asked)) != any(map(_is_figure, right - self._asked)):
             return False  # "800 euros" is answered by a figure, if at all
         shared = left & right
-        common, names = len(shared), self._names(f"{one}\n{other}")
+        common, names = len(shared), self._names(one) | self._names(other)
         for is_value in (_is_figure, names.__contains__):
             common += min(sum(map(is_value, left - shared)), sum(map(is_value, right - shared)))
         return 2 * common > len(left) and 2 * common >= len(right)
 
-    def _names(self, texts: str) -> frozenset[str]:
-        """Words with a capital that does not begin a text."""
-        return frozenset(
-            term for word in _NAME.findall(texts) for term in self._ctx.terms(word) if not _is_figure(term)
-        )
+    def _names(self, text: str) -> frozenset[str]:
+        """Words with a capital that does not begin it."""
+        if text not in self._named:
+            words = set(_NAME.findall(text))
+            self._named[text] = frozenset(t for word in words for t in self._ctx.terms(word) if not _is_figure(t))
+        return self._named[text]
 
     def _of(self, text: str) -> Set[str]:
         if text not in self._terms:

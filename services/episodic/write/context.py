@@ -226,6 +226,13 @@ class ReadContext(_Searching):
     def __init__(self, scopes: Mapping[str, Scope], toolkit: Toolkit, now: datetime) -> None:
         super().__init__(toolkit, now, digest(*scopes, now.isoformat()), next(iter(scopes.values())).info)
         self._scopes = scopes
+        self._terms: dict[str, list[str]] = {}
+
+    def terms(self, text: str) -> list[str]:
+        """Of each text once: several plug-ins ask of the same hits, and a long one takes a tenth of a second."""
+        if text not in self._terms:
+            self._terms[text] = super().terms(text)
+        return self._terms[text]
 
     def _searched(self, namespace: str) -> Store:
         if namespace not in self._scopes:
