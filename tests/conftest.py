@@ -1,6 +1,8 @@
 """Skips are for machines that lack something; with MNEME_NO_SKIPS=1 (CI) each one fails the run."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,27 @@ PARTS = {
 REST = "unit"
 # What needs a Milvus server, which is fetched first: `make milvus`.
 MILVUS = ("conformance/test_index_server",)
+
+
+# Thousands of tests write a small log each, and wait for the disk; none outlives its test.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 6 << 30  # that must be free to put their folders there
+
+
+def pytest_configure() -> None:
+    """Before the workers start, which inherit it. Who sets TMPDIR keeps it."""
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        folder = MEMORY / "mneme-tests"
+        folder.mkdir(exist_ok=True)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+def _has_room(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(told["MemAvailable"].removesuffix("kB")) * 1024
+    return min(available, shutil.disk_usage(folder).free) >= MEMORY_BYTES
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

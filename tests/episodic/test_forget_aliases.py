@@ -105,7 +105,7 @@ def test_what_is_told_meanwhile_is_read_without_the_names(world: World, monkeypa
     world.observe("o0", "Mr. Posh called.", namespace=other)
     world.settle()
 
-    def told_meanwhile(namespace: str, selector: ForgetSelector) -> Targets:
+    def told_meanwhile(namespace: str, selector: ForgetSelector, *looked: object) -> Targets:
         targets = resolve(namespace, selector)
         world.remember("r2", "Mr. Posh again.", other)
         time.sleep(0.5)  # the writer had time to fold it

@@ -26,6 +26,12 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 Vectors = npt.NDArray[np.float32]
 
 
+def cosines(rows: Vectors, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Of unit vectors, shape [n, d] and [d]: the same wherever a row lies. What a product in float32 comes to depends
+    on that with some processors, in the seventh digit."""
+    return np.asarray(rows.astype(np.float64) @ vector.astype(np.float64))
+
+
 def identity(sha256: str = WEIGHTS_SHA256) -> str:
     """Name of the vectors an ``Embedder`` makes of weights with this digest; part of an index's generation."""
     return f"minilm-{sha256[:12]}-{MAX_TOKENS}"

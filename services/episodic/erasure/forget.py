@@ -278,15 +278,16 @@ class Forgetting:
         looked = None
         if selector.WhichOneof("by") == "person" and not self._known(namespace, receipt_id, selector_mac):
             looked = self._looked_through(namespace, selector.person)
-        # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
-        with self._lock, self._host.fold_lock:
+        with self._lock:
             if self._host.registry.is_gone(namespace):
                 raise unknown_namespace(namespace)
             if self._known(namespace, receipt_id, selector_mac):
                 return receipt_id, Targets((), (), ())
-            self._require_settled(namespace)
-            targets = self.resolve(namespace, selector, looked)
-            self._append(namespace, targets, erased, principal)
+            # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
+            with self._host.fold_lock:
+                self._require_settled(namespace)
+                targets = self.resolve(namespace, selector, looked)
+                self._append(namespace, targets, erased, principal)
         return receipt_id, targets
 
     def _require_settled(self, namespace: str) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from services.common import ids
+from services.common.models.embed import cosines
 from services.common.models.tokens import count_tokens
 from services.common.serving.clocks import as_shown
 from services.common.text import lexical
@@ -245,7 +246,7 @@ class ExactContext:
     def knn(self, vector: Vector, k: int, namespace: str, filter: Filter) -> list[Candidate]:
         vectors = self._host.vectors(self._space(namespace))
         scored = [
-            (max(weight * float(v @ vector) for weight, v in vectors[r.id]), r)
+            (max(weight * float(cosines(v[None], vector)[0]) for weight, v in vectors[r.id]), r)
             for r in self._active(namespace)
             if vectors[r.id] and matches(r, filter)
         ]

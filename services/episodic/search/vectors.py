@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from services.common.models.embed import DIMENSION
+from services.common.models.embed import DIMENSION, cosines
 from services.episodic.plugins.base import Vector
 from services.episodic.search.columns import Column, Rows, meets
 
+_Numbers: TypeAlias = npt.NDArray[np.int64]
 _FIRST_LOOK = 256
+_COPIED = 4_096  # rows
+_NEARLY = 1e-5  # more than a product in float32 of unit vectors is off by
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +43,39 @@ class Snapshot:
         """
         there = (self.weights > 0.0) & meets(self.starts, self.ends, start_us, end_us)
         numbers = np.flatnonzero(there)
+        for number, score in self._best(numbers, vector):
+            yield self.owners[number], score
+
+    def _best(self, numbers: _Numbers, vector: Vector) -> Iterator[tuple[int, float]]:
+        """Rows with their scores, the best sorted first and the rest only where somebody reads on."""
+        if len(numbers) > _FIRST_LOOK:
+            near = self._nearly(numbers, vector)
+            least = float(np.partition(near, -_FIRST_LOOK)[-_FIRST_LOOK])
+            first = numbers[near >= least - _NEARLY]
+            sure = [(number, score) for number, score in self._sorted(first, vector) if score >= least]
+            yield from sure
+            numbers = np.setdiff1d(numbers, [number for number, _ in sure], assume_unique=True)
+        yield from self._sorted(numbers, vector)
+
+    def _nearly(self, numbers: _Numbers, vector: Vector) -> npt.NDArray[np.float32]:
+        """Scores but for their last digits."""
         # Few: only those. Many: the whole product is cheaper than a copy of the rows.
-        rows = self.rows[numbers] @ vector if len(numbers) * 4 < len(there) else (self.rows @ vector)[numbers]
-        scores = np.round(rows.astype(np.float64) * self.weights[numbers], 6)
-        for at in _descending(scores):
-            yield self.owners[numbers[at]], float(scores[at])
+        few = len(numbers) * 4 < len(self.weights)
+        product = self.rows[numbers] @ vector if few else (self.rows @ vector)[numbers]
+        return np.asarray(product * self.weights[numbers])
+
+    def _sorted(self, numbers: _Numbers, vector: Vector) -> list[tuple[int, float]]:
+        scores = np.concatenate([np.empty(0), *(self._scores(part, vector) for part in _parts(numbers))])
+        order = np.argsort(-scores, kind="stable")
+        return list(zip(numbers[order].tolist(), scores[order].tolist(), strict=True))
+
+    def _scores(self, numbers: _Numbers, vector: Vector) -> npt.NDArray[np.float64]:
+        return np.round(cosines(self.rows[numbers], vector) * self.weights[numbers], 6)
 
 
-def _descending(scores: npt.NDArray[np.float64]) -> Iterator[int]:
-    """Places by score, the best sorted first and the rest only where somebody reads on."""
-    if len(scores) <= _FIRST_LOOK:
-        yield from np.argsort(-scores, kind="stable").tolist()
-        return
-    parted = np.argpartition(-scores, _FIRST_LOOK)
-    for part in (parted[:_FIRST_LOOK], parted[_FIRST_LOOK:]):
-        yield from part[np.argsort(-scores[part], kind="stable")].tolist()
+def _parts(numbers: _Numbers) -> Iterator[_Numbers]:
+    """So that few rows at a time are copied."""
+    return (numbers[start : start + _COPIED] for start in range(0, len(numbers), _COPIED))
 
 
 class Vectors:

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from services.common.ids import digest
-from services.common.models.embed import Vectors
+from services.common.models.embed import Vectors, cosines
 from services.common.text import lexical
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
 from services.episodic.search.rows import NO_NUMBER
@@ -97,7 +95,7 @@ class _Searching(_Common):
         slots = {s.id: s for s in self._searched(namespace).directory.slots(namespace) if matches(s, filter)}
         scored: dict[str, float] = {}
         for id, weight, row in rows:
-            score = weight * float(np.dot(row, vector))
+            score = weight * float(cosines(row[None], vector)[0])
             scored[id] = max(score, scored.get(id, score))
         return best(scored, slots, k)
 
