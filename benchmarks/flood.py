@@ -9,8 +9,8 @@ then quietly again: that last row says how far the machine itself can be trusted
 of the flood on.
 
 Of each kind: Ann's recalls, and how many times her quiet p99 theirs is; Ann's Forget; Eve's calls a second and what
-became of them; cores that Eve's own process used, which on a small machine she takes from the service, and those of
-the service's processes. After each, how long the service still works on what Eve left.
+became of them; cores that Eve's own process used, which on a small machine she takes from the service, those of the
+service's processes, and of all that ran on the machine. After each, how long the service still works on what Eve left.
 
 Exits 1 when a call of Ann's fails; with --bar also when a p99 is more than so many times the quiet one. 2 when the
 machine is busy.
@@ -74,7 +74,7 @@ class Measured:
 class Row:
     name: str
     measured: Measured
-    cores: dict[str, float]  # of the service's processes, by name
+    cores: dict[str, float]  # that the service's processes used, by name, and "all": whoever used them
     eve: Flooded | None = None
 
 
@@ -181,12 +181,13 @@ class Service:
 
     @contextmanager
     def cores(self) -> Iterator[dict[str, float]]:
-        """Filled at the end: the cores that each process of the service used meanwhile, by name."""
+        """Filled at the end: the cores that each process of the service used meanwhile, by name, and "all" together."""
         used: dict[str, float] = {}
-        processes, began = self._processes(), time.monotonic()
+        processes, began, busy_s = self._processes(), time.monotonic(), _busy_s()
         before = {pid: _cpu_s(pid) for pid in processes}
         yield used
         seconds = time.monotonic() - began
+        used["all"] = (_busy_s() - busy_s) / seconds
         for pid, name in processes.items():
             used[name] = used.get(name, 0.0) + max(0.0, _cpu_s(pid) - before[pid]) / seconds
 
@@ -198,6 +199,12 @@ class Service:
         found = re.findall(r"^mneme_process_start_time_seconds\{(.*)\}", metrics, re.MULTILINE)
         labels = [dict(re.findall(r'(\w+)="([^"]*)"', each)) for each in found]
         return {int(each["pid"]): each["process"] for each in labels}
+
+
+def _busy_s() -> float:
+    """Seconds of all cores that were not idle, since the machine's start."""
+    user, nice, system, _, _, irq, softirq, *_ = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return sum(map(int, (user, nice, system, irq, softirq))) / _TICKS
 
 
 def _cpu_s(pid: int) -> float:
@@ -299,7 +306,7 @@ def _shown(row: Row, quiet_s: float) -> str:
     if row.eve is not None:
         per_s = {what: round(number / row.eve.seconds, 1) for what, number in sorted(row.eve.outcomes.items())}
         shown += f"\n  eve: calls a second {per_s}, {row.eve.cpu:.2f} cores of her own"
-    most = sorted(row.cores.items(), key=lambda each: -each[1])[:5]
+    most = sorted(row.cores.items(), key=lambda each: -each[1])[:6]
     return shown + "\n  cores: " + ", ".join(f"{name} {used:.2f}" for name, used in most)
 
 
