@@ -25,7 +25,7 @@ import regex
 
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
-from services.episodic.plugins.spoken import bare
+from services.episodic.plugins.spoken import Spoken, bare
 from services.episodic.plugins.tells import Tells
 from services.episodic.plugins.turns import speaker
 
@@ -118,16 +118,17 @@ class _Same:
         self._asked = frozenset(ctx.terms(question))
         self._is_present = bool(_PRESENT.search(question))
         self._tells = Tells(question, ctx)
+        self._spoken = Spoken(self._asked, ctx)
         self._terms: dict[str, frozenset[str]] = {}
         self._named: dict[str, frozenset[str]] = {}
 
     def fact(self, later: Ranked, earlier: Ranked) -> bool:
-        before, told = self._of(earlier.record.text), self._of(later.record.text)
         if self._is_present and self._changes(later.record.text, earlier.record.text):
             return True
-        of_question = (self._asked & before) - self._of(speaker(later.record))
-        has_all = bool(of_question) and of_question <= told
+        of_question = self._spoken.in_(earlier.record.text) - self._of(speaker(later.record))
+        has_all = bool(of_question) and of_question <= self._spoken.in_(later.record.text)
         if self._is_present and _CHANGE.search(later.record.text):
+            before, told = self._of(earlier.record.text), self._of(later.record.text)
             return has_all or len(told & before) >= SHARED * max(1, len(before))
         if self._is_present and has_all and _MAY_CHANGE.search(later.record.text):
             return True

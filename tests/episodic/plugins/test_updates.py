@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.common.text import lexical
 from services.episodic.plugins import build
 from services.episodic.plugins.base import EpisodeClosed, Filter
 from services.episodic.plugins.exact import ExactHost
 from services.episodic.plugins.pipeline import Recalled
+from services.episodic.plugins.updates import Updates
 from tests.episodic.plugins import world
 
 Told = tuple[str, str, int]  # who, what, in which month of 2025
@@ -126,3 +128,19 @@ def test_the_same_sentence_said_six_times_takes_one_place_with_its_count() -> No
     assert one.record.actor == "Ann"
     assert len({one.record.id, *one.repeats}) == 6
     assert one.why.endswith("said 6 times")
+
+
+def test_long_texts_are_not_cut_whole_to_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [("Ida", f"It rained all week in {town}. " * 1000, at) for at, town in enumerate(("Oslo", "Bergen"), 1)]
+    host = memory(told)
+    recalled = ask(host, "Is the ferry to Bergen late?")
+    ctx, cut = host.context(NOW), list[str]()
+
+    def terms(text: str) -> list[str]:
+        cut.append(text)
+        return lexical.terms(text)
+
+    monkeypatch.setattr(ctx, "terms", terms)
+    assert list(Updates().rerank(recalled.plan, recalled.ranked, ctx)) == list(recalled.ranked)
+    assert len(recalled.ranked) >= 2
+    assert sum(map(len, cut)) < 1000
