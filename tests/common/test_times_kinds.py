@@ -35,6 +35,12 @@ the 21st century
 the 7th chapter bored me
 She won on the 18th hole.
 the 1st of many problems
+Sat on the sofa, reading all evening.
+Sat down with Ann.
+Sun was shining.
+Wed at last!
+Mon frère est là.
+We meet on Saturday 16.
 He is the 4th Duke of Kent.
 We watched the fall of the leaves from the porch swing.
 a spring in the mattress broke
@@ -480,3 +486,11 @@ def test_what_was_moved_from_one_day_to_another_is_on_the_other() -> None:
         ("2026-05-11", "2026-05-12"),
         ("2026-05-07", "2026-05-08"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["Sat 3pm", "Sat: dentist", "Sat is fine.", "Tue works for me.", "Fri evening was fun.", "Meet me Sat."]
+)
+def test_a_short_weekday_is_one_where_nothing_tells_another_word(text: str) -> None:
+    [(first, after)] = spans(text)
+    assert (datetime.fromisoformat(after) - datetime.fromisoformat(first)).days == 1

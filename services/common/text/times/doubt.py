@@ -189,8 +189,7 @@ _SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "su
 
 def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
-    is_short = words["day"].lower() in _SHORT and words["day"][0].islower()
-    if is_short and which in ("", "to", "for", "of", "from") and not _is_part_of_day(words["day"], before, after):
+    if words["day"].lower() in _SHORT and _is_another_word(words["day"], which, before, after):
         return False
     if _is_of_another_week(f"{before}{which}".rstrip(), after):
         return False
@@ -215,6 +214,32 @@ def _weekday(words: _Match, before: str, after: str) -> bool:
     if _OF_SOMEBODY.search(before) or _AND.search(before) or _IS_SOMEBODY.match(after) or _APPOSED.match(after):
         return False
     return not (OPENS.search(before) and _ACTS.match(after))
+
+
+def _is_another_word(day: str, which: str, before: str, after: str) -> bool:
+    """ "Sat on the sofa all day.", "Sun was shining.", "Wed at last!", "Mon frère est là."; but "Sat: dentist"."""
+    if day[0].islower() and which in ("", "to", "for", "of", "from") and not _is_part_of_day(day, before, after):
+        return True
+    if which:
+        return False
+    said_of_it = _OF_THE_WORD.get(day.lower())
+    if said_of_it is not None and OPENS.search(before) and said_of_it.match(after):
+        return True
+    return not (FREE.match(after) or _SUITS.match(after) or _ON_THE_DAY.match(after))
+
+
+_OF_THE_WORD = {
+    "sat": re.compile(
+        r" (?:on|in|by|down|up|through|under|beside|near|around|for|with|there|here|outside|inside|next|across|behind"
+        r"|between|back|together|still|alone|at(?! (?:\d|noon|midnight|about|around)))\b"
+    ),
+    "sun": re.compile(
+        r" (?:(?:is|was|has been|came|went|comes|goes) (?:still )?(?:out|up|down|in|shining|hot|bright|low|high|warm"
+        r"|strong|setting|rising|behind)|sets?|in (?:my|our|his|her|their|the) (?:eyes?|face|hair|sky))\b"
+    ),
+    "wed": re.compile(r" (?:at last|in|for|to|by|him|her|twice|again|young|happily)\b"),
+}
+_ON_THE_DAY = re.compile(r",? (?:\d|noon\b|lunch|dinner|eve\b|next\b|last\b|this\b)|[-/&–]")
 
 
 def _is_part_of_day(day: str, before: str, after: str) -> bool:
@@ -246,6 +271,7 @@ _OF_SOME_WEEK = re.compile(
     rf"(?i),? (?:the {_NTH}|\((?:the )?{_NTH}|(?:of |in )?(?:that|each|every|the (?:same|following)) week\b"
     r"|(?:of |in )?the week (?:after|before)(?=\s*(?:$|[.,;:!?)]))"
     r"|(?:of|in) (?:the|her|his|our|my|their) (?:first|second|third|fourth|last) week\b)"
+    r"|\s\d{1,2}(?=\s*(?:$|[,;!?)]|\.(?!\d)))"  # "on Saturday 16."
 )
 _LENGTH_FROM = re.compile(
     r"(?i)\b(?<!last )(?<!this )(?<!next )(?:day|week|fortnight|month)s? from$"
