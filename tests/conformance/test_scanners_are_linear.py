@@ -20,6 +20,7 @@ from mneme.v1.admin_pb2 import AliasGroup
 from services.common.ids import MAX_NAME
 from services.common.text import lexical, times
 from services.common.text.extract import Aliases, Extractor, _whole_words, plain
+from services.common.text.naming.fields import Divided
 from services.common.text.naming.folding import fold, folded
 from services.common.text.naming.forms import words_of
 from services.common.text.naming.names import Names
@@ -64,6 +65,7 @@ MARKUP = [
     "\\", "\\u00e9", "\\\\u00e9", "\\x", "\\0", "\\n", "\\u{", "\\ab", "%", "%C3", "&a", "&#1", "&amp;", "=A",
     "<a", "<!-", "<b>", "[a=", "[b]", "](", "[1;", "\x1b[1", "\x1b]", "\x1b", "\x9b1", "^[[1", "a\b", "_", "a_", "*",
     "a+", "\U0001f1f5", "\U000e0050", "\u202e", "UnV0", "UnV0\n", "52 ", "r0th ",
+    "Ã", "Ã¼", "ÃƒÂ", "├", "Пё", "ð", "xn--", "xn--a-", "xn--mller-kva.", "\\c ", "\\\"{", "\\'\\i", "=c3", "%u00fc",
 ]  # fmt: skip
 
 # What most of a scanner's functions have something to say of.
@@ -86,6 +88,7 @@ WORDY = ["Deniz geldi. ", "Frau Peters Hut. ", "Peters hus och ", "Peters eeee",
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 ALIASES = Aliases([AliasGroup(name="Ann Smith", aliases=["Ann", "A.", "the on"])])
 NAMING = Naming(["Ann Smith", "A B", "语"])
+DIVIDED = Divided(["Ann Smith", "A B", "语文"])
 WORDS = Names(
     [
         "Rose",
@@ -226,6 +229,10 @@ SCANNERS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     ),
     "what may still hold a name": (Mentions(HASHES, KEY).within, [*FEW, "r0th ", "UnV0"]),
     "names with figures for letters": (NAMING.doubts, ["r0th ", "l1", "0a"]),
+    "names in fields": (
+        lambda text: list(DIVIDED.find(text)),
+        ["a", ",", " ", "a,", "Ann,", "a: ", "\na=", ",a b c", "Ann\tAnn\t", "a-", ",1"],
+    ),
     "confidence": (assess, FEW),
     "what function words state": (state, ["we are ", "what is it out ", "we ", "\n"]),
     "support of a wording": (lambda text: support("Ann met the mayor.", [note(text)]), FEW),

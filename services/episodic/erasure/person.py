@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common.text.extract import Aliases, compatible, plain
+from services.common.text.naming.fields import Divided
 from services.common.text.naming.names import Names
 from services.common.text.naming.shown import readings, with_letters
 from services.common.text.naming.spellings import LETTER
@@ -43,6 +44,7 @@ class Naming:
         others = {_key(name) for group in groups if group.name not in heads for name in _all(group)}
         self.sought = tuple(_titled(name, others) for name in self.names)
         self._matcher = Names(self.sought)
+        self._divided = Divided(self.sought)
         self._aliases: dict[str, bool] = {}  # those that were looked at, and whether one of the names stands in them
 
     def within(self, text: str) -> bool:
@@ -51,7 +53,8 @@ class Naming:
 
     def doubts(self, text: str) -> list[Doubt]:
         """What in the text may be one of the names and may not, each reason once; empty where it surely holds one."""
-        found = [(shown, mention) for shown in readings(text) for mention in self._matcher.find(shown)]
+        read = list(readings(text))
+        found = [(shown, mention) for shown in read for mention in self._matcher.find(shown)]
         if not all(mention.doubt for _, mention in found):
             return []
         found += [
@@ -59,6 +62,8 @@ class Naming:
             for shown in with_letters(text)
             for mention in self._matcher.find(shown)
         ]
+        if not found:
+            found = [(shown, mention) for shown in read for mention in self._divided.find(shown)]
         return list({m.doubt: Doubt(shown[m.start : m.end], m.doubt) for shown, m in reversed(found)}.values())
 
     def without(self, groups: Sequence[AliasGroup]) -> tuple[int, list[AliasGroup]]:

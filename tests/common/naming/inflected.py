@@ -71,6 +71,12 @@ ORDER = [
     ("Mary Smith", "Filed under Smith, Mary.", "yes", "seen"),
     ("Mary Smith", "We met Bob Smith, Mary Jones and Ann.", "perhaps", "seen"),  # two others
     ("Mary Smith", "We met Smith, Mary and Ann.", "perhaps", "seen"),
+    ("Mary Smith", "Smith, Mary (1980)", "yes", "seen"),
+    ("Mary Smith", "After meeting Smith, Mary went home.", "perhaps", "seen"),
+    ("Mary Smith", "I met Mary. Smith left.", "perhaps", "seen"),
+    ("Иван Петров", "Я видел Ивана. Петрова не было.", "perhaps", "seen"),
+    ("Mrs Smith", "I met Mrs. Smith.", "yes", "seen"),
+    ("Mary Smith", "ask @smith_mary about it", "yes", "seen"),
     ("Mary Smith", "We met Mary Jane Smith.", "perhaps", "seen"),
     ("Mary Smith", "It was signed by M. Smith.", "perhaps", "seen"),
     ("Mary Smith", "Mary J. Smith signed it.", "perhaps", "seen"),

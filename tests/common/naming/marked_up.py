@@ -1,5 +1,16 @@
 """Names between or inside markup, escapes and the like: (name, text). Who reads what is shown reads the name."""
 
+from __future__ import annotations
+
+
+def _misread(text: str, page: str, times: int = 1) -> str:
+    """A text whose UTF-8 was taken for a code page; what that has no letter for is a control character."""
+    for _ in range(times):
+        letters = (bytes([byte]).decode(page, "replace").replace("\ufffd", chr(byte)) for byte in text.encode())
+        text = "".join(letters)
+    return text
+
+
 SHOWN = [
     # What terminals are told.
     ("Petra Kovacs", "log: \x1b[1mPetra\x1b[0m \x1b[1mKovacs\x1b[0m logged in"),
@@ -65,12 +76,55 @@ SHOWN = [
     ("Müller", "Herr M&amp;uuml;ller kam"),
     ("Petra Kovacs", "I saw Petra&nbsp;Kovacs"),
     ("Petra Kovacs", "&lt;b&gt;Petra&lt;/b&gt; &lt;i&gt;Kovacs&lt;/i&gt;"),
+    ("Müller", "GET /M%u00FCller/x"),
+    ("Müller", "Subject: Herr M=c3=bcller"),
+    # Names of hosts.
+    ("Müller", "write to mail@xn--mller-kva.example today"),
+    ("Müller", "https://XN--MLLER-KVA.example/x"),
+    ("Peter Müller", "see peter.xn--mller-kva@post.example"),
+    ("Пётр", "почта: info@xn--o1acf3d.example"),
+    # TeX, and as a string of JSON has it.
+    ("Müller", r'author = {M{\"u}ller, Hans}'),
+    ("Müller", r'Herr M\"uller und M\"{u}nch'),
+    ("Müller", r'{"author": "M{\\\"u}ller"}'),
+    ("José", r"I saw Jos\'e there"),
+    ("García", r"I saw Garc\'{\i}a there"),
+    ("García", r"I saw Garc{\'\i}a there"),
+    ("François", r"vu Fran\c{c}ois hier"),
+    ("François", r"vu Fran{\c c}ois hier"),
+    ("François", r"vu Fran\c cois hier"),
+    ("Strauß", r"Herr Strau{\ss} kam"),
+    ("Strauß", r"Herr Strau\ss{} kam"),
+    ("Håkan", r"I met H\aa kan there"),
+    ("Erdős", r"by Erd\H{o}s, in 1950"),
+    ("Petra Kovač", r"by Petra Kova{\v c}"),
+    ("Škvorecký", r"by \v{S}kvoreck\'y"),
     # Signs that stand for letters.
     ("Petra", "I saw 🅟🅔🅣🅡🅐 there"),
     ("Petra", "I saw 🅿🅴🆃🆁🅰 there"),
     ("Petra", "I saw 🇵🇪🇹🇷🇦 there"),
     ("Petra", "Hello!\U000e0050\U000e0065\U000e0074\U000e0072\U000e0061"),
 ]  # fmt: skip
+
+# UTF-8 taken for a code page, also more than once.
+MISREAD = [
+    *(("Müller", _misread("“Müller” – naïve", page, times)) for page in ("latin-1", "cp1252") for times in (1, 2, 3)),
+    *(("François Dupont", _misread("vu François Dupont", page)) for page in ("cp1250", "mac_roman", "cp437", "cp850")),
+    *(("Пётр", _misread("вчера Пётр звонил", page)) for page in ("latin-1", "cp1252", "cp1251", "mac_roman", "cp437")),
+    ("Łukasz", _misread("Łukasz rang.", "cp1250")),
+    ("Νίκος", _misread("είδα τον Νίκος", "cp1253")),
+    ("خالد", _misread("قابلت خالد أمس", "cp1256")),
+    ("李娜", _misread("来自 李娜", "cp1252")),
+    ("İbrahim", _misread("İbrahim geldi", "cp1254")),
+    ("Müller", "I saw MÃ¼ller and naïve Zoë – “twice”."),
+    ("Müller", "<b>MÃ¼</b>ller rang"),
+    ("Müller", "Herr M&Atilde;&frac14;ller kam"),
+    ("Müller", "GET /M%C3%83%C2%BCller"),
+    ("García", "I saw GarcÃ\xada there"),
+    ("García", "I saw GarcÃa there"),  # the soft hyphen is lost
+    ("Škoda", "Å koda rang."),  # the space that does not break is kept as another
+]  # fmt: skip
+SHOWN += MISREAD
 
 # What holds no name, however it is read: (name, text).
 OTHERS = [
@@ -81,4 +135,7 @@ OTHERS = [
     ("Ann", "x = p*annual + 3 & q"),
     ("Ann", "It is 100%, and [1] says 5 < 6 > 3."),
     ("Kov", "&kovx; and %KO"),
+    ("Ann", "xn--annual-99999999999, xn--anna and xn--"),
+    ("Miller", "MÃ©ller, MÃ¼ller and M\ufffdller"),
+    ("Ruth", r"it\'s \"rut\" h, \rut and C:\rutha"),
 ]

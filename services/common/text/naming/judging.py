@@ -18,10 +18,16 @@ OTHER_ACCENTS = "its accents are others"
 DOUBLE = "it is part of a double name"
 APART = "a space stands within it"
 INSIDE = "it stands inside a longer word"
+STOPPED = "a sentence may end between its words"
 _HANDLE = re.compile(r"[\w.@+-]*")
 _LOOK_ROUND = 64
 _LEAST_KEPT = 3  # letters of a name that a case keeps, where the text's language does not tell that it is one
 _LEAST_JOINED = 6  # letters of a name written together that hardly another word has
+# A word that is hardly an abbreviation: of three letters, and not of consonants alone.
+_FULL_STOP = re.compile(
+    r"(?<![^\W\d_])(?!(?:capt|col|gen|gov|hon|prof|rep|rev|sen)\.)(?=[b-df-hj-np-tv-xz]*+[^\W\d_])[^\W\d_]{3,}\.\s",
+    re.IGNORECASE,
+)
 _HYPHENS = "-\u2010\u2011"
 
 
@@ -90,7 +96,7 @@ class Text:
         other = letters.other(name, accents, self._source[finish : finish + 1]) if tells else ""
         if other is None:
             return None
-        doubt = doubt or other or (APART if spelling.apart else "")
+        doubt = doubt or other or (APART if spelling.apart else self._stop(name, begin, finish))
         handle = self._is_handle(begin, finish)
         if spelling.doubt == APOSTROPHE and not handle and self.is_small_latin(start) and self._latin.writes_capitals:
             return None  # a word: "said" of "Sa'id"
@@ -136,11 +142,16 @@ class Text:
             if declined is None:
                 return None
             doubt = doubt or declined
-        if not doubt and found.is_turned and phrases.is_listed(self._source, start, end):
+        if not doubt and found.is_turned and not handle and phrases.is_listed(self._source, start, end):
             doubt = phrases.LISTED
+        doubt = doubt or self._stop(found.name, start, end)
         if not doubt and not handle:
             doubt = self._doubt_of(found, start, end)
         return Mention(start, end, found.name, doubt)
+
+    def _stop(self, name: str, start: int, end: int) -> str:
+        """The doubt about a name that was given without a stop and is written with one: "I met Ruth. Fenwick left"."""
+        return STOPPED if "." not in name and _FULL_STOP.search(self._source, start, end) else ""
 
     def _may_be_small(self, found: Found) -> bool:
         """Whether a small letter may begin a declined name: where the text's language declines so."""

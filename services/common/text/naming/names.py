@@ -33,6 +33,11 @@ class Names:
             of.shorter = self._by_form.get(self._forms.shorter(form))
         self._phrases = Phrases((name, parts) for name in names for parts in parts_of(name))
 
+    @property
+    def forms(self) -> Iterable[str]:
+        """What is looked for of the names as they were given: folded, with one space between words."""
+        return self._by_form
+
     def certain(self, text: str) -> bool:
         """Whether a text surely names one of them."""
         return any(not mention.doubt for mention in self.find(text))

@@ -21,7 +21,7 @@ BETWEEN = "another name stands between its words"
 INITIAL = "only an initial stands for a word of it"
 TURNED = "its words stand in another order"
 JOINED = "a stop joins its words"
-LISTED = "its words may be two persons' in a list"
+LISTED = "its words may be two persons'"
 
 _NAMED = re.compile(f"[{LATIN}{OTHERS}]+")
 _TOKEN = re.compile(f"[{LATIN}{OTHERS}{STRANGE}]+")
@@ -30,6 +30,7 @@ _GAP_BESIDE_OTHERS = re.compile(r"[\s\"“”'()«»]+|\.?\s+|-")
 _COMMA = re.compile(r"\s*,\s*")
 _NAME_BEFORE = re.compile(r"[^\W\d_][\w'’-]*\.?\s+$")
 _NAME_AFTER = re.compile(r"(?:\s*,)?\s+(?:(?:and|or|und|et|y|e|i|a|и|та)\s+)?([^\W\d_])")
+_GOES_ON = re.compile(r"[^\S\n]+[^\W\d_]")
 _LOOK_ROUND = 48
 _MOST_WORDS = 6  # of a name
 _MOST_BETWEEN = 2
@@ -160,10 +161,12 @@ class Phrases:
 
 
 def is_listed(text: str, start: int, end: int) -> bool:
-    """Whether other names stand beside "Smith, Mary": then each may be another person's."""
+    """Whether other names stand beside "Smith, Mary", or the sentence goes on: then each may be another person's."""
     before = _NAME_BEFORE.search(text[max(0, start - _LOOK_ROUND) : start])
     after = _NAME_AFTER.match(text, end, end + _LOOK_ROUND)
-    return (before is not None and before.group()[0].isupper()) or (after is not None and after.group(1).isupper())
+    if (before is not None and before.group()[0].isupper()) or (after is not None and after.group(1).isupper()):
+        return True
+    return _GOES_ON.match(text, end) is not None
 
 
 def _insert(root: _Node, path: Sequence[str], name: str, words: tuple[str, ...], doubt: str) -> None:

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from html import unescape
 
+from services.common.text.naming import misread, tex
+
 _MOST_ROUNDS = 3  # of escapes within escapes
 _HEX = "[0-9A-Fa-f]"
 _CODED = re.compile(
     rf"""
-    (?P<units>(?:(?<!\\)\\++u{_HEX}{{4}})+)
-    |(?P<bytes>(?:%{_HEX}{{2}}|=[0-9A-F]{{2}}|(?<!\\)\\++x{_HEX}{{2}}|(?<!\\)\\++[0-3][0-7]{{2}})+)
+    (?P<units>(?:(?:(?<!\\)\\++|%)u{_HEX}{{4}})+)
+    |(?P<bytes>(?:%{_HEX}{{2}}|=[0-9A-F]{{2}}|=[c-f][0-9a-f](?:=[89ab][0-9a-f])+|(?<!\\)\\++x{_HEX}{{2}}
+     |(?<!\\)\\++[0-3][0-7]{{2}})+)
     |(?<!\\)\\++(?:u\{{|U)(?P<point>{_HEX}{{1,8}})\}}?
     |(?<!\\)\\++(?P<sign>[abefnrtv"'/])
     |(?P<entity>&(?:\#[0-9]{{1,7}}|\#[xX]{_HEX}{{1,6}}|[A-Za-z][0-9A-Za-z]{{1,31}});?)
+    |(?<![0-9A-Za-z-])[xX][nN]--(?P<host>[0-9A-Za-z-]{{1,59}})(?![0-9A-Za-z-])
     |(?P<flags>[\U0001f1e6-\U0001f1ff]{{5,}})  # fewer are one or two countries'
     |(?P<tags>[\U000e0020-\U000e007e]+)
     |\u202e(?P<turned>[^\u202c\u2028\u2029\n]*+)  # shown from its end
@@ -24,7 +28,7 @@ _CODED = re.compile(
     re.VERBOSE,
 )
 _SIGNED = re.compile(  # without one of these a text shows itself; most do
-    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\\%=&<\[\]{}*`~|_+\U0001f150-\U0001f1ff\U000e0020-\U000e007e\u202e]|''"
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\\%=&<\[\]{}*`~|_+\U0001f150-\U0001f1ff\U000e0020-\U000e007e\u202e]|''|[xX][nN]--"
 )
 _UNIT = re.compile(rf"u({_HEX}{{4}})")
 _BYTE = re.compile(rf"\\([0-7]{{3}})|({_HEX}{{2}})")
@@ -59,12 +63,21 @@ _MARKUP = re.compile(
 def readings(text: str) -> Iterator[str]:
     """A text, and each other way to read it: decoded; without its markup; with a space in its place."""
     yield text
-    if _SIGNED.search(text) is None:
-        return
-    plain = decoded(_COMMAND.sub("{", text))
-    for reading in dict.fromkeys((plain, _MARKUP.sub("", plain), _MARKUP.sub(" ", plain))):
-        if reading != text:
-            yield reading
+    known = {text}
+    for given in dict.fromkeys((text, tex.with_letters(text))):
+        for reading in _readings(given):
+            if reading not in known:
+                known.add(reading)
+                yield reading
+
+
+def _readings(text: str) -> Iterator[str]:
+    plain = text if _SIGNED.search(text) is None else decoded(_COMMAND.sub("{", text))
+    for said in (plain, *misread.readings(plain)):
+        yield said
+        if _SIGNED.search(said) is not None:
+            yield _MARKUP.sub("", said)
+            yield _MARKUP.sub(" ", said)
 
 
 def with_letters(text: str) -> Iterator[str]:
@@ -98,6 +111,8 @@ def _meant(coded: re.Match[str]) -> str:
             return _text(bytes(int(octal, 8) if octal else int(pair, 16) for octal, pair in _BYTE.findall(said)))
         case "point":
             return unescape(f"&#x{coded['point']};")
+        case "host":
+            return _of_host(coded["host"])
         case "sign":
             return _SIGNS.get(coded["sign"], "\n")
         case "turned":
@@ -114,3 +129,11 @@ def _text(given: bytes) -> str:
         return given.decode()
     except UnicodeDecodeError:
         return given.decode("latin-1")
+
+
+def _of_host(label: str) -> str:
+    """A part of a host's name in letters, of those behind its "xn--"; as it is where it stands for none."""
+    try:
+        return label.encode().decode("punycode")
+    except UnicodeError:
+        return f"xn--{label}"
