@@ -98,7 +98,8 @@ def test_a_line_that_is_no_observation_is_named_with_its_field(bad: bytes, field
     assert [each.id for each in made] == ["t1"]  # those before it are sent
     assert lines.error is not None
     assert (lines.error.reason, lines.error.field) == ("INVALID_FIELD", field)
-    assert lines.error.message.startswith("line 3 is not an observation: ")
+    what = "not an observation" if field == "value" else "refused"
+    assert lines.error.message.startswith(f"line 3 is {what}: ")
     assert says in lines.error.message
     assert lines.error.remedy.endswith("What came before it is kept.")
     assert len(str(lines.error)) < 1_000

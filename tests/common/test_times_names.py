@@ -11,6 +11,9 @@ LAST_FRIDAY, NEXT_FRIDAY = ("2026-05-01", "2026-05-02"), ("2026-05-08", "2026-05
 LAST_SUNDAY, NEXT_SUNDAY = ("2026-05-03", "2026-05-04"), ("2026-05-10", "2026-05-11")
 LAST_APRIL = ("2026-04-01", "2026-05-01")
 LOOKS_BACK = [
+    ("Met Ann on Friday.", *LAST_FRIDAY),
+    ("Sat in the park on Sunday.", *LAST_SUNDAY),
+    ("Sat on the sofa all Friday.", *LAST_FRIDAY),
     ("Will rang on Friday.", *LAST_FRIDAY),
     ("On Friday Will rang.", *LAST_FRIDAY),
     ("On Friday, Will came.", *LAST_FRIDAY),

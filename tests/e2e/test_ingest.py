@@ -32,7 +32,7 @@ def test_a_line_of_another_namespace_is_refused_unless_many_are_asked_for(local:
     file = tmp_path / "mixed.jsonl"
     file.write_text(MIXED)
     said = mneme(local, "ingest", "-n", "e2e/in-ann", str(file), code=1)
-    assert "INVALID_FIELD (namespace): line 2 is not an observation" in said
+    assert "INVALID_FIELD (namespace): line 2 is refused" in said
     assert "--namespaces-from-lines" in said
     assert "e2e/in-bob" not in mneme(local, "namespace", "list").split()
     assert "1 accepted, 1 known" in mneme(local, "ingest", "--namespaces-from-lines", str(file))

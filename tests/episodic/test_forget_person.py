@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
@@ -15,6 +17,7 @@ from services.common.ledger import topics
 from services.common.serving.errors import MnemeError
 from services.common.text.naming import scripts
 from services.common.text.naming.phrases import Phrases
+from services.episodic.erasure.forget import _LOOKS
 from services.episodic.state.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
 from services.episodic.state.records import Stored
 from tests.common.naming.by_case import GENITIVES
@@ -55,6 +58,59 @@ def test_the_doubtful_are_listed_apart_and_left(world: World) -> None:
     assert (receipt.receipt.doubtful_left, receipt.receipt.selected_by) == (1, "person")
     # Told of, and therefore no disagreement; listed all the same.
     assert mentions(world, receipt) == (0, [world.base("o1")])
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("Mark", {"mark": 7}),
+        ("Max", {"Max": 10}),
+        ("Bill", {"type": "bill"}),
+        ("Art", {"topic": "art"}),
+        ("Summer", {"season": "summer"}),
+    ],
+)
+def test_a_word_that_is_all_of_a_field_is_doubtful(world: World, name: str, metadata: dict[str, str | float]) -> None:
+    world.observe("o0", "The essay was fine.", metadata=metadata)
+    world.observe("o1", "It was late.", metadata={"who": "priya"})
+    world.settle()
+    listed = world.forgetting.resolve(NAMESPACE, person(name))
+    assert (list(listed.base), [each.slot.id for each in listed.doubtful]) == ([], [world.base("o0")])
+    assert [slot.id for slot in world.forgetting.resolve(NAMESPACE, person("Priya")).base] == [world.base("o1")]
+
+
+def test_what_is_told_while_a_person_is_looked_for_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long texts that come after each look are looked through before anything is locked; without end, it is refused."""
+    world.observe("o0", "Zoë rang.")
+    world.settle()
+    look, held, rounds, numbers = world.forgetting._looked_through, list[bool](), 2, count()
+
+    def told_meanwhile(*given: Any) -> Any:
+        looked = look(*given)
+        if len(held) < rounds:
+            held.append(world.host.fold_lock._is_owned())  # type: ignore[attr-defined]
+            world.observe(f"late{next(numbers)}", "Zoë wrote. " * 1_000)
+            world.settle()
+        return looked
+
+    monkeypatch.setattr(world.forgetting, "_looked_through", told_meanwhile)
+    assert world.forget(person("Zoë")).receipt.base_erased == 3
+    assert held == [False, False]
+    held, rounds = [], 1_000
+    with pytest.raises(MnemeError, match="More is told") as refused:
+        world.forgetting.command(NAMESPACE, person("Zoë"), "f2", "test")
+    assert (refused.value.reason, len(held)) == ("NOT_FRESH", _LOOKS)
+
+
+def test_a_doubt_about_who_said_it_says_so(world: World) -> None:
+    world.observe("o0", "It rained.", actor="Rosa")
+    world.observe("o1", "The rose garden is closed.", actor="Rosa")
+    world.settle()
+    doubtful = {each.slot.id: each.doubt for each in world.forgetting.resolve(NAMESPACE, person("Rose")).doubtful}
+    assert doubtful[world.base("o0")].reason.startswith("of who said it: ")
+    assert doubtful[world.base("o1")].written == "rose"
 
 
 def test_the_texts_of_others_in_whose_language_a_name_is_a_word_are_left(world: World) -> None:

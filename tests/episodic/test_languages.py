@@ -135,6 +135,38 @@ def test_what_was_said_is_found_in_its_language_and_what_was_not_is_not(spoken: 
     assert spoken.recall(FACTS[n].foreign, f"acme/{n}").confidence < SHIPPED.confidence_threshold
 
 
+JAPANESE = [
+    (
+        ["私の妹は札幌に住んでいます。", "来週、犬を病院に連れて行きます。", "鍵は冷蔵庫の上にあります。"],
+        ["妹はどこに住んでいますか？", "いつ犬を病院に連れて行きますか？", "鍵はどこにありますか？"],
+        ["猫はどこにいますか？", "車は何色ですか？", "傘はどこにありますか？"],
+    ),
+    (
+        ["傘は玄関にあります。", "薬は棚の中にあります。", "母は毎朝六時に起きます。", "兄はピアノが好きです。"],
+        ["傘はどこにありますか？", "薬はどこにありますか？", "母は何時に起きますか？", "兄は何が好きですか？"],
+        ["鍵はどこにありますか？", "父はどこにいますか？", "誰が来ましたか？", "犬は何を食べましたか？"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "asked", "foreign"), JAPANESE)
+def test_a_polite_question_finds_what_one_word_of_it_names(
+    tmp_path: Path, embedder: Embedder, told: list[str], asked: list[str], foreign: list[str]
+) -> None:
+    """ "Where is the key?" of a key that one character writes: the verb's ending is none of its words."""
+    world = World(tmp_path, embedder, build(SHIPPED.plugins)).open()
+    world.create()
+    for n, text in enumerate(told):
+        world.observe(f"o{n}", text)
+    world.settle()
+    threshold = SHIPPED.confidence_threshold
+    for text, question in zip(told, asked, strict=True):
+        recalled = world.recall(question)
+        assert (recalled.items[0].record.text, recalled.confidence >= threshold) == (text, True), question
+    assert [question for question in foreign if world.recall(question).confidence >= threshold] == []
+    world.close()
+
+
 # In the README's words.
 NAMES = {
     "it": "Italian", "pl": "Polish", "ja": "Japanese", "hi": "Hindi", "de": "German", "fr": "French", "es": "Spanish",

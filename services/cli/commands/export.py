@@ -48,7 +48,7 @@ def export(get_client: Callable[[], Client], namespace: str, file: BinaryIO) -> 
                 file.write(_line(_as_line(told)))
                 written += 1
                 count()
-    click.echo(f"{written} lines of {namespace}.", err=True)
+    click.echo(f"{written} entries of {namespace}{', and its settings' if settings is not None else ''}.", err=True)
     if settings is None:
         click.echo("without its settings: they are shown to a token with the right admin.", err=True)
     if unreadable:

@@ -264,7 +264,9 @@ def _spell_out(metadata: object) -> None:
 
 
 def _in_line(error: MnemeError, number: int) -> MnemeError:
-    what = "is not an observation" if error.reason == "INVALID_FIELD" else "cannot be sent"
+    what = "cannot be sent"
+    if error.reason == "INVALID_FIELD":
+        what = "is not an observation" if error.field == "value" else "is refused"
     message = f"line {number} {what}: {error.message}"
     return MnemeError(
         error.reason, message, field=error.field, remedy=f"{error.remedy} {KEPT}".lstrip(), metadata=error.metadata

@@ -52,7 +52,7 @@ def loads(data: bytes) -> object:
     """
     remedy = "Send one JSON object in UTF-8, as protobuf JSON has it."
     try:
-        text = data.decode()
+        text = data.decode().rstrip("\r\n")  # or a text that is not closed would seem to hold the line's end
     except UnicodeDecodeError as error:
         raise invalid("value", f"Byte {error.start} is not UTF-8.", remedy) from error
     if _depth(text) > MAX_DEPTH:
@@ -60,7 +60,9 @@ def loads(data: bytes) -> object:
     try:
         value: object = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_number)
     except json.JSONDecodeError as error:
-        raise invalid("value", f"It is not JSON: {error.msg}, at character {error.pos}.", remedy) from error
+        raise invalid(
+            "value", f"It is not JSON: {error.msg.removesuffix(' at')}, at character {error.pos}.", remedy
+        ) from error
     return value
 
 

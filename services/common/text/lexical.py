@@ -32,7 +32,7 @@ B = 0.75
 
 # What the terms of a text depend on beside the text; part of an index's generation. Raise the first number where this
 # module or those that it rests on cut otherwise.
-IDENTITY = f"terms-5-icu-{icu_version}-snowball-{Stemmer.version()}"
+IDENTITY = f"terms-6-icu-{icu_version}-snowball-{Stemmer.version()}"
 
 _stem = lru_cache(maxsize=65_536)(stem)  # of words that may come again
 

@@ -37,8 +37,8 @@ from services.episodic.write.parked import Parked
 from services.episodic.write.writer import Host
 
 _BATCH = 256
-_LOOKS = 4  # through what came while a person was looked for
-_FEW = 4  # texts, that may be looked through while nothing is folded
+_LOOKS = 16  # through what came while a person was looked for
+_MOST_UNSEEN, _MOST_CHARACTERS = 64, 8_000  # texts that are looked through while nothing is folded, and in them
 MAX_IDS = 10_000  # of a selector
 MAX_ALIASES = 256  # of a person
 # Of a text and a person: names of theirs that it came with, a doubt, or None where it is not about them.
@@ -77,6 +77,10 @@ class _Looked:
     info: NamespaceInfo | None
     naming: Naming
     verdicts: dict[tuple[str, int], Verdict] = field(default_factory=dict)
+
+    def unseen(self, told: Iterable[Slot]) -> list[str]:
+        """Ids of what was not looked through."""
+        return [slot.id for slot in told if (slot.id, slot.version) not in self.verdicts]
 
 
 class Forgetting:
@@ -237,13 +241,12 @@ class Forgetting:
 
     # --- persons ---
 
-    def _look(self, namespace: str, looked: _Looked, told: Sequence[Slot], parked: Mapping[str, Parked]) -> int:
-        """Look for the person in what was not looked through yet; returns how many that were."""
-        unknown = [slot.id for slot in told if (slot.id, slot.version) not in looked.verdicts]
-        unfolded = [parked[id].stored for id in unknown if id in parked]
-        for stored in chain(self._opened(namespace, [id for id in unknown if id not in parked]), unfolded):
+    def _look(self, namespace: str, looked: _Looked, told: Sequence[Slot], parked: Mapping[str, Parked]) -> None:
+        """Look for the person in what was not looked through yet."""
+        unseen = looked.unseen(told)
+        unfolded = [parked[id].stored for id in unseen if id in parked]
+        for stored in chain(self._opened(namespace, [id for id in unseen if id not in parked]), unfolded):
             looked.verdicts[stored.id, stored.version] = _judge(looked.naming, stored)
-        return len(unknown)
 
     def _meant(self, person: Person, info: NamespaceInfo | None, before: _Looked | None = None) -> _Looked:
         """Who is meant, with what was found ``before`` where it holds still: it is a function of names and texts."""
@@ -275,20 +278,25 @@ class Forgetting:
         erased = pb.Erased(
             receipt_id=receipt_id, selector_mac=selector_mac, selected_by=selector.WhichOneof("by") or ""
         )
-        looked = None
-        if selector.WhichOneof("by") == "person" and not self._known(namespace, receipt_id, selector_mac):
-            looked = self._looked_through(namespace, selector.person)
-        with self._lock:
-            if self._host.registry.is_gone(namespace):
-                raise unknown_namespace(namespace)
-            if self._known(namespace, receipt_id, selector_mac):
-                return receipt_id, Targets((), (), ())
-            # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
-            with self._host.fold_lock:
-                self._require_settled(namespace)
-                targets = self.resolve(namespace, selector, looked)
-                self._append(namespace, targets, erased, principal)
-        return receipt_id, targets
+        looked: _Looked | None = None
+        for _ in range(_LOOKS):
+            if selector.WhichOneof("by") == "person" and not self._known(namespace, receipt_id, selector_mac):
+                looked = self._looked_through(namespace, selector.person, looked)
+            with self._lock:
+                if self._host.registry.is_gone(namespace):
+                    raise unknown_namespace(namespace)
+                if self._known(namespace, receipt_id, selector_mac):
+                    return receipt_id, Targets((), (), ())
+                # Nothing is folded meanwhile: what was read with the erased aliases is among the targets.
+                with self._host.fold_lock:
+                    if looked is not None and self._has_much_unseen(namespace, looked):
+                        continue
+                    self._require_settled(namespace)
+                    targets = self.resolve(namespace, selector, looked)
+                    self._append(namespace, targets, erased, principal)
+                    return receipt_id, targets
+        what = "More is told meanwhile than is looked through for the person."
+        raise MnemeError("NOT_FRESH", what, field="namespace", remedy="Send it again, with the same id, when less is.")
 
     def _require_settled(self, namespace: str) -> None:
         """NOT_FRESH while a change of the settings waits to be applied: its alias groups may name the person."""
@@ -299,21 +307,27 @@ class Forgetting:
             if entry is not None and entry.namespace == namespace and entry.HasField("namespace_changed"):
                 raise not_fresh()
 
-    def _looked_through(self, namespace: str, person: Person) -> _Looked | None:
-        """Every text, looked through for a person's names under no lock: only what comes from now on holds others up.
-
-        Where much came meanwhile that is looked through too, for a while.
-        """
-        looked: _Looked | None = None
-        for _ in range(_LOOKS):
-            info = self._host.registry.namespace(namespace)
-            looked = self._meant(person, info, looked)
-            for groups in (info.aliases, *(earlier.groups for earlier in info.earlier)) if info else ():
-                looked.naming.without(groups)
-            parked = self._parked(namespace)
-            if self._look(namespace, looked, self._told(namespace, parked), parked) <= _FEW:
-                break
+    def _looked_through(self, namespace: str, person: Person, before: _Looked | None) -> _Looked:
+        """Every text, looked through for a person's names under no lock: it holds nobody up."""
+        info = self._host.registry.namespace(namespace)
+        looked = self._meant(person, info, before)
+        for groups in (info.aliases, *(earlier.groups for earlier in info.earlier)) if info else ():
+            looked.naming.without(groups)
+        parked = self._parked(namespace)
+        self._look(namespace, looked, self._told(namespace, parked), parked)
         return looked
+
+    def _has_much_unseen(self, namespace: str, looked: _Looked) -> bool:
+        """Whether much came that was not looked through, or the namespace's aliases changed."""
+        if looked.info is not self._host.registry.namespace(namespace):
+            return True
+        parked = self._parked(namespace)
+        unseen = looked.unseen(self._told(namespace, parked))
+        if len(unseen) > _MOST_UNSEEN:
+            return True
+        texts = [parked[id].stored for id in unseen if id in parked]
+        texts += self._host.live.store.fetch(namespace, [id for id in unseen if id not in parked]).values()
+        return sum(len(stored.record.text) for stored in texts) > _MOST_CHARACTERS
 
     def _append(self, namespace: str, targets: Targets, erased: pb.Erased, principal: str) -> None:
         """Append the entry over these targets, and know it from then on. NOT_FOUND, INVALID_FIELD."""

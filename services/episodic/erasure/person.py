@@ -15,6 +15,7 @@ from services.common.text.naming.shown import readings, with_letters
 from services.common.text.naming.spellings import LETTER
 from services.episodic.plugins.base import Record
 
+_FIELD = "it is the name of a metadata field"
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+(?=\S+\s+\S)", re.IGNORECASE)
 
 
@@ -92,12 +93,16 @@ class Naming:
         of the names."""
         if any(map(self._names, (record.actor, *ids))) or any(map(self.within, _texts_in(record))):
             return True
+        if any(self.within(field) and not field.isalpha() for field in record.metadata):
+            return True
         # Perception takes many a word at the head of a sentence for a person.
         return any(map(self._names, record.people)) and not self.doubts(record.text)
 
     def doubted_of(self, record: Record, ids: Iterable[str] = ()) -> list[Doubt]:
         """What makes it doubtful whether a record that ``meant_by`` does not take is meant; empty where it is not."""
-        return [doubt for said in (*said_in(record), *ids) for doubt in self.doubts(said)]
+        doubts = [d for said in (*_texts_in(record), *ids, *record.people) for d in self.doubts(said)]
+        doubts += [Doubt(field, _FIELD) for field in record.metadata if self.within(field) or self.doubts(field)]
+        return doubts + [replace(d, reason=f"of who said it: {d.reason}") for d in self.doubts(record.actor)]
 
     def _names(self, name: str) -> bool:
         found = (mention for shown in readings(name) for mention in self._matcher.find(shown, is_name=True))
@@ -108,6 +113,7 @@ def said_in(record: Record) -> Iterator[str]:
     """Everything of a record that may name somebody."""
     yield from _names_in(record)
     yield from _texts_in(record)
+    yield from record.metadata
 
 
 def _names_in(record: Record) -> tuple[str, ...]:
@@ -116,10 +122,7 @@ def _names_in(record: Record) -> tuple[str, ...]:
 
 def _texts_in(record: Record) -> Iterator[str]:
     yield from (record.text, record.session, record.source)
-    for name, value in record.metadata.items():
-        yield name
-        if isinstance(value, str):
-            yield value
+    yield from (value for value in record.metadata.values() if isinstance(value, str))
 
 
 def _all(group: AliasGroup) -> tuple[str, ...]:

@@ -95,7 +95,6 @@ class Vectors:
     def size_bytes(self) -> int:
         """What it takes of memory, nearly."""
         columns = self._vectors, self._weights, self._starts, self._ends
-        columns = self._vectors, self._weights, self._starts, self._ends
         return self._rows.size_bytes + sum(column.size_bytes for column in columns)
 
     def add(self, owner: str, vector: Vector, weight: float, event: tuple[int, int]) -> None:

@@ -95,7 +95,9 @@ def test_a_long_name_does_not_hide_a_short_one() -> None:
 
 
 def test_a_name_that_is_all_of_a_text_is_no_word() -> None:
-    assert Names(["Mark"]).certain("mark")
+    assert Names(["Mark"]).certain("Mark")
+    assert Names(["Priya"]).certain("priya")
+    assert not Names(["Mark"]).certain("mark")
     assert not Names(["Mark"]).certain("a mark")
 
 

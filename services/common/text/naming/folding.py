@@ -54,6 +54,7 @@ _LETTERS = {
     **{"ך": "כ", "ם": "מ", "ן": "נ", "ף": "פ", "ץ": "צ"},
     **dict(_variants()),
 }
+_SIGNS = str.maketrans({**dict.fromkeys(APOSTROPHES, "'"), **dict.fromkeys(DASHES, "-")})
 _DROPPED = (
     (0x300, 0x36F),  # accents
     (0x483, 0x489),
@@ -116,7 +117,13 @@ def written_out(text: str) -> str:
 
 def accented(text: str) -> str:
     """A text without case, its accents kept: to tell one accent from another."""
-    return normalize("NFKC", "".join(c for c in text if c not in INVISIBLE and not _is_drawn(c))).casefold()
+    kept = "".join(c for c in with_plain_signs(text) if c not in INVISIBLE and not _is_drawn(c))
+    return normalize("NFKC", kept).casefold()
+
+
+def with_plain_signs(text: str) -> str:
+    """A text with one apostrophe and one hyphen, whichever its writer's keyboard has. As long as the text."""
+    return text.translate(_SIGNS)
 
 
 def _is_drawn(c: str) -> bool:

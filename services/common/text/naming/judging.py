@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from services.common.text.naming import caseless, edges, letters, phrases, scripts, words
-from services.common.text.naming.folding import UMLAUT, accented, fold, folded
+from services.common.text.naming.folding import UMLAUT, accented, fold, folded, with_plain_signs
 from services.common.text.naming.forms import Closed, close
 from services.common.text.naming.latin import Latin
 from services.common.text.naming.phrases import Found
@@ -104,7 +104,10 @@ class Text:
             return Mention(begin, finish, name, "" if handle else INSIDE)
         others = not tells and accents != "" and accents not in names and "" not in names
         spoken = words.GERMAN if is_genitive else self._spoken(spelling.words[0])
-        return Mention(begin, finish, name, doubt or self._doubt(spelling, begin, finish, handle, others, spoken))
+        doubt = doubt or self._doubt(spelling, begin, finish, handle, others, spoken)
+        if doubt == words.SMALL_HERE and self._alone == self._source[begin:finish]:
+            doubt = ""  # "priya", of a metadata field
+        return Mention(begin, finish, name, doubt)
 
     def _edge(self, start: int, end: int, begin: int, finish: int) -> str:
         """The doubt about where a name ends, in scripts that write words together."""
@@ -176,7 +179,7 @@ class Text:
 
     def _doubt_of(self, found: Found, start: int, end: int) -> str:
         source = self._source
-        if self._alone == source[start:end]:
+        if self._is_alone(start, end):
             return ""
         if self._is_double(start, end):
             return DOUBLE
@@ -185,6 +188,10 @@ class Text:
         if words.names_a_place(source, start):
             return words.PLACE
         return words.doubt(found.words, source, start, end, self._spoken(found.words[0]))
+
+    def _is_alone(self, start: int, end: int) -> bool:
+        """Whether it is all of the text, and not in small letters, as words are ("bill", of a metadata field)."""
+        return self._alone == self._source[start:end] and not self._source[start].islower()
 
     def _spoken(self, word: str) -> str:
         """The language whose words a name is to be told from."""
@@ -209,7 +216,7 @@ class Text:
             return ""
         if spelling.doubt and not spelling.is_joined:
             return spelling.doubt  # another person's name may be spelled so
-        if self._alone == source[start:end]:
+        if self._is_alone(start, end):
             return ""
         if self._is_double(start, end):
             return DOUBLE
@@ -255,7 +262,7 @@ class Text:
         """As ``accents_of``, of what is written; each word of a text is looked at once."""
         if letters.tells(spelling.form):
             return letters.written(self._source[start:end])
-        words = close(self._source[start:end]).split(" ")
+        words = close(with_plain_signs(self._source[start:end])).split(" ")
         for word in words:
             if word not in self._accents:
                 self._accents[word] = accented(word)

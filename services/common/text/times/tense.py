@@ -114,6 +114,15 @@ def _sentence(text: str, start: int, end: int) -> tuple[int, str]:
     return low + begin, around[begin:stop]
 
 
+# "Met Ann on Sunday.", as one writes of oneself; the tagger takes the first word for a name.
+_WITHOUT_SUBJECT = frozenset(
+    """
+    met sat saw ate went had got took made came drove flew ran swam won lost bought sold found heard spoke slept woke
+    wrote sang rode fell felt gave told taught threw wore
+    """.split()
+)
+
+
 def _is_timetable(tokens: Sequence[Token], at: int) -> bool | None:
     """ "The flight departs June 3": where the sentence has no verb, what the tagger takes for a plural may be one."""
     before = [t.tag for t in tokens if t.end <= at and t.tag not in ("IN", "TO", "DT")]
@@ -124,6 +133,8 @@ def _is_plan(tokens: Sequence[Token], at: int, form: str) -> bool | None:
     """Whether a sentence without a verb notes what is to come: "Dinner with Ann on Friday." It names the thing at
     once; "a lovely dinner on Friday" tells of it."""
     head = [t for t in tokens if t.end <= at]
+    if head and head[0].text.lower() in _WITHOUT_SUBJECT and head[1:]:
+        return False
     if form in _APPOINTED and head and head[0].tag in ("NN", "NNP") and head[-1].text.lower() not in _TOLD:
         return True
     return _is_timetable(tokens, at)
