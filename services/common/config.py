@@ -55,6 +55,7 @@ class CommonConfig(BaseModel):
     inboxes: tuple[Inbox, ...]
     inbox_retention_s: int = Field(ge=60)
     dead_letter_retention_s: int = Field(ge=60)
+    audit_retention_s: int = Field(ge=60)
     master_key_file: str
     otlp_endpoint: str
     trace_files: bool

@@ -11,6 +11,8 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from mneme.v1.common_pb2 import Position, TimeRange
 from mneme.v1.ledger_pb2 import FeedRecord, StoredReceipt
 
+from services.common.ledger.audit import Wanted
+from services.common.ledger.places import Usage
 from services.common.serving import clocks
 from services.common.serving.errors import invalid
 from services.episodic.erasure.forget import Targets
@@ -41,6 +43,22 @@ def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo]
         filter=to_filter(request.filter, infos),
         known=known,
     )
+
+
+def to_wanted(request: admin_pb2.ListAuditRequest) -> Wanted:
+    """INVALID_FIELD, TIME_RANGE."""
+    for n, action in enumerate(request.actions):
+        if action not in admin_pb2.AuditAction.values() or not action:
+            raise invalid(f"actions[{n}]", "There is no such action.", "Name one of AuditAction, or none for all.")
+    start, end = time_range(request.time, "time")
+    return Wanted(request.principal, frozenset(request.actions), start, end)
+
+
+def to_usage(name: str, told: Usage, erased: int) -> admin_pb2.NamespaceUsage:
+    usage = admin_pb2.NamespaceUsage(namespace=name, told=told.texts, erased=erased, ledger_bytes=told.bytes)
+    if told.texts:
+        usage.last_told_at.FromMicroseconds(told.newest_us)
+    return usage
 
 
 def to_filter(given: episodic_pb2.RecallFilter, infos: Sequence[NamespaceInfo]) -> Filter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from services.episodic.erasure.forget import Forgetting
+from services.episodic.recall.audit import Audit
 from services.episodic.recall.export import Export
 from services.episodic.recall.reads import Reads
 from services.episodic.write.commands import Commands
@@ -25,6 +26,7 @@ class Partition:
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
         self.export = Export(self.host)
+        self.audit = Audit(self.host)
 
     def start(self) -> None:
         """Returns when the index follows the feed. Where it was made by something else than is configured, it answers

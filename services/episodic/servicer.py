@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -12,16 +13,19 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from mneme.v1 import admin_pb2, episodic_pb2
+from mneme.v1.admin_pb2 import Operation
 from mneme.v1.common_pb2 import Freshness, Position
 from mneme.v1.ledger_pb2 import StoredReceipt
 
 from services.common import telemetry
 from services.common.crypto.auth import Caller, covers
 from services.common.ledger import topics
+from services.common.ledger.audit import act, acts
 from services.common.log import away
 from services.common.log.base import LogUnavailable, partition_of
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.fair import FairThreads
+from services.common.serving.operations import operation_id
 from services.common.serving.pages import fitting, page_size
 from services.common.serving.serving import Call, Handler, NotYet, Page, tenant
 from services.common.serving.shards import require_few
@@ -85,6 +89,8 @@ class Servicer:
             _A + "GetOperation": Handler(admin_pb2.GetOperationRequest, self.get_operation),
             _A + "Rebuild": Handler(admin_pb2.RebuildRequest, self.rebuild),
             _A + "GetStats": Handler(admin_pb2.GetStatsRequest, self.get_stats),
+            _A + "ListAudit": Handler(admin_pb2.ListAuditRequest, self.list_audit),
+            _A + "ListUsage": Handler(admin_pb2.ListUsageRequest, self.list_usage),
         }
         return {name: replace(each, function=self.holding.counted(each.function)) for name, each in handlers.items()}
 
@@ -273,11 +279,7 @@ class Servicer:
         self, request: admin_pb2.ListNamespacesRequest, call: Call
     ) -> admin_pb2.ListNamespacesResponse:
         size = page_size(request.page_size)
-        names = [
-            name
-            for name in self._episodic.names()
-            if name > request.page_token and any(covers(prefix, name) for prefix in call.caller.prefixes)
-        ]
+        names = self._names(call, request.page_token)
         registries = [(name, self._at(name).host.registry) for name in names[:size]]
         infos = [(info, registry) for name, registry in registries if (info := registry.namespace(name)) is not None]
         told = (converters.to_namespace(info, registry.epoch(info.name)) for info, registry in infos)
@@ -319,7 +321,16 @@ class Servicer:
         call.caller.require_every_namespace("A rebuild is of every namespace.")
         if request.id:
             check_id(request.id)
-        return admin_pb2.RebuildResponse(operation=await self._run(self._episodic.rebuild, request.id))
+        asked = request.id or secrets.token_hex(8)
+        operation = await self._run(self._begun, asked, call.caller.principal)
+        return admin_pb2.RebuildResponse(operation=operation)
+
+    def _begun(self, asked: str, principal: str) -> Operation:
+        """A rebuild, recorded by the first process that is asked for it."""
+        id = operation_id(asked)
+        if self._episodic.operation(id) is None:
+            self._log.append([act(admin_pb2.AUDIT_ACTION_REBUILD_ASKED, principal, subject=id)])
+        return self._episodic.rebuild(asked)
 
     async def get_stats(self, request: admin_pb2.GetStatsRequest, call: Call) -> admin_pb2.GetStatsResponse:
         await self._namespace(request.namespace, call)
@@ -343,7 +354,39 @@ class Servicer:
             ],
         )
 
+    async def list_audit(self, request: admin_pb2.ListAuditRequest, call: Call) -> admin_pb2.ListAuditResponse:
+        namespace, wanted, size = request.namespace, converters.to_wanted(request), page_size(request.page_size)
+        if not namespace:
+            call.caller.require_every_namespace(
+                "Without a namespace it is what was done to the service itself.",
+                field="namespace",
+                remedy='Name the namespace, or use a token whose prefix is "".',
+            )
+            page = await self._run(acts, self._log, wanted, size, request.page_token)
+        else:
+            call.require_namespace(namespace)
+            owner = self._at(namespace)
+            if not owner.host.registry.is_gone(namespace):
+                await self._namespace(namespace, call)
+            if not request.page_token:
+                await self._fresh([namespace], Freshness(strong=True), call)
+            page = await self._run(owner.audit.page, namespace, wanted, size, request.page_token)
+        return admin_pb2.ListAuditResponse(entries=page.entries, next_page_token=page.next_page_token)
+
+    async def list_usage(self, request: admin_pb2.ListUsageRequest, call: Call) -> admin_pb2.ListUsageResponse:
+        size = page_size(request.page_size)
+        names = [name for name in self._names(call, request.page_token) if covers(request.prefix, name)]
+        registries = [(name, self._at(name).host.registry) for name in names[:size]]
+        told = [converters.to_usage(name, *registry.usage(name)) for name, registry in registries]
+        after = names[size - 1] if len(names) > size else ""
+        return admin_pb2.ListUsageResponse(namespaces=told, next_page_token=after)
+
     # --- what all of them need ---
+
+    def _names(self, call: Call, after: str) -> list[str]:
+        """Of the namespaces that the caller's prefixes cover, those behind a name, in order."""
+        prefixes = call.caller.prefixes
+        return [n for n in self._episodic.names() if n > after and any(covers(prefix, n) for prefix in prefixes)]
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a thread of the calls, within the current trace. As ``_run_in``."""

@@ -13,10 +13,12 @@ import time
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from mneme.v1.admin_pb2 import AUDIT_ACTION_TOKEN_ISSUED
 from mneme.v1.ledger_pb2 import TokenRecord
 
 from services.common.crypto.auth import Caller, Right, Signer
 from services.common.ledger import topics
+from services.common.ledger.audit import act
 from services.common.log.base import Log, Message, Record
 
 _log = logging.getLogger(__name__)
@@ -36,8 +38,8 @@ class Issued:
         self._next = 0
         self._lock = threading.Lock()
 
-    def add(self, caller: Caller) -> None:
-        """Put a token on record, durably, before anybody is given it. LogError."""
+    def add(self, caller: Caller, by: str) -> None:
+        """Put a token on record, durably, before anybody is given it. ``by``: the principal who issues it. LogError."""
         record = TokenRecord(
             principal=caller.principal,
             namespace_prefixes=caller.prefixes,
@@ -48,7 +50,8 @@ class Issued:
         )
         key, nonce = _PREFIX + caller.token_id.encode(), secrets.token_bytes(_NONCE)
         sealed = nonce + self._aead.encrypt(nonce, record.SerializeToString(), key)
-        self._log.append([Message(topics.STATE, key, sealed)])
+        issued = act(AUDIT_ACTION_TOKEN_ISSUED, by, subject=caller.token_id, issued_to=caller.principal)
+        self._log.append([Message(topics.STATE, key, sealed), issued])
 
     def refresh(self) -> None:
         """Read what is new, and delete the records of tokens that expired. LogError."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 import threading
 import time
 
+from mneme.v1.admin_pb2 import AUDIT_ACTION_TOKEN_REVOCATION_WITHDRAWN, AUDIT_ACTION_TOKEN_REVOKED
+
 from services.common.crypto.auth import MAX_TOKEN_TTL_S
 from services.common.ledger import topics
+from services.common.ledger.audit import act
 from services.common.log.base import Log, Message, Record
 from services.common.log.seen import until_read
 
@@ -33,14 +36,15 @@ class Revocations:
         with self._changing:
             return token_id in self._until
 
-    def revoke(self, token_id: str) -> int:
+    def revoke(self, token_id: str, by: str) -> int:
         """Revoke durably; here at once, elsewhere at the next refresh. Returns the record's offset. LogError when it
-        cannot be written.
+        cannot be written. ``by``: the principal who revokes it.
 
         An id says nothing of its token, so the record stays as long as any token could live.
         """
         until = time.time() + MAX_TOKEN_TTL_S
-        [at] = self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), str(int(until)).encode())])
+        record = Message(topics.STATE, _PREFIX + token_id.encode(), str(int(until)).encode())
+        at, _ = self._log.append([record, act(AUDIT_ACTION_TOKEN_REVOKED, by, subject=token_id)])
         with self._changing:
             self._until[token_id] = until
         return at.offset
@@ -51,9 +55,10 @@ class Revocations:
         with self._changing:
             return frozenset(token_id for token_id, at in self._at.items() if at < offset)
 
-    def withdraw(self, token_id: str) -> None:
+    def withdraw(self, token_id: str, by: str) -> None:
         """Take back a revocation that was not to be. LogError when it cannot be written."""
-        self._log.append([Message(topics.STATE, _PREFIX + token_id.encode(), None)])
+        removed = Message(topics.STATE, _PREFIX + token_id.encode(), None)
+        self._log.append([removed, act(AUDIT_ACTION_TOKEN_REVOCATION_WITHDRAWN, by, subject=token_id)])
         with self._changing:
             self._forget(token_id)
 

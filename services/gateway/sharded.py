@@ -41,6 +41,8 @@ class ShardedBackend:
         self._gathers: Mapping[str, Callable[[Assignment, bytes, CallContext], Awaitable[bytes]]] = {
             _E + "Recall": self._recall,
             _A + "ListNamespaces": self._list_namespaces,
+            _A + "ListUsage": self._list_usage,
+            _A + "ListAudit": self._list_audit,
             _A + "GetOperation": self._get_operation,
             _A + "Rebuild": self._rebuild,
         }
@@ -123,15 +125,23 @@ class ShardedBackend:
         return episodic_pb2.RecallResponse.FromString(answer)
 
     async def _list_namespaces(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
-        request = decoded(admin_pb2.ListNamespacesRequest, raw)
+        size = page_size(decoded(admin_pb2.ListNamespacesRequest, raw).page_size)
         pages = await self._ask_all(now, _A + "ListNamespaces", raw, context, admin_pb2.ListNamespacesResponse)
-        found = sorted((each for page in pages for each in page.namespaces), key=lambda each: each.name)
-        # Behind where a shard's page ends, it has more that are not here.
-        ends = [page.next_page_token for page in pages if page.next_page_token]
-        known = [each for each in found if all(each.name <= end for end in ends)]
-        shown, _ = fitting(known[: page_size(request.page_size)], lambda each: each.ByteSize())
-        token = shown[-1].name if len(shown) < len(known) else min(ends, default="")
+        shown, token = _first(pages, size, lambda each: each.name)
         return admin_pb2.ListNamespacesResponse(namespaces=shown, next_page_token=token).SerializeToString()
+
+    async def _list_usage(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
+        size = page_size(decoded(admin_pb2.ListUsageRequest, raw).page_size)
+        pages = await self._ask_all(now, _A + "ListUsage", raw, context, admin_pb2.ListUsageResponse)
+        shown, token = _first(pages, size, lambda each: each.namespace)
+        return admin_pb2.ListUsageResponse(namespaces=shown, next_page_token=token).SerializeToString()
+
+    async def _list_audit(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
+        """What was done to the service itself any shard knows: it is in the log."""
+        method = _A + "ListAudit"
+        if decoded(admin_pb2.ListAuditRequest, raw).namespace:
+            return await self._of_owner(method, now, raw, context)
+        return await self._inner.unary(now.applications[0], method, raw, context)
 
     async def _get_operation(self, now: Assignment, raw: bytes, context: CallContext) -> bytes:
         """Any shard knows all parts of it: they are in the log."""
@@ -187,6 +197,16 @@ def _served_by(now: Assignment, namespace: str) -> str:
     if now.owners[now.partition_of(namespace)].phase != HELD:
         raise Moved
     return now.application(namespace)
+
+
+def _first(pages: Sequence[Any], size: int, name: Callable[[Any], str]) -> tuple[list[Any], str]:
+    """The first namespaces of what the shards list, in the order of their names; and the token of the next page."""
+    found = sorted((each for page in pages for each in page.namespaces), key=name)
+    # Behind where a shard's page ends, it has more that are not here.
+    ends = [page.next_page_token for page in pages if page.next_page_token]
+    known = [each for each in found if all(name(each) <= end for end in ends)]
+    shown, _ = fitting(known[:size], lambda each: each.ByteSize())
+    return shown, name(shown[-1]) if len(shown) < len(known) else min(ends, default="")
 
 
 def _named(raw: bytes) -> bytes:

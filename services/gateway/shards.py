@@ -32,7 +32,7 @@ class ShardOffice:
                 f"{count} shards cannot share the ledger's {may_be[-1]} partitions evenly.",
                 f"Ask for one of {', '.join(map(str, may_be))}.",
             )
-        self._assignments.want(count, self._configured)
+        self._assignments.want(count, self._configured, by.principal)
         _log.info("shards are asked for", extra={"count": count, "by_token_id": by.token_id})
         return self.told(by)
 

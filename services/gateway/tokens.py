@@ -122,7 +122,7 @@ class TokenOffice:
         if len(token) > MAX_TOKEN_CHARS:
             remedy = "Name fewer or shorter ones, or a shorter principal."
             raise invalid("namespace_prefixes", "The token would not fit into a call's metadata.", remedy)
-        self._issued.add(issued)
+        self._issued.add(issued, by.principal)
         _log.info("token issued", extra={"token_id": issued.token_id, "by_token_id": by.token_id})
         return token, issued
 
@@ -150,12 +150,12 @@ class TokenOffice:
         if token_id in self._revocations:
             return
         self._require_operator_left(by, token_id, self._revocations)
-        at = self._revocations.revoke(token_id)
+        at = self._revocations.revoke(token_id, by.principal)
         # Another one may have been revoked at this moment, here or at another gateway: the log's order decides.
         try:
             self._require_operator_left(by, token_id, self._revocations.before(at))
         except MnemeError:
-            self._revocations.withdraw(token_id)
+            self._revocations.withdraw(token_id, by.principal)
             raise
         _log.info("token revoked", extra={"token_id": token_id, "by_token_id": by.token_id})
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mneme.v1.admin_pb2 import RefusedRecord, ReplayedRecord
+from mneme.v1.admin_pb2 import (
+    AUDIT_ACTION_DEAD_LETTERS_PURGED,
+    AUDIT_ACTION_DEAD_LETTERS_REPLAYED,
+    RefusedRecord,
+    ReplayedRecord,
+)
 from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common.config import Inbox
 from services.common.crypto.auth import Caller
 from services.common.crypto.seal import KeyDestroyed, Keyring
 from services.common.ledger import topics
+from services.common.ledger.audit import act
 from services.common.ledger.entries import SEAL_DEAD_LETTER
 from services.common.log.base import Log, Record
 from services.common.serving.errors import MnemeError, invalid
@@ -67,15 +73,19 @@ class RefusedRecords:
                 break
         return records, records[-1].id if len(letters) > len(records) else ""
 
-    def replay(self, namespace: str, ids: Sequence[str]) -> list[ReplayedRecord]:
+    def replay(self, namespace: str, ids: Sequence[str], by: str) -> list[ReplayedRecord]:
         """Take them, one after the other, as their inbox did; the letter of what is in the ledger then is destroyed.
-        NOT_FOUND, of the first that is not there, before any is taken; LogError."""
-        return [self._replayed(each) for each in self._named(namespace, ids)]
+        ``by``: the principal who asks. NOT_FOUND, of the first that is not there, before any is taken; LogError."""
+        found = self._named(namespace, ids)
+        self._log.append([act(AUDIT_ACTION_DEAD_LETTERS_REPLAYED, by, count=len(found))])
+        return [self._replayed(each) for each in found]
 
-    def purge(self, namespace: str, ids: Sequence[str]) -> int:
-        """Destroy the keys of those that are there; how many. LogError."""
+    def purge(self, namespace: str, ids: Sequence[str], by: str) -> int:
+        """Destroy the keys of those that are there; how many. ``by``: the principal who asks. LogError."""
         wanted = set(_checked(ids))
         found = [each for each in self._letters(namespace) if each.id in wanted]
+        if found:
+            self._log.append([act(AUDIT_ACTION_DEAD_LETTERS_PURGED, by, count=len(found))])
         for each in found:
             self._destroy(each)
         return len(found)

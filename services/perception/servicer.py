@@ -99,12 +99,12 @@ class Servicer:
 
     async def replay_dead_letters(self, request: ReplayDeadLettersRequest, call: Call) -> ReplayDeadLettersResponse:
         _require_all_of(request.namespace, call)
-        records = await self._letters(self._refused.replay, request.namespace, request.ids)
+        records = await self._letters(self._refused.replay, request.namespace, request.ids, call.caller.principal)
         return ReplayDeadLettersResponse(records=records)
 
     async def purge_dead_letters(self, request: PurgeDeadLettersRequest, call: Call) -> PurgeDeadLettersResponse:
         _require_all_of(request.namespace, call)
-        purged = await self._letters(self._refused.purge, request.namespace, request.ids)
+        purged = await self._letters(self._refused.purge, request.namespace, request.ids, call.caller.principal)
         return PurgeDeadLettersResponse(purged=purged)
 
     async def _letters(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

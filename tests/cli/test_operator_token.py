@@ -54,7 +54,7 @@ def test_one_from_before_there_were_records_is_put_on_record(common: CommonConfi
 
 def test_one_that_was_revoked_is_replaced(common: CommonConfig, ledger: SqliteLog) -> None:
     first = start(common)
-    Revocations(ledger).revoke(first)
+    Revocations(ledger).revoke(first, "test")
     second = start(common)
     assert second != first
     assert set(on_record(ledger)) == {first, second}

@@ -117,7 +117,7 @@ def test_shards_come_and_go_and_each_partition_has_one_owner_throughout(log: Log
     machine = Machine(log)
     given = scaling(log, machine)
     for count in (2, 4, 1, 4, 2):
-        Assignments(log).want(count, 1)
+        Assignments(log).want(count, 1, "test")
         settle(given)
         assert_settled(log, machine, count)
 
@@ -143,7 +143,7 @@ def at_every_moment(log: Log, interrupted: Interrupted, before: int, after: int)
     for moment in range(1, 100):
         machine = Machine(log)
         given = scaling(log, machine, before)
-        Assignments(log).want(after, before)
+        Assignments(log).want(after, before, "test")
         machine.interrupt = alarm = Alarm(moment, partial(interrupted, machine))
         try:
             settle(given)
@@ -152,7 +152,7 @@ def at_every_moment(log: Log, interrupted: Interrupted, before: int, after: int)
                 given = scaling(log, machine, before)
             settle(given)
         assert_settled(log, machine, after)
-        Assignments(log).want(before, before)
+        Assignments(log).want(before, before, "test")
         if alarm.passed < moment:
             return
     raise AssertionError("it has no end")
@@ -183,10 +183,10 @@ def test_who_moves_partitions_is_killed_at_any_moment_and_the_next_one_goes_on(
 def test_a_number_that_is_asked_for_while_another_is_under_way_is_come_to(log: Log) -> None:
     machine = Machine(log)
     given = scaling(log, machine)
-    Assignments(log).want(4, 1)
+    Assignments(log).want(4, 1, "test")
     for _ in range(3):
         given.step()
-    Assignments(log).want(2, 1)
+    Assignments(log).want(2, 1, "test")
     settle(given)
     assert_settled(log, machine, 2)
 
@@ -194,7 +194,7 @@ def test_a_number_that_is_asked_for_while_another_is_under_way_is_come_to(log: L
 def test_a_shard_that_does_not_let_go_holds_up_its_partition_and_no_other_takes_it(log: Log) -> None:
     machine = Machine(log)
     given = scaling(log, machine)
-    Assignments(log).want(2, 1)
+    Assignments(log).want(2, 1, "test")
     given.step()
     given.step()
     machine.hold = lambda application, since: {0, 1, 2, 3}  # type: ignore[method-assign]
@@ -209,7 +209,7 @@ def test_a_shard_that_does_not_let_go_holds_up_its_partition_and_no_other_takes_
 def test_the_later_word_counts_at_a_start(log: Log) -> None:
     said: list[str] = []
     assert assign_all(log, 2, said.append).required.shards == [0, 1, 0, 1]
-    Assignments(log).want(4, 2)
+    Assignments(log).want(4, 2, "test")
     assert assign_all(log, 2, said.append).required.shards == [0, 1, 2, 3]
     assert said == ["episodic runs in 4 shards, as `mneme scale` asked, not in 2 (episodic.shards)"]
     assert assign_all(log, 1, said.append).required.shards == [0, 0, 0, 0]  # the setting was changed since

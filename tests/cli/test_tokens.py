@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from mneme.v1.admin_pb2 import AUDIT_ACTION_TOKEN_ISSUED
 
 from services.cli.main import main
 from services.common.crypto.auth import Right, token_signer
 from services.common.crypto.seal import MasterKey
+from services.common.ledger import topics
+from services.common.ledger.audit import Wanted, acts
 from services.common.log.sqlite import SqliteLog
 from services.gateway.issued import Issued
 
@@ -36,6 +40,17 @@ def test_a_token_is_made_of_the_key_and_put_on_record(key: Path, ledger: SqliteL
     issued = Issued(ledger, tokens)
     issued.refresh()
     assert [each.token_id for each in issued.all()] == [caller.token_id]
+
+
+def test_it_is_recorded_also_in_the_log_of_a_release_that_recorded_nothing(key: Path, tmp_path: Path) -> None:
+    with contextlib.closing(SqliteLog(tmp_path / "log.db")) as log:
+        log.ensure_topics([spec for spec in topics.specs(4, []) if spec.name != topics.AUDIT])
+        done = CliRunner().invoke(main, [*ASKED, "--master-key-file", str(key)])
+        assert done.exit_code == 0, done.output
+        [issued] = acts(log, Wanted(), 10, "").entries
+    assert issued.action == AUDIT_ACTION_TOKEN_ISSUED
+    assert (issued.principal, issued.issued_to) == ("operator", "ann")
+    assert f"id {issued.subject}, " in done.stderr
 
 
 def test_where_there_is_no_log_none_is_begun(key: Path, tmp_path: Path) -> None:

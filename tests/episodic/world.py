@@ -31,6 +31,7 @@ from services.common.text.extract import NO_ALIASES
 from services.episodic.erasure.forget import Forgetting
 from services.episodic.plugins import build
 from services.episodic.plugins.base import Filter, Plugin, Query
+from services.episodic.recall.audit import Audit
 from services.episodic.recall.confidence import assess
 from services.episodic.recall.export import Export
 from services.episodic.recall.reads import Reads
@@ -99,6 +100,7 @@ class World:
         self.commands = Commands(self.host)
         self.reads = Reads(self.host)
         self.export = Export(self.host)
+        self.audit = Audit(self.host)
         self.recaller = Recaller(self.host.parts, self._host_of)
         return self
 

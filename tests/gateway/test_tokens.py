@@ -136,7 +136,7 @@ def test_a_revoked_token_is_refused_here_at_once_and_by_others_after_they_looked
 
 
 def test_a_revocation_survives_a_restart_and_compaction(log: Log) -> None:
-    Revocations(log).revoke("0123456789abcdef")
+    Revocations(log).revoke("0123456789abcdef", "test")
     log.compact(topics.STATE)
     restarted = Revocations(log)
     restarted.refresh()
@@ -173,7 +173,7 @@ class RevokedMeanwhile(float):
 
 def test_a_token_can_be_revoked_while_old_ones_are_dropped(log: Log) -> None:
     revocations = Revocations(log)
-    another = threading.Thread(target=revocations.revoke, args=("fedcba9876543210",))
+    another = threading.Thread(target=revocations.revoke, args=("fedcba9876543210", "test"))
     revocations._until["0123456789abcdef"] = RevokedMeanwhile(time.time() + 60, another)
     revocations.refresh()
     another.join(5)
@@ -333,7 +333,7 @@ def operators(log: Log, count: int) -> list[Caller]:
     """As many as the master key makes."""
     made = [TOKENS.issue(f"operator {n}", ("",), frozenset(Right), 600)[1] for n in range(count)]
     for each in made:
-        Issued(log, TOKENS).add(each)
+        Issued(log, TOKENS).add(each, "test")
     return made
 
 
@@ -356,9 +356,9 @@ class Together(Revocations):
         super().__init__(log)
         self._together = together
 
-    def revoke(self, token_id: str) -> int:
+    def revoke(self, token_id: str, by: str) -> int:
         self._together.wait(5)
-        at = super().revoke(token_id)
+        at = super().revoke(token_id, by)
         self._together.wait(5)
         return at
 
@@ -395,7 +395,7 @@ def test_operators_who_revoke_at_once_leave_one(tmp_path: Path, log: Log, count:
 
 def test_the_record_of_a_token_goes_when_it_expires_and_names_nobody_in_clear(log: Log) -> None:
     issued = Issued(log, TOKENS)
-    issued.add(Caller("secretive", ("hidden",), READ_WRITE, "0123456789abcdef", time.time() + 0.2))
+    issued.add(Caller("secretive", ("hidden",), READ_WRITE, "0123456789abcdef", time.time() + 0.2), "test")
     [record] = log.read(topics.STATE, 0)
     assert record.key == b"token/0123456789abcdef"
     assert record.value is not None
@@ -410,8 +410,8 @@ def test_the_record_of_a_token_goes_when_it_expires_and_names_nobody_in_clear(lo
 
 def test_what_one_gateway_drops_is_gone_from_the_others(log: Log) -> None:
     issued, revocations, id = Issued(log, TOKENS), Revocations(log), OPERATOR.token_id
-    issued.add(OPERATOR)
-    revocations.revoke(id)
+    issued.add(OPERATOR, "test")
+    revocations.revoke(id, "test")
     for gone in (False, True):
         issued.refresh()
         revocations.refresh()
@@ -466,7 +466,7 @@ def test_each_look_reads_what_is_new_and_nothing_twice(
 
 
 def test_a_record_of_another_master_key_is_none(log: Log, caplog: pytest.LogCaptureFixture) -> None:
-    Issued(log, Signer(b"x" * 32, "mneme")).add(OPERATOR)
+    Issued(log, Signer(b"x" * 32, "mneme")).add(OPERATOR, "test")
     issued = Issued(log, TOKENS)
     with caplog.at_level(logging.WARNING, "services.gateway"):
         issued.refresh()
@@ -497,7 +497,7 @@ def test_issuing_and_revoking_leave_a_trace_without_the_token(log: Log, caplog: 
 class FullDisk(Revocations):
     """As a log whose disk is full makes it."""
 
-    def revoke(self, token_id: str) -> int:
+    def revoke(self, token_id: str, by: str) -> int:
         raise LogUnavailable("no space left; free some")
 
 

@@ -32,6 +32,24 @@ class OperationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_STATE_RUNNING: _ClassVar[OperationState]
     OPERATION_STATE_DONE: _ClassVar[OperationState]
     OPERATION_STATE_FAILED: _ClassVar[OperationState]
+
+class AuditAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUDIT_ACTION_UNSPECIFIED: _ClassVar[AuditAction]
+    AUDIT_ACTION_OBSERVED: _ClassVar[AuditAction]
+    AUDIT_ACTION_REMEMBERED: _ClassVar[AuditAction]
+    AUDIT_ACTION_CORRECTED: _ClassVar[AuditAction]
+    AUDIT_ACTION_ERASED: _ClassVar[AuditAction]
+    AUDIT_ACTION_NAMESPACE_CREATED: _ClassVar[AuditAction]
+    AUDIT_ACTION_NAMESPACE_CHANGED: _ClassVar[AuditAction]
+    AUDIT_ACTION_NAMESPACE_DELETED: _ClassVar[AuditAction]
+    AUDIT_ACTION_TOKEN_ISSUED: _ClassVar[AuditAction]
+    AUDIT_ACTION_TOKEN_REVOKED: _ClassVar[AuditAction]
+    AUDIT_ACTION_TOKEN_REVOCATION_WITHDRAWN: _ClassVar[AuditAction]
+    AUDIT_ACTION_SHARDS_SET: _ClassVar[AuditAction]
+    AUDIT_ACTION_REBUILD_ASKED: _ClassVar[AuditAction]
+    AUDIT_ACTION_DEAD_LETTERS_REPLAYED: _ClassVar[AuditAction]
+    AUDIT_ACTION_DEAD_LETTERS_PURGED: _ClassVar[AuditAction]
 RIGHT_UNSPECIFIED: Right
 RIGHT_READ: Right
 RIGHT_WRITE: Right
@@ -44,6 +62,21 @@ OPERATION_STATE_UNSPECIFIED: OperationState
 OPERATION_STATE_RUNNING: OperationState
 OPERATION_STATE_DONE: OperationState
 OPERATION_STATE_FAILED: OperationState
+AUDIT_ACTION_UNSPECIFIED: AuditAction
+AUDIT_ACTION_OBSERVED: AuditAction
+AUDIT_ACTION_REMEMBERED: AuditAction
+AUDIT_ACTION_CORRECTED: AuditAction
+AUDIT_ACTION_ERASED: AuditAction
+AUDIT_ACTION_NAMESPACE_CREATED: AuditAction
+AUDIT_ACTION_NAMESPACE_CHANGED: AuditAction
+AUDIT_ACTION_NAMESPACE_DELETED: AuditAction
+AUDIT_ACTION_TOKEN_ISSUED: AuditAction
+AUDIT_ACTION_TOKEN_REVOKED: AuditAction
+AUDIT_ACTION_TOKEN_REVOCATION_WITHDRAWN: AuditAction
+AUDIT_ACTION_SHARDS_SET: AuditAction
+AUDIT_ACTION_REBUILD_ASKED: AuditAction
+AUDIT_ACTION_DEAD_LETTERS_REPLAYED: AuditAction
+AUDIT_ACTION_DEAD_LETTERS_PURGED: AuditAction
 
 class IssueTokenRequest(_message.Message):
     __slots__ = ("principal", "namespace_prefixes", "rights", "ttl_s")
@@ -440,3 +473,79 @@ class Shard(_message.Message):
     application: str
     partitions: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, application: _Optional[str] = ..., partitions: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class AuditEntry(_message.Message):
+    __slots__ = ("action", "principal", "at", "position", "subject", "count", "selected_by", "issued_to")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_TO_FIELD_NUMBER: _ClassVar[int]
+    action: AuditAction
+    principal: str
+    at: _timestamp_pb2.Timestamp
+    position: _common_pb2.Position
+    subject: str
+    count: int
+    selected_by: str
+    issued_to: str
+    def __init__(self, action: _Optional[_Union[AuditAction, str]] = ..., principal: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., subject: _Optional[str] = ..., count: _Optional[int] = ..., selected_by: _Optional[str] = ..., issued_to: _Optional[str] = ...) -> None: ...
+
+class ListAuditRequest(_message.Message):
+    __slots__ = ("namespace", "principal", "actions", "time", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    principal: str
+    actions: _containers.RepeatedScalarFieldContainer[AuditAction]
+    time: _common_pb2.TimeRange
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., principal: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[AuditAction, str]]] = ..., time: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAuditResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[AuditEntry]
+    next_page_token: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class NamespaceUsage(_message.Message):
+    __slots__ = ("namespace", "told", "erased", "ledger_bytes", "last_told_at")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_TOLD_AT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    told: int
+    erased: int
+    ledger_bytes: int
+    last_told_at: _timestamp_pb2.Timestamp
+    def __init__(self, namespace: _Optional[str] = ..., told: _Optional[int] = ..., erased: _Optional[int] = ..., ledger_bytes: _Optional[int] = ..., last_told_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListUsageRequest(_message.Message):
+    __slots__ = ("prefix", "page_size", "page_token")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    page_size: int
+    page_token: str
+    def __init__(self, prefix: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListUsageResponse(_message.Message):
+    __slots__ = ("namespaces", "next_page_token")
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespaces: _containers.RepeatedCompositeFieldContainer[NamespaceUsage]
+    next_page_token: str
+    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespaceUsage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -110,6 +110,16 @@ class AdminServiceStub:
                 request_serializer=mneme_dot_v1_dot_admin__pb2.GetShardsRequest.SerializeToString,
                 response_deserializer=mneme_dot_v1_dot_admin__pb2.GetShardsResponse.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/mneme.v1.AdminService/ListAudit',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/mneme.v1.AdminService/ListUsage',
+                request_serializer=mneme_dot_v1_dot_admin__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=mneme_dot_v1_dot_admin__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -212,6 +222,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """Who did what: in a namespace, or with the service itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsage(self, request, context):
+        """How much each namespace was told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -289,6 +313,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetShards,
                     request_deserializer=mneme_dot_v1_dot_admin__pb2.GetShardsRequest.FromString,
                     response_serializer=mneme_dot_v1_dot_admin__pb2.GetShardsResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=mneme_dot_v1_dot_admin__pb2.ListUsageRequest.FromString,
+                    response_serializer=mneme_dot_v1_dot_admin__pb2.ListUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -697,6 +731,60 @@ class AdminService:
             '/mneme.v1.AdminService/GetShards',
             mneme_dot_v1_dot_admin__pb2.GetShardsRequest.SerializeToString,
             mneme_dot_v1_dot_admin__pb2.GetShardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/ListAudit',
+            mneme_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mneme.v1.AdminService/ListUsage',
+            mneme_dot_v1_dot_admin__pb2.ListUsageRequest.SerializeToString,
+            mneme_dot_v1_dot_admin__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -443,12 +443,16 @@ class StoredFacts(_message.Message):
     def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ..., epochs: _Optional[_Mapping[int, int]] = ..., places: _Optional[_Union[StoredPlaces, _Mapping]] = ...) -> None: ...
 
 class StoredPlaces(_message.Message):
-    __slots__ = ("told", "boundaries")
+    __slots__ = ("told", "boundaries", "bytes", "newest")
     TOLD_FIELD_NUMBER: _ClassVar[int]
     BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
     told: _containers.RepeatedScalarFieldContainer[int]
     boundaries: _containers.RepeatedCompositeFieldContainer[StoredBoundary]
-    def __init__(self, told: _Optional[_Iterable[int]] = ..., boundaries: _Optional[_Iterable[_Union[StoredBoundary, _Mapping]]] = ...) -> None: ...
+    bytes: int
+    newest: _timestamp_pb2.Timestamp
+    def __init__(self, told: _Optional[_Iterable[int]] = ..., boundaries: _Optional[_Iterable[_Union[StoredBoundary, _Mapping]]] = ..., bytes: _Optional[int] = ..., newest: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StoredBoundary(_message.Message):
     __slots__ = ("session_mac", "offset", "held")

@@ -14,6 +14,7 @@ from services.cli.client import DEFAULT_TIMEOUT_S, Client
 from services.common.config import ConfigError, load
 from services.common.crypto.auth import MAX_TOKEN_TTL_S, Caller, Right, token_signer
 from services.common.crypto.seal import ExposedKey, MalformedKey, MasterKey
+from services.common.ledger import topics
 from services.common.log.base import LogError
 from services.common.log.open import open_log
 
@@ -92,6 +93,7 @@ def _issue_here(
         tokens = token_signer(MasterKey.load(key_file))
         machine = Caller("operator", ("",), frozenset(Right), "master-key", time.time() + MAX_TOKEN_TTL_S)
         with contextlib.closing(open_log(common.log_url, common.kafka)) as log:
+            log.ensure_topics([topics.audit(common.audit_retention_s)])  # which an earlier release did not make
             office = TokenOffice(tokens, Revocations(log))
             return office.issue(machine, principal, prefixes, frozenset(map(Right, rights)), days * 86_400)
     except (ConfigError, ExposedKey, MalformedKey, OSError, LogError) as error:

@@ -31,6 +31,7 @@ def ensure_topics(settings: Settings, progress: Callable[[str], None]) -> None:
         [inbox.topic for inbox in common.inboxes],
         common.inbox_retention_s,
         common.dead_letter_retention_s,
+        common.audit_retention_s,
     )
     deadline = time.monotonic() + _WAIT_S
     while True:

@@ -10,6 +10,7 @@ from services.common.config import CommonConfig
 from services.common.crypto.auth import Caller, Right, Signer, token_signer
 from services.common.crypto.seal import MasterKey
 from services.common.files import private_part
+from services.common.ledger.audit import STARTER
 from services.common.log.open import open_log
 from services.common.serving.errors import MnemeError
 
@@ -47,7 +48,7 @@ def record(common: CommonConfig, master: MasterKey) -> None:
             write(path, master)
         current = read(path, master)
         if issued.get(current.token_id) is None:
-            issued.add(current)
+            issued.add(current, STARTER)
 
 
 def _good_for_long(path: Path, tokens: Signer) -> bool:

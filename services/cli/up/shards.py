@@ -10,6 +10,7 @@ from services.cli.up.scaling import Delayed
 from services.common.config import Settings
 from services.common.ledger import topics
 from services.common.ledger.assignment import Assignment, Assignments
+from services.common.ledger.audit import STARTER
 from services.common.log.base import Log
 from services.common.serving.errors import MnemeError
 from services.common.serving.shards import dealt, shard_of
@@ -27,7 +28,7 @@ def assign_all(log: Log, configured: int, progress: Callable[[str], None]) -> As
     assignments.refresh()
     now, wanted = assignments.now, assignments.wanted
     if wanted is None or wanted.configured != configured:
-        assignments.want(configured, configured)
+        assignments.want(configured, configured, STARTER)
         count = configured
     elif (count := wanted.count) != configured:
         progress(f"episodic runs in {count} shards, as `mneme scale` asked, not in {configured} (episodic.shards)")

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mneme.v1.admin_pb2 import AUDIT_ACTION_SHARDS_SET
 from mneme.v1.ledger_pb2 import OwnerPhase, PartitionOwner, ShardsWanted, StoredAssignment
 
 from services.common.ledger import topics
+from services.common.ledger.audit import act
 from services.common.log.base import Log, LogUnavailable, Message, partition_of
 from services.common.log.seen import until_read
 from services.common.serving.shards import application_of, dealt
@@ -115,10 +117,11 @@ class Assignments:
         until_read(self.refresh, is_read, "the assignment of partitions")
         return self.required
 
-    def want(self, count: int, configured: int) -> None:
-        """``configured``: ``episodic.shards``. LogError."""
-        wanted = ShardsWanted(count=count, configured=configured)
-        self._log.append([Message(topics.STATE, _WANTED, wanted.SerializeToString())])
+    def want(self, count: int, configured: int, by: str) -> None:
+        """``configured``: ``episodic.shards``; ``by``: the principal who asks. LogError."""
+        wanted = ShardsWanted(count=count, configured=configured).SerializeToString()
+        asked = act(AUDIT_ACTION_SHARDS_SET, by, count=count)
+        self._log.append([Message(topics.STATE, _WANTED, wanted), asked])
 
     def assign(self, assignment: Assignment) -> None:
         """Write the record; of one process. LogError."""

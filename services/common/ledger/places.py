@@ -7,10 +7,22 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from dataclasses import dataclass
 
 from mneme.v1.ledger_pb2 import LedgerEntry, StoredBoundary, StoredPlaces
 
+from services.common.ledger.entries import seals_in
+
 _PREFIX = 4  # bytes of an observation's hash; whoever looks for one reads the entry, and knows it by all of them
+
+
+@dataclass(slots=True)
+class Usage:
+    """Of the texts that a namespace was told, erased ones too."""
+
+    texts: int = 0
+    bytes: int = 0  # as they are sealed in the ledger
+    newest_us: int = 0  # Unix microseconds, by the clock of whoever wrote it; 0: there are none
 
 
 class Places:
@@ -20,6 +32,7 @@ class Places:
         self._told = array("q")  # ascending
         # By session: the offset of each boundary, and the beginnings of what it holds.
         self._boundaries: dict[bytes, dict[int, bytes]] = {}
+        self.usage = Usage()
 
     def add(self, entry: LedgerEntry, offset: int) -> None:
         """Entries come in ledger order; again is once."""
@@ -30,8 +43,13 @@ class Places:
             closed = entry.episode_closed
             held = b"".join(mac[:_PREFIX] for mac in closed.id_macs)
             self._boundaries.setdefault(closed.session_mac, {})[offset] = held
+            return
+        usage = self.usage
+        usage.texts += 1
+        usage.bytes += sum(len(sealed.ciphertext) for sealed, _, _ in seals_in(entry))
+        usage.newest_us = max(usage.newest_us, entry.ingested_at.ToMicroseconds())
 
-    def told(self, end: int) -> list[int]:
+    def told(self, end: float) -> list[int]:
         """Of everything told before ``end``."""
         return list(self._told[: bisect_left(self._told, end)])
 
@@ -51,7 +69,9 @@ class Places:
             for session_mac, session in self._boundaries.items()
             for offset, held in session.items()
         ]
-        return StoredPlaces(told=self._told, boundaries=boundaries)
+        stored = StoredPlaces(told=self._told, boundaries=boundaries, bytes=self.usage.bytes)
+        stored.newest.FromMicroseconds(self.usage.newest_us)
+        return stored
 
     @staticmethod
     def restored(one: StoredPlaces) -> Places:
@@ -59,4 +79,6 @@ class Places:
         places._told.extend(one.told)
         for boundary in one.boundaries:
             places._boundaries.setdefault(boundary.session_mac, {})[boundary.offset] = boundary.held
+        texts = len(one.told) - len(one.boundaries)
+        places.usage = Usage(texts, one.bytes, one.newest.ToMicroseconds())
         return places

@@ -22,7 +22,7 @@ from services.common.ledger.entries import entry_of
 from services.common.log.base import Log, Record
 
 _MAGIC = b"mneme-facts "
-_FORMAT = 1
+_FORMAT = 2
 _LENGTH_BYTES = 8
 _REMEDY = "The whole ledger is read instead, and the next snapshot takes its place."
 

@@ -74,5 +74,7 @@ METHODS: dict[str, Method] = {
     _A + "ListDeadLetters": Method("perception", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "ReplayDeadLetters": Method("perception", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "PurgeDeadLetters": Method("perception", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "ListAudit": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
+    _A + "ListUsage": Method("episodic", Kind.UNARY, Right.ADMIN, _IDS),
     _A + "GetStats": Method("episodic", Kind.UNARY, Right.READ, _IDS),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from services.common.ids import pseudonym_in
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
+from services.common.ledger.places import Usage
 from services.common.ledger.settings import Place
 from services.common.ledger.snapshot import SnapshotFile, SnapshotRefused
 from services.common.ledger.snapshots import Snapshots
@@ -160,6 +162,18 @@ class Registry:
         """Ledger offsets of what the namespace was told before ``end``."""
         with self._lock:
             return self._of(name).places.told(end)
+
+    def acts_at(self, name: str, end: float) -> list[int]:
+        """Ledger offsets before ``end`` of what was done in the namespace, and of episodes' boundaries; once it is
+        deleted, of that alone."""
+        with self._lock:
+            return self._of(name).acts(end)
+
+    def usage(self, name: str) -> tuple[Usage, int]:
+        """What the namespace was told, and how many of it are erased."""
+        with self._lock:
+            of = self._of(name)
+            return replace(of.places.usage), len(of.erasures.ids)
 
     def newest(self, name: str, end: float = inf) -> int:
         """The ledger offset of the namespace's newest entry before ``end``, changes of settings left out; -1: none."""
