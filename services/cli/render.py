@@ -326,6 +326,33 @@ def stats(response: admin_pb2.GetStatsResponse) -> str:
     )
 
 
+def action(number: int) -> str:
+    """As it is shown, and asked for."""
+    return admin_pb2.AuditAction.Name(number).removeprefix("AUDIT_ACTION_").lower().replace("_", "-")
+
+
+def audit(given: admin_pb2.AuditEntry) -> str:
+    """Who did what, on a line."""
+    at = f"{clocks.moment(given.at):%Y-%m-%dT%H:%M:%SZ}"
+    place = f"({given.position.partition}:{given.position.offset})" if given.HasField("position") else ""
+    details = [
+        given.subject,
+        f"{given.count} told by {given.selected_by}" if given.selected_by else str(given.count or ""),
+        f"for {given.issued_to}" if given.issued_to else "",
+        place,
+    ]
+    known = given.action in admin_pb2.AuditAction.values()  # a later service may tell of others
+    what = action(given.action) if known else f"action-{given.action}"
+    line = f"{at}  {what:<20}  {given.principal}  {' '.join(filter(None, details))}"
+    return printable(line.rstrip())
+
+
+def usage(given: admin_pb2.NamespaceUsage) -> str:
+    last = f"{clocks.moment(given.last_told_at):%Y-%m-%dT%H:%M:%SZ}" if given.HasField("last_told_at") else "never"
+    counts = f"{given.told} told, {given.erased} of them erased, {given.ledger_bytes} bytes in the ledger"
+    return f"{given.namespace}  {counts}, last {last}"
+
+
 def operation(given: admin_pb2.Operation) -> str:
     state = admin_pb2.OperationState.Name(given.state).removeprefix("OPERATION_STATE_").lower()
     result = ", ".join(f"{k} {v}" for k, v in sorted(given.result.items()))

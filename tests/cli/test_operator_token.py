@@ -11,6 +11,7 @@ from services.cli.up import operator_token
 from services.common.config import CommonConfig, load
 from services.common.crypto.auth import Right, token_signer
 from services.common.crypto.seal import MasterKey
+from services.common.ledger.audit import Wanted, acts
 from services.common.log.base import Log
 from services.common.log.sqlite import SqliteLog
 from services.gateway.issued import Issued
@@ -44,6 +45,13 @@ def test_every_start_has_the_same_one_on_record_once(common: CommonConfig, ledge
     assert path.stat().st_mode & 0o077 == 0
     assert [start(common) for _ in range(2)] == [first, first]
     assert on_record(ledger) == [first]
+
+
+def test_a_start_that_puts_one_on_record_says_so(common: CommonConfig, ledger: SqliteLog) -> None:
+    first = start(common)
+    start(common)
+    done = acts(ledger, Wanted(), 10, "").entries
+    assert [(each.principal, each.subject, each.issued_to) for each in done] == [("mneme up", first, "operator")]
 
 
 def test_one_from_before_there_were_records_is_put_on_record(common: CommonConfig, ledger: SqliteLog) -> None:

@@ -69,9 +69,14 @@ def test_a_memory_from_end_to_end(local: Local) -> None:
     assert f"receipt {receipt} " in again
     assert "ID_REUSED (--key)" in mneme(local, *repeat, "--session", "talk", code=1)
     assert "clean" in mneme(local, "verify-forgotten", "-n", NAMESPACE, receipt)
+    audited = mneme(local, "audit", "-n", NAMESPACE).splitlines()
+    assert f"erased                operator  {receipt} " in audited[0]
+    assert "namespace-created" in audited[-1]
+    assert f"{NAMESPACE}  6 told, {6 - (len(audited) - 2)} of them erased, " in mneme(local, "usage", "-n", NAMESPACE)
     assert "Petronella" not in mneme(local, "recall", "-n", NAMESPACE, "--fresh", "Lisbon Sunday aunt")
     before = _state_hash(mneme(local, "stats", "-n", NAMESPACE))
     assert "rebuild done" in mneme(local, "rebuild")
+    assert "rebuild-asked         operator  rebuild-cli-" in mneme(local, "audit", "--action", "rebuild-asked")
     assert _state_hash(mneme(local, "stats", "-n", NAMESPACE)) == before
     assert NAMESPACE in mneme(local, "namespace", "list").split()
 

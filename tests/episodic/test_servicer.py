@@ -26,6 +26,7 @@ from services.common.crypto.seal import MasterKey
 from services.common.log.base import partition_of
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
+from services.common.serving.operations import operation_id
 from services.common.serving.pages import fitting
 from services.common.serving.serving import WAITING, Application, CallContext
 from services.episodic import converters
@@ -57,7 +58,7 @@ class Door:
             owns=lambda partition: True,
             names=lambda: world.host.registry.names(),
             operation=lambda id: world.host.state.operation(id),
-            rebuild=world.rebuilder.start,
+            rebuild=lambda asked: world.rebuilder.start(id=operation_id(asked)),
         )
         self.servicer = Servicer(service)  # type: ignore[arg-type]
         self.application = Application("episodic", self.grants, self.servicer.handlers())
@@ -553,6 +554,84 @@ def test_a_forget_whose_receipt_is_late_says_how_to_get_it(tmp_path: Path, embed
     assert (late.reason, late.remedy) == ("DEADLINE", "Ask again with the same id: it gives the receipt.")
     assert door.call(E + "Forget", request, episodic_pb2.ForgetResponse).receipt.stores
     world.close()
+
+
+def audited(door: Door, namespace: str = NAMESPACE, **context: object) -> list[admin_pb2.AuditEntry]:
+    request = admin_pb2.ListAuditRequest(namespace=namespace)
+    return list(door.call(A + "ListAudit", request, admin_pb2.ListAuditResponse, **context).entries)
+
+
+def test_audit_is_of_everything_acknowledged_and_of_the_callers_own_namespaces(door: Door) -> None:
+    door.world.create("acme/audited")
+    told = episodic_pb2.RememberRequest(namespace="acme/audited", id="a", text="A heron stands in the pond.")
+    door.call(E + "Remember", told, episodic_pb2.RememberResponse, principal="ann")
+    [remembered, created] = audited(door, "acme/audited")
+    assert (remembered.principal, remembered.action) == ("ann", admin_pb2.AUDIT_ACTION_REMEMBERED)
+    assert created.action == admin_pb2.AUDIT_ACTION_NAMESPACE_CREATED
+    for namespace, prefix, reason in (
+        ("acme/audited", "rival", "PERMISSION_DENIED"),
+        ("", "acme", "PERMISSION_DENIED"),
+        ("acme/never", "acme", "UNKNOWN_NAMESPACE"),
+    ):
+        request = admin_pb2.ListAuditRequest(namespace=namespace)
+        refused = door.refused(A + "ListAudit", request, prefixes=[prefix])
+        assert (refused.reason, refused.field) == (reason, "namespace")
+
+
+def test_who_deleted_a_namespace_is_told_by_its_name(door: Door) -> None:
+    door.world.create("acme/to-delete")
+    request = admin_pb2.DeleteNamespaceRequest(namespace="acme/to-delete", id="d")
+    deleted = door.call(A + "DeleteNamespace", request, admin_pb2.DeleteNamespaceResponse, principal="ann")
+    [told] = audited(door, "acme/to-delete")
+    assert (told.action, told.principal) == (admin_pb2.AUDIT_ACTION_NAMESPACE_DELETED, "ann")
+    assert told.subject == deleted.receipt.id
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (admin_pb2.ListAuditRequest(namespace=NAMESPACE, actions=[1, 0]), "actions[1]"),
+        (admin_pb2.ListAuditRequest(namespace=NAMESPACE, actions=[99]), "actions[0]"),
+        (admin_pb2.ListAuditRequest(namespace=NAMESPACE, page_size=1001), "page_size"),
+        (admin_pb2.ListAuditRequest(namespace=NAMESPACE, page_token="x"), "page_token"),
+        (admin_pb2.ListAuditRequest(page_token="x"), "page_token"),
+        (admin_pb2.ListUsageRequest(page_size=1001), "page_size"),
+    ],
+)
+def test_a_wrong_request_of_audit_or_usage_names_its_field(door: Door, request_: Message, field: str) -> None:
+    method = A + type(request_).__name__.removesuffix("Request")
+    refused = door.refused(method, request_, prefixes=[""])
+    assert (refused.reason, refused.field) == ("INVALID_FIELD", field)
+
+
+def test_a_rebuild_that_is_asked_for_is_recorded_once(door: Door) -> None:
+    for _ in range(2):
+        door.call(A + "Rebuild", admin_pb2.RebuildRequest(id="twice"), admin_pb2.RebuildResponse, prefixes=[""])
+        door.world.rebuilder.wait()
+    told = [each for each in audited(door, "", prefixes=[""]) if each.subject == "rebuild-twice"]
+    assert [(each.action, each.principal) for each in told] == [(admin_pb2.AUDIT_ACTION_REBUILD_ASKED, "test")]
+
+
+def test_usage_is_told_in_pages_of_what_lies_below_a_prefix_and_within_the_callers(door: Door) -> None:
+    names = [f"acme/used/{n}" for n in range(3)]
+    for n, name in enumerate(names):
+        door.world.create(name)
+        for each in range(n):
+            door.world.observe(f"u{each}", "Grain is sold by the bushel.", namespace=name)
+    door.world.create("acme/usedup")
+    door.world.settle()
+    request, seen = admin_pb2.ListUsageRequest(prefix="acme/used", page_size=2), list[admin_pb2.NamespaceUsage]()
+    while True:
+        page = door.call(A + "ListUsage", request, admin_pb2.ListUsageResponse)
+        seen += page.namespaces
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert [(each.namespace, each.told) for each in seen] == [(name, n) for n, name in enumerate(names)]
+    assert seen[2].ledger_bytes == 2 * seen[1].ledger_bytes > 0
+    everything = admin_pb2.ListUsageRequest()
+    other = door.call(A + "ListUsage", everything, admin_pb2.ListUsageResponse, prefixes=["rival", names[1]])
+    assert [each.namespace for each in other.namespaces] == [names[1]]
 
 
 def test_rebuild_stats_and_namespaces(door: Door) -> None:

@@ -15,6 +15,7 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from services.common.crypto.auth import Caller, Right
 from services.common.ledger import topics
 from services.common.ledger.assignment import LEAVING, Assignment, Assignments, Owner
+from services.common.ledger.audit import Wanted, acts
 from services.common.log.base import Log, partition_of
 from services.common.log.open import open_log
 from services.common.serving.errors import MnemeError
@@ -67,6 +68,15 @@ class Shards:
                 self._require(app, name)
             epochs = dict.fromkeys((wanted.namespace, *wanted.scopes), 1)
             return episodic_pb2.RecallResponse(erasure_epochs=epochs).SerializeToString()
+        if method == A + "ListAudit":
+            named = admin_pb2.ListAuditRequest.FromString(request).namespace
+            if named:
+                self._require(app, named)
+            entry = admin_pb2.AuditEntry(principal=app)
+            return admin_pb2.ListAuditResponse(entries=[entry]).SerializeToString()
+        if method == A + "ListUsage":
+            usage = [admin_pb2.NamespaceUsage(namespace=SPACES[p], told=p) for p in self.held[app]]
+            return admin_pb2.ListUsageResponse(namespaces=usage).SerializeToString()
         if method == A + "ListNamespaces":
             asked = admin_pb2.ListNamespacesRequest.FromString(request)
             names = sorted(SPACES[p] for p in self.held[app] if SPACES[p] > asked.page_token)
@@ -256,6 +266,27 @@ def test_pages_of_all_shards_name_every_namespace_once(log: Log) -> None:
     behind_the_door(log, test)
 
 
+def test_audit_is_asked_of_whose_the_namespace_is_and_without_one_of_any(log: Log) -> None:
+    async def test(backend: ShardedBackend, shards: Shards, record: Assignments) -> None:
+        for namespace, shard in ((SPACES[0], "episodic"), (SPACES[1], "episodic-1"), ("", "episodic")):
+            request = admin_pb2.ListAuditRequest(namespace=namespace).SerializeToString()
+            raw = await backend.unary("episodic", A + "ListAudit", request, context())
+            [entry] = admin_pb2.ListAuditResponse.FromString(raw).entries
+            assert entry.principal == shard
+
+    behind_the_door(log, test)
+
+
+def test_usage_is_of_all_shards_in_one_order(log: Log) -> None:
+    async def test(backend: ShardedBackend, shards: Shards, record: Assignments) -> None:
+        raw = await backend.unary("episodic", A + "ListUsage", b"", context())
+        told = {each.namespace: each.told for each in admin_pb2.ListUsageResponse.FromString(raw).namespaces}
+        assert told == {name: n for n, name in enumerate(SPACES)}
+        assert list(told) == sorted(SPACES)
+
+    behind_the_door(log, test)
+
+
 def test_a_rebuild_that_is_asked_for_again_meanwhile_is_the_same_one(log: Log) -> None:
     async def test(backend: ShardedBackend, shards: Shards, record: Assignments) -> None:
         moving = asyncio.create_task(move(shards, record, 2, 1))
@@ -314,6 +345,12 @@ def test_a_number_that_does_not_divide_the_partitions_is_refused_and_nothing_cha
     after = Assignments(log)
     after.refresh()
     assert after.wanted is None
+
+
+def test_who_asked_for_a_number_is_recorded(log: Log) -> None:
+    want(log, 4)
+    [done] = acts(log, Wanted(), 10, "").entries
+    assert (done.action, done.principal, done.count) == (admin_pb2.AUDIT_ACTION_SHARDS_SET, "operator", 4)
 
 
 def test_shards_are_for_the_operator_alone(log: Log) -> None:

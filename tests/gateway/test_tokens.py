@@ -18,6 +18,7 @@ from mneme.v1.ledger_pb2 import TokenRecord
 from services.common.crypto.auth import MAX_TOKEN_TTL_S, Caller, Right, Signer
 from services.common.ledger import topics
 from services.common.ledger.assignment import Assignments
+from services.common.ledger.audit import Wanted, acts
 from services.common.log.base import Log, LogUnavailable, Message, Record
 from services.common.log.open import open_log
 from services.common.serving.errors import MnemeError
@@ -349,6 +350,34 @@ def test_the_last_operator_s_own_token_stays_whatever_is_revoked(log: Log) -> No
     office(log).revoke(other, mine.token_id)  # again: nothing is lost by it
 
 
+def recorded(log: Log) -> list[tuple[str, str, str]]:
+    """What was done, by whom and to which token, the first one first."""
+    entries = reversed(acts(log, Wanted(), 100, "").entries)
+    return [(admin_pb2.AuditAction.Name(each.action), each.principal, each.subject) for each in entries]
+
+
+def test_who_issued_and_who_revoked_a_token_is_recorded_and_outlives_it(log: Log) -> None:
+    by = admin()
+    _, issued = office(log).issue(by, "bob", ("acme",), frozenset({Right.READ}), 600)
+    for _ in range(2):  # again changes nothing, and is no act
+        office(log).revoke(OPERATOR, issued.token_id)
+    assert recorded(log) == [
+        ("AUDIT_ACTION_TOKEN_ISSUED", "root", issued.token_id),
+        ("AUDIT_ACTION_TOKEN_REVOKED", "operator", issued.token_id),
+    ]
+    [_, first] = acts(log, Wanted(), 100, "").entries
+    assert first.issued_to == "root/bob"
+    assert abs(first.at.ToNanoseconds() / 1e9 - time.time()) < 60
+
+
+def test_what_was_refused_is_no_act(log: Log) -> None:
+    with pytest.raises(MnemeError):
+        office(log).issue(admin(), "bob", ("",), frozenset({Right.READ}), 600)
+    with pytest.raises(MnemeError):
+        office(log).revoke(admin(), "0123456789abcdef")
+    assert recorded(log) == []
+
+
 class Together(Revocations):
     """Revokes when another gateway is about to, too: each has looked, and found the other's token good."""
 
@@ -391,6 +420,9 @@ def test_operators_who_revoke_at_once_leave_one(tmp_path: Path, log: Log, count:
     revocations = Revocations(log)
     revocations.refresh()
     assert sum(each.token_id not in revocations for each in made) == 1
+    acts = [action.removeprefix("AUDIT_ACTION_TOKEN_") for action, *_ in recorded(log)]
+    tried = ["REVOKED"] * count
+    assert [each for each in acts if each != "ISSUED"] == [*tried, "REVOCATION_WITHDRAWN"]
 
 
 def test_the_record_of_a_token_goes_when_it_expires_and_names_nobody_in_clear(log: Log) -> None:

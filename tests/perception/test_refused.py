@@ -13,6 +13,7 @@ from mneme.v1.ledger_pb2 import DeadLetter
 
 from services.common.crypto.seal import destroying
 from services.common.ledger import topics
+from services.common.ledger.audit import Wanted, acts
 from services.common.log.base import Message as LogMessage
 from services.common.serving.errors import MnemeError
 from services.episodic.state.dead_letters import Letters
@@ -138,6 +139,18 @@ def test_what_is_purged_cannot_be_read_by_anybody(letters: World) -> None:
     assert error.value.reason == "NOT_FOUND"
     letters.keyring.refresh()
     assert not letters.keyring.has(ids[0])
+
+
+def test_who_replayed_and_who_purged_is_recorded(letters: World) -> None:
+    ids = [each.id for each in listed(letters)]
+    replayed(letters, ids[0])
+    assert purged(letters, *ids) == 3
+    assert purged(letters, *ids) == 0  # which is no act
+    done = [(each.action, each.principal, each.count) for each in acts(letters.log, Wanted(), 10, "").entries]
+    assert done == [
+        (pb.AUDIT_ACTION_DEAD_LETTERS_PURGED, "tester", 3),
+        (pb.AUDIT_ACTION_DEAD_LETTERS_REPLAYED, "tester", 1),
+    ]
 
 
 def test_pages_go_on_and_hold_no_more_than_they_may(letters: World, monkeypatch: pytest.MonkeyPatch) -> None:
