@@ -326,9 +326,9 @@ def stats(response: admin_pb2.GetStatsResponse) -> str:
     )
 
 
-def action(number: int) -> str:
-    """As it is shown, and asked for."""
-    return admin_pb2.AuditAction.Name(number).removeprefix("AUDIT_ACTION_").lower().replace("_", "-")
+def action(name: str) -> str:
+    """An AuditAction's name as it is shown, and asked for."""
+    return name.removeprefix("AUDIT_ACTION_").lower().replace("_", "-")
 
 
 def audit(given: admin_pb2.AuditEntry) -> str:
@@ -342,7 +342,7 @@ def audit(given: admin_pb2.AuditEntry) -> str:
         place,
     ]
     known = given.action in admin_pb2.AuditAction.values()  # a later service may tell of others
-    what = action(given.action) if known else f"action-{given.action}"
+    what = action(admin_pb2.AuditAction.Name(given.action)) if known else f"action-{given.action}"
     line = f"{at}  {what:<20}  {given.principal}  {' '.join(filter(None, details))}"
     return printable(line.rstrip())
 

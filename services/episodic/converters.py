@@ -24,6 +24,7 @@ from services.episodic.state.records import Stored, from_us, kind_of, kind_to_pr
 
 MAX_LIMIT = 100
 MAX_LISTED = 5_000  # targets of a dry run, and doubtful ones
+_ACTIONS = frozenset(admin_pb2.AuditAction.values()) - {admin_pb2.AUDIT_ACTION_UNSPECIFIED}
 _ANY_CONDITION = "Set equals or in_range."
 
 
@@ -48,7 +49,7 @@ def to_query(request: episodic_pb2.RecallRequest, infos: Sequence[NamespaceInfo]
 def to_wanted(request: admin_pb2.ListAuditRequest) -> Wanted:
     """INVALID_FIELD, TIME_RANGE."""
     for n, action in enumerate(request.actions):
-        if action not in admin_pb2.AuditAction.values() or not action:
+        if action not in _ACTIONS:
             raise invalid(f"actions[{n}]", "There is no such action.", "Name one of AuditAction, or none for all.")
     start, end = time_range(request.time, "time")
     return Wanted(request.principal, frozenset(request.actions), start, end)

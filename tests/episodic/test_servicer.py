@@ -590,8 +590,8 @@ def test_who_deleted_a_namespace_is_told_by_its_name(door: Door) -> None:
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
-        (admin_pb2.ListAuditRequest(namespace=NAMESPACE, actions=[1, 0]), "actions[1]"),
-        (admin_pb2.ListAuditRequest(namespace=NAMESPACE, actions=[99]), "actions[0]"),
+        (admin_pb2.ListAuditRequest(actions=["AUDIT_ACTION_ERASED", "AUDIT_ACTION_UNSPECIFIED"]), "actions[1]"),
+        (admin_pb2.ListAuditRequest(actions=[99]), "actions[0]"),  # type: ignore[list-item]
         (admin_pb2.ListAuditRequest(namespace=NAMESPACE, page_size=1001), "page_size"),
         (admin_pb2.ListAuditRequest(namespace=NAMESPACE, page_token="x"), "page_token"),
         (admin_pb2.ListAuditRequest(page_token="x"), "page_token"),

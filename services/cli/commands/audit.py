@@ -15,7 +15,7 @@ from services.cli.client import Client
 from services.cli.terminal import given_time
 
 _PAGE = 1_000
-_ACTIONS = {render.action(number): number for number in admin_pb2.AuditAction.values() if number}
+_ACTIONS = {render.action(name): name for name, number in admin_pb2.AuditAction.items() if number}
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 

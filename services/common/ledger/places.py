@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from mneme.v1.ledger_pb2 import LedgerEntry, StoredBoundary, StoredPlaces
 
-from services.common.ledger.entries import seals_in
-
 _PREFIX = 4  # bytes of an observation's hash; whoever looks for one reads the entry, and knows it by all of them
 
 
@@ -44,10 +42,10 @@ class Places:
             held = b"".join(mac[:_PREFIX] for mac in closed.id_macs)
             self._boundaries.setdefault(closed.session_mac, {})[offset] = held
             return
-        usage = self.usage
+        usage, at = self.usage, entry.ingested_at
         usage.texts += 1
-        usage.bytes += sum(len(sealed.ciphertext) for sealed, _, _ in seals_in(entry))
-        usage.newest_us = max(usage.newest_us, entry.ingested_at.ToMicroseconds())
+        usage.bytes += len(getattr(entry, entry.WhichOneof("body") or "").sealed.ciphertext)
+        usage.newest_us = max(usage.newest_us, at.seconds * 1_000_000 + at.nanos // 1_000)
 
     def told(self, end: float) -> list[int]:
         """Of everything told before ``end``."""
