@@ -83,12 +83,12 @@ class NamespaceFacts:
         return max((self.places.newest(end), *(at for at in (*created, *self.epochs) if at < end)))
 
     def acts(self, end: float) -> list[int]:
-        """Entries before an offset: the last deletion, what was done since, and boundaries of episodes among it."""
+        """Entries before an offset, in no order: the last deletion, what was done since, and boundaries of episodes."""
         since = self.deleted.place.offset if self.deleted is not None else 0
         settings = self.settings
         places = [] if settings is None else [settings.place, *(seen.place for seen in settings.changes.values())]
         others = (*(place.offset for place in places), *(at for at in self.epochs if at >= since))
-        return sorted([*self.places.told(end), *(at for at in others if at < end)])
+        return [*self.places.told(end), *(at for at in others if at < end)]
 
     @property
     def is_gone(self) -> bool:

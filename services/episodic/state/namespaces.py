@@ -167,7 +167,8 @@ class Registry:
         """Ledger offsets before ``end`` of what was done in the namespace, and of episodes' boundaries; once it is
         deleted, of that alone."""
         with self._lock:
-            return self._of(name).acts(end)
+            acts = self._of(name).acts(end)
+        return sorted(acts)
 
     def usage(self, name: str) -> tuple[Usage, int]:
         """What the namespace was told, and how many of it are erased."""
