@@ -48,6 +48,10 @@ def probed(name: str, text: str) -> int:
         ("राम शर्मा", "शर्मा | राम"),
         ("박지민", "박,지민,44"),
         ("山田 太郎", "山田;太郎"),
+        ("李娜", "姓：李\n名：娜"),
+        ("李娜", "姓：李，名：娜"),
+        ("佐藤花子", "姓：佐藤\u3000名：花子"),
+        ("محمد علي", "الاسم: محمد، اللقب: علي"),
     ],
 )
 def test_a_name_whose_words_are_divided_is_doubtful_and_the_probe_sees_it(name: str, text: str) -> None:

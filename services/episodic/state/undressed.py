@@ -50,7 +50,7 @@ def _escapes(page: str) -> dict[int, int]:
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}(?:\r?\n[A-Za-z0-9+/_-]+)*")
 _FIGURES = re.compile(r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9a-fA-F]{2}[ :]?){4,}(?![0-9A-Za-z])")
 _NO_FIGURE = re.compile("0x|[ :]")
-_FIELD_ENDS = re.compile(r"[\n,;|&{}\[\]<>]")
+_FIELD_ENDS = re.compile(r"[\n,;|&{}\[\]<>，；、،؛\u3000]")
 _MOST_IN_A_LABEL = 3  # words
 _DROPPED = re.compile(r"(?<=[a-z])Ã(?=[a-z])")  # behind which a soft hyphen was, of "í": it shows nothing
 _CODE_PAGES = [
@@ -100,7 +100,7 @@ def _values(text: str) -> str:
 
 
 def _value(field: str) -> str:
-    label, sign, value = field.replace("=", ":").partition(":")
+    label, sign, value = field.replace("=", ":").replace("：", ":").partition(":")
     return value if sign and 0 < len(label.split()) <= _MOST_IN_A_LABEL else field
 
 

@@ -26,7 +26,8 @@ _LABEL = r"[^\W\d_]\w{0,23}(?:[ .-]\w{1,16}){0,2}[\"'»”]?\s?[:=]"  # of at mo
 _DIVIDER = re.compile(rf"{_DIVIDES}++")
 _LABELLED = re.compile(rf"(?<!{_DIVIDES})({_DIVIDES}++)(?:{_LABEL}{_DIVIDES}*+){{1,3}}")
 _JOINS = re.compile(r"\.?\s+|[.\-_'’‐-―]|\d+")  # stand between the words of a name as it is, or within one
-_ENDS_A_FIELD = re.compile(r"[\n\t,;|&?\"'“«{(\[<]")
+_ENDS_A_FIELD = re.compile(r"[\n\t,;|&?\"'“«{(\[<،؛]")
+_WIDE = str.maketrans("：＝，；、\u3000", ":=,;,\t")  # where a label stands, these divide fields, too
 _LONGEST_WORD = 40
 
 
@@ -61,6 +62,7 @@ def _turned(name: str) -> Iterator[str]:
 
 def _readings(text: str) -> Iterator[str]:
     """The text with a break for each character that divides fields; and for those of labels, too."""
+    text = text.translate(_WIDE) if "：" in text else text
     yield _DIVIDER.sub(_broken, text)
     if (unlabelled := _LABELLED.sub(_unlabelled, text)) != text:
         yield _DIVIDER.sub(_broken, unlabelled)
