@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -140,3 +140,38 @@ def test_texts_that_take_long_are_committed_before_the_writer_loses_its_partitio
     assert len(committed) > 3
     assert len(world.host.live.store.directory.slots(NAMESPACE)) == 30
     world.close()
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_what_a_poll_brings_is_flushed_between_its_pieces(tmp_path: Path, embedder: Embedder) -> None:
+    """Or whoever dies amid long texts leaves all of them to be embedded again before the next start serves."""
+    steps, go_on = list[str](), threading.Event()
+
+    def record(step: str) -> None:
+        steps.append(step)
+        assert step != "folded" or go_on.wait(60)
+
+    world = World(tmp_path, embedder).open(step=record, batch_entries=2, flush_after_s=0.0)
+    try:
+        go_on.set()
+        world.create()
+        world.settle()
+        go_on.clear()
+        world.observe("first", "It rained.")
+        wait_for(lambda: steps[-1] == "folded")
+        for n in range(6):  # the next poll brings them together
+            world.observe(f"o{n}", f"It rained {n} times.")
+        steps.clear()
+        go_on.set()
+        world.settle()
+        wait_for(lambda: steps.count("flushed") >= 4)
+        assert steps.count("committed") == 4
+    finally:
+        go_on.set()
+        world.close()

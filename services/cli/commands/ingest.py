@@ -18,9 +18,10 @@ from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client
 from services.cli.commands.lines import Lines, Reader, Statement, of_option, refused_in
 from services.cli.terminal import interruptible
-from services.common.serving.errors import MnemeError, from_rpc_error
+from services.common.serving.errors import RETRY_AFTER, MnemeError, from_rpc_error
 
 _RECALLABLE_S = 600.0  # waited for at most
+_TAKEN_S, _LONGEST_PAUSE_S = 300.0, 10.0  # of a statement that the service has no room for yet
 
 
 @click.option("-n", "--namespace", help='Whose memory, as "tenant/user". Needed unless every line names its own.')
@@ -182,8 +183,17 @@ def _remember(
 
 
 def _call(client: Client, method: Callable[..., Any], request: Message) -> Any:
-    with _errors():
-        return method(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+    """Again while the service says how long to wait: a file is sent as fast as it is taken."""
+    began = time.monotonic()
+    while True:
+        try:
+            with _errors():
+                return method(request, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
+        except MnemeError as error:
+            wait_ms = error.metadata.get(RETRY_AFTER, "")
+            if error.reason != "OVERLOADED" or not wait_ms.isdecimal() or time.monotonic() - began > _TAKEN_S:
+                raise
+        time.sleep(min(int(wait_ms) / 1000, _LONGEST_PAUSE_S))
 
 
 def _await_recallable(client: Client, namespace: str, reached: dict[int, int]) -> None:

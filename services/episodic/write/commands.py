@@ -30,6 +30,7 @@ from services.episodic.state.checks import (
 )
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.records import from_us, stamp
+from services.episodic.write.backlog import Backlog
 from services.episodic.write.writer import Host
 
 _REMEMBERED_COMMANDS = 10_000
@@ -44,6 +45,7 @@ class Commands:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()
+        self._backlog = Backlog()
         # Commands that were appended and may not be applied yet: mac -> (content, position).
         self._recent: OrderedDict[tuple[str, bytes], tuple[bytes, Position]] = OrderedDict()
         # Corrections that may not be applied yet: (namespace, what is corrected) -> (the correction's id, position).
@@ -54,7 +56,8 @@ class Commands:
         return self._host.parts.keyring
 
     def remember(self, request: RememberRequest, info: NamespaceInfo, principal: str) -> tuple[str, Position, bool]:
-        """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED, NOT_FOUND."""
+        """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED, NOT_FOUND;
+        OVERLOADED where too much of the principal's is not folded yet."""
         check_id(request.id)
         check_text(request.text)
         if request.kind not in _STATABLE:
@@ -103,11 +106,14 @@ class Commands:
                 self._check_target(entry.namespace, request.engram_id)
             else:
                 self._check_sources(entry.namespace, request.derived_from)
-            key, sealed = self._sealed(entry.namespace, request.SerializeToString(), purpose)
+            self._backlog.require_room(entry.principal, self._host.applied)
+            plaintext = request.SerializeToString()
+            key, sealed = self._sealed(entry.namespace, plaintext, purpose)
             body.sealed.CopyFrom(sealed)
             entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
             appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
             position = _position(appended[-1])
+            self._backlog.add(entry.principal, position.offset, len(plaintext))
             self._recent[entry.namespace, body.id_mac] = (body.content_mac, position)
             if isinstance(body, pb.Corrected):
                 id = ledger.corrected_id(entry.namespace, request.id)

@@ -26,7 +26,7 @@ from services.episodic.state.view import View
 from services.episodic.write.fold import Entry, Poison, Reducer
 from services.episodic.write.parked import Parking
 
-_DRAIN = 256
+_DRAIN = 32  # rows embedded at once; between two a flush may be due
 # Seconds after which a batch takes no further entry: whoever follows the ledger says in between that it lives, and one
 # who was silent for BETWEEN_POLLS_S loses the partition and all that it has not committed. A long text takes seconds.
 BATCH_S = 5.0

@@ -214,14 +214,18 @@ class Host:
                 self.consumer.poll(1, 0.0, without=[self._ledger])  # the heartbeat
                 if self._stop.is_set():
                     return
-            with self.fold_lock:
-                self.live.flush_if_due()
+                self._flush_if_due()  # or the next start embeds again all that a poll brought
+            self._flush_if_due()
         except (LogUnavailable, IndexUnavailable) as error:
             _away.tell(partition=self.partition, error=str(error))
             self._recover()
         except Fenced as error:
             _log.warning(LOST, extra={"partition": self.partition, "error": str(error)})
             self._recover(join=True)
+
+    def _flush_if_due(self) -> None:
+        with self.fold_lock:
+            self.live.flush_if_due()
 
     def _recover(self, *, join: bool = False) -> None:
         """Go back to what was committed, and let the index follow the feed up to there."""
