@@ -297,7 +297,7 @@ def stats(get_client: Callable[[], Client], namespace: str) -> None:
             lambda: render.kv_stats(
                 client.reasoning.GetKvStats(kv, metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S)
             ),
-            "kv store       not shown: the token has no right to admin",
+            "kv store       not shown: its counts are of every namespace",
         )
     )
     click.echo(

@@ -138,6 +138,7 @@ class Reasoning:
     # --- operating ---
 
     async def get_kv_stats(self, request: pb.GetKvStatsRequest, call: Call) -> pb.GetKvStatsResponse:
+        call.caller.require_every_namespace("The counts are of all tenants together.")
         return await self._kv_stats() if self._kv_stats is not None else pb.GetKvStatsResponse()
 
 

@@ -335,6 +335,21 @@ def test_pages_and_dry_runs_of_long_texts_hold_as_many_as_a_message_does(
     assert (len(found.items), len(set(ids))) == (3, 7)
 
 
+def test_a_list_takes_no_page_token_of_another_order(door: Door) -> None:
+    """Or a list that is given a timeline's would say that there is no more."""
+    listed = door.call(
+        E + "List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_size=2), episodic_pb2.ListResponse
+    )
+    timeline = episodic_pb2.TimelineRequest(namespace=NAMESPACE, page_size=2)
+    by_time = door.call(E + "Timeline", timeline, episodic_pb2.TimelineResponse)
+    for method, request in (
+        ("List", episodic_pb2.ListRequest(namespace=NAMESPACE, page_token=by_time.next_page_token)),
+        ("Timeline", episodic_pb2.TimelineRequest(namespace=NAMESPACE, page_token=listed.next_page_token)),
+    ):
+        refused = door.refused(E + method, request)
+        assert (refused.reason, refused.field) == ("INVALID_FIELD", "page_token")
+
+
 def test_the_oldest_of_a_long_history_are_told_without_their_text(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     world, namespace, at = door.world, "acme/chapters", "o0"
     world.create(namespace)

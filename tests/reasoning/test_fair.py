@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from mneme.v1.episodic_pb2 import Engram, RecallItem, RecallResponse
-from mneme.v1.reasoning_pb2 import AskRequest
+from mneme.v1.reasoning_pb2 import AskRequest, GetKvStatsRequest
 
 from services.common.config import load
+from services.common.crypto.auth import Caller, Right
+from services.common.serving.errors import MnemeError
 from services.common.serving.fair import FairThreads
 from services.reasoning import converters, servicer
 from services.reasoning.config import ReasoningConfig
@@ -106,3 +110,16 @@ def test_one_answer_is_quoted_from_a_bounded_text() -> None:
     response = RecallResponse(items=[RecallItem(engram=Engram(text=text)) for text in texts])
     sources = converters.to_sources(response)
     assert sum(len(source.text) for source in sources) == converters.MAX_QUOTED
+
+
+def test_the_counts_of_all_tenants_are_told_to_who_may_see_them_all() -> None:
+    reasoning = Reasoning(CONFIG, recaller=None)  # type: ignore[arg-type]
+
+    def asked_by(*prefixes: str) -> None:
+        caller = Caller("test", prefixes, frozenset(Right), "t", time.time() + 60)
+        asyncio.run(reasoning.get_kv_stats(GetKvStatsRequest(), SimpleNamespace(caller=caller)))  # type: ignore[arg-type]
+
+    asked_by("")
+    with pytest.raises(MnemeError) as refused:
+        asked_by("acme")
+    assert refused.value.reason == "PERMISSION_DENIED"

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReasoningServiceStub:
-    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin`.
+    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin` of every namespace.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class ReasoningServiceStub:
 
 
 class ReasoningServiceServicer:
-    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin`.
+    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin` of every namespace.
     """
 
     def Ask(self, request, context):
@@ -102,7 +102,7 @@ def add_ReasoningServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReasoningService:
-    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin`.
+    """Answers from memory, and continues prompts. Needs the right `read`; GetKvStats needs `admin` of every namespace.
     """
 
     @staticmethod

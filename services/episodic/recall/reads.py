@@ -59,14 +59,14 @@ class Reads:
         """
         key = _by_time if by_time else _by_id
         slots = self._sorted(namespace, key)
-        start = bisect_right(slots, _token(token), key=key) if token else 0
+        start = bisect_right(slots, _place_in(token, by_time=by_time), key=key) if token else 0
         chosen = list(islice((s for s in islice(slots, start, None) if matches(s, wanted)), size + 1))
         opened = self._host.live.store.opened(namespace, [slot.id for slot in chosen[:size]])
         found, are_all = fitting(opened, engram_bytes)
         last = chosen[size - 1] if len(chosen) > size else None
         if not are_all:
             last = next(slot for slot in chosen if slot.id == found[-1].record.id)
-        return found, f"{key(last)[0]}:{last.id}" if last else ""
+        return found, _token(last, by_time=by_time) if last else ""
 
     def _sorted(self, namespace: str, key: Callable[[Slot], tuple[int, str]]) -> list[Slot]:
         """All of a namespace, sorted once for as many pages as are read while nothing changes."""
@@ -183,8 +183,13 @@ def _by_id(slot: Slot) -> tuple[int, str]:
     return 0, slot.id
 
 
-def _token(token: str) -> tuple[int, str]:
+def _token(last: Slot, *, by_time: bool) -> str:
+    return f"{last.start_us}:{last.id}" if by_time else f"id:{last.id}"
+
+
+def _place_in(token: str, *, by_time: bool) -> tuple[int, str]:
+    """Where the page of a token begins. INVALID_FIELD, for one of the other order as well."""
     head, _, id = token.partition(":")
-    if not _NUMBER.fullmatch(head):
-        raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
-    return int(head), id
+    if not (_NUMBER.fullmatch(head) if by_time else head == "id"):
+        raise invalid("page_token", "This list has no such page.", "Send the next_page_token of the page before.")
+    return int(head) if by_time else 0, id
