@@ -20,6 +20,7 @@ settings.load_profile("mneme")
 EXPECTED_SKIPS = (
     "there is a GPU",
     "needs a processor with AVX512-BF16",
+    "needs a processor with bfloat16",
     "the table is of another triton than ",
     "the broker runs in a container, for want of java and mvn: ",
 )

@@ -262,7 +262,7 @@ class World:
 
     # --- what callers do ---
 
-    def settle(self, timeout_s: float = 30.0) -> None:
+    def settle(self, timeout_s: float = 90.0) -> None:
         """Until everything in the ledger is visible."""
         ends = {p: self.log.end_offset(topics.LEDGER, p) for p in range(self.log.partitions(topics.LEDGER))}
         if not self.host.progress.wait(ends, timeout_s):

@@ -116,6 +116,7 @@ def test_an_engine_that_does_not_fit_its_model(tmp_path: Path) -> None:
         EngineCore(model, settings(attention="triton"), None, inline)
 
 
+@pytest.mark.skipif(not transformer._cpu_has_bfloat16(), reason="needs a processor with bfloat16")
 def test_bfloat16_is_as_close_as_that_of_transformers_and_another_identity(tmp_path: Path) -> None:
     folder = make("llama", tmp_path)
     model = load_directory(folder, dtype="bfloat16").transformer
