@@ -94,7 +94,7 @@ def test_what_is_exported_is_told_again_with_its_history(local: Local, tmp_path:
         timeout=30,
     )
     before = _known(local, namespace)
-    assert "3 lines" in mneme(local, "export", "-n", namespace, "-o", str(file))
+    assert "3 entries" in mneme(local, "export", "-n", namespace, "-o", str(file))
     assert "0 accepted, 3 known" in mneme(local, "ingest", "-n", namespace, str(file))
     mneme(local, "namespace", "delete", namespace, "--yes")
     assert "UNKNOWN_NAMESPACE" in mneme(local, "export", "-n", namespace, code=1)
