@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -331,9 +332,12 @@ def action(name: str) -> str:
     return name.removeprefix("AUDIT_ACTION_").lower().replace("_", "-")
 
 
+def _second(given: Timestamp) -> str:
+    return f"{clocks.moment(given):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def audit(given: admin_pb2.AuditEntry) -> str:
     """Who did what, on a line."""
-    at = f"{clocks.moment(given.at):%Y-%m-%dT%H:%M:%SZ}"
     place = f"({given.position.partition}:{given.position.offset})" if given.HasField("position") else ""
     details = [
         given.subject,
@@ -343,12 +347,12 @@ def audit(given: admin_pb2.AuditEntry) -> str:
     ]
     known = given.action in admin_pb2.AuditAction.values()  # a later service may tell of others
     what = action(admin_pb2.AuditAction.Name(given.action)) if known else f"action-{given.action}"
-    line = f"{at}  {what:<20}  {given.principal}  {' '.join(filter(None, details))}"
+    line = f"{_second(given.at)}  {what:<20}  {given.principal}  {' '.join(filter(None, details))}"
     return printable(line.rstrip())
 
 
 def usage(given: admin_pb2.NamespaceUsage) -> str:
-    last = f"{clocks.moment(given.last_told_at):%Y-%m-%dT%H:%M:%SZ}" if given.HasField("last_told_at") else "never"
+    last = _second(given.last_told_at) if given.HasField("last_told_at") else "never"
     counts = f"{given.told} told, {given.erased} of them erased, {given.ledger_bytes} bytes in the ledger"
     return f"{given.namespace}  {counts}, last {last}"
 

@@ -9,13 +9,7 @@ import pytest
 
 from services.common.log.base import LogUnavailable
 from services.common.serving.loop import Loop, LoopDied
-
-
-def wait_until(condition: object, timeout_s: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from tests.waiting import until
 
 
 def test_it_repeats_its_step_until_stopped() -> None:
@@ -27,7 +21,7 @@ def test_it_repeats_its_step_until_stopped() -> None:
 
     loop = Loop("test", step)
     loop.start()
-    wait_until(lambda: len(steps) > 3)
+    until(lambda: len(steps) > 3)
     loop.require_alive()
     assert loop.stop(5.0)
     count = len(steps)
@@ -46,7 +40,7 @@ def test_a_log_that_is_away_is_waited_for() -> None:
 
     loop = Loop("test", step)
     loop.start()
-    wait_until(lambda: len(tries) > 5)
+    until(lambda: len(tries) > 5)
     loop.require_alive()
     assert loop.stop(5.0)
 
@@ -58,7 +52,7 @@ def test_a_defect_ends_it_and_the_health_check_says_so(defect: Exception) -> Non
 
     loop = Loop("perception.inbox", step)
     loop.start()
-    wait_until(lambda: not loop._thread.is_alive())
+    until(lambda: not loop._thread.is_alive())
     with pytest.raises(LoopDied, match=rf"perception\.inbox: {type(defect).__name__}") as caught:
         loop.require_alive()
     assert "secret text" not in str(caught.value)

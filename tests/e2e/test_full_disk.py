@@ -15,7 +15,7 @@ from services.common.serving.errors import MnemeError, from_rpc_error
 from services.common.serving.methods import METHODS, Kind
 from tests.e2e import talk
 from tests.e2e.test_metrics_port import scrape
-from tests.gateway.probe import until
+from tests.waiting import until
 
 NAMESPACE = "e2e/disk"
 ROOM = 400_000  # bytes that files may still grow

@@ -19,8 +19,8 @@ from services.episodic.write import writer
 from tests.e2e import talk
 from tests.e2e.test_cli import mneme
 from tests.e2e.test_shards import SPACES
-from tests.gateway.probe import until
 from tests.kafka import Broker, kafka_broker  # noqa: F401  # a fixture
+from tests.waiting import until
 
 NAMESPACE = "e2e/kafka"
 LATE_S = 6.0

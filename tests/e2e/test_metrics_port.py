@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.cli.local import Local
 from tests.e2e import talk
-from tests.gateway.probe import until
+from tests.waiting import until
 
 NAMESPACE = "e2e/port"
 CALLS = 150

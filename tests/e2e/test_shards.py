@@ -30,8 +30,8 @@ from tests.cli.test_start import one_clear_line, refused_start
 from tests.e2e import talk
 from tests.e2e.test_cli import mneme
 from tests.e2e.test_metrics_port import scrape
-from tests.gateway.probe import until
 from tests.partitions import one_in_each
+from tests.waiting import until
 
 PARTITIONS = 4
 # One in each partition of the ledger, in their order.

@@ -16,7 +16,7 @@ from mneme.v1 import admin_pb2, episodic_pb2
 from services.cli.local import Local, is_serving
 from services.common.serving.errors import from_rpc_error
 from tests.e2e import talk
-from tests.gateway.probe import until
+from tests.waiting import until
 
 NAMESPACE = "e2e/watched"
 

@@ -27,6 +27,14 @@ def test_who_has_much_that_is_not_folded_waits_and_nobody_else() -> None:
     backlog.require_room("ann", 1)  # the first is folded
 
 
+def test_nothing_is_kept_of_what_is_folded_whoever_comes_next() -> None:
+    backlog = Backlog()
+    backlog.add("ann", 0, 40)
+    backlog.require_room("ben", 1)
+    assert not backlog._waiting
+    assert not backlog._bytes
+
+
 def test_one_that_is_larger_than_the_bound_is_taken_where_nothing_waits() -> None:
     backlog = Backlog(most_bytes=100)
     backlog.require_room("ann", 0)

@@ -34,7 +34,7 @@ from services.episodic.state.store import open_whole
 from services.episodic.write import writer
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
-from tests.gateway.probe import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 

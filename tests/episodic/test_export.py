@@ -79,7 +79,7 @@ def test_pages_end_where_the_first_did_and_leave_out_what_is_erased_between_them
 
 
 def test_a_page_holds_no_more_bytes_than_it_may(told: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_PAGE_BYTES", 1)
+    monkeypatch.setattr(export, "PAGE_BYTES", 1)
     assert ids(told.export.page(NAMESPACE, "").told) == ["o0"]
     assert ids(everything(told)) == ["o0", "o1", "o2", "r0", "c0"]
 

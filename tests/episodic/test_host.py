@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.state.state_hash import state_hash
 from services.episodic.write import generation, writer
 from tests.episodic.world import NAMESPACE, World
+from tests.waiting import until
 
 
 def test_an_observation_can_be_recalled(world: World) -> None:
@@ -142,13 +143,6 @@ def test_texts_that_take_long_are_committed_before_the_writer_loses_its_partitio
     world.close()
 
 
-def wait_for(happened: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_what_a_poll_brings_is_flushed_between_its_pieces(tmp_path: Path, embedder: Embedder) -> None:
     """Or whoever dies amid long texts leaves all of them to be embedded again before the next start serves."""
     steps, go_on = list[str](), threading.Event()
@@ -164,13 +158,13 @@ def test_what_a_poll_brings_is_flushed_between_its_pieces(tmp_path: Path, embedd
         world.settle()
         go_on.clear()
         world.observe("first", "It rained.")
-        wait_for(lambda: steps[-1] == "folded")
+        until(lambda: steps[-1] == "folded", 20)
         for n in range(6):  # the next poll brings them together
             world.observe(f"o{n}", f"It rained {n} times.")
         steps.clear()
         go_on.set()
         world.settle()
-        wait_for(lambda: steps.count("flushed") >= 4)
+        until(lambda: steps.count("flushed") >= 4, 20)
         assert steps.count("committed") == 4
     finally:
         go_on.set()

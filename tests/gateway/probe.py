@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -260,11 +259,3 @@ def assert_fails(call: pytest.ExceptionInfo[grpc.RpcError], status: grpc.StatusC
     assert (call.value.code(), ErrorReason.Name(error.reason)) == (status, f"ERROR_REASON_{reason}")
     assert error.remedy, "every error says what to do"
     return error
-
-
-def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
-    """Wait for something that must come true."""
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, f"not true within {within_s} s"
-        time.sleep(0.01)

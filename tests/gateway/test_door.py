@@ -29,8 +29,8 @@ from tests.gateway.probe import (
     stream,
     token,
     unary,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from services.common.serving.methods import METHODS
 from services.gateway.errors import let_go
 from tests.gateway.alone import Alone, alone
-from tests.gateway.probe import SERVICE, assert_fails, bearer, config, gateway, token, unary, until
+from tests.gateway.probe import SERVICE, assert_fails, bearer, config, gateway, token, unary
+from tests.waiting import until
 
 MIB = 1024 * 1024
 LARGEST = 2 * config().max_message_bytes - 1000  # that gRPC takes

@@ -17,7 +17,7 @@ import pytest
 
 from services.cli.up.metrics import MetricsProcess
 from services.common import watched
-from tests.gateway.probe import until
+from tests.waiting import until
 
 # Counts, holds, and says what its first argument says of an application; until its input ends.
 SHOWS = """

@@ -27,7 +27,7 @@ from services.cli import up
 from services.common.config import Settings
 from services.gateway import app as gateway_app
 from tests.gateway import probe as in_memory
-from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, SERVICE, assert_fails, bearer, fold, stream, unary, until
+from tests.gateway.probe import MESSAGE_BYTES, PAGE_MESSAGES, SERVICE, assert_fails, bearer, fold, stream, unary
 from tests.gateway.serve_probe import (
     PROBE_CALLS,
     ROTATE_BYTES,
@@ -39,6 +39,7 @@ from tests.gateway.serve_probe import (
     serve_instance,
     settings,
 )
+from tests.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 

@@ -22,8 +22,9 @@ from pydantic import ValidationError
 from services.gateway.backend import LocalBackend
 from services.gateway.errors import StartError, unavailable
 from services.gateway.health import Health
-from tests.gateway.probe import METHODS, Gateway, assert_fails, bearer, config, gateway, stream, unary, until
+from tests.gateway.probe import METHODS, Gateway, assert_fails, bearer, config, gateway, stream, unary
 from tests.tls import self_signed
+from tests.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

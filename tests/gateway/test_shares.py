@@ -16,19 +16,8 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from services.common.crypto.auth import Right
 from services.common.serving.errors import PUSHBACK
 from services.gateway import door as gateway_door
-from tests.gateway.probe import (
-    GRANTS,
-    SERVICE,
-    TOKENS,
-    Gateway,
-    assert_fails,
-    bearer,
-    gateway,
-    stream,
-    token,
-    unary,
-    until,
-)
+from tests.gateway.probe import GRANTS, SERVICE, TOKENS, Gateway, assert_fails, bearer, gateway, stream, token, unary
+from tests.waiting import until
 
 EVE = bearer(token(Right.READ, principal="eve", ttl_s=86_400.0))  # made at collection, used an hour later
 

@@ -29,8 +29,8 @@ from tests.gateway.probe import (
     fold,
     gateway,
     stream,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

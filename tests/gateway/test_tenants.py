@@ -14,7 +14,8 @@ from services.common.crypto.auth import Caller, Right
 from services.common.serving.errors import MnemeError
 from services.gateway.shares import Share, Shares
 from services.gateway.tokens import Credential
-from tests.gateway.probe import GRANTS, TOKENS, assert_fails, bearer, config, gateway, stream, unary, until
+from tests.gateway.probe import GRANTS, TOKENS, assert_fails, bearer, config, gateway, stream, unary
+from tests.waiting import until
 
 ADMIN = frozenset({Right.READ, Right.WRITE, Right.ADMIN})
 

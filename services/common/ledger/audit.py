@@ -8,19 +8,16 @@ does, and no namespace: a name has to go with its namespace.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import AuditAction, AuditEntry
 
 from services.common.ledger import topics
 from services.common.log.base import Log, Message
 from services.common.serving import clocks
-from services.common.serving.errors import invalid
-from services.common.serving.pages import PAGE_BYTES
+from services.common.serving.pages import PAGE_BYTES, no_such_page
 
 STARTER = "mneme up"  # who does what a start does by itself
 _CHUNK = 100  # entries read at once
@@ -88,7 +85,7 @@ def newest_first(
 def place_in(token: str) -> int:
     """Where the page of a token begins. INVALID_FIELD."""
     if not _TOKEN.fullmatch(token):
-        raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
+        raise no_such_page()
     return int(token)
 
 
@@ -102,7 +99,7 @@ def _token(place: int) -> str:
 def act(action: AuditAction, principal: str, *, subject: str = "", count: int = 0, issued_to: str = "") -> Message:
     """To append with what is done, or before it: what could not be recorded is not done."""
     entry = AuditEntry(action=action, principal=principal, subject=subject, count=count, issued_to=issued_to)
-    entry.at.CopyFrom(_now())
+    entry.at.CopyFrom(clocks.now())
     return Message(topics.AUDIT, b"", entry.SerializeToString(), partition=0)
 
 
@@ -115,9 +112,3 @@ def acts(log: Log, wanted: Wanted, size: int, token: str) -> AuditPage:
 
     end = log.end_offset(topics.AUDIT, 0)
     return newest_first(read, min(end, place_in(token)) if token else end, wanted, size)
-
-
-def _now() -> Timestamp:
-    now = Timestamp()
-    now.FromNanoseconds(time.time_ns())
-    return now

@@ -6,6 +6,7 @@ A moment carries its offset. Instants are compared as they are; whose day it is,
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,6 +15,13 @@ from services.common.serving.errors import invalid
 
 MAX_OFFSET_MINUTES = 18 * 60  # of a zone; as ISO 8601 libraries bound it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> Timestamp:
+    """This moment, to the microsecond."""
+    stamp = Timestamp()
+    stamp.FromMicroseconds(time.time_ns() // 1_000)
+    return stamp
 
 
 def moment(stamp: Timestamp, offset_minutes: int = 0) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from services.common.serving.errors import invalid
+from services.common.serving.errors import MnemeError, invalid
 
 T = TypeVar("T")
 DEFAULT_PAGE, MAX_PAGE = 100, 1_000
@@ -19,6 +19,10 @@ def page_size(given: int) -> int:
     if given > MAX_PAGE:
         raise invalid("page_size", f"It is {given}.", f"Ask for 1 to {MAX_PAGE}.")
     return given or DEFAULT_PAGE
+
+
+def no_such_page(what: str = "This is no page token.") -> MnemeError:
+    return invalid("page_token", what, "Send the next_page_token of the page before.")
 
 
 def fitting(items: Iterable[T], size_bytes: Callable[[T], int], most_bytes: int = PAGE_BYTES) -> tuple[list[T], bool]:

@@ -87,9 +87,7 @@ def normal(text: str) -> str:
 
 def cut(text: str) -> Iterator[Word]:
     """The words of a ``normal`` text, in order."""
-    plain = text.replace("\x01", " ")
-    if not plain.isascii():
-        plain = _DASHES.sub("\x01", _PRINTED.sub(" ", plain))
+    plain = with_ascii_marks(text)
     if plain.isascii():
         yield from _cut_ascii(plain)
         return
@@ -101,6 +99,13 @@ def cut(text: str) -> Iterator[Word]:
                 yield Word(word, word, kind, at + start, at + end, len(written))
         else:
             yield Word(fold(written), written, kind, at, match.end(), len(written))
+
+
+def with_ascii_marks(text: str) -> str:
+    """A text, as long as it was, without the quotes and dashes of print, which part words as others do: a space stands
+    for each, \\x01 for a dash. It is of ASCII then, unless it has letters that ASCII has not."""
+    plain = text.replace("\x01", " ")
+    return plain if plain.isascii() else _DASHES.sub("\x01", _PRINTED.sub(" ", plain))
 
 
 def _cut_ascii(text: str) -> Iterator[Word]:

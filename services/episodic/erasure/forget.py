@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from services.common.ledger import topics
 from services.common.ledger.entries import MAC_FORGET, MAC_OBSERVATION, MAC_SELECTOR, MAC_SESSION
 from services.common.ledger.settings import Place
 from services.common.log.base import Message, MessageTooLarge, partition_of
+from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.pages import fitting
 from services.common.text.extract import plain
@@ -29,7 +29,7 @@ from services.episodic.recall.recall import not_fresh
 from services.episodic.state.checks import check_name, check_reference, time_range, unknown_namespace
 from services.episodic.state.mentions import mentions_key, name_hashes, short_id
 from services.episodic.state.namespaces import NamespaceInfo
-from services.episodic.state.records import Stored, engram_bytes, from_us, stamp, to_us
+from services.episodic.state.records import Stored, engram_bytes, to_us
 from services.episodic.state.service_state import BY_NAMESPACE
 from services.episodic.state.slots import Slot, slot_of
 from services.episodic.write import deletion as delete
@@ -346,7 +346,7 @@ class Forgetting:
         erased.erasure_epoch = self._host.registry.next_epoch(namespace)
         key = self._erase_aliases(namespace, targets, erased) if targets.alias_groups else []
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, erased=erased)
-        entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
+        entry.ingested_at.CopyFrom(clocks.now())
         try:
             [*_, at] = self._host.parts.log.append([*key, ledger.message(entry)])
         except MessageTooLarge as error:

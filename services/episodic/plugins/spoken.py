@@ -15,13 +15,11 @@ import regex
 
 from services.common.text import lexical
 from services.common.text.stems import FORMS
-from services.common.text.words import normal
+from services.common.text.words import normal, with_ascii_marks
 from services.episodic.plugins.base import Context
 from services.episodic.plugins.inflected import as_asked, beginning
 
 _OTHERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
-# What print has for ASCII's, which changes no term.
-_PRINTED = str.maketrans({**dict.fromkeys("\u2018\u2019", "'"), **dict.fromkeys("“”„«»…–—\u00a0", " ")})
 _SHORT = 3  # letters of a stem: "die", of "dying"
 
 
@@ -55,10 +53,10 @@ class Spoken:
         return self._terms.intersection(as_asked(said, self._inflected))
 
     def _cut(self, text: str) -> Collection[str]:
-        text = text.translate(_PRINTED)
-        if not text.isascii() or self._like is None:
+        plain = with_ascii_marks(text.replace("\u2018", "'").replace("\u2019", "'"))
+        if not plain.isascii() or self._like is None:
             return self._ctx.terms(text)
-        plain = normal(text) if self._has_figures else text  # "99,000" is one figure
+        plain = normal(plain) if self._has_figures else plain  # "99,000" is one figure
         return [term for word in set(self._like.findall(plain)) for term in self._word(word)]
 
     def _word(self, word: str) -> frozenset[str]:

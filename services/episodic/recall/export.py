@@ -12,11 +12,10 @@ from mneme.v1.episodic_pb2 import Told
 
 from services.common.crypto.seal import KeyDestroyed, Tampered
 from services.common.ledger import entries as ledger
-from services.common.serving.errors import invalid
+from services.common.serving.pages import PAGE_BYTES, no_such_page
 from services.episodic.write.writer import Host
 
 _PAGE = 500  # entries looked at
-_PAGE_BYTES = 1024 * 1024
 _TOKEN = re.compile(r"([0-9]{1,19}):([0-9]{1,19})")
 
 
@@ -45,7 +44,7 @@ class Export:
         told: list[Told] = []
         unreadable = size = 0
         for n, record in enumerate(ledger.records_at(self._host.parts.log, self._host.partition, offsets[:_PAGE])):
-            if size > _PAGE_BYTES:
+            if size > PAGE_BYTES:
                 return Exported(told, f"{start + n}:{end}", unreadable)
             entry = ledger.entry_of(record)
             if entry is None or entry.namespace != namespace:
@@ -88,5 +87,5 @@ _ADD: dict[str, Callable[[Told, bytes], object]] = {
 def _bounds(token: str) -> tuple[int, int]:
     found = _TOKEN.fullmatch(token)
     if found is None:
-        raise invalid("page_token", "This is no page token.", "Send the next_page_token of the page before.")
+        raise no_such_page()
     return int(found[1]), int(found[2])

@@ -16,8 +16,7 @@ from mneme.v1.ledger_pb2 import FeedRecord
 from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import topics
 from services.common.log.base import partition_of
-from services.common.serving.errors import invalid
-from services.common.serving.pages import PAGE_BYTES, WHOLE_BYTES, fitting
+from services.common.serving.pages import PAGE_BYTES, WHOLE_BYTES, fitting, no_such_page
 from services.episodic.plugins.base import Filter
 from services.episodic.state.checks import not_found
 from services.episodic.state.records import Stored, engram_bytes, full_history
@@ -191,5 +190,5 @@ def _place_in(token: str, *, by_time: bool) -> tuple[int, str]:
     """Where the page of a token begins. INVALID_FIELD, for one of the other order as well."""
     head, _, id = token.partition(":")
     if not (_NUMBER.fullmatch(head) if by_time else head == "id"):
-        raise invalid("page_token", "This list has no such page.", "Send the next_page_token of the page before.")
+        raise no_such_page("This list has no such page.")
     return int(head) if by_time else 0, id

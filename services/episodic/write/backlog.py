@@ -6,7 +6,7 @@ before another's Forget, which is resolved over all that was acknowledged before
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from services.common.serving.errors import RETRY_AFTER, MnemeError
 
@@ -19,16 +19,17 @@ class Backlog:
 
     def __init__(self, most_bytes: int = UNFOLDED_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._waiting: dict[str, deque[tuple[int, int]]] = {}  # by principal: offset, bytes
+        self._waiting: deque[tuple[int, str, int]] = deque()  # offset, whose, bytes
+        self._bytes = Counter[str]()  # of these, by principal
 
     def require_room(self, principal: str, applied: int) -> None:
         """OVERLOADED for a principal with too much from ``applied`` on, the first offset that is not applied yet."""
-        waiting = self._waiting.get(principal)
-        while waiting and waiting[0][0] < applied:
-            waiting.popleft()
-        if not waiting:
-            self._waiting.pop(principal, None)
-        elif sum(size for _, size in waiting) >= self._most_bytes:
+        while self._waiting and self._waiting[0][0] < applied:
+            _, whose, size_bytes = self._waiting.popleft()
+            self._bytes[whose] -= size_bytes
+            if not self._bytes[whose]:
+                del self._bytes[whose]
+        if self._bytes[principal] >= self._most_bytes:
             raise MnemeError(
                 "OVERLOADED",
                 "What was sent before is not indexed yet.",
@@ -37,4 +38,6 @@ class Backlog:
             )
 
     def add(self, principal: str, offset: int, size_bytes: int) -> None:
-        self._waiting.setdefault(principal, deque()).append((offset, size_bytes))
+        """What was appended behind all that was added before."""
+        self._waiting.append((offset, principal, size_bytes))
+        self._bytes[principal] += size_bytes

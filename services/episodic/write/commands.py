@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -29,7 +28,6 @@ from services.episodic.state.checks import (
     unknown_namespace,
 )
 from services.episodic.state.namespaces import NamespaceInfo
-from services.episodic.state.records import from_us, stamp
 from services.episodic.write.backlog import Backlog
 from services.episodic.write.writer import Host
 
@@ -110,7 +108,7 @@ class Commands:
             plaintext = request.SerializeToString()
             key, sealed = self._sealed(entry.namespace, plaintext, purpose)
             body.sealed.CopyFrom(sealed)
-            entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
+            entry.ingested_at.CopyFrom(clocks.now())
             appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
             position = _position(appended[-1])
             self._backlog.add(entry.principal, position.offset, len(plaintext))

@@ -9,7 +9,6 @@ what is left. As long as that is there nobody makes the namespace anew, whose ke
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -22,9 +21,9 @@ from services.common.ledger import topics
 from services.common.ledger.entries import MAC_DELETE
 from services.common.ledger.settings import Place
 from services.common.log.base import Consumer, Message, TopicPartition, partition_of
+from services.common.serving import clocks
 from services.episodic.state.checks import unknown_namespace
 from services.episodic.state.namespaces import Registry
-from services.episodic.state.records import from_us, stamp
 from services.episodic.state.service_state import BY_NAMESPACE, OperatorState
 from services.episodic.write.components import Components
 from services.episodic.write.fold import Entry
@@ -53,7 +52,7 @@ def command(
             receipt_id=receipt_id, erasure_epoch=registry.next_epoch(namespace), name_key_id=name_key.key_id
         )
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, namespace_deleted=deleted)
-        entry.ingested_at.CopyFrom(stamp(from_us(time.time_ns() // 1_000)))
+        entry.ingested_at.CopyFrom(clocks.now())
         [*_, at] = parts.log.append([name_key.message, ledger.message(entry)])
         registry.fold(entry, Place(at.partition, at.offset))
     return receipt_id

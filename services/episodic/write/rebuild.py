@@ -11,16 +11,15 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1.admin_pb2 import Operation, OperationState
 
 from services.common.crypto.seal import KeyDestroyed, Tampered
 from services.common.log.base import LogError, LogUnavailable
+from services.common.serving import clocks
 from services.common.serving.background import give_way
 from services.common.serving.errors import MnemeError
 from services.common.serving.operations import operation_id
 from services.episodic.search.index import IndexUnavailable
-from services.episodic.state.records import from_us, stamp
 from services.episodic.write.generation import Generation
 from services.episodic.write.writer import Host
 
@@ -90,7 +89,7 @@ class Rebuilder:
             kind="rebuild",
             state=OperationState.OPERATION_STATE_RUNNING,
             total=self._host.lag() + self._host.applied,
-            started_at=_now(),
+            started_at=clocks.now(),
         )
 
     @property
@@ -141,7 +140,7 @@ class Rebuilder:
     def _end(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
         operation.state = state
         operation.result.update(result)
-        operation.ended_at.CopyFrom(_now())
+        operation.ended_at.CopyFrom(clocks.now())
         self._save(operation)
 
     def _end_surely(self, operation: Operation, state: OperationState, result: dict[str, str]) -> None:
@@ -221,7 +220,3 @@ def _require_building(host: Host, generation: Generation) -> None:
     """Call with a lock held that an erasure takes."""
     if host.generations.building is not generation:
         raise Abandoned
-
-
-def _now() -> Timestamp:
-    return stamp(from_us(time.time_ns() // 1_000))

@@ -17,9 +17,9 @@ from mneme.v1.ledger_pb2 import StoredReceipt
 from services.common import telemetry
 from services.common.ledger import topics
 from services.common.log.base import LogUnavailable
+from services.common.serving import clocks
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.namespaces import Registry
-from services.episodic.state.records import from_us, stamp
 from services.episodic.state.service_state import OperatorState
 from services.episodic.write.components import Components
 from services.episodic.write.erased_stores import dropped_of, holds_any, owes, owing, stores, unnamed
@@ -129,7 +129,7 @@ class Receipts:
         """
         of = receipt.receipt
         dropped = dropped_of(self._parts, of.namespace, of.erasure_epoch, [*receipt.base_ids, *receipt.derived_ids])
-        now = stamp(from_us(time.time_ns() // 1_000))
+        now = clocks.now()
         return [
             StoreErasure(store=each.keeper, done=each.done, detail=each.detail, by=now if each.done else None)
             for each in dropped
