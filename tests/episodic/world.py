@@ -263,11 +263,14 @@ class World:
     # --- what callers do ---
 
     def settle(self, timeout_s: float = 90.0) -> None:
-        """Until everything in the ledger is visible."""
+        """Until everything in the ledger is visible. TimeoutError where nothing became visible for so long."""
         ends = {p: self.log.end_offset(topics.LEDGER, p) for p in range(self.log.partitions(topics.LEDGER))}
-        if not self.host.progress.wait(ends, timeout_s):
+        before = self.host.progress.snapshot()
+        while not self.host.progress.wait(ends, timeout_s):
             self.host.check()
-            raise TimeoutError(f"applied {self.host.progress.snapshot()}, wanted {ends}")
+            if (applied := self.host.progress.snapshot()) == before:
+                raise TimeoutError(f"applied {applied}, wanted {ends}")
+            before = applied
 
     def remember(self, id: str, text: str, namespace: str = NAMESPACE, derived_from: Sequence[str] = ()) -> str:
         info = self.host.registry.namespace(namespace)
