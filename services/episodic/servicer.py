@@ -67,8 +67,9 @@ class Servicer:
         self._waiting = Waiting(episodic.progress, self.holding.leaving)
         threads = episodic.config.call_threads
         self._threads = FairThreads(threads, max(1, threads // _SHARES), tenant, "call")
-        # Those that wait for their turn to command an erasure may not hold up reads, nor another tenant's.
-        self._commanding = FairThreads(_COMMANDING, 1, tenant, "forget")
+        # Those that wait for their turn to command an erasure may not hold up reads, nor another tenant's. What is
+        # looked through for longer than its caller waits is found done when it is sent again.
+        self._commanding = FairThreads(_COMMANDING, 1, tenant, "forget", to_the_end=True)
 
     def handlers(self) -> Mapping[str, Handler]:
         handlers = {

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 
+from services.common.cached import cached_property
 from services.common.text import lexical, times
 from services.common.text.stems import stem
 from services.common.text.times import Mention, Spoken

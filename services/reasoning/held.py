@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import cached_property
 
+from services.common.cached import cached_property
 from services.common.text import lexical, times
 from services.common.text.stems import stem
 from services.common.text.times import Mention, Spoken

@@ -12,10 +12,13 @@ from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from services.common.turns import TURNS
+
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
+_Waiting = tuple[Future[Any], Callable[[], Any], threading.Event]  # what becomes of it, the work, its caller has left
 _ACTIVE_S = 1.0  # who has asked for something within it counts as one who calls now
 
 
@@ -41,37 +44,55 @@ class FairThreads(Executor):
     share of the cores. Of the keys that wait, the one with the fewest threads is next, and of those the one that has
     got nothing for longest. What is submitted is not bounded here.
 
-    ``key`` says, where work is submitted, for whom it is done. A thread starts when there is work for one more.
+    ``key`` says, where work is submitted, for whom it is done. A thread starts when there is work for one more. What is
+    done gives way to others at its checkpoints (``services.common.turns``); with ``to_the_end`` it goes on where its
+    caller leaves.
     """
 
-    def __init__(self, threads: int, per_key: int, key: Callable[[], str], name: str, cores: int | None = None) -> None:
+    def __init__(
+        self,
+        threads: int,
+        per_key: int,
+        key: Callable[[], str],
+        name: str,
+        cores: int | None = None,
+        *,
+        to_the_end: bool = False,
+    ) -> None:
         self._most_threads = threads
         self._name = name
         self._per_key = per_key
         self._key = key
+        self._to_the_end = to_the_end
         self._cores = cores or len(os.sched_getaffinity(0))
         self._lately: Lately[str] = Lately()
         self._changed = threading.Condition()
-        self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
+        self._waiting: dict[str, deque[_Waiting]] = {}
         self._running: Counter[str] = Counter()
         self._closed = False
         self._threads: list[threading.Thread] = []
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As ``Executor.submit``. RuntimeError after ``shutdown``."""
-        return self._submit(self._key(), partial(function, *args, **kwargs))
+        return self._submit(self._key(), partial(function, *args, **kwargs), threading.Event())
 
     async def run(self, key: str, work: Callable[[], T]) -> T:
         """What ``work``, done for ``key``, returns or raises. A caller who leaves gives up the place in the queue."""
-        return await asyncio.wrap_future(self._submit(key, work))
+        left = threading.Event()
+        try:
+            return await asyncio.wrap_future(self._submit(key, work, left))
+        except asyncio.CancelledError:
+            if not self._to_the_end:
+                left.set()
+            raise
 
-    def _submit(self, key: str, work: Callable[[], T]) -> Future[T]:
+    def _submit(self, key: str, work: Callable[[], T], left: threading.Event) -> Future[T]:
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
                 raise RuntimeError("the threads have ended")
             self._lately.note(key)
-            self._waiting.setdefault(key, deque()).append((future, work))
+            self._waiting.setdefault(key, deque()).append((future, work, left))
             if len(self._threads) < self._most_threads:
                 self._start()
             self._changed.notify()
@@ -82,7 +103,7 @@ class FairThreads(Executor):
         with self._changed:
             self._closed = True
             if cancel_futures:
-                for future, _ in (each for queue in self._waiting.values() for each in queue):
+                for future, *_ in (each for queue in self._waiting.values() for each in queue):
                     future.cancel()
                 self._waiting.clear()
             self._changed.notify_all()
@@ -97,12 +118,13 @@ class FairThreads(Executor):
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
-            key, future, function = taken
+            key, (future, function, left) = taken
             try:
                 if future.set_running_or_notify_cancel():
-                    _fulfil(future, function)
+                    with TURNS.piece(key, left, self._go_on):
+                        _fulfil(future, function)
             finally:
-                del future, function, taken  # nothing of a call is kept until the next one comes
+                del future, function, left, taken  # nothing of a call is kept until the next one comes
                 with self._changed:
                     self._running[key] -= 1
                     self._running += Counter()  # forgets who has none
@@ -110,7 +132,7 @@ class FairThreads(Executor):
                         self._waiting[key] = self._waiting.pop(key)  # behind those that got nothing meanwhile
                     self._changed.notify_all()  # one may be there to be done now, or the end
 
-    def _take(self) -> tuple[str, Future[Any], Callable[[], Any]] | None:
+    def _take(self) -> tuple[str, _Waiting] | None:
         """The next piece of work; None once there is none and the threads are to end."""
         with self._changed:
             while (key := self._next()) is None:
@@ -118,18 +140,23 @@ class FairThreads(Executor):
                     return None
                 self._changed.wait()
             queue = self._waiting.pop(key)
-            future, function = queue.popleft()
+            first = queue.popleft()
             if queue:
                 self._waiting[key] = queue  # behind those that have waited longer now
             self._running[key] += 1
             if self._waiting:
                 self._changed.notify()  # more may be allowed now than was when it came
-            return key, future, function
+            return key, first
 
     def _next(self) -> str | None:
         most = self._most()
         free = [key for key in self._waiting if self._running[key] < most]
         return min(free, key=lambda key: self._running[key], default=None)
+
+    def _go_on(self) -> int:
+        """Threads of one key that may go on now."""
+        with self._changed:
+            return self._most()
 
     def _most(self) -> int:
         """Threads of one key, now. What others have beyond the cores is waited for by whoever computes."""

@@ -26,6 +26,7 @@ from icu4py import icu_version
 from services.common.text import stop_words
 from services.common.text.stems import stem
 from services.common.text.words import CACHED_LENGTH, Word, cut, fold, normal
+from services.common.turns import checkpoint
 
 K1 = 1.2
 B = 0.75
@@ -79,6 +80,7 @@ def terms(text: str) -> list[str]:
     """Terms of a text in order, with repetitions: its words without function words, stemmed."""
     text = normal(text)
     found = list(cut(text))
+    checkpoint()
     spoken = _languages(found)
     left_out = frozenset[str]().union(*(_LISTED[language] for language in spoken))
     speakers = [match.span() for match in _SPEAKER.finditer(text)] if ":" in text else []

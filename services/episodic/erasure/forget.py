@@ -22,6 +22,7 @@ from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.serving.pages import fitting
 from services.common.text.extract import plain
+from services.common.turns import checkpoint, uninterrupted
 from services.episodic.erasure.person import Doubt, Naming
 from services.episodic.erasure.probe import Probing
 from services.episodic.erasure.probe_deleted import DeletedProbing
@@ -247,6 +248,7 @@ class Forgetting:
         unfolded = [parked[id].stored for id in unseen if id in parked]
         for stored in chain(self._opened(namespace, [id for id in unseen if id not in parked]), unfolded):
             looked.verdicts[stored.id, stored.version] = _judge(looked.naming, stored)
+            checkpoint()
 
     def _meant(self, person: Person, info: NamespaceInfo | None, before: _Looked | None = None) -> _Looked:
         """Who is meant, with what was found ``before`` where it holds still: it is a function of names and texts."""
@@ -282,7 +284,7 @@ class Forgetting:
         for _ in range(_LOOKS):
             if selector.WhichOneof("by") == "person" and not self._known(namespace, receipt_id, selector_mac):
                 looked = self._looked_through(namespace, selector.person, looked)
-            with self._lock:
+            with uninterrupted(), self._lock:
                 if self._host.registry.is_gone(namespace):
                     raise unknown_namespace(namespace)
                 if self._known(namespace, receipt_id, selector_mac):

@@ -10,6 +10,7 @@ from mneme.v1.episodic_pb2 import ErasureProbe
 from services.common.crypto.seal import KeyDestroyed, Keyring
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.turns import checkpoint
 from services.episodic.erasure.person import said_in
 from services.episodic.state.mentions import DOUBTFUL_BYTES, LIKELY, NONE, Mentions, mentions_key, short_id
 from services.episodic.state.records import Stored
@@ -60,6 +61,7 @@ class Probing:
         looked = likely = doubtful = 0
         possible: list[str] = []
         for stored in self._left(namespace, receipt.receipt.position.offset):
+            checkpoint()
             looked += 1
             how = max(map(mentions.within, (*said_in(stored.record), *stored.given_ids)))
             known = short_id(stored.id) in told_of

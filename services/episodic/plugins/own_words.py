@@ -24,9 +24,9 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property
 from typing import ClassVar
 
+from services.common.cached import cached_property
 from services.common.text import times
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.inflected import inflected

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from functools import cached_property
 
+from services.common.cached import cached_property
 from services.common.text import lexical, tagger
 from services.common.text.tagger import Token
 from services.episodic.plugins.base import Context

@@ -27,6 +27,7 @@ import regex
 
 from services.common.serving.clocks import as_shown
 from services.common.text import lexical
+from services.common.turns import checkpoint
 from services.episodic.plugins.base import Context, Plan, Ranked, Record
 from services.episodic.plugins.inflected import as_asked, form, inflected
 from services.episodic.plugins.search import neighbours, shows
@@ -119,6 +120,7 @@ def of_each(plan: Plan, items: Sequence[Ranked], ctx: Context) -> list[Signals]:
     large = min(1.0, max(0.0, never - _OF_GROWN) / (_OF_LARGE - _OF_GROWN))
     out = []
     for item, passage in zip(best, (each.as_asked(asked) for each in passages), strict=True):
+        checkpoint()
         said = max(sum(w for t, w in content.items() if t in stretch) for stretch in passage.stretches())
         out.append(
             Signals(

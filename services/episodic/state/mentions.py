@@ -14,12 +14,13 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from hashlib import blake2b
 from itertools import accumulate
 
 from mneme.v1.ledger_pb2 import NameHash, NameWord
 
+from services.common.cached import cached_property
 from services.common.crypto.seal import Keyring
 from services.common.ledger.entries import MAC_NAME
 from services.common.text.normal import normalize

@@ -15,6 +15,7 @@ from datetime import datetime
 from services.common.ids import digest
 from services.common.models.embed import Vectors, cosines
 from services.common.text import lexical
+from services.common.turns import checkpoint
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
 from services.episodic.search.rows import NO_NUMBER
 from services.episodic.state.namespaces import NamespaceInfo
@@ -228,6 +229,7 @@ class ReadContext(_Searching):
 
     def terms(self, text: str) -> list[str]:
         """Of each text once: several plug-ins ask of the same hits, and a long one takes a tenth of a second."""
+        checkpoint()
         if text not in self._terms:
             self._terms[text] = super().terms(text)
         return self._terms[text]
@@ -242,6 +244,7 @@ class ReadContext(_Searching):
         return seen_by_hooks(stored) if stored else None
 
     def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, Stored]:
+        checkpoint()
         return self._searched(namespace).fetch(namespace, ids)
 
     def scan(self, namespace: str, *, kind: Kind | None = None, session: str | None = None) -> Sequence[Record]:

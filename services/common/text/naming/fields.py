@@ -15,6 +15,7 @@ from services.common.text.naming.judging import APART, Mention
 from services.common.text.naming.names import Names
 from services.common.text.naming.phrases import TURNED
 from services.common.text.naming.scripts import CASED, script
+from services.common.turns import checkpoint
 
 DIVIDED = "its words are divided, as in a table or a list"
 
@@ -47,6 +48,7 @@ class Divided:
     def find(self, text: str) -> Iterator[Mention]:
         """Those that would be sure if their words stood beside one another, in either order."""
         for reading in _readings(text):
+            checkpoint()
             if self._may_stand.search(reading) is not None:
                 for mention in self._matcher.find(reading):
                     if _BREAK in reading[mention.start : mention.end] and mention.doubt in ("", APART, TURNED):

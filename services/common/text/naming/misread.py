@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from services.common.turns import checkpoint
+
 _PAGES = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1256", "mac_roman", "cp437", "cp850")
 _MOST_ROUNDS = 3  # of what was so read more than once
 _SOFT_HYPHEN = re.compile(r"(?<=[a-z])Ã(?=[a-z])")  # that followed, of "í", and is often dropped as it shows nothing
@@ -23,6 +25,7 @@ def readings(text: str) -> Iterator[str]:
 def _read_again(text: str, page: str) -> Iterator[str]:
     sequence, given = _SEQUENCES[page]
     for _ in range(_MOST_ROUNDS):
+        checkpoint()
         before, text = text, sequence.sub(partial(_decoded, given), text)
         if text == before:
             break

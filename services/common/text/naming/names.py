@@ -10,6 +10,7 @@ from services.common.text.naming.forms import Forms
 from services.common.text.naming.judging import Mention, Text
 from services.common.text.naming.phrases import Phrases
 from services.common.text.naming.spellings import Form, parts_of, spellings
+from services.common.turns import checkpoint
 
 _MOST_DOUBTED = 8  # forms that begin at one place; of shorter ones none is asked then whether it is surer
 
@@ -47,7 +48,9 @@ class Names:
 
         ``is_name``: the text is a name or a handle itself, so that no word of a language is meant.
         """
+        checkpoint()
         seen = Text(text, is_name)
+        checkpoint()
         others = sorted(filter(None, map(seen.read, self._phrases.find(seen.folded))), key=lambda m: (m.start, m.end))
         yield from _best(self._as_given(seen), others) if others else self._as_given(seen)
 

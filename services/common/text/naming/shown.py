@@ -9,6 +9,7 @@ from functools import partial
 from html import unescape
 
 from services.common.text.naming import misread, tex
+from services.common.turns import checkpoint
 
 _MOST_ROUNDS = 3  # of escapes within escapes
 _HEX = "[0-9A-Fa-f]"
@@ -74,6 +75,7 @@ def readings(text: str) -> Iterator[str]:
 def _readings(text: str) -> Iterator[str]:
     plain = text if _SIGNED.search(text) is None else decoded(_COMMAND.sub("{", text))
     for said in (plain, *misread.readings(plain)):
+        checkpoint()
         yield said
         if _SIGNED.search(said) is not None:
             yield _MARKUP.sub("", said)

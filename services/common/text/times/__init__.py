@@ -22,6 +22,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from services.common.text.tagger import Token
 from services.common.text.times import doubt, meaning, ranges, several, shared, tense, weeks, words
 from services.common.text.times.ranges import Expression
+from services.common.turns import checkpoint
 
 MAX_MENTIONS = 32  # of one text; a table of dates is not a text about a time
 EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)  # that anything may be claimed to have happened
@@ -83,6 +84,7 @@ def _expressions(text: str) -> Iterator[Expression]:
     place = count = last = 0
     tagged: dict[str, list[Token]] = {}
     for _ in range(_MAX_TRIED):
+        checkpoint()
         match = _next(text, place, place == last)
         if match is None or count >= MAX_MENTIONS:
             return
