@@ -152,6 +152,8 @@ BAD_NAMESPACES: list[tuple[str, Namespace, str]] = [
     ),
     ("no alias", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=[""])]), "aliases[0].aliases[0]"),
     ("punctuation", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["?"])]), "aliases[0].aliases[0]"),
+    ("two lines", Namespace(name="a", aliases=[AliasGroup(name="A\nB")]), "aliases[0].name"),
+    ("a NUL", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["B\0"])]), "aliases[0].aliases[0]"),
     ("a possessive", Namespace(name="a", aliases=[AliasGroup(name="’s")]), "aliases[0].name"),
     ("stops", Namespace(name="a", aliases=[AliasGroup(name="A", aliases=["x", ". . ."])]), "aliases[0].aliases[1]"),
     ("all too long", Namespace(name="a", aliases=long_names(250, 20)), "aliases"),

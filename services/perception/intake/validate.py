@@ -149,6 +149,8 @@ def _check_aliases(groups: Iterable[AliasGroup], field: str = "aliases") -> None
             _at_most(path, name, MAX_NAME)
             if not name.strip():
                 raise invalid(path, "It is empty.", "Give a name, or leave the entry out.")
+            if not is_one_line(name):
+                raise invalid(path, "It holds line breaks or control characters.", "Give the name on one line.")
             if not plain(name):
                 raise invalid(path, "It is punctuation alone.", "Give the name as texts have it, or leave it out.")
             if owner.setdefault(name.casefold(), n) != n:
