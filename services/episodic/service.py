@@ -22,7 +22,7 @@ from services.common.serving.loop import Loop
 from services.common.serving.operations import merged, operation_id
 from services.common.serving.shards import Moved
 from services.common.text import tagger
-from services.common.text.extract import NO_ALIASES, Extractor
+from services.common.text.extract import NO_ALIASES, Extractor, Label
 from services.common.text.times import find as find_times
 from services.episodic import plugins
 from services.episodic.config import EpisodicConfig
@@ -253,11 +253,13 @@ def _toolkit(embedder: Embedder, config: EpisodicConfig) -> Toolkit:
     extractor.load()
     tagger.load()
 
-    def entities(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:
-        found = extractor.find(text, aliases=info.known if info else NO_ALIASES)
+    def entities(
+        text: str, info: NamespaceInfo | None, labels: Sequence[Label] | None
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        found = extractor.find(text, aliases=info.known if info else NO_ALIASES, labels=labels)
         return found.people, found.places
 
     def dates(text: str, now: datetime) -> list[tuple[str, Interval]]:
         return [(mention.text, Interval(mention.start, mention.end)) for mention in find_times(text, now)]
 
-    return Toolkit(embedder.embed, count_tokens, entities, dates)
+    return Toolkit(embedder.embed, count_tokens, entities, extractor.labels, dates)

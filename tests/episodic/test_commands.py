@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from mneme.v1 import ledger_pb2 as pb
@@ -13,7 +15,10 @@ from mneme.v1.episodic_pb2 import CorrectRequest, ForgetSelector, Ids, Person, R
 from services.common.crypto.seal import KeyDestroyed
 from services.common.ledger import entries as ledger
 from services.common.ledger import topics
+from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
+from services.common.text.extract import Label
+from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write.commands import Commands
 from tests.episodic.world import NAMESPACE, World
 
@@ -291,3 +296,77 @@ def test_a_correction_after_a_restart_finds_its_episode(world: World) -> None:
     store = world.host.live.store
     [id] = [s.id for s in store.directory.slots(NAMESPACE) if s.kind == "episode" and s.active]
     assert "The soup was hot." in store.fetch(NAMESPACE, [id])[id].record.text
+
+
+# --- what the model of names sees ---
+
+
+class ModelOfNames:
+    """Sees a name in the first four characters."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.given: list[Sequence[Label] | None] = []  # to whoever looks for names in a text
+        self.may_read: Callable[[], bool] = lambda: True
+
+    def labels(self, text: str) -> list[Label]:
+        assert self.may_read()
+        self.read.append(text)
+        return [Label(0, 4, "PERSON")]
+
+    def entities(
+        self, text: str, info: NamespaceInfo | None, labels: Sequence[Label] | None
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        self.given.append(labels)
+        return [text[start:end] for start, end, _ in labels or ()], ()
+
+
+@pytest.fixture
+def model() -> ModelOfNames:
+    return ModelOfNames()
+
+
+@pytest.fixture
+def named(tmp_path: Path, embedder: Embedder, model: ModelOfNames) -> Iterator[World]:
+    world = World(tmp_path, embedder)
+    made = world.toolkit()
+    world.toolkit = lambda: replace(made, labels=model.labels, entities=model.entities)  # type: ignore[method-assign]
+    world.open()
+    world.create()
+    world.settle()
+    yield world
+    world.close()
+
+
+def test_what_takes_long_of_a_text_is_done_before_it_is_appended(named: World, model: ModelOfNames) -> None:
+    """While nothing is held, so that nobody's entry waits behind it; once, if it is acknowledged; under its key."""
+    model.may_read = lambda: not named.commands._lock.locked()
+    fact = named.remember("r1", "Ruth hid the emerald.")
+    assert named.remember("r1", "Ruth hid the emerald.") == fact
+    named.settle()
+    better = named.correct("c1", fact, "Anne hid the emerald.")
+    named.settle()
+    assert model.read == ["Ruth hid the emerald.", "Anne hid the emerald."]
+    assert model.given == [[Label(0, 4, "PERSON")]] * 2
+    assert named.host.live.store.fetch(NAMESPACE, [better])[better].record.people == ("Anne",)
+    [entry] = entries(named, "remembered")
+    assert named.keyring.open(entry.remembered.reading, namespace=NAMESPACE, purpose=ledger.SEAL_READING)
+    named.forget(ForgetSelector(ids=Ids(ids=[fact])))
+    with pytest.raises(KeyDestroyed):
+        named.keyring.open(entry.remembered.reading, namespace=NAMESPACE, purpose=ledger.SEAL_READING)
+
+
+def test_what_an_earlier_version_appended_is_read_when_it_is_folded(named: World, model: ModelOfNames) -> None:
+    named.observe("o1", "Ruth hid the emerald.")
+    correct_unchecked(named, "c1", named.base("o1"), "Ruth hid the ruby.")
+    named.settle()
+    assert (model.given, model.read) == ([None], [])
+
+
+def test_who_has_too_much_waiting_has_nothing_read(named: World, model: ModelOfNames) -> None:
+    with named.host.fold_lock:
+        for n in range(3):
+            named.remember(f"r{n}", f"{n} " + "It rained. " * 5_000)
+        with pytest.raises(MnemeError) as caught:
+            named.remember("r3", "3 " + "It rained. " * 5_000)
+    assert (caught.value.reason, len(model.read)) == ("OVERLOADED", 3)

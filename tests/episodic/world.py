@@ -118,7 +118,7 @@ class World:
             keyring=self.keyring,
             state=self.state,
             index=self._index(partition),
-            toolkit=Toolkit(self.embedder.embed, count_tokens, self.entities, lambda text, now: []),
+            toolkit=self.toolkit(),
             plugins=self.plugins,
             embedder="test",
             assess=assess,
@@ -259,6 +259,16 @@ class World:
 
     def mac(self, purpose: str, value: str, namespace: str = NAMESPACE) -> bytes:
         return self.keyring.mac(namespace, purpose, value)
+
+    def toolkit(self) -> Toolkit:
+        entities = self.entities
+        return Toolkit(
+            self.embedder.embed,
+            count_tokens,
+            lambda text, info, labels: entities(text, info),
+            lambda text: (),
+            lambda text, now: [],
+        )
 
     # --- what callers do ---
 

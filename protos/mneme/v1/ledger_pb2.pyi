@@ -161,26 +161,46 @@ class EpisodeClosed(_message.Message):
     def __init__(self, session_mac: _Optional[bytes] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Remembered(_message.Message):
-    __slots__ = ("id_mac", "content_mac", "sealed")
+    __slots__ = ("id_mac", "content_mac", "sealed", "reading")
     ID_MAC_FIELD_NUMBER: _ClassVar[int]
     CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
     id_mac: bytes
     content_mac: bytes
     sealed: Sealed
-    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+    reading: Sealed
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., reading: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class Reading(_message.Message):
+    __slots__ = ("labels",)
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+
+class Label(_message.Message):
+    __slots__ = ("start", "end", "label")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    end: int
+    label: str
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class Corrected(_message.Message):
-    __slots__ = ("id_mac", "content_mac", "engram_id", "sealed")
+    __slots__ = ("id_mac", "content_mac", "engram_id", "sealed", "reading")
     ID_MAC_FIELD_NUMBER: _ClassVar[int]
     CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
     ENGRAM_ID_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
     id_mac: bytes
     content_mac: bytes
     engram_id: str
     sealed: Sealed
-    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+    reading: Sealed
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., reading: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
     __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by", "declared")

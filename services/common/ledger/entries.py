@@ -21,6 +21,7 @@ _NEAR = 200
 SEAL_OBSERVATION = "observation"  # PerceivedObservation
 SEAL_REMEMBER = "remember"  # RememberRequest
 SEAL_CORRECT = "correct"  # CorrectRequest
+SEAL_READING = "reading"  # Reading, of one of these two
 SEAL_NAMESPACE = "namespace"  # Namespace with alias groups
 SEAL_ENGRAM = "engram"  # EngramRecord, in the feed and in the index
 SEAL_SEGMENTER = "segmenter"
@@ -99,6 +100,9 @@ def seals_in(entry: LedgerEntry) -> Iterator[tuple[Sealed, str, bytes]]:
     ):
         if body.id_mac:
             yield body.sealed, purpose, body.id_mac
+    for stated in (entry.remembered, entry.corrected):
+        if stated.reading.key_id:
+            yield stated.reading, SEAL_READING, stated.id_mac
     for aliases in aliases_in(entry):
         yield aliases, SEAL_NAMESPACE, b""
 

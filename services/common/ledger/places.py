@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from mneme.v1.ledger_pb2 import LedgerEntry, StoredBoundary, StoredPlaces
 
+from services.common.ledger.entries import seals_in
+
 _PREFIX = 4  # bytes of an observation's hash; whoever looks for one reads the entry, and knows it by all of them
 
 
@@ -44,7 +46,7 @@ class Places:
             return
         usage, at = self.usage, entry.ingested_at
         usage.texts += 1
-        usage.bytes += len(getattr(entry, entry.WhichOneof("body") or "").sealed.ciphertext)
+        usage.bytes += sum(len(sealed.ciphertext) for sealed, _, id_mac in seals_in(entry) if id_mac)
         usage.newest_us = max(usage.newest_us, at.seconds * 1_000_000 + at.nanos // 1_000)
 
     def told(self, end: float) -> list[int]:

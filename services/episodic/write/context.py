@@ -15,6 +15,7 @@ from datetime import datetime
 from services.common.ids import digest
 from services.common.models.embed import Vectors, cosines
 from services.common.text import lexical
+from services.common.text.extract import Label
 from services.common.turns import checkpoint
 from services.episodic.plugins.base import Candidate, Filter, Interval, Kind, Plugin, Record, Vector
 from services.episodic.search.rows import NO_NUMBER
@@ -35,7 +36,9 @@ class Toolkit:
     embed: Callable[[Sequence[str]], Vectors]
     tok_count: Callable[[str], int]
     # People and places of a text, given the namespace's aliases.
-    entities: Callable[[str, NamespaceInfo | None], tuple[Sequence[str], Sequence[str]]]
+    # And what the model of names sees in it, where it was read before.
+    entities: Callable[[str, NamespaceInfo | None, Sequence[Label] | None], tuple[Sequence[str], Sequence[str]]]
+    labels: Callable[[str], Sequence[Label]]  # what that model sees in a text
     dates: Callable[[str, datetime], list[tuple[str, Interval]]]
 
 
@@ -66,7 +69,7 @@ class _Common:
         return lexical.terms(text)
 
     def entities(self, text: str) -> tuple[Sequence[str], Sequence[str]]:
-        return self._toolkit.entities(text, self._info)
+        return self._toolkit.entities(text, self._info, None)
 
     def dates(self, text: str, now: datetime) -> list[tuple[str, Interval]]:
         return self._toolkit.dates(text, now)

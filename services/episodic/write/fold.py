@@ -24,6 +24,7 @@ from services.common.ledger.settings import Place
 from services.common.lineage import lineage_of
 from services.common.log.base import Log, LogError
 from services.common.text import lexical
+from services.common.text.extract import Label
 from services.episodic.plugins.base import EpisodeClosed, Event, Observed, Operation, Plugin, Record
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.namespaces import NamespaceInfo, Registry
@@ -202,7 +203,7 @@ class _Run:
         record = said.remembered(self.namespace, r, self.entry.body.ingested_at, self.entry.offset)
         if self._any_erased(record.derived_from):
             return self._erased(body)
-        stored = self._base(self._perceived(record), body, lineage_of(r.derived_from).complete)
+        stored = self._base(self._perceived(record, body), body, lineage_of(r.derived_from).complete)
         stored = replace(stored, external_id=r.external_id)
         return self._born(_fitting(stored), "remembered")
 
@@ -230,7 +231,7 @@ class _Run:
             links=((old.id, "corrects", 1.0),),
             seq=self.entry.offset,
         )
-        stored = self._base(self._perceived(record), body, not old.lineage_unknown)
+        stored = self._base(self._perceived(record, body), body, not old.lineage_unknown)
         stored = _fitting(replace(stored, place=old.place, session_mac=old.session_mac, external_id=old.external_id))
         retired = happened(old, "superseded", self.entry.offset, self.at)
         record = replace(retired.record, state="superseded", superseded_by=id, keys=())
@@ -280,11 +281,17 @@ class _Run:
             seal_key=body.sealed.key_id,
         )
 
-    def _perceived(self, record: Record) -> Record:
+    def _perceived(self, record: Record, body: pb.Remembered | pb.Corrected) -> Record:
         """With people, places and times: what perception does for observations, for what is stated directly."""
-        people, places = self.reducer._toolkit.entities(record.text, self.info)
+        people, places = self.reducer._toolkit.entities(record.text, self.info, self._labels(body))
         times = tuple(i for _, i in self.reducer._toolkit.dates(record.text, record.event.start))
         return replace(record, people=tuple(people), places=tuple(places), times=times)
+
+    def _labels(self, body: pb.Remembered | pb.Corrected) -> list[Label] | None:
+        if not body.HasField("reading"):
+            return None
+        reading = pb.Reading.FromString(self.open(body.reading, ledger.SEAL_READING))
+        return [Label(each.start, each.end, each.label) for each in reading.labels]
 
     def _born(self, stored: Stored, what: str) -> Outcome:
         stored = happened(stored, what, self.entry.offset, self.at)
