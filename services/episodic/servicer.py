@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
@@ -67,9 +66,8 @@ class Servicer:
         self._waiting = Waiting(episodic.progress, self.holding.leaving)
         threads = episodic.config.call_threads
         self._threads = FairThreads(threads, max(1, threads // _SHARES), tenant, "call")
-        # Those that wait for their turn to command an erasure may not hold up reads, nor another tenant's. What is
-        # looked through for longer than its caller waits is found done when it is sent again.
-        self._commanding = FairThreads(_COMMANDING, 1, tenant, "forget", to_the_end=True)
+        # Those that wait for their turn to command an erasure may not hold up reads, nor another tenant's.
+        self._commanding = FairThreads(_COMMANDING, 1, tenant, "forget")
 
     def handlers(self) -> Mapping[str, Handler]:
         handlers = {
@@ -106,7 +104,8 @@ class Servicer:
         if request.derived_from:  # perhaps from what was stated just now
             await self._fresh([request.namespace], Freshness(strong=True), call)
         commands = self._at(request.namespace).commands
-        id, position, known = await self._run(commands.remember, request, info, call.caller.principal)
+        command = partial(commands.remember, request, info, call.caller.principal, call.caller.tenant)
+        id, position, known = await self._run_in(self._threads, command, to_the_end=True)
         return episodic_pb2.RememberResponse(engram_id=id, position=position, duplicate=known)
 
     async def correct(self, request: episodic_pb2.CorrectRequest, call: Call) -> episodic_pb2.CorrectResponse:
@@ -114,8 +113,9 @@ class Servicer:
         check_given(request.engram_id, "engram_id")
         # A product may correct what it has just stated: wait until it is there.
         await self._fresh([request.namespace], Freshness(strong=True), call)
-        correct = self._at(request.namespace).commands.correct
-        id, position, known = await self._run(correct, request, call.caller.principal)
+        commands = self._at(request.namespace).commands
+        command = partial(commands.correct, request, call.caller.principal, call.caller.tenant)
+        id, position, known = await self._run_in(self._threads, command, to_the_end=True)
         return episodic_pb2.CorrectResponse(engram_id=id, position=position, duplicate=known)
 
     async def forget(self, request: episodic_pb2.ForgetRequest, call: Call) -> episodic_pb2.ForgetResponse:
@@ -131,7 +131,7 @@ class Servicer:
             texts = await self._run(forgetting.shown, namespace, targets)
             return converters.to_dry_run(targets, texts)
         command = partial(forgetting.command, namespace, request.selector, request.id, call.caller.principal)
-        receipt_id, targets = await self._run_in(self._commanding, command)
+        receipt_id, targets = await self._run_in(self._commanding, command, to_the_end=True)
         response = converters.to_forgotten(await self._receipt(namespace, receipt_id, call))
         response.names.extend(targets.names)
         response.named.extend(converters.to_named(targets))
@@ -305,7 +305,7 @@ class Servicer:
         if receipt_id is None:
             await self._namespace(namespace, call)
             command = partial(forgetting.delete, namespace, request.id, call.caller.principal)
-            receipt_id = await self._run_in(self._commanding, command)
+            receipt_id = await self._run_in(self._commanding, command, to_the_end=True)
         receipt = (await self._receipt(namespace, receipt_id, call)).receipt
         engrams = receipt.base_erased + receipt.derived_retired
         return admin_pb2.DeleteNamespaceResponse(engrams=engrams, receipt=receipt)
@@ -390,12 +390,13 @@ class Servicer:
         return [n for n in self._episodic.names() if n > after and any(covers(prefix, n) for prefix in prefixes)]
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In a thread of the calls, within the current trace. As ``_run_in``."""
-        return await self._run_in(self._threads, partial(function, *args, **kwargs))
+        """In a thread of the calls, within the current trace; it ends when its caller leaves. As ``_run_in``."""
+        return await self._run_in(self._threads, partial(function, *args, **kwargs), to_the_end=False)
 
-    async def _run_in(self, threads: Executor, function: Callable[[], T]) -> T:
-        """LOG_UNAVAILABLE, SERVICE_UNAVAILABLE when a store is away."""
-        work = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, function)
+    async def _run_in(self, threads: FairThreads, function: Callable[[], T], *, to_the_end: bool) -> T:
+        """LOG_UNAVAILABLE, SERVICE_UNAVAILABLE when a store is away. ``to_the_end``: also where its caller leaves, who
+        finds it done when it is sent again. Else what takes longer than a caller waits would never be done."""
+        work = threads.run(tenant(), partial(copy_context().run, function), to_the_end=to_the_end)
         try:
             with telemetry.QUEUE.labels("episodic", "calls").track_inprogress():
                 return await work

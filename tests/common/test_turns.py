@@ -108,14 +108,14 @@ def test_work_that_nobody_waits_for_ends_at_its_next_checkpoint(threads: FairThr
 
 
 def test_what_is_to_be_done_to_the_end_is_though_its_caller_leaves() -> None:
-    threads, done = FairThreads(1, 1, str, "test", to_the_end=True), threading.Event()
+    threads, done = FairThreads(1, 1, str, "test"), threading.Event()
 
     def long() -> None:
         work(0.1)
         done.set()
 
     async def leave() -> None:
-        call = asyncio.create_task(threads.run("who", long))
+        call = asyncio.create_task(threads.run("who", long, to_the_end=True))
         await asyncio.sleep(0.02)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -195,7 +195,7 @@ def remember_at(world: World, id: str, seconds: int) -> str:
     assert info is not None
     request = RememberRequest(namespace=NAMESPACE, id=id, text="The key is under the mat.")
     request.event_at.seconds = seconds
-    return world.commands.remember(request, info, "test")[0]
+    return world.commands.remember(request, info, "test", "test")[0]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,9 @@ def test_remember_takes_no_actor_of_more_than_one_line(world: World, actor: str)
     info = world.host.registry.namespace(NAMESPACE)
     assert info is not None
     with pytest.raises(MnemeError) as refused:
-        world.commands.remember(RememberRequest(namespace=NAMESPACE, id="r1", text="x", actor=actor), info, "test")
+        world.commands.remember(
+            RememberRequest(namespace=NAMESPACE, id="r1", text="x", actor=actor), info, "test", "test"
+        )
     assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "actor")
     assert list(entries(world, "remembered")) == []
 
@@ -370,3 +372,33 @@ def test_who_has_too_much_waiting_has_nothing_read(named: World, model: ModelOfN
         with pytest.raises(MnemeError) as caught:
             named.remember("r3", "3 " + "It rained. " * 5_000)
     assert (caught.value.reason, len(model.read)) == ("OVERLOADED", 3)
+
+
+def test_what_is_read_while_its_namespace_is_deleted_is_not_acknowledged(named: World, model: ModelOfNames) -> None:
+    def deleted() -> bool:
+        if not named.host.registry.is_gone(NAMESPACE):
+            named.forgetting.delete(NAMESPACE, "d", "test")
+            named.settle()
+        return True
+
+    model.may_read = deleted
+    with pytest.raises(MnemeError) as caught:
+        named.remember("r1", "Ruth hid the emerald.")
+    assert caught.value.reason == "UNKNOWN_NAMESPACE"
+    assert not list(entries(named, "remembered"))
+
+
+def test_what_is_read_while_its_namespace_is_made_anew_is_to_be_sent_again(named: World, model: ModelOfNames) -> None:
+    def anew() -> bool:
+        if not model.read:
+            named.forgetting.delete(NAMESPACE, "d", "test")
+            named.settle()
+            named.create()
+            named.settle()
+        return True
+
+    model.may_read = anew
+    with pytest.raises(MnemeError) as caught:
+        named.remember("r1", "Ruth hid the emerald.")
+    assert (caught.value.reason, caught.value.field) == ("NOT_FRESH", "namespace")
+    assert named.remember("r1", "Ruth hid the emerald.")

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
+from services.common.ledger import entries as ledger
 from services.common.models.embed import Embedder
 from services.episodic.plugins.base import Filter
 from services.episodic.recall import reads
@@ -140,6 +142,27 @@ def test_texts_that_take_long_are_committed_before_the_writer_loses_its_partitio
     world.settle(100)
     assert len(committed) > 3
     assert len(world.host.live.store.directory.slots(NAMESPACE)) == 30
+    world.close()
+
+
+def test_an_erasure_that_takes_long_keeps_the_partition(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that was stated in no session is folded again at once: thirty texts of a tenth of a second each."""
+    world = World(tmp_path, embedder)
+    world.entities = slow
+    world.open()
+    world.create()
+    world.settle()
+    for n in range(30):
+        world.remember(f"n{n}", f"note {n}")
+    world.settle()
+    world.close()
+    monkeypatch.setattr(writer, "BETWEEN_POLLS_S", 1.0)
+    world.open()
+    target = ledger.remembered_id(NAMESPACE, "n7")
+    assert world.forget(ForgetSelector(ids=Ids(ids=[target]))).receipt.base_erased == 1
+    assert not [record for record in caplog.records if record.message == writer.LOST]
     world.close()
 
 

@@ -114,14 +114,14 @@ def test_what_is_remembered_has_the_day_of_its_own_clock(world: World) -> None:
     assert info is not None
     request = RememberRequest(namespace=NAMESPACE, id="r1", text="The lease was signed.", utc_offset_minutes=-420)
     request.event_at.FromDatetime(at("2026-03-01T20:00:00-07:00"))
-    world.commands.remember(request, info, "test")
+    world.commands.remember(request, info, "test", "test")
     world.settle()
     assert first(ask(world, "What was signed on March 1?", "2026-07-10T12:00:00+00:00")) == ""
     assert in_time(ask(world, "What was signed on March 1?", "2026-07-10T12:00:00+00:00")) == {""}
     assert in_time(ask(world, "What was signed on March 2?", "2026-07-10T12:00:00+00:00")) == set()
     request.id, request.utc_offset_minutes = "r2", 1_081
     with pytest.raises(MnemeError) as refused:
-        world.commands.remember(request, info, "test")
+        world.commands.remember(request, info, "test", "test")
     assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "utc_offset_minutes")
 
 

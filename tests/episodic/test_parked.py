@@ -109,7 +109,7 @@ def test_invariant_30_what_every_door_takes_at_its_limits_can_be_read(named: Wor
         turn = named.base(observation.id)
         named.settle()
         request.derived_from[:] = [answer_id(digest("answer"), [turn, *derived_from[1:]])]
-    note, _, _ = named.commands.remember(request, info, "test")
+    note, _, _ = named.commands.remember(request, info, "test", "test")
     named.settle()
     turn = named.base(observation.id)
     assert named.reads.get(NAMESPACE, turn).record.text == text

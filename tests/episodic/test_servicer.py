@@ -544,9 +544,10 @@ def test_a_tenants_forget_waits_for_no_texts_that_anothers_has_to_look_through(
             assert not any(each.done() for each in first)
         finally:
             go_on.set()
-        assert first[0].result().receipt.base_erased == 1
+        done = sorted(first, key=lambda each: each.exception() is not None)  # whichever came first erased it
+        assert done[0].result().receipt.base_erased == 1
         with pytest.raises(MnemeError, match="names nothing"):
-            first[1].result()
+            done[1].result()
     world.close()
 
 

@@ -286,11 +286,11 @@ class World:
         info = self.host.registry.namespace(namespace)
         assert info is not None
         request = RememberRequest(namespace=namespace, id=id, text=text, derived_from=derived_from)
-        return self.commands.remember(request, info, "test")[0]
+        return self.commands.remember(request, info, "test", "test")[0]
 
     def correct(self, id: str, engram_id: str, text: str, namespace: str = NAMESPACE) -> str:
         request = CorrectRequest(namespace=namespace, id=id, engram_id=engram_id, text=text)
-        return self.commands.correct(request, "test")[0]
+        return self.commands.correct(request, "test", "test")[0]
 
     def forget(self, selector: ForgetSelector, namespace: str = NAMESPACE) -> pb.StoredReceipt:
         receipt_id, _ = self.forgetting.command(namespace, selector, secrets.token_hex(4), "test")

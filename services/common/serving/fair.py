@@ -45,25 +45,14 @@ class FairThreads(Executor):
     got nothing for longest. What is submitted is not bounded here.
 
     ``key`` says, where work is submitted, for whom it is done. A thread starts when there is work for one more. What is
-    done gives way to others at its checkpoints (``services.common.turns``); with ``to_the_end`` it goes on where its
-    caller leaves.
+    done gives way to others at its checkpoints (``services.common.turns``).
     """
 
-    def __init__(
-        self,
-        threads: int,
-        per_key: int,
-        key: Callable[[], str],
-        name: str,
-        cores: int | None = None,
-        *,
-        to_the_end: bool = False,
-    ) -> None:
+    def __init__(self, threads: int, per_key: int, key: Callable[[], str], name: str, cores: int | None = None) -> None:
         self._most_threads = threads
         self._name = name
         self._per_key = per_key
         self._key = key
-        self._to_the_end = to_the_end
         self._cores = cores or len(os.sched_getaffinity(0))
         self._lately: Lately[str] = Lately()
         self._changed = threading.Condition()
@@ -76,13 +65,15 @@ class FairThreads(Executor):
         """As ``Executor.submit``. RuntimeError after ``shutdown``."""
         return self._submit(self._key(), partial(function, *args, **kwargs), threading.Event())
 
-    async def run(self, key: str, work: Callable[[], T]) -> T:
-        """What ``work``, done for ``key``, returns or raises. A caller who leaves gives up the place in the queue."""
+    async def run(self, key: str, work: Callable[[], T], *, to_the_end: bool = False) -> T:
+        """What ``work``, done for ``key``, returns or raises. A caller who leaves gives up the place in the queue; what
+        is done already ends at its next checkpoint, unless it is to be done to the end.
+        """
         left = threading.Event()
         try:
             return await asyncio.wrap_future(self._submit(key, work, left))
         except asyncio.CancelledError:
-            if not self._to_the_end:
+            if not to_the_end:
                 left.set()
             raise
 

@@ -55,9 +55,11 @@ class Commands:
     def _keyring(self) -> Keyring:
         return self._host.parts.keyring
 
-    def remember(self, request: RememberRequest, info: NamespaceInfo, principal: str) -> tuple[str, Position, bool]:
+    def remember(
+        self, request: RememberRequest, info: NamespaceInfo, principal: str, tenant: str
+    ) -> tuple[str, Position, bool]:
         """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED, NOT_FOUND;
-        OVERLOADED where too much of the principal's is not folded yet."""
+        OVERLOADED where too much of the tenant's is not folded yet."""
         check_id(request.id)
         check_text(request.text)
         if request.kind not in _STATABLE:
@@ -74,10 +76,10 @@ class Commands:
         mac = self._keyring.mac(namespace, ledger.MAC_REMEMBER, request.id)
         body = pb.Remembered(id_mac=mac, content_mac=self._content(namespace, request))
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, remembered=body)
-        position, known = self._append(entry, entry.remembered, request, ledger.SEAL_REMEMBER)
+        position, known = self._append(entry, entry.remembered, request, ledger.SEAL_REMEMBER, tenant)
         return ledger.remembered_id(namespace, request.id), position, known
 
-    def correct(self, request: CorrectRequest, principal: str) -> tuple[str, Position, bool]:
+    def correct(self, request: CorrectRequest, principal: str, tenant: str) -> tuple[str, Position, bool]:
         """As ``remember``. NOT_FOUND when there is no such engram; INVALID_FIELD when it cannot be corrected."""
         check_id(request.id)
         check_text(request.text)
@@ -85,7 +87,7 @@ class Commands:
         mac = self._keyring.mac(namespace, ledger.MAC_CORRECT, request.id)
         body = pb.Corrected(id_mac=mac, content_mac=self._content(namespace, request), engram_id=request.engram_id)
         entry = pb.LedgerEntry(namespace=namespace, principal=principal, corrected=body)
-        position, known = self._append(entry, entry.corrected, request, ledger.SEAL_CORRECT)
+        position, known = self._append(entry, entry.corrected, request, ledger.SEAL_CORRECT, tenant)
         return ledger.corrected_id(namespace, request.id), position, known
 
     def _content(self, namespace: str, request: Proto) -> bytes:
@@ -97,14 +99,21 @@ class Commands:
         body: pb.Remembered | pb.Corrected,
         request: RememberRequest | CorrectRequest,
         purpose: str,
+        tenant: str,
     ) -> tuple[Position, bool]:
         with self._lock:  # what is refused is not read
             known = self._known(entry.namespace, body)
             if known is not None:
                 return known, True
-            self._backlog.require_room(entry.principal, self._host.applied)
+            self._backlog.require_room(tenant, self._host.applied)
+        namespace = self._host.registry.namespace(entry.namespace)
         reading = self._reading(request.text)
         with uninterrupted(), self._lock:
+            if self._host.registry.namespace(entry.namespace) is not namespace:
+                if self._host.registry.namespace(entry.namespace) is None:
+                    raise unknown_namespace(entry.namespace)
+                what, remedy = "The namespace was changed meanwhile.", "Send it again, with the same id."
+                raise MnemeError("NOT_FRESH", what, field="namespace", remedy=remedy)
             known = self._known(entry.namespace, body)
             if known is not None:
                 return known, True
@@ -112,13 +121,13 @@ class Commands:
                 self._check_target(entry.namespace, request.engram_id)
             else:
                 self._check_sources(entry.namespace, request.derived_from)
-            self._backlog.require_room(entry.principal, self._host.applied)
+            self._backlog.require_room(tenant, self._host.applied)
             plaintext = request.SerializeToString()
             key = self._seal(body, entry.namespace, plaintext, purpose, reading)
             entry.ingested_at.CopyFrom(clocks.now())
             appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
             position = _position(appended[-1])
-            self._backlog.add(entry.principal, position.offset, len(plaintext))
+            self._backlog.add(tenant, position.offset, len(plaintext))
             self._recent[entry.namespace, body.id_mac] = (body.content_mac, position)
             if isinstance(body, pb.Corrected):
                 id = ledger.corrected_id(entry.namespace, request.id)

@@ -7,7 +7,7 @@ new keys; what does not come out at all is reduced to a stub; all keys that so b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from mneme.v1 import ledger_pb2 as pb
@@ -33,18 +33,24 @@ class Erasure:
 
 
 def plan(
-    generation: Generation, entry: Entry, hidden: Collection[str] | None, parked: Collection[int], log: Log
+    generation: Generation,
+    entry: Entry,
+    hidden: Collection[str] | None,
+    parked: Collection[int],
+    log: Log,
+    alive: Callable[[], None],
 ) -> Erasure:
     """What must change in these sessions, or where None in all of the namespace. Reads only; the registry must know
     the erasure already.
 
-    ``parked``: where the namespace's entries lie of which no engram was made."""
+    ``parked``: where the namespace's entries lie of which no engram was made. ``alive``: called between two entries,
+    for a session may take minutes."""
     namespace, result = entry.namespace, Erasure()
     standing = _standing(generation, namespace, hidden)
     if not standing:
         return result
     ids = _erased_ids(generation, entry)
-    view = _fold_again(generation, entry, hidden, standing, parked, log)
+    view = _fold_again(generation, entry, hidden, standing, parked, log, alive)
     for slot in standing:
         again = view.changed.pop(slot.id, None)
         if again is None and slot.is_base and slot.id not in ids and generation.store.whole(namespace, slot.id):
@@ -113,6 +119,7 @@ def _fold_again(
     standing: Sequence[Slot],
     parked: Collection[int],
     log: Log,
+    alive: Callable[[], None],
 ) -> View:
     """The hidden sessions, of which these slots stand, as the ledger so far makes them without the erased."""
     namespace, registry = entry.namespace, generation.reducer.registry
@@ -122,6 +129,7 @@ def _fold_again(
     told = {slot.seq for slot in standing if slot.is_base}
     told.update(offset for mac in macs for offset in registry.boundaries(namespace, mac))
     for record in records_at(log, entry.partition, (at for at in told.union(parked) if start <= at < end)):
+        alive()
         try:
             past = decode(record)
             if past.namespace == namespace and (hidden is None or _concerns(past.body, hidden, macs, view)):

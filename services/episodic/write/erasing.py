@@ -8,7 +8,7 @@ begins again, and finds nothing to do in the sessions that were done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from mneme.v1.episodic_pb2 import ErasureReceipt
 from mneme.v1.ledger_pb2 import StoredReceipt
@@ -30,10 +30,17 @@ class Erasing:
     """Applying one Erased entry."""
 
     def __init__(
-        self, parts: Components, state: OperatorState, registry: Registry, parking: Parking, entry: Entry
+        self,
+        parts: Components,
+        state: OperatorState,
+        registry: Registry,
+        parking: Parking,
+        entry: Entry,
+        alive: Callable[[], None],
     ) -> None:
+        """``alive`` keeps the partition: a session is folded again at once, and may take minutes."""
         self._parts, self._state, self._registry, self._parking = parts, state, registry, parking
-        self._entry = entry
+        self._entry, self._alive = entry, alive
         self._notes = state.notes(entry.namespace, entry.body.erased.receipt_id)
 
     @property
@@ -67,7 +74,7 @@ class Erasing:
         entry = self._entry
         namespace, erased = entry.namespace, entry.body.erased
         unfolded = [note.position.offset for note in self._parking.of(namespace)]
-        result = erase.plan(generation, entry, sessions, unfolded, self._parts.log)
+        result = erase.plan(generation, entry, sessions, unfolded, self._parts.log, self._alive)
         parked = self._parking.meant_by(namespace, erased) if last else []
         if last:
             result.doomed_keys |= {*erased.key_ids, *self._stray_aliases(), *(note.key_id for note in parked)}

@@ -47,6 +47,7 @@ LOST = "lost the partition; joining again"
 _log = logging.getLogger(__name__)
 _away = telemetry.Sampled(_log, "a store is away; trying again")  # of every partition's writer
 _ASSIGN_S = 30.0
+_KEPT = 60  # times that a partition is kept within the time in which it would be lost
 _LOOKED_THROUGH = 20_000  # entries, for those of one namespace
 
 
@@ -57,6 +58,7 @@ class Host:
         self.parts = parts
         self.partition = partition
         self._ledger = TopicPartition(topics.LEDGER, partition)
+        self._kept_at = 0.0  # when it last said that it lives
         self._group = f"{GROUP}-{partition}"
         self.registry = Registry(parts.log, parts.keyring, partition)
         self.state = OperatorState(parts.state, parts.keyring, partition)
@@ -109,8 +111,10 @@ class Host:
         """The committed ledger offset, once this member owns the partition."""
         assert self.consumer is not None
         deadline = time.monotonic() + _ASSIGN_S
+        wait_s = 0.0  # who is alone owns it at once, and may have nothing to read
         while self._ledger not in self.consumer.assignment():
-            self.consumer.poll(max_records=1, timeout_s=0.05)
+            self.consumer.poll(max_records=1, timeout_s=wait_s)
+            wait_s = 0.05
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"group {self._group}: another process holds the partition; stop it.")
         self.parts.keyring.begin_anew(self.partition)
@@ -211,7 +215,7 @@ class Host:
         assert self.consumer is not None
         try:
             for _ in self._take(self.consumer.poll(self.parts.poll_records, self.parts.poll_s)):
-                self.consumer.poll(1, 0.0, without=[self._ledger])  # the heartbeat
+                self._keep_partition()
                 if self._stop.is_set():
                     return
                 self._flush_if_due()  # or the next start embeds again all that a poll brought
@@ -222,6 +226,14 @@ class Host:
         except Fenced as error:
             _log.warning(LOST, extra={"partition": self.partition, "error": str(error)})
             self._recover(join=True)
+
+    def _keep_partition(self) -> None:
+        """Say that this writer lives. Fenced, once the partition is another's."""
+        now = time.monotonic()
+        if now - self._kept_at >= BETWEEN_POLLS_S / _KEPT:
+            assert self.consumer is not None
+            self.consumer.poll(1, 0.0, without=[self._ledger])
+            self._kept_at = now
 
     def _flush_if_due(self) -> None:
         with self.fold_lock:
@@ -295,7 +307,7 @@ class Host:
             self._skip(entry)
             return
         self.registry.fold(entry.body, entry.place)
-        erasing = Erasing(self.parts, self.state, self.registry, self.parking, entry)
+        erasing = Erasing(self.parts, self.state, self.registry, self.parking, entry, self._keep_partition)
         pieces: deque[Collection[str] | None] = deque()
         number, receipt = 0, None
         while receipt is None:
