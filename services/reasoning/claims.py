@@ -8,14 +8,14 @@ script has no capitals, a name looks like any other word, so every word of such 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 from services.common.text import lexical, tagger
 from services.common.text.naming.folding import folded
 from services.common.text.stems import stem
 from services.common.text.tagger import Token
-from services.common.text.words import cut, normal
+from services.common.text.words import Word, cut, normal
 from services.reasoning import numerals
 
 RUN = re.compile(r"\d+(?:(?:[.,:/'’\s-]|\) ?)\d+)*")
@@ -99,6 +99,51 @@ def names(sentence: str, ordinary: frozenset[str]) -> list[str]:
         if not (opens and _is_ordinary(name, ordinary, is_english=is_english)):
             found.append(name)
     return found
+
+
+def full_names(text: str, names: Collection[str]) -> set[tuple[str, str]]:
+    """Words of ``names`` that stand beside each other with capitals, two by two: of "Mary Ann Smith" these are two."""
+    text = normal(text)
+    return {
+        (unowned(a.folded), unowned(b.folded))
+        for a, b in pairwise(cut(text))
+        if _has_capital(a) and _has_capital(b) and _BESIDE.fullmatch(text, a.end, b.start)
+        if unowned(a.folded) in names and unowned(b.folded) in names and a.folded != b.folded
+    }
+
+
+class Line:
+    """The words of a note in order: which of them may be of one name."""
+
+    def __init__(self, text: str) -> None:
+        self._text = normal(text)
+        self._words = list(cut(self._text))
+        self._at: dict[str, set[int]] = {}
+        for at, word in enumerate(self._words):
+            for form in titles(unowned(word.folded)):
+                self._at.setdefault(form, set()).add(at)
+
+    def holds(self, first: str, second: str) -> bool:
+        """Whether they stand beside each other, or with words with capitals between; or as "Smith, John"."""
+        there = self._at.get(second, set())
+        near = ((i, j) for i in self._at.get(first, ()) for j in range(i - 1, i + _LONGEST_NAME) if j in there)
+        return any(self._is_one_name(i, j) for i, j in near if i != j)
+
+    def _is_one_name(self, i: int, j: int) -> bool:
+        low, high = sorted((i, j))
+        words = self._words[low : high + 1]
+        gaps = [self._text[a.end : b.start] for a, b in pairwise(words)]
+        if j < i:
+            return gaps == [", "]
+        return all(map(_BESIDE.fullmatch, gaps)) and all(map(_has_capital, words[1:-1]))
+
+
+_BESIDE = re.compile(r"[ \-]|\. ?|' ")
+_LONGEST_NAME = 5  # words
+
+
+def _has_capital(word: Word) -> bool:
+    return word.written != word.written.lower()
 
 
 def uncapitalised(text: str) -> set[str]:

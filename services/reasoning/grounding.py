@@ -113,6 +113,8 @@ class Grounding:
         made += [_claim(_day(day), day.text) for day in days]
         no_names = claims.words(" ".join([*(number.text for number in numbers), *(day.text for day in days)]))
         made += [_claim(_name(name), name) for name in self._names_in(measured) - no_names]
+        heard = {name for name in self._names_in(measured) - no_names if not self._is_unheard(name)}
+        made += [_claim(_full_name(*two), " ".join(two)) for two in claims.full_names(measured, heard)]
         made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
         made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]
         return made
@@ -228,6 +230,11 @@ def _part_of_day(part: str) -> Callable[[Held], bool]:
 def _name(name: str) -> Callable[[Held], bool]:
     forms = claims.titles(name)
     return lambda held: not forms.isdisjoint(held.words) or stem(name) in held.stems
+
+
+def _full_name(first: str, second: str) -> Callable[[Held], bool]:
+    """Both of one name: who is told of John Smith and Mary Jones is told of no John Jones."""
+    return lambda held: held.in_order.holds(first, second)
 
 
 def _code(code: str) -> Callable[[Held], bool]:

@@ -52,6 +52,10 @@ class Held:
         return frozenset(claims.words(self.line))
 
     @cached_property
+    def in_order(self) -> claims.Line:
+        return claims.Line(self.line)
+
+    @cached_property
     def stems(self) -> frozenset[str]:
         return frozenset(map(stem, self.words))
 
