@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -29,6 +31,7 @@ from services.common.serving.errors import MnemeError
 from services.common.serving.operations import operation_id
 from services.common.serving.pages import fitting
 from services.common.serving.serving import WAITING, Application, CallContext
+from services.common.turns import checkpoint
 from services.episodic import converters
 from services.episodic.servicer import Servicer
 from services.episodic.state.records import Stored
@@ -64,9 +67,14 @@ class Door:
         self.application = Application("episodic", self.grants, self.servicer.handlers())
 
     def context(
-        self, prefixes: Sequence[str] = ("acme",), timeout_s: float = 20.0, principal: str = "test"
+        self,
+        prefixes: Sequence[str] = ("acme",),
+        timeout_s: float = 20.0,
+        principal: str = "test",
+        issued_under: str = "",
     ) -> CallContext:
-        caller = Caller(principal, tuple(prefixes), frozenset(Right), "t", time.time() + 60)
+        rights, ends = frozenset(Right), time.time() + 60
+        caller = Caller(principal, tuple(prefixes), rights, "t", ends, issued_under=issued_under)
         return CallContext(self.grants.sign(caller), timeout_s, {})
 
     def call(self, method: str, request: Message, answer: type[M], **context: object) -> M:
@@ -548,6 +556,72 @@ def test_a_tenants_forget_waits_for_no_texts_that_anothers_has_to_look_through(
         assert done[0].result().receipt.base_erased == 1
         with pytest.raises(MnemeError, match="names nothing"):
             done[1].result()
+    world.close()
+
+
+def test_what_waits_to_be_folded_is_bounded_by_tenant_however_many_principals_it_makes(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    world = World(tmp_path, embedder).open()
+    world.create()
+    world.settle()
+    door, taken, refused = Door(world), 0, Counter[str]()
+
+    def remember(n: int, under: str) -> episodic_pb2.RememberResponse:
+        request = episodic_pb2.RememberRequest(namespace=NAMESPACE, id=f"{under}{n}", text=f"{n} " * 20_000)
+        principal = f"{under}/{n}"
+        return door.call(
+            E + "Remember", request, episodic_pb2.RememberResponse, principal=principal, issued_under=under
+        )
+
+    with world.host.fold_lock:
+        for n in range(9):
+            try:
+                taken += bool(remember(n, "eve").engram_id)
+            except MnemeError as error:
+                refused[error.reason] += 1
+        assert remember(0, "ann").engram_id
+    assert (taken, refused) == (4, {"OVERLOADED": 5})
+    world.close()
+
+
+def test_a_read_whose_caller_has_left_ends_and_what_is_written_does_not(tmp_path: Path, embedder: Embedder) -> None:
+    world = World(tmp_path, embedder).open()
+    world.create()
+    world.settle()
+    door, begun, ended = Door(world), threading.Event(), Queue[str]()
+
+    def endless(*_: object) -> None:
+        begun.set()
+        try:
+            while True:
+                checkpoint()
+                time.thread_time()
+        except asyncio.CancelledError:
+            ended.put("read")
+            raise
+
+    def slow(*_: object) -> None:
+        begun.set()
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            checkpoint()
+        ended.put("written")
+
+    async def leave(function: Callable[[], None], *, to_the_end: bool) -> None:
+        work = door.servicer._run_in(door.servicer._threads, function, to_the_end=to_the_end)
+        call = asyncio.create_task(work)
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        begun.clear()
+
+    asyncio.run(leave(endless, to_the_end=False))
+    assert ended.get(timeout=10) == "read"
+    asyncio.run(leave(slow, to_the_end=True))
+    assert ended.get(timeout=10) == "written"
     world.close()
 
 
