@@ -93,7 +93,7 @@ def names(sentence: str, ordinary: frozenset[str]) -> list[str]:
     is_english = "en" in spoken or not spoken
     for word in cut(text):
         name = unowned(word.folded)
-        if word.written == word.written.lower() or name in _I:
+        if not _has_capital(word) or name in _I:
             continue
         opens = _OPENS.search(text, max(0, word.start - 8), word.start) is not None
         if not (opens and _is_ordinary(name, ordinary, is_english=is_english)):
@@ -157,7 +157,7 @@ def uncapitalised(text: str) -> set[str]:
 
 def small(sentence: str) -> set[str]:
     """Words without a capital, as names are compared."""
-    return {unowned(w.folded) for w in cut(normal(sentence)) if w.written == w.written.lower()}
+    return {unowned(w.folded) for w in cut(normal(sentence)) if not _has_capital(w)}
 
 
 def proper(sentence: str) -> set[str]:
@@ -232,7 +232,7 @@ def _is_word(token: str) -> bool:
 
 def uncapital_stems(text: str) -> set[str]:
     """The stems of words that stand there without a capital, so that they are no names."""
-    return {stem(unowned(word.folded)) for word in cut(normal(text)) if word.written == word.written.lower()}
+    return {stem(unowned(word.folded)) for word in cut(normal(text)) if not _has_capital(word)}
 
 
 # Titles and what else stands beside names, each with its abbreviations, folded.

@@ -112,8 +112,9 @@ class Grounding:
         made += [_claim(_number(number), number.text) for number in numbers]
         made += [_claim(_day(day), day.text) for day in days]
         no_names = claims.words(" ".join([*(number.text for number in numbers), *(day.text for day in days)]))
-        made += [_claim(_name(name), name) for name in self._names_in(measured) - no_names]
-        heard = {name for name in self._names_in(measured) - no_names if not self._is_unheard(name)}
+        named = self._names_in(measured) - no_names
+        made += [_claim(_name(name), name) for name in named]
+        heard = {name for name in named if not self._is_unheard(name)}
         made += [_claim(_full_name(*two), " ".join(two)) for two in claims.full_names(measured, heard)]
         made += [_claim(_quote(quote), "") for quote in claims.quotes(sentence)]
         made += [_claim(_name(word), word) for word in claims.uncapitalised(rest) - self._asked]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -26,6 +26,19 @@ def work(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         checkpoint()
+
+
+def begin_and_leave(threads: FairThreads, function: Callable[[], None], *, to_the_end: bool = False) -> None:
+    """As a caller whose work has begun, and who waits no longer."""
+
+    async def leave() -> None:
+        call = asyncio.create_task(threads.run("who", function, to_the_end=to_the_end))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(leave())
 
 
 async def timed(threads: FairThreads, key: str, seconds: float) -> float:
@@ -95,14 +108,7 @@ def test_work_that_nobody_waits_for_ends_at_its_next_checkpoint(threads: FairThr
         finally:
             ended.set()
 
-    async def leave() -> None:
-        call = asyncio.create_task(threads.run("who", endless))
-        await asyncio.sleep(0.05)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    asyncio.run(leave())
+    begin_and_leave(threads, endless)
     assert ended.wait(5)
     assert threads.submit(lambda: 7).result(5) == 7, "the thread goes on"
 
@@ -111,17 +117,10 @@ def test_what_is_to_be_done_to_the_end_is_though_its_caller_leaves() -> None:
     threads, done = FairThreads(1, 1, str, "test"), threading.Event()
 
     def long() -> None:
-        work(0.1)
+        work(0.5)
         done.set()
 
-    async def leave() -> None:
-        call = asyncio.create_task(threads.run("who", long, to_the_end=True))
-        await asyncio.sleep(0.02)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    asyncio.run(leave())
+    begin_and_leave(threads, long, to_the_end=True)
     assert done.wait(5)
     threads.shutdown()
 
@@ -138,14 +137,7 @@ def test_who_holds_a_lock_neither_waits_nor_ends(threads: FairThreads) -> None:
         work(60.0)
         seen.append("not held")
 
-    async def leave() -> None:
-        call = asyncio.create_task(threads.run("who", held))
-        await asyncio.sleep(0.02)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    asyncio.run(leave())
+    begin_and_leave(threads, held)
     until(lambda: seen == ["held"])
     threads.shutdown()
     assert seen == ["held"]
