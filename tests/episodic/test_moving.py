@@ -48,7 +48,6 @@ class Shard:
         settings = load(
             environ={
                 "MNEME__COMMON__DATA_DIR": str(world.folder),
-                "MNEME__EPISODIC__STOP_GRACE_S": "1.0",
                 "MNEME__EPISODIC__BATCH_ENTRIES": "8",
             }
         )
@@ -284,7 +283,7 @@ def test_a_rebuild_under_way_is_gone_on_with(shards: tuple[Shard, Shard]) -> Non
     assert there.hash(SPACES[1]) == before
 
 
-def test_what_does_not_end_in_time_is_not_let_go(shards: tuple[Shard, Shard]) -> None:
+def test_what_does_not_end_in_time_is_not_let_go(shards: tuple[Shard, Shard], monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = shards
     host = here.episodic.of(SPACES[1]).host
 
@@ -292,8 +291,10 @@ def test_what_does_not_end_in_time_is_not_let_go(shards: tuple[Shard, Shard]) ->
         with host.fold_lock:
             here.world.observe("o3", "A fourth lantern is out.", namespace=SPACES[1])
             await asyncio.sleep(0.2)
-            with pytest.raises(StillRunning):
-                await here.hold(0)
+            with monkeypatch.context() as patched:
+                patched.setattr(here.episodic, "_grace_s", 0.2)
+                with pytest.raises(StillRunning):
+                    await here.hold(0)
             with pytest.raises(Moved):
                 await here.recall(SPACES[1])
         await here.hold(0)

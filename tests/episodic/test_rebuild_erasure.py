@@ -145,6 +145,22 @@ def test_one_rebuild_runs_at_a_time_and_one_that_the_service_s_stop_ends_is_gone
     world.close()
 
 
+def test_a_rebuild_that_waited_for_its_turn_when_the_service_stopped_begins_at_the_next_start(world: World) -> None:
+    world.observe("o0", "Zoe has a canary.")
+    world.settle()
+    number = world.host.live.number
+    with world.rebuilder._turn:  # another partition is rebuilt
+        operation = world.rebuilder.start()
+        world.rebuilder.stop()
+    assert not world.rebuilder.is_running
+    world.restart()
+    world.rebuilder.wait()
+    ended = world.host.state.operation(operation.id)
+    assert ended is not None
+    assert (ended.state, ended.result["generation"]) == (OperationState.OPERATION_STATE_DONE, str(number + 1))
+    world.close()
+
+
 def test_a_rebuild_that_is_done_says_so_once_the_log_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild, "_REPORT_S", 0.01)
     save, away = world.rebuilder._save, [LogUnavailable("away")] * 2

@@ -47,20 +47,18 @@ class Rebuilder:
         self._stop = threading.Event()
 
     def recover(self) -> None:
-        """At start: go on with the rebuild that the last process was at, where that can be."""
-        generations = self._host.generations
+        """At start: go on with the rebuild that the last process was at, or begin the one that it had not begun yet."""
         running = [o for o in self._host.state.operations() if o.state == OperationState.OPERATION_STATE_RUNNING]
-        resumed = running[-1] if running and generations.building is not None else None
-        for operation in running:
-            if operation is not resumed:
-                self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service was restarted"})
-        if generations.building is not None:
+        resumed = running[-1] if running else None
+        for operation in running[:-1]:
+            self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service was restarted"})
+        if resumed is not None or self._host.generations.building is not None:
             self.start(resumed)
 
     def upgrade(self) -> None:
         """At start: where the index was made by other plug-ins, parameters or vectors than are configured, make it anew
         beside the old one, which answers meanwhile."""
-        if self._host.generations.outdated and self._host.generations.building is None:
+        if self._host.generations.outdated and not self.is_running:
             _log.warning("the index was made by other plug-ins, parameters or vectors; it answers until it is rebuilt")
             self.start()
 
