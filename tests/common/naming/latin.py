@@ -194,6 +194,33 @@ HEADS = [
     ("Holly", "Then Holly left.", "yes"),
     ("Ben", "Ben said hi.", "yes"),
 ]
+# What a flower, a gem, a virtue is or undergoes, and who is named so.
+IS = [
+    ("Lily", "Lily is a flower.", "perhaps"),
+    ("Rose", "Rose was planted by the wall.", "perhaps"),
+    ("Iris", "Iris is the flower of my mother.", "perhaps"),
+    ("Rose", "Rose is my favourite flower.", "perhaps"),
+    ("Jasmine", "Jasmine is a climbing plant.", "perhaps"),
+    ("Ruby", "Ruby is a red stone.", "perhaps"),
+    ("Amber", "Amber is the colour of resin.", "perhaps"),
+    ("Robin", "Robin is a small bird.", "perhaps"),
+    ("Olive", "Olive was pruned in March.", "perhaps"),
+    ("Daisy", "Daisy is a splendid girl.", "yes"),
+    ("Daisy", "Daisy was introduced to us.", "yes"),
+    ("Rose", "Rose is my sister.", "yes"),
+    ("Lily", "Lily is a nurse.", "yes"),
+    ("Iris", "Iris is the plant manager.", "yes"),
+]
+# With an article: a title, a make, what belongs to a place.
+WITH_ARTICLE = [
+    ("Dean", "The Dean called.", "perhaps"),
+    ("Mercedes", "I parked my Mercedes.", "perhaps"),
+    ("Paris", "The Paris office called.", "perhaps"),
+    ("Chelsea", "The Chelsea fans sang.", "perhaps"),
+    ("Dean", "Dean called.", "yes"),
+    ("Mercedes", "We met Mercedes.", "yes"),
+    ("Anna", "My Anna is seven.", "yes"),
+]
 VISITED = [
     ("Jordan", "We want to visit Jordan.", "perhaps"),
     ("Jordan", "We toured Jordan for a week.", "perhaps"),
@@ -214,4 +241,4 @@ VISITED = [
     ("Jordan", "Jordan's sister called.", "yes"),
     ("Jordan", "I thanked Jordan.", "yes"),
 ]
-LATIN_WORDS = [*HEADS, *VISITED, *SMALL, *FUNCTION, *PLACES, *JOINED]
+LATIN_WORDS = [*HEADS, *IS, *WITH_ARTICLE, *VISITED, *SMALL, *FUNCTION, *PLACES, *JOINED]

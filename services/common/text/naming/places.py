@@ -61,6 +61,8 @@ def doubt(name: str, text: str, start: int, end: int) -> str:
     head = _ENDS_CLAUSE.split(normalize("NFC", text[max(0, start - _LOOK_BACK) : start]))[-1]
     match = _LAST.search(head)
     before = match.group(1).lower() if match else ""
+    if before == "the" and following is not None and following.group(1).islower():
+        return PLACE  # "the Paris office"
     region = _REGION.match(text, end, end + _LOOK_ON)
     is_within = region is not None and region.group(1).lower() in table["region"]
     if is_within or behind in table["behind"] or before in table["before"] | table["visits"] or _is_of(head, text, end):

@@ -33,6 +33,7 @@ _ARTICLE = re.compile(
     r"|une?|el|los|las|il|lo|gli|uno|o|os|as|um|uma)\s+$",
     re.IGNORECASE,
 )
+_WITH_THE = re.compile(r"\bthe\s+$", re.IGNORECASE)
 # Before a German noun, which is always written with a capital: a determiner, and perhaps an adjective.
 _BEFORE_NOUN = re.compile(
     r"\b(?:der|die|das|den|dem|des|(?:k?ein|mein|dein|sein|ihr|unser|eu(?:e?r)|dies|jed|jen|welch|manch|all)(?:e[nmrs]?)?"
@@ -98,6 +99,14 @@ _PLANTS_DO = re.compile(
     r"|lay|lies|lined?|lines|needs?|wither(?:s|ed)?|flower(?:s|ed)|turn(?:s|ed)?|blue|green|red|white|yellow|purple"
     r"|sweet|prickly|evergreen|poisonous|made|melt(?:s|ed)?|sparkle[sd]?|shone|drift(?:s|ed)?|formed|rolled|settled"
     r"|flow(?:s|ed)?|rose|blow[ns]?|blew|burn(?:s|ed)?|broke|crumble[sd]?|and [a-z]+)\b"
+)
+# What a flower, a gem, a virtue is, of whose names one is a person's, too; and what is done to plants.
+_IS_A_THING = re.compile(
+    r"\s+(?:is|was|are|were)\s+(?:(?:not\s+)?(?:an?|the|my|our|his|her|one of(?: the)?)\s+(?:[a-z-]+\s+){0,3}?"
+    r"(?:flowers?|plants?|trees?|shrubs?|bush|bushes|herbs?|climbers?|spices?|colou?rs?|scents?|perfumes?|wood|fruits?"
+    r"|vegetables?|gems?|gemstones?|jewels?|stones?|metals?|minerals?|virtues?|feelings?|emotions?|birds?|months?"
+    r"|seasons?|words?)\b(?!\s+[a-z]+(?:er|or|ist|ess|man|woman)\b)"
+    r"|(?:being\s+)?(?:planted|pruned|sown|watered|harvested|transplanted|repotted|fertili[sz]ed)\b)"
 )
 # Behind a word with a capital: no noun that it goes with.
 _NO_NOUN = re.compile(
@@ -215,6 +224,8 @@ def _rare_doubt(text: str, start: int, end: int, spoken: str) -> str:
     """The doubt about a name that is seldom a word."""
     if not text[start : start + 1].isupper():
         return "" if is_spoken_of(text, start, end) else SMALL
+    if spoken == _ENGLISH and _WITH_THE.search(_head(text, start)):
+        return THING
     if owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
         return ""
     return OPENS if _OBJECT.match(text, end) or _opens_as_word(text, end, spoken) else ""
@@ -231,6 +242,7 @@ def _english_doubt(word: str, text: str, start: int, end: int) -> str:
         return THING
     does = [(lexicon.times, _TIMES_DO), (lexicon.plants, _PLANTS_DO)]
     is_said = any(word in of.get(_ENGLISH, ()) and pattern.match(text, end) for of, pattern in does)
+    is_said = is_said or (word in _every_word() and _IS_A_THING.match(text, end) is not None)
     return OPENS if is_said and opens_sentence(text, start) else ""
 
 
