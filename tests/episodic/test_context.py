@@ -182,6 +182,41 @@ MEDDLING: dict[str, Callable[[Record, Context], Sequence[Operation]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Notes(Plugin):
+    """Makes of what it sees outside of sessions a key; reads on where it was told to."""
+
+    name: ClassVar[str] = "notes"
+
+    def encode(self, event: Event, ctx: Context) -> Sequence[Operation]:
+        if not isinstance(event, Observed) or event.record.session:
+            return ()
+        record = event.record
+        if record.derived_from:
+            ctx.get(record.namespace, record.derived_from[0])
+        seen = ctx.scan(record.namespace, session="")
+        assert ctx.get(record.namespace, record.id) == record
+        return [Patch(record.id, "keys", tuple(Key("seen", each.text) for each in seen), record.seq)]
+
+
+def test_a_note_stands_alone_for_a_plug_in_that_reads_a_session(tmp_path: Path, embedder: Embedder) -> None:
+    world = World(tmp_path, embedder, [*build(["dense", "lexical"]), Notes()]).open()
+    world.create()
+    world.settle()
+    first = world.remember("n0", "The first note.")
+    second = world.remember("n1", "The second note.")
+    world.settle()
+    world.remember("n2", "What reads the first.", derived_from=[first])
+    world.settle()
+    for id, text in ((first, "The first note."), (second, "The second note.")):
+        stored = world.host.live.store.whole(NAMESPACE, id)
+        assert stored is not None
+        assert [key.text for key in stored.record.keys] == [text]
+    [letter] = dead_letters(world)
+    assert letter.message.endswith("reads what was stated apart (get)")
+    world.close()
+
+
 @pytest.fixture
 def meddled(tmp_path: Path, embedder: Embedder) -> World:
     world = World(tmp_path, embedder, [*build(["turns", "dense", "lexical"]), Meddler()]).open()

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
-from mneme.v1.episodic_pb2 import ForgetSelector
+from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
-from services.common.log.base import partition_of
+from services.common.ledger.entries import corrected_id, remembered_id
+from services.common.log.base import Record, partition_of
 from services.common.models.embed import Embedder
-from services.episodic.write import erasing
+from services.episodic.state.view import Part
+from services.episodic.write import erase, erasing
+from services.episodic.write.fold import Entry
+from services.episodic.write.generation import decode
 from tests.episodic.test_crash import at, standing, wait_for_death
 from tests.episodic.test_erase import readable
 from tests.episodic.world import NAMESPACE, World
@@ -110,3 +114,95 @@ def test_what_is_swapped_in_between_two_pieces_is_gone_through_as_well(told: Wor
     world.rebuild()
     assert world.hash() == after
     world.close()
+
+
+# --- what was stated outside of any session ---
+
+
+@pytest.fixture
+def noted(tmp_path: Path, embedder: Embedder) -> World:
+    """Eight notes of lanterns, the first of which was corrected twice."""
+    world = World(tmp_path, embedder)
+    world.open()
+    world.create()
+    world.settle()
+    for n in range(8):
+        world.remember(f"n{n}", f"The lantern of house {n} is green.")
+    world.settle()
+    newest = remembered_id(NAMESPACE, "n0")
+    for n, colour in enumerate(("red", "blue")):
+        newest = world.correct(f"c{n}", newest, f"The lantern of house 0 is {colour}.")
+        world.settle()
+    return world
+
+
+def folded_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Offsets of what erasures fold again from here on."""
+    offsets: list[int] = []
+
+    def decoded(record: Record) -> Entry:
+        offsets.append(record.offset)
+        return decode(record)
+
+    monkeypatch.setattr(erase, "decode", decoded)
+    return offsets
+
+
+def test_an_erasure_of_a_note_folds_no_other_again(noted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets = folded_again(monkeypatch)
+    [gone] = [
+        slot for slot in noted.host.live.store.directory.slots(NAMESPACE) if slot.id == remembered_id(NAMESPACE, "n3")
+    ]
+    receipt = noted.forget(ForgetSelector(ids=Ids(ids=[gone.id])))
+    assert offsets == [gone.seq]
+    assert receipt.receipt.base_erased == 1
+    assert [bool(standing(noted, f"house {n} is green")) for n in range(1, 8)] == [n != 3 for n in range(1, 8)]
+    noted.close()
+
+
+@pytest.mark.parametrize("corrected", [0, 1, 2])
+def test_a_note_and_its_corrections_are_folded_again_together(
+    noted: World, monkeypatch: pytest.MonkeyPatch, corrected: int
+) -> None:
+    ids = [remembered_id(NAMESPACE, "n0"), corrected_id(NAMESPACE, "c0"), corrected_id(NAMESPACE, "c1")]
+    offsets = folded_again(monkeypatch)
+    receipt = noted.forget(ForgetSelector(ids=Ids(ids=[ids[corrected]])))
+    assert len(offsets) == 3
+    assert set(readable(noted.forgetting.probe(NAMESPACE, receipt)).values()) == {0}
+    assert not [colour for colour in ("green", "red", "blue") if standing(noted, f"house 0 is {colour}")]
+    assert receipt.receipt.base_erased == 3
+    after = noted.hash()
+    noted.rebuild()
+    assert noted.hash() == after
+    noted.close()
+
+
+def test_notes_are_erased_in_pieces_as_large_as_can_be_done_in_their_time(
+    noted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "_AT_FIRST", 1)
+    monkeypatch.setattr(erasing, "_PIECE_S", 0.0)
+    steps: list[str] = []
+    noted.close()
+    noted.open(step=steps.append)
+    ids = [remembered_id(NAMESPACE, f"n{n}") for n in range(2, 7)]
+    receipt = noted.forget(ForgetSelector(ids=Ids(ids=ids)))
+    assert (steps.count("erased in part"), receipt.receipt.base_erased) == (4, 5)
+    after = noted.hash()
+    noted.rebuild()
+    assert noted.hash() == after
+    noted.close()
+
+
+def test_a_piece_grows_where_there_is_time() -> None:
+    pieces = erasing.Pieces([(Part(alone={str(n)}), 1) for n in range(1_000)])
+    sizes = []
+    while pieces:
+        with pieces.next() as piece:
+            assert piece is not None
+            sizes.append(len(piece.alone))
+    assert sizes == [8, 500, 492]
+
+
+def test_groups_that_share_an_engram_are_one() -> None:
+    assert erasing._joined([{"a", "b"}, {"c"}, {"b", "d"}, {"e", "c"}, {"f"}]) == [{"a", "b", "d"}, {"c", "e"}, {"f"}]

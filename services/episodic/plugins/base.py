@@ -268,7 +268,9 @@ class Context(Protocol):
     def get(self, namespace: str, id: str) -> Record | None: ...
 
     def scan(self, namespace: str, *, kind: Kind | None = None, session: str | None = None) -> Sequence[Record]:
-        """Active records in (seq, id) order. On the read path bounded by the host (10,000)."""
+        """Active records in (seq, id) order. On the read path bounded by the host (10,000). On the write path, where
+        the plug-in reads a session, what was stated outside any (session "") is there alone, with what it was made
+        to."""
         ...
 
     def neighbours(self, record: Record, before: int, after: int) -> tuple[Sequence[Record], Sequence[Record]]:

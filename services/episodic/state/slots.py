@@ -50,6 +50,11 @@ class Slot:
         return not self.sources
 
     @property
+    def is_alone(self) -> bool:
+        """Whether it was stated outside of any session, so that nothing goes before or follows it."""
+        return not self.session
+
+    @property
     def utc_offset_minutes(self) -> int:
         """Of the clock of whoever spoke."""
         return (self.shown_us[0] - self.start_us) // 60_000_000

@@ -1,13 +1,14 @@
 """The state that hooks see while entries are folded: a store, and changes over it that are not committed yet.
 
-With ``hidden`` sessions the store's engrams of those sessions are not there: an erasure folds them again from the
-ledger, as if for the first time.
+The store's engrams of a ``hidden`` part are not there: an erasure folds them again from the ledger, as if for the first
+time.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Collection
+from collections.abc import Set
+from dataclasses import dataclass
 
 from services.episodic.plugins.base import Kind
 from services.episodic.state.records import Stored
@@ -15,9 +16,23 @@ from services.episodic.state.slots import Slot, around, slot_of
 from services.episodic.state.store import Scratch, Store
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a namespace: whole sessions, and engrams that were stated outside of any, by id."""
+
+    sessions: Set[str] = frozenset()
+    alone: Set[str] = frozenset()
+
+    def __contains__(self, slot: Slot) -> bool:
+        return slot.id in self.alone if slot.is_alone else slot.session in self.sessions
+
+    def __or__(self, other: Part) -> Part:
+        return Part(self.sessions | other.sessions, self.alone | other.alone)
+
+
 class View:
-    def __init__(self, store: Store, namespace: str = "", hidden: Collection[str] | None = ()) -> None:
-        """``hidden``: sessions of ``namespace`` to leave out; None hides all of it."""
+    def __init__(self, store: Store, namespace: str = "", hidden: Part | None = Part()) -> None:
+        """``hidden``: of ``namespace``, to leave out; None hides all of it."""
         self._store = store
         self._namespace = namespace
         self._hidden = hidden
@@ -58,7 +73,7 @@ class View:
         if mine is not None:
             return mine if mine.namespace == namespace else None
         slot = self._store.directory.get(namespace, id)
-        return None if slot is None or self._is_hidden(namespace, slot.session) else slot
+        return None if slot is None or self._is_hidden(slot) else slot
 
     def get(self, namespace: str, id: str) -> Stored | None:
         """An engram in any state, perhaps not whole."""
@@ -82,8 +97,10 @@ class View:
         """Active base engrams of a session as (place, id), sorted; kept up by ``put``."""
         key = (namespace, session)
         if key not in self._turns:
-            hidden = self._is_hidden(namespace, session)
-            self._turns[key] = [] if hidden else self._store.directory.turns(namespace, session)
+            told = self._store.directory.turns(namespace, session)
+            if namespace == self._namespace:
+                told = [(place, id) for place, id in told if self.slot(namespace, id) is not None]
+            self._turns[key] = told
         return self._turns[key]
 
     def around(self, slot: Slot, before: int, after: int) -> tuple[list[str], list[str]]:
@@ -92,7 +109,7 @@ class View:
     def scan(self, namespace: str, kind: Kind | None, session: str | None) -> list[Slot]:
         """Active engrams in (seq, id) order."""
         slots = {s.id: s for s in self._store.directory.slots(namespace, session)}
-        slots = {i: s for i, s in slots.items() if not self._is_hidden(namespace, s.session)}
+        slots = {i: s for i, s in slots.items() if not self._is_hidden(s)}
         slots.update(
             (i, s) for i, s in self._slots.items() if s.namespace == namespace and session in (None, s.session)
         )
@@ -106,5 +123,5 @@ class View:
         found |= {i for i, s in self._slots.items() if id in s.sources}
         return sorted(found)
 
-    def _is_hidden(self, namespace: str, session: str) -> bool:
-        return namespace == self._namespace and (self._hidden is None or session in self._hidden)
+    def _is_hidden(self, slot: Slot) -> bool:
+        return slot.namespace == self._namespace and (self._hidden is None or slot in self._hidden)

@@ -149,6 +149,7 @@ class WriteContext(_Searching):
         self._plugin = plugin
         self._namespace = namespace.name
         self._session = session
+        self._trigger = trigger
 
     def _searched(self, namespace: str) -> Store | Scratch:
         return self._view.searched
@@ -157,12 +158,24 @@ class WriteContext(_Searching):
         stored = self._view.get(namespace, id)
         if stored is not None:
             self._require("get", namespace, stored.record.session)
+            if not self._sees(slot_of(stored, -1, 0)):
+                raise Refused(f"{self._plugin.name} declares reads = 'session' and reads what was stated apart (get)")
         return seen_by_hooks(stored) if stored else None
 
     def scan(self, namespace: str, *, kind: Kind | None = None, session: str | None = None) -> Sequence[Record]:
         self._require("scan", namespace, session)
-        found = (self._view.get(namespace, slot.id) for slot in self._view.scan(namespace, kind, session))
+        slots = (slot for slot in self._view.scan(namespace, kind, session) if self._sees(slot))
+        found = (self._view.get(namespace, slot.id) for slot in slots)
         return [seen_by_hooks(stored) for stored in found if stored is not None]
+
+    def _sees(self, slot: Slot) -> bool:
+        """Whether an engram of what the plug-in reads is there for it: outside of sessions each stands alone, with what
+        is derived from it, so that an erasure folds it again alone."""
+        if self._plugin.reads == "namespace" or not slot.is_alone:
+            return True
+        about = self._view.slot(self._namespace, self._trigger)
+        ids = {self._trigger, *(about.sources if about is not None else ())}
+        return not ids.isdisjoint({slot.id, *slot.sources})
 
     def neighbours(self, record: Record, before: int, after: int) -> tuple[Sequence[Record], Sequence[Record]]:
         self._require("neighbours", record.namespace, record.session)

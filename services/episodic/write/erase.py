@@ -1,7 +1,8 @@
 """What an erasure changes in a generation.
 
-The command names base ids. What they touched is folded again from the ledger without them: the sessions they lie in,
-or all of the namespace where a plug-in reads that far. What comes out otherwise than it stands is rewritten under
+The command names base ids. What they touched is folded again from the ledger without them: the sessions they lie in;
+of what was stated outside of any session, them and what derives from them or was corrected by them; or all of the
+namespace where a plug-in reads that far. What comes out otherwise than it stands is rewritten under
 new keys; what does not come out at all is reduced to a stub; all keys that so became needless are destroyed.
 """
 
@@ -14,9 +15,10 @@ from mneme.v1 import ledger_pb2 as pb
 
 from services.common.ledger.entries import entry_of, records_at
 from services.common.log.base import Log
+from services.episodic.state.directory import Directory
 from services.episodic.state.records import Stored
 from services.episodic.state.slots import Slot
-from services.episodic.state.view import View
+from services.episodic.state.view import Part, View
 from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import Generation, decode
 
@@ -35,12 +37,12 @@ class Erasure:
 def plan(
     generation: Generation,
     entry: Entry,
-    hidden: Collection[str] | None,
+    hidden: Part | None,
     parked: Collection[int],
     log: Log,
     alive: Callable[[], None],
 ) -> Erasure:
-    """What must change in these sessions, or where None in all of the namespace. Reads only; the registry must know
+    """What must change in this part, or where None in all of the namespace. Reads only; the registry must know
     the erasure already.
 
     ``parked``: where the namespace's entries lie of which no engram was made. ``alive``: called between two entries,
@@ -66,12 +68,13 @@ def _erased_ids(generation: Generation, entry: Entry) -> set[str]:
     return {*erased.engram_ids, *(id for id in by_mac if id is not None)}
 
 
-def _standing(generation: Generation, namespace: str, hidden: Collection[str] | None) -> list[Slot]:
-    return [s for s in generation.store.directory.slots(namespace) if hidden is None or s.session in hidden]
+def _standing(generation: Generation, namespace: str, hidden: Part | None) -> list[Slot]:
+    return [slot for slot in generation.store.directory.slots(namespace) if hidden is None or slot in hidden]
 
 
-def touched(generation: Generation, entry: Entry, log: Log) -> set[str]:
-    """Sessions of the erased, and of whatever derives from them.
+def touched(generation: Generation, entry: Entry, log: Log) -> tuple[set[str], list[set[str]]]:
+    """Sessions of the erased and of whatever derives from them; and of what was stated outside of any, the ids of what
+    goes together.
 
     The rows of the erased may be gone, and text of theirs still stand elsewhere: what derives from them names them
     itself, and their sessions, whose retrieval keys may hold it, are found in the ledger.
@@ -79,14 +82,28 @@ def touched(generation: Generation, entry: Entry, log: Log) -> set[str]:
     directory, namespace, ids = generation.store.directory, entry.namespace, _erased_ids(generation, entry)
     derived = {i for id in ids for i in directory.derived_from(namespace, id)}
     slots = [slot for id in {*ids, *derived} if (slot := directory.get(namespace, id)) is not None]
-    sessions = {slot.session for slot in slots}
+    slots += [slot for slot in directory.slots(namespace) if slot.superseded_by in ids]
     if entry.body.erased.alias_groups:
         # Read with the alias groups as they were; what is left of them may read a doubtful name that stays otherwise.
-        stated = (slot for slot in directory.slots(namespace) if not slot.session or slot.superseded_by)
-        sessions |= {slot.session for slot in stated}
+        slots += [slot for slot in directory.slots(namespace) if slot.is_alone or slot.superseded_by]
+    sessions = {slot.session for slot in slots if not slot.is_alone}
     if any(directory.get(namespace, id) is None for id in ids):
         sessions |= _sessions_in_ledger(generation, entry, log)
-    return sessions
+    heads = {_head(directory, slot) for slot in slots if slot.is_alone}
+    together: dict[str, set[str]] = {head: set() for head in sorted(heads)}
+    for slot in directory.slots(namespace, "") if heads else ():
+        if (head := _head(directory, slot)) in heads:
+            together[head].add(slot.id)
+    return sessions, list(together.values())
+
+
+def _head(directory: Directory, slot: Slot) -> str:
+    """What was stated outside of any session by its newest correction: one id for it, all it was corrected from and
+    what is derived from these."""
+    at = slot if slot.is_base else directory.get(slot.namespace, slot.sources[0]) or slot
+    while at.superseded_by and (newer := directory.get(slot.namespace, at.superseded_by)) is not None:
+        at = newer
+    return at.id
 
 
 def _sessions_in_ledger(generation: Generation, entry: Entry, log: Log) -> set[str]:
@@ -94,7 +111,6 @@ def _sessions_in_ledger(generation: Generation, entry: Entry, log: Log) -> set[s
     seldom gone."""
     macs = set(entry.body.erased.id_macs)
     told: set[bytes] = set()
-    stated = False  # directly, so in no session
     told_at = generation.reducer.registry.told_at(entry.namespace, _until(generation, entry))
     for record in records_at(log, entry.partition, told_at):
         body = entry_of(record)
@@ -102,9 +118,8 @@ def _sessions_in_ledger(generation: Generation, entry: Entry, log: Log) -> set[s
             continue
         if body.observation_accepted.id_mac in macs:
             told.add(body.observation_accepted.session_mac)
-        stated = stated or body.remembered.id_mac in macs
     slots = generation.store.directory.slots(entry.namespace)
-    return {slot.session for slot in slots if slot.session_mac in told or (stated and not slot.session)}
+    return {slot.session for slot in slots if slot.session_mac in told}
 
 
 def _until(generation: Generation, entry: Entry) -> int:
@@ -115,13 +130,13 @@ def _until(generation: Generation, entry: Entry) -> int:
 def _fold_again(
     generation: Generation,
     entry: Entry,
-    hidden: Collection[str] | None,
+    hidden: Part | None,
     standing: Sequence[Slot],
     parked: Collection[int],
     log: Log,
     alive: Callable[[], None],
 ) -> View:
-    """The hidden sessions, of which these slots stand, as the ledger so far makes them without the erased."""
+    """The hidden part, of which these slots stand, as the ledger so far makes them without the erased."""
     namespace, registry = entry.namespace, generation.reducer.registry
     view = View(generation.store, namespace, hidden)
     start, end = min(slot.place for slot in standing), _until(generation, entry)
@@ -139,14 +154,14 @@ def _fold_again(
     return view
 
 
-def _concerns(body: pb.LedgerEntry, hidden: Collection[str], macs: set[bytes], view: View) -> bool:
+def _concerns(body: pb.LedgerEntry, hidden: Part, macs: set[bytes], view: View) -> bool:
     what = body.WhichOneof("body")
     if what == "observation_accepted":
         return body.observation_accepted.session_mac in macs
     if what == "episode_closed":
         return body.episode_closed.session_mac in macs
     if what == "remembered":
-        return "" in hidden
+        return bool(hidden.alone)
     return what == "corrected" and body.corrected.engram_id in view.changed
 
 

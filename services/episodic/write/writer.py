@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -33,9 +33,10 @@ from services.common.serving.background import give_way
 from services.episodic.search.index import IndexUnavailable
 from services.episodic.state.namespaces import Registry
 from services.episodic.state.service_state import OperatorState
+from services.episodic.state.view import Part
 from services.episodic.write.components import Components
 from services.episodic.write.deletion import Deletion
-from services.episodic.write.erasing import Erasing
+from services.episodic.write.erasing import Erasing, Pieces
 from services.episodic.write.fold import Entry, Poison
 from services.episodic.write.generation import Generation, Step, decode, no_step
 from services.episodic.write.generations import Generations
@@ -308,14 +309,14 @@ class Host:
             return
         self.registry.fold(entry.body, entry.place)
         erasing = Erasing(self.parts, self.state, self.registry, self.parking, entry, self._keep_partition)
-        pieces: deque[Collection[str] | None] = deque()
-        number, receipt = 0, None
+        pieces, number, receipt = Pieces(()), 0, None
         while receipt is None:
             # What is being built holds no opened text meanwhile that it would seal again under a destroyed key.
             with self.fold_lock, self.generations.building_held():
                 if self.live.number != number:  # at the beginning, or swapped in meanwhile
-                    number, pieces = self.live.number, deque(erasing.pieces(self.generations.all()))
-                receipt = self._erase_piece(erasing, pieces.popleft(), last=not pieces)
+                    number, pieces = self.live.number, erasing.pieces(self.generations.all())
+                with pieces.next() as piece:
+                    receipt = self._erase_piece(erasing, piece, last=not pieces)
             self._step("erased" if receipt is not None else "erased in part")
             yield
         self.registry.applied(entry.namespace, entry.body.erased.erasure_epoch)
@@ -323,10 +324,10 @@ class Host:
         telemetry.RECORDS.labels(GROUP, "erasure").inc()
         self.receipts.unfinished.put(receipt)
 
-    def _erase_piece(self, erasing: Erasing, sessions: Collection[str] | None, *, last: bool) -> StoredReceipt | None:
+    def _erase_piece(self, erasing: Erasing, piece: Part | None, *, last: bool) -> StoredReceipt | None:
         try:
             with self.live.lock, self.live.store.directory.held(erasing.namespace):
-                receipt = erasing.apply(self.live, sessions, self.consumer, last=last)
+                receipt = erasing.apply(self.live, piece, self.consumer, last=last)
             if last:
                 self.live.flush_index()
         except (LogError, IndexUnavailable):
@@ -336,7 +337,7 @@ class Host:
         if (building := self.generations.building) is not None:
             try:
                 with building.lock, building.store.directory.held(erasing.namespace):
-                    erasing.apply(building, sessions, None, last=last)
+                    erasing.apply(building, piece, None, last=last)
             except (LogError, IndexUnavailable, KeyDestroyed, Tampered) as error:
                 _log.warning("an erasure did not reach what is rebuilt", extra={"error": type(error).__name__})
                 self.generations.abandon(building)
