@@ -15,6 +15,7 @@ from services.common.config import Settings
 from services.common.crypto.auth import grant_signer
 from services.common.crypto.seal import MasterKey
 from services.common.ledger.erasures import all_erasures
+from services.common.serving.background import all_give_way
 from services.common.serving.serving import CallContext, Refused, Waiting, deployment_options
 from services.reasoning.config import ReasoningConfig, door
 from services.reasoning.recaller import GrpcRecaller
@@ -32,6 +33,7 @@ class ReasoningApp:
         # Here, so that whoever only starts the service does not wait for it.
         from services.reasoning.servicer import Reasoning, application
 
+        all_give_way()  # an answer takes seconds, and others' recalls, which take hundredths, may not wait for it
         common = settings.common
         telemetry.configure_from("reasoning", common)
         master = MasterKey.load(common.master_key_path)

@@ -5,8 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 
 NICENESS = 10
+_OF_ALL = 5
+
+
+def all_give_way() -> None:
+    """As ``give_way``, a third of a core's share, for every thread of the process and all that they start."""
+    if sys.platform == "linux":
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.setpriority(os.PRIO_PROCESS, int(thread), _OF_ALL)
 
 
 def give_way() -> None:
