@@ -142,7 +142,8 @@ def test_its_keys_go_a_piece_at_a_time_and_the_one_that_names_it_last(told: Worl
 
     def count(step: str) -> None:
         if step in ("deletion begun", "deletion keys", "deletion feed", "deletion ended"):
-            left.append((step, *(len(told.keyring.keys_of(NAMESPACE, naming=naming)) for naming in (False, True))))
+            sealing, naming = (len(told.keyring.keys_of(NAMESPACE, naming=naming)) for naming in (False, True))
+            left.append((step, sealing, naming))
 
     told.open(step=count)
     begun = len(told.keyring.keys_of(NAMESPACE, naming=False))
