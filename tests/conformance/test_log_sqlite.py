@@ -32,9 +32,10 @@ from services.common.log.base import (
     TopicSpec,
     partition_of,
 )
-from services.common.log.sqlite import SqliteLog, database, tables
+from services.common.log.sqlite import SqliteLog, database, lock, tables
 from services.common.log.sqlite import consumer as consumer_module
 from services.common.log.sqlite import log as log_module
+from tests.waiting import until
 
 KEPT = TopicSpec("kept", 4, Cleanup.KEEP)
 COMPACTED = TopicSpec("compacted", 4, Cleanup.COMPACT)
@@ -229,6 +230,27 @@ def test_a_writer_that_gave_up_keeps_the_lock_from_nobody(path: Path) -> None:
         with pytest.raises(LogUnavailable):
             log.append([Message("kept", b"k", b"0")], timeout_s=0.1)
     another.append([Message("kept", b"k", b"1")], timeout_s=5.0)  # behind what waits in vain
+    log.append([Message("kept", b"k", b"2")], timeout_s=5.0)
+    assert read_all(log, "kept") == [b"1", b"2"]
+
+
+def test_a_writer_that_is_interrupted_before_it_waits_keeps_the_lock_from_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, another, waiting = opened(path), SqliteLog(path), list[lock._Waiting]()
+
+    def interrupted(self: lock._Waiting, timeout_s: float) -> int | None:
+        waiting.append(self)
+        raise KeyboardInterrupt
+
+    with open(path.with_name("log.db-lock")) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with monkeypatch.context() as patched:
+            patched.setattr(lock._Waiting, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                log.append([Message("kept", b"k", b"0")])
+    until(lambda: waiting[0]._locked)
+    another.append([Message("kept", b"k", b"1")], timeout_s=5.0)
     log.append([Message("kept", b"k", b"2")], timeout_s=5.0)
     assert read_all(log, "kept") == [b"1", b"2"]
 
