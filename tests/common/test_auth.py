@@ -218,3 +218,17 @@ def test_missing_rights_and_namespaces_are_named() -> None:
     with pytest.raises(MnemeError) as default:
         caller.require_namespace("acme/bob")
     assert default.value.field == "namespace"
+
+
+def test_what_is_of_every_namespace_is_refused_with_a_remedy_and_its_field() -> None:
+    rights = frozenset({Right.ADMIN})
+    Caller("root", ("acme", ""), rights, "1", time.time() + 60).require_every_namespace("It is of all.")
+    caller = Caller("ann", ("acme",), rights, "1", time.time() + 60)
+    with pytest.raises(MnemeError) as plain:
+        caller.require_every_namespace("It is of all.")
+    assert (plain.value.reason, plain.value.message, plain.value.field) == ("PERMISSION_DENIED", "It is of all.", "")
+    assert plain.value.remedy == 'Use a token whose prefix is "".'
+    assert plain.value.metadata == {"right": "admin", "namespace": ""}
+    with pytest.raises(MnemeError) as told:
+        caller.require_every_namespace("It is of all.", field="namespace", remedy="Name one.")
+    assert (told.value.field, told.value.remedy) == ("namespace", "Name one.")

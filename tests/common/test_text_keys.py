@@ -117,6 +117,26 @@ def test_the_trees_of_many_namespaces_are_begun_by_one_append(log: Log, monkeypa
     assert {tree_of(key) for key in keys} == set(trees(log))
 
 
+def test_a_namespace_has_one_name_key_until_it_is_destroyed(log: Log) -> None:
+    ring = Keyring(log, MASTER)
+    text, [there] = told(ring, log), ring.keys_of(ANN, naming=True)
+    again = [each.name_key(ANN) for each in (ring, Keyring(log, MASTER))]
+    assert [key.key_id for key in again] == [there, there]
+    [record] = [record for record in records(log) if record.key.decode() == there]
+    assert {(key.message.key, key.message.value) for key in again} == {(record.key, record.value)}
+    log.append([again[0].message])  # as a creation does that is tried again
+    assert ring.keys_of(ANN, naming=True) == [there]
+    assert [read(each, text) for each in (ring, Keyring(log, MASTER))] == [b"text", b"text"]
+    ring.destroy(ANN, [there])
+    anew = ring.name_key(ANN)
+    assert anew.key_id not in (there, ring.name_key(BOB).key_id)
+    log.append([anew.message])
+    assert [Keyring(log, MASTER).name_key(name).key_id for name in (ANN, BOB)] == [
+        anew.key_id,
+        ring.name_key(BOB).key_id,
+    ]
+
+
 def test_threads_take_each_key_once(log: Log) -> None:
     ring = Keyring(log, MASTER)
     with ThreadPoolExecutor(8) as pool:

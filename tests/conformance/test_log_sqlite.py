@@ -32,8 +32,10 @@ from services.common.log.base import (
     TopicSpec,
     partition_of,
 )
-from services.common.log.sqlite import SqliteLog, database, tables
+from services.common.log.sqlite import SqliteLog, database, lock, tables
+from services.common.log.sqlite import consumer as consumer_module
 from services.common.log.sqlite import log as log_module
+from tests.waiting import until
 
 KEPT = TopicSpec("kept", 4, Cleanup.KEEP)
 COMPACTED = TopicSpec("compacted", 4, Cleanup.COMPACT)
@@ -232,6 +234,27 @@ def test_a_writer_that_gave_up_keeps_the_lock_from_nobody(path: Path) -> None:
     assert read_all(log, "kept") == [b"1", b"2"]
 
 
+def test_a_writer_that_is_interrupted_before_it_waits_keeps_the_lock_from_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, another, waiting = opened(path), SqliteLog(path), list[lock._Waiting]()
+
+    def interrupted(self: lock._Waiting, timeout_s: float) -> int | None:
+        waiting.append(self)
+        raise KeyboardInterrupt
+
+    with open(path.with_name("log.db-lock")) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with monkeypatch.context() as patched:
+            patched.setattr(lock._Waiting, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                log.append([Message("kept", b"k", b"0")])
+    until(lambda: waiting[0]._locked)
+    another.append([Message("kept", b"k", b"1")], timeout_s=5.0)
+    log.append([Message("kept", b"k", b"2")], timeout_s=5.0)
+    assert read_all(log, "kept") == [b"1", b"2"]
+
+
 def test_a_thread_waits_for_the_others_of_its_process_no_longer_than_it_may(path: Path) -> None:
     log = opened(path)
     first = threading.Thread(target=log.append, args=([Message("kept", b"k", b"1")],))
@@ -424,6 +447,37 @@ def test_a_poll_returns_when_something_comes_or_its_time_is_over(path: Path) -> 
     later.start()
     [record] = consumer.poll(timeout_s=30.0)
     assert (record.value, time.monotonic() - began < 15) == (b"v", True)
+
+
+def test_who_waits_for_records_looks_a_few_times_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[float] = []
+
+    def counted(db: sqlite3.Connection) -> int:
+        looked.append(time.monotonic())
+        return database.data_version(db)
+
+    log = opened(path)
+    consumer = log.subscribe("group", ["kept"])
+    consumer.poll(timeout_s=0.0)
+    monkeypatch.setattr(consumer_module, "data_version", counted)
+    assert consumer.poll(timeout_s=1.0) == []
+    assert 2 <= len(looked) <= 8
+
+
+def test_who_waits_already_takes_over_from_one_that_dies(path: Path) -> None:
+    """Of which the file of the log says nothing."""
+    log = opened(path)
+    stays, dies = (log.subscribe("group", ["kept"], session_timeout_s=3_600) for _ in range(2))
+    for _ in range(3):
+        for consumer in (stays, dies):
+            consumer.poll(timeout_s=0.0)
+    [foreign, *_] = dies.assignment()
+    log.append([Message("kept", b"k", b"v", partition=foreign.partition)])
+    assert dies._presence is not None
+    killed, began = threading.Timer(0.3, dies._presence.release), time.monotonic()  # as the kernel does
+    killed.start()
+    [record] = stays.poll(timeout_s=60.0)
+    assert (record.value, time.monotonic() - began < 20) == (b"v", True)
 
 
 def test_only_its_user_can_read_the_files(path: Path) -> None:

@@ -18,6 +18,8 @@ from services.common.ledger import topics
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.common.text.extract import Label
+from services.common.text.times import find
+from services.episodic.plugins.base import Interval
 from services.episodic.state.namespaces import NamespaceInfo
 from services.episodic.write.commands import Commands
 from tests.episodic.world import NAMESPACE, World
@@ -298,6 +300,59 @@ def test_a_correction_after_a_restart_finds_its_episode(world: World) -> None:
     store = world.host.live.store
     [id] = [s.id for s in store.directory.slots(NAMESPACE) if s.kind == "episode" and s.active]
     assert "The soup was hot." in store.fetch(NAMESPACE, [id])[id].record.text
+
+
+def test_a_correction_is_what_it_corrects_but_for_its_words_and_takes_its_place(world: World) -> None:
+    world.observe("o0", "They met on Friday.")
+    told = dict(actor="Ann", source="diary", people=["Ruth"], metadata={"team": "blue", "size": 3.0}, external_id="x7")
+    world.observe("o1", "Ruth hid the emerald.", derived_from=[world.base("o0")], **told)  # type: ignore[arg-type]
+    world.observe("o2", "It rained.")
+    world.settle()
+    store = world.host.live.store
+    before = store.whole(NAMESPACE, world.base("o1"))
+    assert before is not None
+    id = world.correct("c1", before.id, "Nobody hid the ruby.")
+    world.settle()
+    after, old = store.whole(NAMESPACE, id), store.whole(NAMESPACE, before.id)
+    assert after is not None
+    assert old is not None
+    of = replace(after.record, keys=(), links=())
+    assert of == replace(
+        before.record, id=id, text="Nobody hid the ruby.", people=(), times=(), keys=(), links=(), seq=after.version
+    )
+    assert (before.id, "corrects", 1.0) in after.record.links
+    assert (after.place, after.session_mac, after.external_id) == (before.place, before.session_mac, "x7")
+    assert [event.what for event in after.history] == ["corrected"]
+    assert (old.record.state, old.record.superseded_by, old.record.keys) == ("superseded", id, ())
+    assert (old.record.text, old.version, old.history[-1].what) == (before.record.text, after.version, "superseded")
+    turns = [turn for _, turn in store.directory.turns(NAMESPACE, "s1")]
+    assert turns == [world.base("o0"), id, world.base("o2")]
+
+
+def test_what_is_stated_has_the_people_places_and_times_that_its_own_words_name(world: World) -> None:
+    world.close()
+    made = world.toolkit()
+
+    def entities(text: str, info: NamespaceInfo | None, labels: object) -> tuple[Sequence[str], Sequence[str]]:
+        return [name for name in ("Ruth", "Anne") if name in text], [name for name in ("Bath", "Rome") if name in text]
+
+    def dates(text: str, now: datetime) -> list[tuple[str, Interval]]:
+        return [(mention.text, Interval(mention.start, mention.end)) for mention in find(text, now)]
+
+    world.toolkit = lambda: replace(made, entities=entities, dates=dates)  # type: ignore[method-assign]
+    world.open()
+    info = world.host.registry.namespace(NAMESPACE)
+    assert info is not None
+    request = RememberRequest(namespace=NAMESPACE, id="r1", text="Ruth was in Bath yesterday.")
+    request.event_at.FromDatetime(datetime(2023, 5, 8, 12, tzinfo=UTC))
+    note = world.commands.remember(request, info, "test", "test")[0]
+    world.settle()
+    better = world.correct("c1", note, "Anne was in Rome last Monday.")
+    world.settle()
+    for id, person, place, day in ((note, "Ruth", "Bath", 7), (better, "Anne", "Rome", 1)):
+        record, at = world.reads.get(NAMESPACE, id).record, datetime(2023, 5, day, tzinfo=UTC)
+        assert (record.people, record.places) == ((person,), (place,))
+        assert record.times == (Interval(at, at + timedelta(days=1)),)
 
 
 # --- what the model of names sees ---

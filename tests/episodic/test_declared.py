@@ -176,6 +176,22 @@ def test_what_is_not_known_is_kept_and_said_to_be_of_unknown_lineage(world: Worl
     assert standing(world) == {"other"}
 
 
+def test_a_note_and_a_correction_say_what_is_known_of_their_lineage(world: World) -> None:
+    told(world)
+    note = world.remember("n1", "So it is.", derived_from=[world.base("e")])
+    world.observe("a1", "So it is.", session="s2", derived_from=[digest("nothing")])
+    world.settle()
+    better = [world.correct(f"c{id}", id, "So it was.") for id in (note, world.base("a1"))]
+    world.settle()
+    engrams = [world.reads.get(NAMESPACE, id) for id in (note, *better)]
+    assert [engram.lineage_unknown for engram in engrams] == [False, False, True]
+    sources = (world.base("e"),)
+    assert [engram.record.derived_from for engram in engrams] == [sources, sources, (digest("nothing"),)]
+    assert world.forget(ids("e")).receipt.declared_erased == 2
+    left = {slot.id for slot in world.host.live.store.directory.slots(NAMESPACE) if slot.is_base}
+    assert left == {world.base("other"), world.base("a1"), better[1]}
+
+
 def test_remember_refuses_what_is_not_there_and_what_was_erased(world: World) -> None:
     told(world)
     source = world.base("e")

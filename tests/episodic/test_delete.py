@@ -136,6 +136,26 @@ def test_a_deletion_killed_between_its_steps_is_finished_by_the_start(told: Worl
     world.close()
 
 
+def test_its_keys_go_a_piece_at_a_time_and_the_one_that_names_it_last(told: World) -> None:
+    told.close()
+    left: list[tuple[str, int, int]] = []
+
+    def count(step: str) -> None:
+        if step in ("deletion begun", "deletion keys", "deletion feed", "deletion ended"):
+            sealing, naming = (len(told.keyring.keys_of(NAMESPACE, naming=naming)) for naming in (False, True))
+            left.append((step, sealing, naming))
+
+    told.open(step=count)
+    begun = len(told.keyring.keys_of(NAMESPACE, naming=False))
+    receipt = deleted(told)
+    pieces = [(keys, naming) for step, keys, naming in left if step == "deletion keys"]
+    assert pieces == [(keys, 1) for keys in [*range(begun - 2, 0, -2), 0]]
+    assert {each[1:] for each in left if each[0] == "deletion feed"} == {(0, 1)}
+    assert (left[0], left[-1]) == (("deletion begun", begun, 1), ("deletion ended", 0, 0))
+    assert receipt.receipt.keys_destroyed == begun + 1
+    told.close()
+
+
 def test_a_deleted_namespace_is_made_anew_empty_with_its_ids(told: World) -> None:
     first = deleted(told)
     told.create(NAMESPACE)

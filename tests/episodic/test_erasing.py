@@ -9,16 +9,17 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
-from services.common.ledger.entries import corrected_id, remembered_id
+from services.common.ledger.entries import MAC_OBSERVATION, MAC_SESSION, corrected_id, remembered_id
 from services.common.log.base import Record, partition_of
 from services.common.models.embed import Embedder
 from services.episodic.state.view import Part
 from services.episodic.write import erase, erasing
 from services.episodic.write.fold import Entry
 from services.episodic.write.generation import decode
+from tests.episodic.test_context import Nearest
 from tests.episodic.test_crash import at, standing, wait_for_death
 from tests.episodic.test_erase import readable
-from tests.episodic.world import NAMESPACE, World
+from tests.episodic.world import NAMESPACE, PLUGINS, World
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -110,6 +111,48 @@ def test_what_is_swapped_in_between_two_pieces_is_gone_through_as_well(told: Wor
     assert set(readable(world.forgetting.probe(NAMESPACE, receipt)).values()) == {0}
     for s in range(SESSIONS):
         assert [bool(standing(world, f"The {s}{n}th lantern")) for n in range(4)] == [False, True, False, True]
+    after = world.hash()
+    world.rebuild()
+    assert world.hash() == after
+    world.close()
+
+
+def test_of_a_session_that_has_lost_the_rows_of_the_erased_the_rest_is_folded_again_and_no_other(
+    told: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill: the rows are gone, and the command comes again."""
+    told.host.live.store.forget(NAMESPACE, [told.base("o21")])
+    offsets = folded_again(monkeypatch)
+    left = [slot.seq for slot in told.host.live.store.directory.slots(NAMESPACE, "s2") if slot.is_base]
+    [boundary] = told.host.registry.boundaries(NAMESPACE, told.mac(MAC_SESSION, "s2"))
+    erased = pb.Erased(receipt_id="r", erasure_epoch=1, engram_ids=[told.base("o21")])
+    erased.id_macs.append(told.mac(MAC_OBSERVATION, "o21"))
+    told.append(NAMESPACE, erased=erased)
+    told.settle()
+    assert offsets == [*sorted(left), boundary]
+    for s in range(SESSIONS):
+        assert [bool(standing(told, f"The {s}{n}th lantern")) for n in range(4)] == [True, s != 2, True, True]
+    told.close()
+
+
+def test_where_a_plug_in_reads_all_of_a_namespace_its_notes_are_folded_again_too(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    world = World(tmp_path, embedder, [*PLUGINS, Nearest()]).open()
+    world.create()
+    for n in range(4):
+        world.observe(f"o{n}", f"The {n}th lantern was lit.", session=f"s{n % 2}")
+    world.close_episode(["o0", "o2"], "s0")
+    world.settle()
+    note = world.remember("n0", "The lantern of the 1st house is green.")
+    world.settle()
+    better = world.correct("c0", note, "The lantern of the 1st house is red.")
+    world.settle()
+    receipt = world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    assert receipt.receipt.base_erased == 1
+    assert set(readable(world.forgetting.probe(NAMESPACE, receipt)).values()) == {0}
+    left = {slot.id for slot in world.host.live.store.directory.slots(NAMESPACE) if slot.is_base}
+    assert left == {*(world.base(f"o{n}") for n in (0, 2, 3)), note, better}
     after = world.hash()
     world.rebuild()
     assert world.hash() == after

@@ -18,6 +18,7 @@ from services.common.serving.errors import MnemeError
 from services.common.text.naming import scripts
 from services.common.text.naming.phrases import Phrases
 from services.episodic.erasure.forget import _LOOKS
+from services.episodic.state.checks import MAX_REFERENCE
 from services.episodic.state.mentions import LIKELY, NONE, POSSIBLE, Mentions, name_hashes
 from services.episodic.state.records import Stored
 from tests.common.naming.by_case import GENITIVES
@@ -285,6 +286,10 @@ def test_the_ledger_holds_the_names_as_hashes_alone(world: World) -> None:
         (ForgetSelector(person=Person(name="A", aliases=["B"] * 300_000)), "selector.person.aliases"),
         (ForgetSelector(person=Person(name="A", aliases=["B" * 300_000])), "selector.person.aliases[0]"),
         (ForgetSelector(person=Person(name="A" * (MAX_NAME + 1))), "selector.person.name"),
+        (ForgetSelector(person=Person(name="A", aliases=["B", "C" * (MAX_NAME + 1)])), "selector.person.aliases[1]"),
+        (ForgetSelector(session="s" * (MAX_REFERENCE + 1)), "selector.session"),
+        (ForgetSelector(source="s" * (MAX_REFERENCE + 1)), "selector.source"),
+        (ForgetSelector(ids=Ids(ids=["o0", "o" * (MAX_REFERENCE + 1)])), "selector.ids.ids[1]"),
     ],
 )
 def test_a_selector_of_too_much_is_refused_at_once(world: World, selector: ForgetSelector, field: str) -> None:
@@ -298,6 +303,18 @@ def test_a_selector_of_too_much_is_refused_at_once(world: World, selector: Forge
         assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", field)
         assert "at most" in refused.value.remedy
     assert time.thread_time() - start < 0.5
+
+
+def test_a_selector_names_what_is_as_long_as_a_reference_may_be(world: World) -> None:
+    longest = "s" * MAX_REFERENCE
+    world.observe("o0", "It rained.", session=longest, source=longest)
+    world.settle()
+    for selector in (ForgetSelector(session=longest), ForgetSelector(source=longest)):
+        assert [slot.id for slot in world.forgetting.resolve(NAMESPACE, selector).base] == [world.base("o0")]
+    assert world.forgetting.resolve(NAMESPACE, ForgetSelector(ids=Ids(ids=[longest]))).base == []
+    with pytest.raises(MnemeError) as refused:
+        world.forgetting.resolve(NAMESPACE, ForgetSelector(ids=Ids(ids=["o0", ""])))
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FIELD", "selector.ids.ids[1]")
 
 
 def test_the_writer_waits_for_no_text_that_was_looked_through_before(

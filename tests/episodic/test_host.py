@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
+from services.common import telemetry
 from services.common.ledger import entries as ledger
 from services.common.models.embed import Embedder
 from services.episodic.plugins.base import Filter
@@ -115,6 +117,46 @@ def test_pages_of_a_namespace_that_stays_as_it_is_are_cut_from_one_sorted_list(
     world.settle()
     assert pages()[-1] == world.base("o9")
     assert len(sorted_again) == 2
+
+
+OUTCOMES = ("applied", "duplicate", "poison", "ignored", "erased", "erasure")
+
+
+def test_what_becomes_of_each_entry_is_counted(world: World) -> None:
+    def counted() -> list[int]:
+        return [int(telemetry.RECORDS.labels("episodic", outcome)._value.get()) for outcome in OUTCOMES]
+
+    before = counted()
+    world.observe("o1", "It rained.")
+    world.observe("o1", "It rained.")  # another writer took a retry
+    world.observe("o1", "It snowed.")
+    world.append(NAMESPACE, session_ended=pb.SessionEnded(session_mac=world.mac(ledger.MAC_SESSION, "s1")))
+    world.close_episode([])
+    for id in ("o8", "o9"):
+        world.close_episode([id])  # what it held is gone
+    world.settle()
+    world.forget(ForgetSelector(ids=Ids(ids=["o1"])))
+    world.observe("o1", "It rained.")
+    world.settle()
+    until(lambda: sum(counted()) == sum(before) + 9, 20)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 1, 2, 3, 1]
+
+
+def test_a_row_that_nobody_can_open_is_left_out_and_taken_out_of_the_index(world: World) -> None:
+    for id in ("o0", "o1"):
+        world.observe(id, f"Letter {id} came from Paris.")
+    world.settle()
+    store = world.host.live.store
+    slot = store.directory.get(NAMESPACE, world.base("o0"))
+    assert slot is not None
+    world.keyring.destroy(NAMESPACE, [slot.seal_key, slot.detail_key])
+    world.restart()
+
+    def rows() -> set[str]:
+        return {row.id for row in world.host.live.store.collection.rows(store.hasher.pseudonym(NAMESPACE))}
+
+    until(lambda: world.texts(world.recall("letter")) == ["Letter o1 came from Paris."], 20)
+    until(lambda: rows() == {world.base("o1")}, 20)
 
 
 def slow(text: str, info: NamespaceInfo | None) -> tuple[Sequence[str], Sequence[str]]:

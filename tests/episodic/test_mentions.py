@@ -44,6 +44,12 @@ KEY = b"k" * 32
         ("ナ", "カナダ", LIKELY),
         ("สมชาย", "พบสมชายวันนี้", LIKELY),
         ("Li", "李Li說", LIKELY),  # another script is another word
+        ("さくら", "サクラ", LIKELY),  # in the other kana where words begin and end as it does
+        ("さくら", "昨日サクラに会った", LIKELY),
+        ("さくら", "サクランボ", POSSIBLE),
+        ("さくら", "ヤマザクラ", POSSIBLE),
+        ("さくら", "ヤマザクランド", POSSIBLE),
+        ("サクラ", "昨日 さくら 会った", LIKELY),
     ],
 )
 def test_what_letters_say_of_a_name(name: str, text: str, seen: int) -> None:

@@ -308,6 +308,24 @@ def test_invariant_30_an_erasure_beside_it_destroys_nothing_that_this_code_could
     assert world.reads.get(NAMESPACE, world.base("o1")).record.text.startswith("The heron")
 
 
+def test_an_erasure_in_another_session_folds_nothing_that_is_parked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.observe("o2", "Ben found it.", "s8")
+    with monkeypatch.context() as patched:
+        patched.setattr(fold, "ENGRAM_BYTES", 500)
+        world.observe("o1", "The heron stood in the reeds. " * 40, "s7")
+        world.settle()
+    world.observe("o3", "Ben lost it.", "s8")
+    world.settle()
+    assert world.forget(ForgetSelector(ids=Ids(ids=["o2"]))).receipt.base_erased == 1
+    assert [n.reason for n in waiting(world)] == ["TEXT_SIZE"]
+    assert [slot.id for slot in world.host.live.store.directory.slots(NAMESPACE)] == [world.base("o3")]
+    world.rebuild()
+    assert waiting(world) == []
+    assert len(world.host.live.store.directory.slots(NAMESPACE)) == 2
+
+
 def test_invariant_13_a_correction_behind_the_erasure_of_what_it_corrects_does_not_stay_readable(world: World) -> None:
     world.observe("o1", "Ruth hid the emerald.")
     world.settle()

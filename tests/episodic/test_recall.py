@@ -9,11 +9,12 @@ from typing import ClassVar
 
 import pytest
 
+from services.common.log.base import partition_of
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.common.text import lexical
 from services.episodic.plugins.base import Candidate, Context, Interval, Plan, Plugin, Ranked, Record
-from services.episodic.recall.recall import Recalled, not_fresh
+from services.episodic.recall.recall import Recalled, newest_applied, not_fresh
 from services.episodic.search.index import IndexUnavailable
 from tests.episodic.world import NAMESPACE, PLUGINS, START, World
 
@@ -85,3 +86,30 @@ def test_a_long_text_is_cut_into_terms_once_for_all_plugins(world: World, monkey
     assert sorted(long) == sorted(set(long))
     alone = [text for text in long if not text.startswith("Ann: ")]  # not as a neighbour, with its speaker
     assert sorted(alone) == sorted(said)
+
+
+def test_of_some_namespaces_the_newest_entry_of_each_partition_is_told_and_of_others_nothing(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    world = World(tmp_path, embedder, partitions=2).open()
+    by_partition: dict[int, list[str]] = {0: [], 1: []}
+    for n in range(16):
+        by_partition[partition_of(f"acme/n{n}".encode(), 2)].append(f"acme/n{n}")
+    (early, late, silent), elsewhere = by_partition[0][:3], by_partition[1][0]
+
+    def newest(*namespaces: str) -> dict[int, int]:
+        return newest_applied({name: world._host_of(name) for name in namespaces})
+
+    world.create(early)
+    world.settle()
+    assert newest(early) == {0: 0}
+    for namespace in (late, elsewhere, silent):
+        world.create(namespace)
+    told = {name: world.observe("o", "It rained.", namespace=name).offset for name in (early, late, elsewhere)}
+    world.observe("o", "It rained.", namespace=silent)
+    world.settle()
+    assert newest(early, late) == newest(late, early) == {0: told[late]}
+    assert newest(early) == {0: told[early]}
+    assert list(newest(elsewhere, late).items()) == [(0, told[late]), (1, told[elsewhere])]
+    assert newest("acme/none") == newest() == {}
+    world.close()

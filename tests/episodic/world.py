@@ -210,6 +210,7 @@ class World:
         times: Sequence[tuple[datetime, datetime]] = (),
         metadata: dict[str, str | float] | None = None,
         derived_from: Sequence[str] = (),
+        external_id: str = "",
     ) -> Position:
         self.clock += timedelta(minutes=1)
         observation = Observation(
@@ -224,6 +225,7 @@ class World:
                 for k, v in (metadata or {}).items()
             },
             derived_from=derived_from,
+            external_id=external_id,
         )
         observation.observed_at.FromDatetime(at or self.clock)
         if (east := clocks.offset_of(at or self.clock)) != 0:

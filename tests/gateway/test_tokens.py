@@ -182,6 +182,36 @@ def test_a_token_can_be_revoked_while_old_ones_are_dropped(log: Log) -> None:
     assert "fedcba9876543210" in revocations
 
 
+def test_a_revocation_that_is_withdrawn_is_none_here_at_once_and_elsewhere_after_a_look(log: Log) -> None:
+    here, there, id = Revocations(log), Revocations(log), "0123456789abcdef"
+    here.revoke(id, "test")
+    there.refresh()
+    here.withdraw(id, "test")
+    assert (id in here, id in there) == (False, True)
+    for each in (here, there):
+        each.refresh()
+        assert id not in each
+
+
+def test_a_token_counts_as_revoked_from_its_first_revocation_that_stands(log: Log) -> None:
+    revocations, once, twice = Revocations(log), "0123456789abcdef", "fedcba9876543210"
+    revocations.revoke(once, "test")
+    revocations.withdraw(once, "test")
+    first = revocations.revoke(twice, "test")
+    again = revocations.revoke(once, "test")
+    revocations.revoke(twice, "test")  # a second time, as another gateway does at the same moment
+    assert revocations.before(first) == frozenset()
+    assert revocations.before(again) == {twice}
+    last = revocations.revoke("00c0ffee00c0ffee", "test")
+    assert revocations.before(last) == {once, twice}
+
+
+def test_what_has_expired_was_not_revoked_before_anything(log: Log) -> None:
+    log.append([Message(topics.STATE, b"revoked/0123456789abcdef", str(int(time.time()) - 1).encode())])
+    revocations = Revocations(log)
+    assert revocations.before(revocations.revoke("fedcba9876543210", "test")) == frozenset()
+
+
 def refused(log: Log, by: Caller, token_id: str) -> tuple[str, str]:
     with pytest.raises(MnemeError) as caught:
         office(log).revoke(by, token_id)

@@ -16,7 +16,7 @@ def _in(folder: str, *modules: str) -> str:
 # Long ones that reach no line of their files that others do not.
 _LONG = "at_its_limits or real_kill_9 or dropped_until_it_is_gone or erasure_of_many or beside_a_rebuild"
 _FOLD = f"-k 'not ({_LONG})' " + _in(
-    "episodic", "said", "commands", "change", "replay", "host", "erase", "parked", "crash", "delete"
+    "episodic", "said", "commands", "change", "declared", "replay", "host", "erase", "parked", "crash", "delete"
 )
 _REBUILD = f"-k 'not ({_LONG})' " + _in("episodic", "replay", "crash", "rebuild_erasure", "servicer")
 _FORGET = f"-k 'not ({_LONG})' " + _in(
@@ -26,7 +26,7 @@ _FORGET = f"-k 'not ({_LONG})' " + _in(
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors", "space", "warm")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
-_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox")
+_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox", "snapshot")
 _SEGMENT = _in("perception", "deleted", "segment")
 _HELD = _in("perception", "held", "inbox")
 _TOKENS = _in("common", "auth") + " " + _in("gateway", "tokens", "door") + " " + _in("cli", "tokens")

@@ -19,7 +19,7 @@ from services.common.log.base import Message, Record
 from services.common.models.embed import Embedder
 from services.common.text.extract import Extractor
 from services.perception.sessions.segment import Limits
-from services.perception.sessions.segmentation.base import Segmentation
+from services.perception.sessions.segmentation.base import Cut, Segmentation, Unit, Vectors
 from services.perception.sessions.segmentation.fixed import FixedSize
 from services.perception.sessions.segmentation.surprise import Surprise
 from tests.perception.crashing import Crash, CrashingLog
@@ -100,6 +100,47 @@ def test_a_backlog_is_not_idle(world: World) -> None:
     segmenter._looked_at = 0.0
     world.drain(segmenter)
     assert world.episodes() == [(["o0", "o1", "o2", "o3", "o4", "o5"], "count")]
+
+
+def test_while_there_is_a_backlog_its_own_time_closes_what_is_idle(world: World) -> None:
+    world.observe(observation(0, session="silent"))
+    segmenter = world.segmenter(FixedSize(units=10), batch=1)
+    world.drain(segmenter)
+    world.now += timedelta(minutes=31)
+    world.observe(observation(1, session="lively"), observation(2, session="lively"))
+    segmenter._looked_at = 0.0
+    segmenter.step()
+    assert (world.episodes(), world.lag()) == ([(["o0"], "idle")], 2)  # o2, and the boundary itself
+
+
+def test_the_span_of_an_episode_begins_with_its_own_first_observation(world: World) -> None:
+    world.observe(*[observation(n) for n in (0, 1, 12, 15)])  # minutes
+    segmenter = world.segmenter(FixedSize(units=2), limits=Limits(40, timedelta(minutes=10), LIMITS.idle))
+    world.drain(segmenter)
+    assert world.episodes() == [(["o0", "o1"], "count"), (["o12", "o15"], "count")]
+    world.observe(observation(16))
+    world.drain(segmenter)
+    world.erase("o16")
+    world.observe(observation(30), observation(35))
+    world.drain(segmenter)
+    assert world.episodes()[2:] == [(["o30", "o35"], "count")]
+
+
+class AllButTheNewest(FixedSize):
+    """Cuts before the unit that makes it so many, which stays open."""
+
+    def push(self, state: bytes, unit: Unit, vectors: Vectors) -> tuple[bytes, list[Cut]]:
+        whole, cuts = FixedSize.push(self, state, unit, vectors)
+        return (
+            (FixedSize(self.units).push(b"", unit, vectors)[0], [Cut(self.units - 1, "count")]) if cuts else (whole, [])
+        )
+
+
+def test_the_span_of_what_a_cut_leaves_begins_with_the_newest(world: World) -> None:
+    world.observe(*[observation(n) for n in (0, 8, 9, 17, 18, 29)])
+    limits = Limits(40, timedelta(minutes=10), LIMITS.idle)
+    world.drain(world.segmenter(AllButTheNewest(units=3), limits=limits))
+    assert world.episodes() == [(["o0", "o8"], "count"), (["o9", "o17"], "count"), (["o18"], "span")]
 
 
 COOKING = [
@@ -463,6 +504,26 @@ def test_invariant_13_nothing_is_closed_over_what_was_erased_while_it_was_open(w
     world.erase("o1")
     world.drain(segmenter)
     assert world.episodes() == [(["o0", "o2", "o3"], "count")]
+
+
+def test_invariant_13_nothing_idle_is_closed_over_what_was_erased_in_a_partition_not_read_yet(world: World) -> None:
+    """Of two partitions a batch is of one, and what has become idle in either is closed behind it."""
+    namespaces = ("acme/user", "acme/other")
+    world.create("acme/other")
+    assert len({world.known.partition(namespace) for namespace in namespaces}) == 2
+    segmenter = world.segmenter(FixedSize(units=10), batch=1)
+    segmenter._looked_at = float("inf")
+    for n, session in enumerate(("silent", "lively")):
+        world.now += timedelta(minutes=31)
+        world.observe(*[observation(n, session=session, namespace=namespace) for namespace in namespaces])
+    world.drain(segmenter)
+    for namespace in namespaces:
+        world.erase("o0", namespace=namespace)
+    segmenter._looked_at = 0.0
+    segmenter.step()
+    assert world.lag() > 0
+    world.drain(segmenter)
+    assert [world.episodes(namespace) for namespace in namespaces] == [[], []]
 
 
 def test_invariant_13_a_restart_before_its_watermark_closes_nothing_over_the_erased(

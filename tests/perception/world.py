@@ -163,11 +163,11 @@ class World:
         """Step until the segmenter has read the whole ledger, its own entries too."""
         for _ in range(1_000):
             segmenter.step()
-            if self._lag() == 0:
+            if self.lag() == 0:
                 return
         raise AssertionError("the segmenter does not come to the ledger's end")
 
-    def _lag(self) -> int:
+    def lag(self) -> int:
         return sum(s._consumer.lag() for s in self._segmenters if s._consumer is not None)
 
     # --- looking ---------------------------------------------------------------------------------------------------
