@@ -302,6 +302,20 @@ def test_a_correction_after_a_restart_finds_its_episode(world: World) -> None:
     assert "The soup was hot." in store.fetch(NAMESPACE, [id])[id].record.text
 
 
+def test_of_a_correction_that_two_writers_took_one_is_folded_and_one_key_is_left(world: World) -> None:
+    world.observe("o1", "Ruth hid the emerald.")
+    for text in ("Ruth hid the ruby.", "Ruth hid the ruby.", "Ruth hid the sapphire."):
+        correct_unchecked(world, "c1", world.base("o1"), text)
+    world.settle()
+    [fixed] = [slot for slot in world.host.live.store.directory.slots(NAMESPACE) if slot.active and slot.is_base]
+    assert fixed.id == ledger.corrected_id(NAMESPACE, "c1")
+    keys = [entry.corrected.sealed.key_id for entry in entries(world, "corrected")]
+    assert [world.keyring.has(key) for key in keys] == [True, False, True]
+    assert fixed.seal_key == keys[0]
+    [parked] = world.host.parking.of(NAMESPACE)
+    assert (parked.reason, parked.key_id) == ("ID_REUSED", keys[2])
+
+
 def test_a_correction_is_what_it_corrects_but_for_its_words_and_takes_its_place(world: World) -> None:
     world.observe("o0", "They met on Friday.")
     told = dict(actor="Ann", source="diary", people=["Ruth"], metadata={"team": "blue", "size": 3.0}, external_id="x7")

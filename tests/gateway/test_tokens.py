@@ -206,6 +206,16 @@ def test_a_token_counts_as_revoked_from_its_first_revocation_that_stands(log: Lo
     assert revocations.before(last) == {once, twice}
 
 
+def test_what_was_revoked_before_is_told_once_all_of_it_can_be_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Kafka, where what is in the log may be seen a moment later."""
+    Revocations(log).revoke("0123456789abcdef", "test")
+    revocations, read, until = Revocations(log), log.read, time.monotonic() + 0.3
+    at = revocations.revoke("fedcba9876543210", "test")
+    monkeypatch.setattr(log, "read", lambda *asked: iter(()) if time.monotonic() < until else read(*asked))
+    assert revocations.before(at) == {"0123456789abcdef"}
+    assert time.monotonic() > until
+
+
 def test_what_has_expired_was_not_revoked_before_anything(log: Log) -> None:
     log.append([Message(topics.STATE, b"revoked/0123456789abcdef", str(int(time.time()) - 1).encode())])
     revocations = Revocations(log)
