@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 
 _COUNTED_S = 0.005  # of a processor: less than that is not counted yet
 _AHEAD_S = 0.05  # of a processor, that one may have used more than another who works: many go on beside each other
+_YOUNG_S = 0.2  # of a processor: work that has used less of it itself is so far ahead of work that has used more
 _CREDIT_S = 0.1  # of a processor, that one who begins to work has used less than those who work, at most
 _GIVES_WAY_S = 1.0  # at most, at one checkpoint
 _LOOKS_AGAIN_S = 0.02  # what the other has used meanwhile nobody tells
@@ -26,8 +27,9 @@ _own = threading.local()
 def checkpoint() -> None:
     """Long work calls it every few hundredths of a second, where it holds no lock.
 
-    In a piece of work: those who work too and have used less of the processor lately go on first, and work whose caller
-    has left ends here (asyncio.CancelledError). Elsewhere nothing happens.
+    In a piece of work: those who work too and have used less of the processor lately go on first, and of those who have
+    used nearly as much, whose work has just begun; and work whose caller has left ends here (asyncio.CancelledError).
+    Elsewhere nothing happens.
     """
     piece: Piece | None = getattr(_own, "piece", None)
     if piece is not None and not piece.is_held:
@@ -51,7 +53,7 @@ def uninterrupted() -> Iterator[None]:
 class Piece:
     """Work that a thread does now, for ``key``."""
 
-    __slots__ = ("_clock", "_counted", "_moved", "is_held", "is_paused", "key", "left", "most", "turns")
+    __slots__ = ("_began", "_clock", "_counted", "_moved", "is_held", "is_paused", "key", "left", "most", "turns")
 
     def __init__(self, turns: Turns, key: str, left: threading.Event, most: Callable[[], int]) -> None:
         """In its thread. ``left``: its caller has gone; ``most``: threads with this very function that may go on at
@@ -61,14 +63,16 @@ class Piece:
         self._clock = _clock_of_this_thread()
         self._counted = 0.0
         self.count()
+        self._began = self._counted
         self._moved = 0.0, time.monotonic()  # what was uncounted when it was last seen to be more, and when
 
-    def is_working(self) -> bool:
-        """Whether it computes, or would if it were not paused. Under the lock of ``turns``."""
+    def seen(self) -> float | None:
+        """As ``uncounted``; None where it neither computes nor would if it were not paused. Under the lock of
+        ``turns``."""
         uncounted, now = self.uncounted(), time.monotonic()
         if self.is_paused or uncounted != self._moved[0]:
             self._moved = uncounted, now
-        return now - self._moved[1] < _WAITS_S
+        return uncounted if now - self._moved[1] < _WAITS_S else None
 
     def uncounted(self) -> float:
         """Seconds of a processor that its thread has used since they were counted. In any thread, while it is done."""
@@ -79,6 +83,10 @@ class Piece:
         seconds = self.uncounted()
         self._counted += seconds
         return seconds
+
+    def age_s(self, uncounted: float) -> float:
+        """Seconds of a processor that it has used, as far as that counts."""
+        return min(_YOUNG_S, self._counted - self._began + uncounted)
 
 
 def _clock_of_this_thread() -> int | None:
@@ -99,7 +107,7 @@ class Turns:
         """The thread's work while it runs: see ``Piece``."""
         piece = Piece(self, key, left, most)
         with self._changed:
-            used = self._used_by_those_who_work()
+            used = self._used_of(self._working())
             if used and key not in used:
                 self._used.note(key, max(0.0, min(used.values()) - _CREDIT_S - self._used[key]))
             self._pieces.add(piece)
@@ -130,17 +138,23 @@ class Turns:
 
     def _is_others_turn(self, piece: Piece) -> bool:
         """Whether another who works too has used less, or of its own key as many go on as may."""
-        used = self._used_by_those_who_work()
-        like = [each for each in self._pieces if each.key == piece.key and each.most == piece.most]
-        going = sum(each is not piece and not each.is_paused and each.is_working() for each in like)
-        own = used.pop(piece.key)
-        return going >= piece.most() or min(used.values(), default=own) < own - _AHEAD_S
+        working = self._working()
+        like = [each for each in working if each.key == piece.key and each.most == piece.most]
+        if sum(each is not piece and not each.is_paused for each in like) >= piece.most():
+            return True
+        used = self._used_of(working)
+        own = used[piece.key] + piece.age_s(working[piece])
+        others = (used[each.key] + each.age_s(new) for each, new in working.items() if each.key != piece.key)
+        return min(others, default=own) < own - _AHEAD_S
 
-    def _used_by_those_who_work(self) -> dict[str, float]:
-        used = {key: self._used[key] for key in {each.key for each in self._pieces if each.is_working()}}
-        for each in self._pieces:
-            if each.key in used:
-                used[each.key] += each.uncounted()
+    def _working(self) -> dict[Piece, float]:
+        """Those that compute, and what they have used uncounted."""
+        return {each: new for each in self._pieces if (new := each.seen()) is not None}
+
+    def _used_of(self, working: Mapping[Piece, float]) -> dict[str, float]:
+        used = {key: self._used[key] for key in {each.key for each in working}}
+        for each, new in working.items():
+            used[each.key] += new
         return used
 
 

@@ -76,6 +76,30 @@ def test_while_one_computes_little_another_who_computed_much_does_not_go_on(thre
     assert asyncio.run(both()) < 5 * 0.05
 
 
+def test_what_has_just_begun_goes_before_what_has_taken_long_of_who_has_used_nearly_as_much(
+    threads: FairThreads,
+) -> None:
+    clocks = list[int]()
+
+    def long() -> None:
+        clocks.append(time.pthread_getcpuclockid(threading.get_ident()))
+        work(30.0)
+
+    async def both() -> float:
+        call = asyncio.create_task(threads.run("long", long))
+        while not clocks or time.clock_gettime(clocks[0]) < 0.4:
+            await asyncio.sleep(0.01)
+        before = time.clock_gettime(clocks[0])
+        for _ in range(4):
+            await threads.run("short", lambda: work(0.05))
+        meanwhile = time.clock_gettime(clocks[0]) - before
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        return meanwhile
+
+    assert asyncio.run(both()) < 0.1, "by what was used alone he would go on after three of them"
+
+
 def test_two_who_compute_alike_get_alike(threads: FairThreads) -> None:
     async def both() -> list[float]:
         return list(await asyncio.gather(timed(threads, "one", 0.3), timed(threads, "other", 0.3)))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import regex
@@ -61,6 +61,9 @@ for _language, _listed in _LISTED.items():
     for _word in _listed:
         _LISTED_IN.setdefault(_word, []).append(_language)
 _FUNCTION_WORDS = STOP_WORDS | (_LISTED_IN.keys() - _ALSO_ENGLISH)
+# Which group a language is of, and its place there.
+_PLACE = {language: (g, n) for g, group in enumerate(stop_words.GROUPS) for n, language in enumerate(group)}
+_BETWEEN_CHECKPOINTS = 1_000  # words: some 7 ms
 LATIN = frozenset(stop_words.GROUPS[0])  # languages of Latin letters
 # Of those, which write no pronoun with a capital for courtesy: inside a sentence a capital is a name's.
 _NAMES_ALONE = frozenset({"en", "nl", "fr", "es", "pt", "ca", "ro", "sv", "nb", "fi", "tr"})
@@ -79,9 +82,9 @@ def words(text: str) -> list[str]:
 def terms(text: str) -> list[str]:
     """Terms of a text in order, with repetitions: its words without function words, stemmed."""
     text = normal(text)
-    found = list(cut(text))
-    checkpoint()
+    found = list(_with_checkpoints(cut(text)))
     spoken = _languages(found)
+    checkpoint()
     left_out = frozenset[str]().union(*(_LISTED[language] for language in spoken))
     speakers = [match.span() for match in _SPEAKER.finditer(text)] if ":" in text else []
     kept = [
@@ -89,7 +92,15 @@ def terms(text: str) -> list[str]:
         for at, word in enumerate(found)
         if _bare(word) and (_listed_as(word) not in left_out or _is_name(text, found, at, spoken, speakers))
     ]
+    checkpoint()
     return list(_terms(kept or _kept_after_all(found, spoken)))
+
+
+def _with_checkpoints(found: Iterable[Word]) -> Iterator[Word]:
+    for count, word in enumerate(found):
+        if count % _BETWEEN_CHECKPOINTS == 0:
+            checkpoint()
+        yield word
 
 
 def query_terms(text: str) -> list[str]:
@@ -152,8 +163,12 @@ def _languages(found: Sequence[Word]) -> list[str]:
     A language of Latin letters must show a word that English has not.
     """
     hits, shown = _function_words(found)
-    best = (max(group, key=lambda language: hits[language] * (language in shown)) for group in stop_words.GROUPS)
-    return [language for language in best if language in shown]
+    best: dict[int, str] = {}
+    for language in sorted(shown, key=_PLACE.__getitem__):
+        group, _ = _PLACE[language]
+        if group not in best or hits[language] > hits[best[group]]:
+            best[group] = language
+    return list(best.values())
 
 
 def _function_words(found: Sequence[Word]) -> tuple[Counter[str], set[str]]:

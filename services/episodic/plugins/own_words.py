@@ -32,7 +32,7 @@ from services.episodic.plugins.base import Context, Plan, Plugin, Ranked, Record
 from services.episodic.plugins.inflected import inflected
 from services.episodic.plugins.precedence import Says, ids, lifted, nearer
 from services.episodic.plugins.search import idf, neighbours, order, shows
-from services.episodic.plugins.spoken import Spoken, bare
+from services.episodic.plugins.spoken import Spoken, Words
 from services.episodic.plugins.tells import Tells, asks
 from services.episodic.plugins.turns import day_words, speaker
 
@@ -56,7 +56,7 @@ class OwnWords(Plugin):
             scored = lifted(scored, asked.says, asked.beside)
         ordered = sorted(
             scored,
-            key=lambda i: (bare(i.record.text) != asked.whole, order(i.score, i.record.event.start, i.record.id)),
+            key=lambda i: (not asked.is_asked_for(i.record.text), order(i.score, i.record.event.start, i.record.id)),
         )
         return [
             replace(item, trace=(*item.trace, (self.name, rank, item.score))) for rank, item in enumerate(ordered, 1)
@@ -81,7 +81,7 @@ class Asked:
         self.weights = idf(plan.text, plan.query.namespaces, ctx)
         self.spoken = Spoken(self.weights, ctx, inflected(plan.text))
         self.tells = Tells(plan.text, ctx)
-        self.whole = bare(plan.query.text)
+        self.is_asked_for = Words(plan.query.text)
         self._plan, self._ctx = plan, ctx
         self._total = sum(self.weights.values())
         self._ids = ids(plan.text)
@@ -114,7 +114,7 @@ class Asked:
         words = self._in(record)
         figures = {word for word in words - self._dated if any(c.isdigit() for c in word)}
         written = self._ids & ids(record.text) if figures else frozenset()
-        more = self.tells.more(record) or bare(record.text) == self.whole
+        more = self.tells.more(record) or self.is_asked_for(record.text)
         return Says(words, written | figures, self.tells(record), more)
 
     def before(self, record: Record) -> list[str]:

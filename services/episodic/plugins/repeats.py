@@ -6,12 +6,13 @@ another speaker, or another kind of engram, does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from services.episodic.plugins.base import Composition, Context, Plan, Plugin, Ranked, Record
-from services.episodic.plugins.spoken import bare
+from services.episodic.plugins.spoken import bare, opening
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,11 @@ class Repeats(Plugin):
     name: ClassVar[str] = "repeats"
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
+        alike = Counter(opening(item.record.text) for item in items)
         same: dict[object, list[Ranked]] = {}
         for item in items:
-            same.setdefault(_said(item.record), []).append(item)
+            said = _said(item.record) if alike[opening(item.record.text)] > 1 else item.record.id
+            same.setdefault(said, []).append(item)
         return Composition(tuple(_one_for_all(group) for group in same.values()))
 
 

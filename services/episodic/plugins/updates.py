@@ -25,7 +25,7 @@ import regex
 
 from services.common.text import lexical
 from services.episodic.plugins.base import Context, Plan, Plugin, Ranked
-from services.episodic.plugins.spoken import Spoken, bare
+from services.episodic.plugins.spoken import Spoken, Words
 from services.episodic.plugins.tells import Tells
 from services.episodic.plugins.turns import speaker
 
@@ -94,7 +94,7 @@ class Updates(Plugin):
         text = plan.query.text
         if plan.time is not None or plan.anchor is not None or _PAST.search(text):
             return items
-        if items and bare(items[0].record.text) == bare(text):
+        if items and Words(text)(items[0].record.text):
             return items  # it was asked for by its own words
         ordered, same = list(items), _Same(text, ctx)
         for earlier in items[: self.looked_at]:

@@ -38,6 +38,7 @@ _NO_COLLECTION = 100  # Milvus's code
 # pymilvus pings every ten seconds; Milvus Lite, which is in this process, closes the connection of who does that while
 # nothing is asked.
 _LITE_CHANNEL = {"grpc.keepalive_time_ms": 2**31 - 1}
+_LITE_TIMEOUT_S = 60.0  # at least: it computes in this process, and a call that is given up is done all the same
 _open_lock = threading.Lock()
 
 
@@ -80,7 +81,7 @@ class _Channel:
     def __init__(self, uri: str, token: str, timeout_s: float) -> None:
         self.is_server = "://" in uri
         self._uri = uri
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s if self.is_server else max(timeout_s, _LITE_TIMEOUT_S)
         options = {} if self.is_server else _LITE_CHANNEL
         with _open_lock:  # parallel first opens of Milvus Lite fail
             self.client: MilvusClient = self.guarded(

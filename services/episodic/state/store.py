@@ -29,6 +29,7 @@ from services.episodic.state.namespaces import Registry
 from services.episodic.state.records import Stored, from_core, to_core, to_detail, with_detail
 from services.episodic.state.slots import Document, Slot, slot_of
 from services.episodic.state.space import Space
+from services.episodic.state.term_lists import TermLists
 from services.episodic.state.warm import Warm
 
 SEAL_DETAIL = "engram-detail"
@@ -160,6 +161,7 @@ class Store:
         self._registry = registry
         self.embed = embed
         self._cache = _Cache(cache_bytes)
+        self.terms = TermLists(cache_bytes // 2)
         self._unreadable: set[str] = set()  # keys of rows
         self._unreadable_lock = threading.Lock()
 
@@ -201,6 +203,8 @@ class Store:
         for namespace, id in gone:
             self.directory.remove(namespace, id)
             self._cache.drop(id)
+        for namespace in {namespace for namespace, _ in gone}:
+            self.terms.forget(namespace)
 
     def _upsert(self, live: Sequence[tuple[Written, Stored]]) -> None:
         planned = [(written, stored, _pairs(stored)) for written, stored in live]

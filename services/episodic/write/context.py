@@ -241,14 +241,12 @@ class ReadContext(_Searching):
     def __init__(self, scopes: Mapping[str, Scope], toolkit: Toolkit, now: datetime) -> None:
         super().__init__(toolkit, now, digest(*scopes, now.isoformat()), next(iter(scopes.values())).info)
         self._scopes = scopes
-        self._terms: dict[str, list[str]] = {}
+        self._own = next(iter(scopes))
 
     def terms(self, text: str) -> list[str]:
-        """Of each text once: several plug-ins ask of the same hits, and a long one takes a tenth of a second."""
+        """Of each text once: several plug-ins and recalls ask of the same, and a long one takes a tenth of a second."""
         checkpoint()
-        if text not in self._terms:
-            self._terms[text] = super().terms(text)
-        return self._terms[text]
+        return list(self._scopes[self._own].store.terms.of(self._own, text))
 
     def _searched(self, namespace: str) -> Store:
         if namespace not in self._scopes:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.common.text import lexical
 from services.episodic.plugins import build
-from services.episodic.plugins.spoken import Spoken, bare
+from services.episodic.plugins.spoken import Spoken, Words, bare, opening
 from tests.episodic.plugins import world
 
 TEXTS = (
@@ -54,3 +58,42 @@ def test_it_finds_the_same_terms(question: str) -> None:
 )
 def test_texts_are_the_same_by_their_words(one: str, other: str, same: bool) -> None:
     assert (bare(one) == bare(other)) == same
+
+
+# What may read otherwise with what follows it: figures in groups, marks, syllables in parts, ligatures.
+_PIECES = st.sampled_from(
+    [
+        "1 000 000 ",
+        "12,345",
+        "PX-88 ",
+        "e\u0301",
+        "\u1112\u1161\u11ab",
+        "\ufb01sh ",
+        "Straße ",
+        "!",
+        "... ",
+        "a",
+        "\n",
+        "’s ",
+    ]
+)
+_TEXTS = st.builds(lambda pieces, times: "".join(pieces) * times, st.lists(_PIECES, max_size=40), st.integers(1, 60))
+
+
+@given(_TEXTS)
+def test_the_opening_of_a_text_is_that_of_its_bare_words(text: str) -> None:
+    assert opening(text) == bare(text)[:64]
+
+
+@given(_TEXTS, _TEXTS)
+def test_words_say_what_bare_says_of_any_two_texts(one: str, other: str) -> None:
+    for text in (other, one, one.upper(), one + "!" * 3_000, "?" * 3_000 + one, one * 2):
+        assert Words(one)(text) == (bare(one) == bare(text))
+
+
+def test_of_a_long_text_the_opening_is_quickly_read() -> None:
+    text = "The lantern of the harbour was lit. " * 20_000
+    begun = time.thread_time()
+    for _ in range(100):
+        opening(text)
+    assert time.thread_time() - begun < 0.5, "a tenth of a second each, where all is read"
