@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from mneme.v1.episodic_pb2 import ForgetSelector, Ids
 
 from services.common.models.embed import Embedder
 from services.episodic.plugins import build
@@ -214,6 +215,47 @@ def test_a_note_stands_alone_for_a_plug_in_that_reads_a_session(tmp_path: Path, 
         assert [key.text for key in stored.record.keys] == [text]
     [letter] = dead_letters(world)
     assert letter.message.endswith("reads what was stated apart (get)")
+    world.close()
+
+
+@dataclass(frozen=True)
+class Writes(Plugin):
+    """Does to the note that a note was derived from what its parameter says."""
+
+    name: ClassVar[str] = "writes"
+    what: str = ""
+
+    def encode(self, event: Event, ctx: Context) -> Sequence[Operation]:
+        if not isinstance(event, Observed) or not event.record.derived_from:
+            return ()
+        record, (other, *_) = event.record, event.record.derived_from
+        done: dict[str, Operation] = {
+            "patch": Patch(other, "keys", (Key("note", record.text),), record.seq),
+            "link": Link(other, "led_to", record.id),
+            "touch": Touch(other, record.id, 1.0),
+            "retire": Retire(other, "archived", ""),
+            "put from another": Put(replace(record, id="summary", kind="summary", sources=(other,))),
+            "put from both": Put(replace(record, id="summary", kind="summary", sources=(other, record.id))),
+            "own": Put(replace(record, id=f"of {record.id}", kind="summary", sources=(record.id,))),
+        }
+        return [done[self.what]]
+
+
+@pytest.mark.parametrize("what", ["patch", "link", "touch", "retire", "put from another", "put from both", "own"])
+def test_a_plug_in_that_reads_a_session_writes_to_no_other_note(tmp_path: Path, embedder: Embedder, what: str) -> None:
+    world = World(tmp_path, embedder, [*build(["dense", "lexical"]), Writes(what=what)]).open()
+    world.create()
+    world.settle()
+    first = world.remember("n0", "The first note.")
+    world.settle()
+    second = world.remember("n1", "An emerald lies in it.", derived_from=[first])
+    world.settle()
+    letters = [letter.message for letter in dead_letters(world)]
+    assert [message.endswith("which was stated apart") for message in letters] == ([] if what == "own" else [True])
+    world.forget(ForgetSelector(ids=Ids(ids=[second])))
+    before = world.hash()
+    world.rebuild()
+    assert world.hash() == before
     world.close()
 
 

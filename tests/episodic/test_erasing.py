@@ -247,5 +247,15 @@ def test_a_piece_grows_where_there_is_time() -> None:
     assert sizes == [8, 500, 492]
 
 
+def test_a_piece_that_takes_long_of_its_own_is_cut_no_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "_PIECE_S", 0.0)
+    pieces, sizes = erasing.Pieces([(Part(alone={str(n)}), 1) for n in range(20)]), []
+    while pieces:
+        with pieces.next() as piece:
+            assert piece is not None
+            sizes.append(len(piece.alone))
+    assert sizes == [8, 8, 4]
+
+
 def test_groups_that_share_an_engram_are_one() -> None:
     assert erasing._joined([{"a", "b"}, {"c"}, {"b", "d"}, {"e", "c"}, {"f"}]) == [{"a", "b", "d"}, {"c", "e"}, {"f"}]

@@ -161,6 +161,25 @@ def test_a_rebuild_that_waited_for_its_turn_when_the_service_stopped_begins_at_t
     world.close()
 
 
+def test_a_rebuild_that_was_swapped_in_when_the_service_died_is_done_and_not_begun_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.observe("o0", "Zoe has a canary.")
+    world.settle()
+    number = world.host.live.number
+    with monkeypatch.context() as patched:
+        patched.setattr(world.rebuilder, "_end_surely", lambda *_: None)
+        operation = world.rebuilder.start()
+        world.rebuilder.wait()
+    world.restart()
+    world.rebuilder.wait()
+    ended = world.host.state.operation(operation.id)
+    assert ended is not None
+    assert (ended.state, ended.result["generation"]) == (OperationState.OPERATION_STATE_DONE, str(number + 1))
+    assert world.host.live.number == number + 1
+    world.close()
+
+
 def test_a_rebuild_that_is_done_says_so_once_the_log_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild, "_REPORT_S", 0.01)
     save, away = world.rebuilder._save, [LogUnavailable("away")] * 2

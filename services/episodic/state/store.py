@@ -203,8 +203,6 @@ class Store:
         for namespace, id in gone:
             self.directory.remove(namespace, id)
             self._cache.drop(id)
-        for namespace in {namespace for namespace, _ in gone}:
-            self.terms.forget(namespace)
 
     def _upsert(self, live: Sequence[tuple[Written, Stored]]) -> None:
         planned = [(written, stored, _pairs(stored)) for written, stored in live]

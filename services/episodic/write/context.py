@@ -241,12 +241,19 @@ class ReadContext(_Searching):
     def __init__(self, scopes: Mapping[str, Scope], toolkit: Toolkit, now: datetime) -> None:
         super().__init__(toolkit, now, digest(*scopes, now.isoformat()), next(iter(scopes.values())).info)
         self._scopes = scopes
-        self._own = next(iter(scopes))
+        self._terms: dict[str, list[str]] = {}
+        self._own, *others = scopes
+        self._lists = None if others else scopes[self._own].store.terms
+        self._erasures = self._lists.erasures if self._lists is not None else 0
 
     def terms(self, text: str) -> list[str]:
-        """Of each text once: several plug-ins and recalls ask of the same, and a long one takes a tenth of a second."""
+        """Of each text once: several plug-ins ask of the same hits, and a long one takes a tenth of a second. So do
+        other recalls; but where several namespaces are looked into, whose text it is nobody knows."""
         checkpoint()
-        return list(self._scopes[self._own].store.terms.of(self._own, text))
+        if text not in self._terms:
+            known = self._lists.of(self._own, text, self._erasures) if self._lists is not None else super().terms(text)
+            self._terms[text] = list(known)
+        return self._terms[text]
 
     def _searched(self, namespace: str) -> Store:
         if namespace not in self._scopes:

@@ -52,7 +52,8 @@ class Pieces:
             assert part is not None, "all of a namespace stands by itself"
             piece, engrams = piece | part, engrams + count
         yield piece
-        self._at_once = int(_PIECE_S * engrams / (time.monotonic() - start))
+        # No less: a piece takes some time of its own, however little is in it.
+        self._at_once = max(_AT_FIRST, int(_PIECE_S * engrams / (time.monotonic() - start)))
 
 
 class Erasing:

@@ -358,14 +358,16 @@ class _Run:
         for plugin in self.reducer._plugins:
             ctx = self.reducer.context(self, plugin, session, now, trigger)
             hook = partial(plugin.encode, event, ctx)
-            derived += self._apply(plugin, "encode", trigger, session, outcome, hook)
+            derived += self._apply(plugin, "encode", trigger, trigger, session, outcome, hook)
             if isinstance(event, Observed):
-                self._apply(plugin, "link", trigger, session, outcome, partial(plugin.link, event.record, ctx))
+                link = partial(plugin.link, event.record, ctx)
+                self._apply(plugin, "link", trigger, trigger, session, outcome, link)
         for id in derived:
             record = seen_by_hooks(self.view.changed[id])
             for plugin in self.reducer._plugins:
                 ctx = self.reducer.context(self, plugin, session, now, id)
-                self._apply(plugin, "link", f"{trigger}/{id}", session, outcome, partial(plugin.link, record, ctx))
+                link = partial(plugin.link, record, ctx)
+                self._apply(plugin, "link", f"{trigger}/{id}", trigger, session, outcome, link)
         return outcome
 
     def _apply(
@@ -373,6 +375,7 @@ class _Run:
         plugin: Plugin,
         hook: str,
         trigger: str,
+        about: str,
         session: str,
         outcome: Outcome,
         run: Callable[[], Sequence[Operation]],
@@ -382,6 +385,7 @@ class _Run:
             made_by=made_by(plugin),
             hook=hook,
             trigger=trigger,
+            about=about,
             namespace=self.namespace,
             session=session,
             partition=self.entry.partition,

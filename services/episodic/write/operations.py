@@ -38,6 +38,7 @@ class Cause:
     made_by: str
     hook: str
     trigger: str  # id of the event or record
+    about: str  # id of what was written, or of the episode that was closed
     namespace: str
     session: str
     partition: int
@@ -62,7 +63,9 @@ def apply(view: View, operations: Sequence[Operation], cause: Cause) -> list[str
         if current is not None and key in current.applied:
             continue
         changed = _APPLY[type(operation)](view, scratch, current, operation, cause)
-        _in_scope(changed, cause)
+        for one in (current, changed):
+            if one is not None:
+                _in_scope(one, cause)
         scratch[id] = replace(changed, applied=changed.applied | {key}, version=cause.offset)
         if isinstance(operation, Put):
             put.append(id)
@@ -85,9 +88,15 @@ def _target(operation: Operation) -> str:
     return operation.src if isinstance(operation, (Link, Unlink)) else operation.id
 
 
-def _in_scope(changed: Stored, cause: Cause) -> None:
-    if cause.plugin.reads == "session" and changed.record.session != cause.session:
-        raise Refused(f"{cause.plugin.name} declares reads = 'session' and writes engram {changed.id} of another one")
+def _in_scope(stored: Stored, cause: Cause) -> None:
+    record, name = stored.record, cause.plugin.name
+    if cause.plugin.reads != "session":
+        return
+    if record.session != cause.session:
+        raise Refused(f"{name} declares reads = 'session' and writes engram {record.id} of another one")
+    # What was stated outside of any session stands alone: an erasure folds it again alone.
+    if not record.session and record.id != cause.about and record.sources != (cause.about,):
+        raise Refused(f"{name} declares reads = 'session' and writes engram {record.id}, which was stated apart")
 
 
 def _existing(current: Stored | None, id: str) -> Stored:

@@ -52,6 +52,9 @@ class Rebuilder:
         resumed = running[-1] if running else None
         for operation in running[:-1]:
             self._end(operation, OperationState.OPERATION_STATE_FAILED, {"reason": "the service was restarted"})
+        if resumed is not None and resumed.result.get("generation") == str(self._host.live.number):
+            self._end(resumed, OperationState.OPERATION_STATE_DONE, {})  # it was swapped in, and had not said so yet
+            resumed = None
         if resumed is not None or self._host.generations.building is not None:
             self.start(resumed)
 
@@ -166,6 +169,8 @@ def build(
     The host drops what is in neither use then: the generation before, or the one that failed.
     """
     generation = host.generations.building or host.generations.begin()
+    operation.result["generation"] = str(generation.number)
+    save(operation)
     with host.fold_lock:
         pass  # a piece of an erasure that was under way and did not know of it has ended
     try:

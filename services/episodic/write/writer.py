@@ -328,6 +328,7 @@ class Host:
         try:
             with self.live.lock, self.live.store.directory.held(erasing.namespace):
                 receipt = erasing.apply(self.live, piece, self.consumer, last=last)
+                self.live.store.terms.forget(erasing.namespace)
             if last:
                 self.live.flush_index()
         except (LogError, IndexUnavailable):
@@ -365,6 +366,7 @@ class Host:
         yield from deletion.take_from_logs()
         with self.fold_lock:
             deletion.end(self.consumer)
+            self.live.store.terms.forget(entry.namespace)
             self.live.applied = entry.offset + 1
         self.registry.applied(entry.namespace, receipt.receipt.erasure_epoch)
         self.registry.deleted(entry.namespace)

@@ -102,11 +102,14 @@ _PLANTS_DO = re.compile(
 )
 # What a flower, a gem, a virtue is, of whose names one is a person's, too; and what is done to plants.
 _IS_A_THING = re.compile(
-    r"\s+(?:is|was|are|were)\s+(?:(?:not\s+)?(?:an?|the|my|our|his|her|one of(?: the)?)\s+(?:[a-z-]+\s+){0,3}?"
+    r"(?:\s+(?:is|was|are|were)|['’]s)\s+(?:(?:not\s+)?(?:an?|the|my|our|his|her|one of(?: the)?)\s+"
+    r"(?:[a-z-]+\s+){0,3}?"
     r"(?:flowers?|plants?|trees?|shrubs?|bush|bushes|herbs?|climbers?|spices?|colou?rs?|scents?|perfumes?|wood|fruits?"
     r"|vegetables?|gems?|gemstones?|jewels?|stones?|metals?|minerals?|virtues?|feelings?|emotions?|birds?|months?"
-    r"|seasons?|words?)\b(?!\s+[a-z]+(?:er|or|ist|ess|man|woman)\b)"
-    r"|(?:being\s+)?(?:planted|pruned|sown|watered|harvested|transplanted|repotted|fertili[sz]ed)\b)"
+    r"|resins?|seasons?|words?)"
+    r"(?=\s*(?:[.,;:!?)]|$)|\s+(?:of|in|that|which|from|with|and|but|by|for|on|at|to|as|I|we|you)\b)"
+    r"|(?:being\s+)?(?:planted|pruned|sown|watered|harvested|transplanted|repotted|fertili[sz]ed"
+    r"|in (?:full )?(?:bloom|flower|blossom))\b)"
 )
 # Behind a word with a capital: no noun that it goes with.
 _NO_NOUN = re.compile(
