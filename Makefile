@@ -47,7 +47,7 @@ milvus: $(INSTALLED) $(NATIVE) ## the tests on a real Milvus server, which is fe
 	$(BIN)/python -m pytest -m milvus
 
 unit: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest --part unit -m "not milvus" -n 3 --dist worksteal
+	$(BIN)/python -m pytest --part unit -m "not milvus" -n 2 --dist worksteal
 
 alone: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest --part alone -m "not milvus"

@@ -30,7 +30,7 @@ EXPECTED_SKIPS = (
 # two at once are too much for a small machine. Beside the rest, which computes: what waits more than it computes, for a
 # broker or for a service to start, and keeps its bars on a busy machine.
 PARTS = {
-    "beside": ("conformance/test_log", "e2e/test_kafka", "e2e/test_kv", "e2e/test_readme", "e2e/test_shards"),
+    "beside": ("conformance/test_log", "e2e/test_kafka", "e2e/test_shards"),
     "alone": ("e2e/", "gateway/test_serve.py"),
 }
 REST = "unit"

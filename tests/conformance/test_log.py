@@ -36,7 +36,7 @@ from tests.common.log.worker import CRASH_POINTS
 from tests.kafka import unique
 
 PARTITIONS = 4
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass

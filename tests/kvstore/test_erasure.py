@@ -203,7 +203,8 @@ def test_an_older_erasure_that_comes_late_still_drops_and_lowers_no_epoch(kv: Kv
 def test_evicted_bytes_do_not_linger(store: Running, kv: KvClient) -> None:
     """What was evicted has no lineage any more, so a later erasure could not find it."""
     chain = keys(1)
-    kv.put(chain, marked(b"the secret is 42"), Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")]))
+    secret = marked(b"the secret is 42")
+    assert kv.put(chain, secret, Origin(NAMESPACE, {NAMESPACE: 1}, [(NAMESPACE, "e1")])) == [STORED]
     large = keys(4)
     assert kv.put(large, payloads(4, 1 << 18), Origin(OTHER)) == [STORED] * 4
     assert kv.lookup(chain) == 0
