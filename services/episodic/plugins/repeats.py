@@ -20,10 +20,11 @@ class Repeats(Plugin):
     name: ClassVar[str] = "repeats"
 
     def compose(self, plan: Plan, items: Sequence[Ranked], ctx: Context) -> Composition:
-        alike = Counter(opening(item.record.text) for item in items)
+        openings = [opening(item.record.text) for item in items]
+        alike = Counter(openings)
         same: dict[object, list[Ranked]] = {}
-        for item in items:
-            said = _said(item.record) if alike[opening(item.record.text)] > 1 else item.record.id
+        for item, begins in zip(items, openings, strict=True):
+            said = _said(item.record) if alike[begins] > 1 else item.record.id
             same.setdefault(said, []).append(item)
         return Composition(tuple(_one_for_all(group) for group in same.values()))
 

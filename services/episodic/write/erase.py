@@ -69,7 +69,11 @@ def _erased_ids(generation: Generation, entry: Entry) -> set[str]:
 
 
 def _standing(generation: Generation, namespace: str, hidden: Part | None) -> list[Slot]:
-    return [slot for slot in generation.store.directory.slots(namespace) if hidden is None or slot in hidden]
+    directory = generation.store.directory
+    if hidden is None:
+        return directory.slots(namespace)
+    alone = [slot for id in sorted(hidden.alone) if (slot := directory.get(namespace, id)) is not None]
+    return [*alone, *(slot for session in sorted(hidden.sessions) for slot in directory.slots(namespace, session))]
 
 
 def touched(generation: Generation, entry: Entry, log: Log) -> tuple[set[str], list[set[str]]]:
@@ -82,10 +86,11 @@ def touched(generation: Generation, entry: Entry, log: Log) -> tuple[set[str], l
     directory, namespace, ids = generation.store.directory, entry.namespace, _erased_ids(generation, entry)
     derived = {i for id in ids for i in directory.derived_from(namespace, id)}
     slots = [slot for id in {*ids, *derived} if (slot := directory.get(namespace, id)) is not None]
-    slots += [slot for slot in directory.slots(namespace) if slot.superseded_by in ids]
+    standing = directory.slots(namespace)
+    slots += [slot for slot in standing if slot.superseded_by in ids]
     if entry.body.erased.alias_groups:
         # Read with the alias groups as they were; what is left of them may read a doubtful name that stays otherwise.
-        slots += [slot for slot in directory.slots(namespace) if slot.is_alone or slot.superseded_by]
+        slots += [slot for slot in standing if slot.is_alone or slot.superseded_by]
     sessions = {slot.session for slot in slots if not slot.is_alone}
     if any(directory.get(namespace, id) is None for id in ids):
         sessions |= _sessions_in_ledger(generation, entry, log)

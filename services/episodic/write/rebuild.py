@@ -169,11 +169,11 @@ def build(
     The host drops what is in neither use then: the generation before, or the one that failed.
     """
     generation = host.generations.building or host.generations.begin()
-    operation.result["generation"] = str(generation.number)
-    save(operation)
     with host.fold_lock:
         pass  # a piece of an erasure that was under way and did not know of it has ended
     try:
+        operation.result["generation"] = str(generation.number)
+        save(operation)
         if not _catch_up(host, generation, operation, save, stop):
             generation.flush()
             return None
