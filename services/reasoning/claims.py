@@ -212,9 +212,17 @@ _COMMON = ("IN", "RB", "RBR", "RBS", "CC", "DT", "PDT", "PRP", "PRP$", "WRB", "W
 
 def common_opener(sentence: str) -> str:
     """The first word of a sentence, as names are compared, where the tagger takes it for none: "Around 20 came"."""
-    first = next((token for token in tagger.tag(sentence) if token.text[:1].isalpha()), None)
+    first = next((token for token in tagger.tag(_without_shouting(sentence)) if token.text[:1].isalpha()), None)
     is_common = first is not None and first.tag in _COMMON and tagger.knows(first.text.lower())
     return unowned(folded(first.text)) if first is not None and is_common else ""
+
+
+def _without_shouting(sentence: str) -> str:
+    """With one capital for an opener in capitals alone, of which the tagger makes a plural ("KARL has it")."""
+    return _SHOUTED.sub(lambda m: m.group().capitalize(), sentence, count=1)
+
+
+_SHOUTED = re.compile(r"^\W*[^\W\d_]{2,}\b")
 
 
 def _is_bare(tokens: Sequence[Token], at: int) -> bool:

@@ -81,6 +81,9 @@ NOT_TOLD = [
     "The Friday club meets.",
     "The Monday class is full.",
     "Friday club meets in the hall.",
+    "I solved the 3rd Sunday crossword.",
+    "The first Monday meeting is long.",
+    "It was our second Tuesday together.",
     "They march in march.",
     "The army stood in march order.",
 ]
@@ -99,3 +102,7 @@ def test_a_modal_is_still_one(text: str, first: str, after: str) -> None:
 @pytest.mark.parametrize("text", NOT_TOLD)
 def test_what_nothing_tells_is_left_out(text: str) -> None:
     assert spans(text) == []
+
+
+def test_which_weekday_of_a_month_is_one_day() -> None:
+    assert spans("We meet on the 3rd Sunday of June 2026.") == [("2026-06-21", "2026-06-22")]

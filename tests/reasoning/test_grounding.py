@@ -185,3 +185,11 @@ def test_a_name_that_is_made_of_two_others_is_withheld(text: str, told: str, inv
     grounding = Grounding("Who?", [note("told", text), note("tea", "Tom likes tea.")])
     assert [n.engram_id for n in grounding.cited(told) or ()] == ["told"]
     assert grounding.cited(invented) is None
+
+
+@pytest.mark.parametrize("name", ["KARL", "OTTO", "MARTA", "Karl"])
+def test_a_name_in_capitals_is_looked_up_like_any_other(name: str) -> None:
+    grounding = Grounding("Who has the key?", [note("key", "Nora has the key.")])
+    assert grounding.cited(f"{name} has it.") is None
+    assert grounding.cited("NORA has it.") is not None
+    assert grounding.cited("PEOPLE say so.") is not None, "no name"

@@ -22,15 +22,16 @@ _CAPITAL = r"\p{Lu}\p{M}*+"
 _SMALL = r"(?:\p{Ll}\p{M}*+)++"
 _WORD = (
     rf"(?:{_CAPITAL}{_SMALL}(?:['’]{_CAPITAL}{_SMALL})?(?:-{_CAPITAL}{_SMALL}){{0,4}}"
-    rf"|(?:Mac|Mc|[ODL]['’]|De|Le){_CAPITAL}{_SMALL})"
+    rf"|(?:Mac|Mc|\p{{Lu}}['’]|De|Le){_CAPITAL}{_SMALL})"
 )
 _INITIAL = rf"(?:{_CAPITAL}\. ?)"
 _PARTICLE = (
     r"(?:(?:of|de(?: las?| los)?|del|della|di|da|dos|du|des|von(?: de[rmn])?|van(?: de[rn]?)?|ter|zu|af|av|bin|ibn|bint"
-    r"|wa|Ó) |d['’]|[ae]l-)"
+    r"|wa|Ó) |d(?:ell|all|egl)?['’]|[ae]l-)"
 )
 RUN = regex.compile(
-    rf"(?<![\w\p{{M}}.'’]){_INITIAL}{{0,3}}{_WORD}(?: (?:{_INITIAL}|{_PARTICLE}(?={_WORD}))?{_WORD}){{0,3}}"
+    rf"(?<![\w\p{{M}}.'’])(?:{_INITIAL}{{0,3}}|d(?:ell|all|egl)?['’]){_WORD}"
+    rf"(?: (?:{_INITIAL}|{_PARTICLE}(?={_WORD}))?{_WORD}){{0,3}}"
     r"(?![\w\p{M}]|['’](?!s)\p{Ll})"
 )
 NAME = regex.compile(rf"(?:(?i:the) )?{_INITIAL}{{0,3}}{_WORD}(?:[ -](?:{_INITIAL}|{_PARTICLE}|the )?{_WORD}){{0,4}}")

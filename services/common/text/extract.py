@@ -200,9 +200,12 @@ class Extractor:
             start = capitals.without_head(text, capitals.after_verb(text, start, end), end, reading.is_english)
             run = bare(text[start:end])
             words = [w for w in re.split(r"[ -]", run) if w]
-            if not words or words[0] in capitals.FUNCTION_WORDS or other.meets(start, end):
+            has_form = capitals.has_form_of_names(run)
+            if not words or words[0] in capitals.FUNCTION_WORDS or (other.meets(start, end) and not has_form):
                 continue
-            is_formed = not is_place.meets(start, end) and capitals.has_form_of_names(run)
+            if run[0].islower() and not reading.is_english:
+                continue  # in their own languages these are articles: "dell'Acqua"
+            is_formed = not is_place.meets(start, end) and has_form
             unheard_of = not reading.is_english or is_formed or any(w.lower() not in self._lexicon for w in words)
             place = len(words) > 1 and words[-1] in capitals.PLACE_WORDS
             if unheard_of or (place and (not capitals.opens_sentence(text, start) or run in inside)):

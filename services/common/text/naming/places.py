@@ -30,6 +30,13 @@ _SAID_OF_PLACES = re.compile(
     r"|region|district)|(?:in|near)\s+[A-Z]\w+)"
     r"|(?:has|had)\s+(?:an?|the|many|no|some|two|three|good|great)\b|lies\b|borders\b|and its\b)"
 )
+# "I love Paris in the spring": a season is no when of a person whom somebody loves.
+_LIKED = re.compile(
+    r"\b(?:love|loves|loved|like|likes|liked|adore|adores|adored|prefer|prefers|miss|misses)\s+$", re.IGNORECASE
+)
+_IN_SEASON = re.compile(
+    r"\s+in\s+(?:the\s+)?(?:spring(?:time)?|summer(?:time)?|autumn|fall|winter(?:time)?|rain|snow)\b"
+)
 _ADDRESSES = frozenset("hi hey hello dear thanks thank sorry yes no ok okay oh well so bye please".split())
 _ENDS_CLAUSE = re.compile(r"[.!?;:…\n]")
 _LOOK_BACK = 96  # characters, in which the verb of a clause is looked for
@@ -63,6 +70,8 @@ def doubt(name: str, text: str, start: int, end: int) -> str:
     before = match.group(1).lower() if match else ""
     if before == "the" and following is not None and following.group(1).islower():
         return PLACE  # "the Paris office"
+    if _LIKED.search(head) and _IN_SEASON.match(text, end):
+        return PLACE
     region = _REGION.match(text, end, end + _LOOK_ON)
     is_within = region is not None and region.group(1).lower() in table["region"]
     if is_within or behind in table["behind"] or before in table["before"] | table["visits"] or _is_of(head, text, end):

@@ -12,6 +12,10 @@ from services.common.text.naming.word_lists import entries
 THING = "with the word beside it, it names a thing"
 
 _LAST = re.compile(r"([^\W\d_]+)['’]?s?[\s&-]+$")
+# Between "my" and a make: "our old Mercedes".
+_WORN = re.compile(
+    r"\b(?:old|new|red|blue|black|white|grey|gray|silver|green|used|rented|leased|electric|second-hand|family)\s+$"
+)
 _NEXT = re.compile(r"(?:['’]s)?[\s&-]+([^\W\d_]+)")
 _ARTICLE = re.compile(r"\b(?:ein|eine|einen|einem|einer|une?|uno|una|uma|een|ett)\s+$", re.IGNORECASE)
 _ENGLISH_ARTICLE = re.compile(r"\ban?\s+$", re.IGNORECASE)
@@ -35,7 +39,9 @@ def _table() -> frozenset[tuple[str, str]]:
 
 def doubt(name: str, text: str, start: int, end: int) -> str:
     """Why what stands there names no person; "" where nothing says so. ``name``: one folded word."""
-    before, behind = _LAST.search(text[max(0, start - _LOOK_ROUND) : start]), _NEXT.match(text, end, end + _LOOK_ROUND)
+    head = text[max(0, start - _LOOK_ROUND) : start]
+    worn = _WORN.search(head)
+    before, behind = _LAST.search(head[: worn.start()] if worn else head), _NEXT.match(text, end, end + _LOOK_ROUND)
     pairs = {(folded(before.group(1)), name)} if before else set()
     pairs |= {(name, folded(behind.group(1)))} if behind else set()
     pairs |= {(name, "")} if _SHOP.match(text, end) else set()

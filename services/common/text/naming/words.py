@@ -33,7 +33,10 @@ _ARTICLE = re.compile(
     r"|une?|el|los|las|il|lo|gli|uno|o|os|as|um|uma)\s+$",
     re.IGNORECASE,
 )
-_WITH_THE = re.compile(r"\bthe\s+$", re.IGNORECASE)
+# "The Dean", "the new Dean": the title, where a title is what the word is.
+_WITH_THE = re.compile(
+    r"\bthe\s+(?:(?:new|old|former|next|last|acting|current|late|present|first|second)\s+)?$", re.IGNORECASE
+)
 # Before a German noun, which is always written with a capital: a determiner, and perhaps an adjective.
 _BEFORE_NOUN = re.compile(
     r"\b(?:der|die|das|den|dem|des|(?:k?ein|mein|dein|sein|ihr|unser|eu(?:e?r)|dies|jed|jen|welch|manch|all)(?:e[nmrs]?)?"
@@ -87,6 +90,16 @@ _DOES_RUSSIAN = re.compile(
     r"|говорит|живет|работает|думает|хочет|знает|любит|спрашивает|пишет|придет|приедет|позвонит|и (?:я|он|она|мы))\b",
     re.IGNORECASE,
 )
+# What is said of persons alone, whatever word stands before it.
+_IS_SOMEBODY = re.compile(
+    r"(?:\s+(?:is|was|isn['’]t|wasn['’]t)|['’]s)\s+(?:(?:my|your|his|her|our|their|[A-Z]\w+['’]s)\s+(?:[a-z-]+\s+){0,2}?"
+    r"(?:sister|brother|mother|father|mum|mom|dad|wife|husband|daughter|son|cousin|aunt|uncle|niece|nephew|grand\w+"
+    r"|girlfriend|boyfriend|partner|fianc[eé]e?|friend|neighbou?r|colleague|boss|roommate|flatmate|dog|cat)(?:-in-law)?"
+    r"(?=\s*(?:[.,;:!?)]|$)|\s+(?:and|who|but)\b)"
+    r"|(?:pregnant|married|engaged|divorced|widowed|retired|vegan|vegetarian|allergic|diabetic|asleep)\b"
+    r"|(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?=\s*(?:[.,;!?)]|$)|\s+years? old\b))"
+)
+_MINE = re.compile(r"\b(?:my|our|your|his|her|their)\s+$", re.IGNORECASE)
 # What time, weather and plants do, of which it is said in a person's words, too.
 _TIMES_DO = re.compile(
     r"\s+(?:(?:has|had|is|was|will|would)\s+)?(?:broke|breaks?|broken|came|comes?|coming|fell|falls?|began|begins?"
@@ -106,7 +119,7 @@ _IS_A_THING = re.compile(
     r"(?:[a-z-]+\s+){0,3}?"
     r"(?:flowers?|plants?|trees?|shrubs?|bush|bushes|herbs?|climbers?|spices?|colou?rs?|scents?|perfumes?|wood|fruits?"
     r"|vegetables?|gems?|gemstones?|jewels?|stones?|metals?|minerals?|virtues?|feelings?|emotions?|birds?|months?"
-    r"|resins?|seasons?|words?)"
+    r"|resins?|seasons?|words?|languages?)"
     r"(?=\s*(?:[.,;:!?)]|$)|\s+(?:of|in|that|which|from|with|and|but|by|for|on|at|to|as|I|we|you)\b)"
     r"|(?:being\s+)?(?:planted|pruned|sown|watered|harvested|transplanted|repotted|fertili[sz]ed"
     r"|in (?:full )?(?:bloom|flower|blossom))\b)"
@@ -205,7 +218,7 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return CAPITALS
     if name[0] in _MONTHS and (_BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end)):
         return MONTH
-    article = _ARTICLE.search(head)
+    article = None if _is_said_of_mine(text, start, end, spoken) else _ARTICLE.search(head)
     if article and (spoken == _ENGLISH or article.group(1).lower() != "a"):
         return THING
     if owns(text, end) or _acts(text, end, spoken) or not opens_sentence(text, start):
@@ -249,6 +262,11 @@ def _english_doubt(word: str, text: str, start: int, end: int) -> str:
     return OPENS if is_said and opens_sentence(text, start) else ""
 
 
+def _is_said_of_mine(text: str, start: int, end: int, spoken: str) -> bool:
+    """ "My Grace is two." """
+    return spoken == _ENGLISH and bool(_MINE.search(_head(text, start)) and _IS_SOMEBODY.match(text, end))
+
+
 def _goes_with_noun(text: str, end: int) -> bool:
     if _SMALL_NEXT.match(text, end) is None:
         return False
@@ -256,7 +274,9 @@ def _goes_with_noun(text: str, end: int) -> bool:
 
 
 def _acts(text: str, end: int, spoken: str) -> bool:
-    """Whether a verb follows that persons are the subject of."""
+    """Whether a verb follows that persons are the subject of, or what is said of persons alone."""
+    if spoken == _ENGLISH and _IS_SOMEBODY.match(text, end):
+        return True
     does = {_ENGLISH: _DOES, RUSSIAN: _DOES_RUSSIAN, GERMAN: german.DOES}.get(spoken)
     return does is not None and does.match(text, end) is not None
 

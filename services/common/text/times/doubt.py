@@ -187,13 +187,24 @@ _POINTS = ("on", "since", "until", "till", "by", "before", "after")
 _SHORT = ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
 
 
+# "The 3rd Sunday crossword", "their first Monday": which one, no month says.
+_NUMBERED = re.compile(
+    r"(?i)\b(?:the|an?|our|my|your|his|her|its|their) (?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth|sixth"
+    r"|seventh|eighth|ninth|tenth) $"
+)
+
+
+def _is_numbered(which: str, before: str) -> bool:
+    return not which and _NUMBERED.search(before) is not None
+
+
 def _weekday(words: _Match, before: str, after: str) -> bool:
     which = (words["which"] or "").lower()
     if words["day"].lower() in _SHORT and _is_another_word(words["day"], which, before, after):
         return False
     if _is_of_another_week(f"{before}{which}".rstrip(), after):
         return False
-    if _EVERY.search(before) or _NAMED.search(before) or _JOINED_TO.match(after):
+    if _EVERY.search(before) or _NAMED.search(before) or _JOINED_TO.match(after) or _is_numbered(which, before):
         return False
     if which in _POINTS or _AGAIN.fullmatch(which):
         return True

@@ -160,6 +160,10 @@ PATTERNS = {
         rf"(?P<month>{MONTH})(?! ?\d)"
     ),
     "nths": rf"(?i:from|between) (?i:the )(?P<first>{_NTH})(?:{_TO}|(?i: and ))(?i:the )?(?P<last>{_NTH})",
+    "dayofmonth": (
+        rf"(?:(?i:on) )?(?i:the )(?P<nth>{_NTH_WORD}|{_NTH}|(?i:last)) (?P<day>{WEEKDAY}) (?i:of|in)"
+        rf" (?:(?P<month>{MONTH})(?:,? (?P<year>{YEAR})\b)?|(?P<back>{_MONTH_BACK}))"
+    ),
     "nthof": (
         rf"(?:(?:{_OPEN} )?(?P<weekday>{WEEKDAY})\.?,? |{_OPEN} )?(?i:the )"
         rf"(?:(?P<day>{_NTH}|{_NTH_WORD})(?i: of)|(?<=(?i:on the ))(?P<day2>{_NTH}),?) (?P<back>{_MONTH_BACK})"
@@ -188,10 +192,6 @@ PATTERNS = {
     "ahead": rf"(?i:in) (?P<count>{COUNT}) (?P<unit>{_UNIT})(?:[’'](?i:s)? (?i:time))?",
     "fromnow": rf"(?P<count>{COUNT}) (?P<unit>{_UNIT}) (?i:from (?:now|today)|hence)",
     "spell": rf"(?i:the )(?P<which>(?i:last|past|next|coming)) (?P<count>{COUNT}) (?P<unit>{_UNIT})",
-    "dayofmonth": (
-        rf"(?:(?i:on) )?(?i:the )(?P<nth>{_NTH_WORD}|{_NTH}|(?i:last)) (?P<day>{WEEKDAY}) (?i:of|in)"
-        rf" (?:(?P<month>{MONTH})(?:,? (?P<year>{YEAR})\b)?|(?P<back>{_MONTH_BACK}))"
-    ),
     "dayofweek": (
         rf"(?:(?P<day>{WEEKDAY})(?i: of)? (?P<which>(?i:last|this|next)) (?i:week)"
         rf"|(?P<which2>(?i:last|this|next)) (?i:week) (?i:on )?(?P<day2>{WEEKDAY}))"
