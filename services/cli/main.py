@@ -17,7 +17,7 @@ from mneme.v1 import admin_pb2, common_pb2, episodic_pb2, perception_pb2, reason
 
 from services.cli import render
 from services.cli.client import DEFAULT_TIMEOUT_S, Client, NoToken, connect, find_token
-from services.cli.commands import audit, dead_letters, export, forget, ingest, namespaces, scale, tokens
+from services.cli.commands import audit, backup, dead_letters, export, forget, ingest, namespaces, scale, tokens
 from services.cli.fields import as_typed
 from services.cli.terminal import given_time, interruptible, read_time
 from services.common.serving.errors import MnemeError, from_rpc_error
@@ -319,6 +319,8 @@ def _unless_denied(show: Callable[[], str], otherwise: str) -> str:
 main.command()(audit.audit)
 main.command()(audit.usage)
 main.command()(scale.scale)
+main.command()(backup.backup)
+main.command()(backup.restore)
 
 
 @main.command()

@@ -12,7 +12,15 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2, episodic_pb2, reasoning_pb2
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from services.common.config import Settings
 from services.common.crypto.auth import Caller
@@ -401,6 +409,15 @@ def counter(what: str, total: int | None = None) -> Iterator[Callable[[], None]]
     with _progress() as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def bytes_done(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of bytes; call the yielded function with how many are done, and how many there are."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None, visible=False)
+        yield lambda done, all_: progress.update(task, completed=done, total=all_, visible=True)
 
 
 @contextmanager
