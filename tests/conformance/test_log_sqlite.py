@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,23 @@ def test_superseded_values_go_within_the_bound_and_deletions_after_a_day(path: P
     log.append([Message("compacted", b"gone", b"back")])
     log.compact("compacted")
     assert Counter(read_all(log, "compacted")) == Counter([b"new", b"back"])
+
+
+def test_on_an_idle_log_what_was_superseded_leaves_every_file_within_the_bound(path: Path) -> None:
+    clock = Clock()
+    log = opened(path, clock=clock, housekeeping_s=0.0)
+    log.append([Message("compacted", b"k", b"<the name of a tenant>" * 40)])
+    log.append([Message("compacted", b"k", b"new")])
+    clock.now_s += COMPACTED.compaction_bound_s
+    with closing(log.subscribe("readers", ["kept"])) as consumer:
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM records").fetchone() == (2,)
+        consumer.poll(timeout_s=0.0)  # removes it, and finds a reader in the way
+        assert b"<the name of a tenant>" in raw(path)
+        reader.close()
+        consumer.poll(timeout_s=0.0)
+    assert b"<the name of a tenant>" not in raw(path)
 
 
 def test_what_was_superseded_in_this_very_millisecond_is_compacted(path: Path) -> None:

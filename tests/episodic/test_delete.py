@@ -21,6 +21,7 @@ from services.episodic.write.components import Dropped
 from tests.episodic.test_crash import at, wait_for_death
 from tests.episodic.test_rebuild_erasure import Meeting, tell
 from tests.episodic.world import NAMESPACE, World
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -112,6 +113,17 @@ def test_nothing_of_a_deleted_namespace_is_left(told: World) -> None:
     told.rebuild()
     assert_gone(told, receipt)
     assert told.hash(OTHER) == before
+    told.close()
+
+
+def test_on_an_idle_service_its_name_leaves_every_file_of_the_log(told: World) -> None:
+    deleted(told)
+    later = time.time() + 120  # by then what was superseded has to be gone
+    told.store._db._clock = lambda: later
+    told.store._next_housekeeping = told.store._next_emptying = 0.0
+    files = [file for file in told.folder.iterdir() if file.name.startswith("log.db") and file.is_file()]
+    until(lambda: not any(NAMESPACE.encode() in file.read_bytes() for file in files), within_s=30)
+    assert any(OTHER.encode() in file.read_bytes() for file in files)
     told.close()
 
 

@@ -20,6 +20,7 @@ from services.common.log.sqlite.lock import WriterLock
 from services.common.log.sqlite.tables import FORMAT, FORMATS_BEFORE, SCHEMA
 
 _SCRUB_S = 10.0
+_MOMENT_S = 0.5
 _BUSY_S = 5.0  # for what does not take the writers' lock: recovery after a crash, other programs
 
 _REMEDIES = {
@@ -93,6 +94,14 @@ class Database:
                         "still in the WAL. End programs that hold the file open (sqlite3, backups), and scrub again."
                     )
                 time.sleep(0.01)
+
+    def empty_wal(self) -> bool:
+        """As ``checkpoint``, where nobody is in the way: whether the WAL is empty now."""
+        with self._lock.held(_MOMENT_S), self.connection() as db:
+            db.execute("PRAGMA busy_timeout = 0")
+            (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            db.execute(f"PRAGMA busy_timeout = {int(_BUSY_S * 1000)}")
+        return not busy
 
     def close(self) -> None:
         self._closed = True

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.common.log.base import (
@@ -16,6 +16,7 @@ from services.common.log.base import (
     Consumer,
     Fenced,
     LogError,
+    LogUnavailable,
     Message,
     MessageTooLarge,
     Record,
@@ -65,6 +66,8 @@ class SqliteLog:
         self._tombstone_retention_ms = int(tombstone_retention_s * 1000)
         self._housekeeping_s = housekeeping_s
         self._next_housekeeping = 0.0
+        self._next_emptying = 0.0
+        self._has_removed = False  # what housekeeping removed may still be in the WAL
         self._holders: dict[str, str] = {}  # by name of transactions: as whom this log takes it
         self._taken: set[str] = set()  # holders that have their name
         self._topics: dict[str, Topic] = {}
@@ -98,7 +101,9 @@ class SqliteLog:
         for message in messages:
             self._check(message)
         with self._db.writing(timeout_s) as db:
-            return self._append(db, messages)
+            appended = self._append(db, messages)
+        self._empty_wal()
+        return appended
 
     @contextmanager
     def transaction(
@@ -252,6 +257,7 @@ class SqliteLog:
             elif spec.cleanup is Cleanup.COMPACT:
                 # Half the bound is for waiting until somebody comes by here.
                 removed += self._remove_obsolete(db, *topic.record_range(), now_ms - spec.compaction_bound_s * 500)
+        self._has_removed |= removed > 0
         self._next_housekeeping = time.monotonic() + (0.0 if removed >= DELETE_ROWS else self._housekeeping_s)
 
     def keep_house(self) -> None:
@@ -259,6 +265,17 @@ class SqliteLog:
         if time.monotonic() >= self._next_housekeeping:
             with self._db.writing() as db:
                 self._keep_house(db)
+        self._empty_wal()
+
+    def _empty_wal(self) -> None:
+        """Where housekeeping removed something: on an idle log nothing else ever takes its bytes out of the WAL."""
+        if self._has_removed and time.monotonic() >= self._next_emptying:
+            self._next_emptying = time.monotonic() + self._housekeeping_s
+            self._has_removed = False
+            is_empty = False
+            with suppress(LogUnavailable):  # what was appended is; the next round tries again
+                is_empty = self._db.empty_wal()
+            self._has_removed |= not is_empty
 
     def _remove_obsolete(self, db: sqlite3.Connection, low: int, high: int, superseded_before_ms: int) -> int:
         rows = db.execute(
