@@ -18,6 +18,7 @@ from services.common.log.base import Message
 from services.common.models.embed import Embedder
 from services.common.serving.errors import MnemeError
 from services.episodic.erasure.forget import Targets
+from services.episodic.erasure.person import Naming
 from tests.episodic.world import NAMESPACE, World, named
 
 DAISY = AliasGroup(name="Daisy Mutlar", aliases=["Daisy", "Mrs. Murray Posh"])
@@ -207,3 +208,52 @@ def test_a_command_that_was_sent_twice_leaves_one_set_of_names(world: World) -> 
     world.settle()
     assert groups(world) == LEFT
     assert [b"Posh" in opened for opened in readable_in_ledger(world)] == [False]
+
+
+TWO = [AliasGroup(name="Ann Lee", aliases=["Ann"]), AliasGroup(name="Ann Smith", aliases=["Smithy"])]
+
+
+def test_another_declared_person_who_shares_a_name_stays_with_all_that_is_told_of_her(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    world = World(tmp_path, embedder).open()
+    world.entities = named
+    world.create(aliases=TWO)
+    world.observe("smithy", "Smithy rang about the car.", people=["Ann Smith"])
+    world.observe("smith", "I met Ann Smith at noon.", people=["Ann Smith"])
+    world.observe("lee", "I met Ann Lee.", people=["Ann Lee"])
+    world.observe("both", "Ann met Ann Smith.", people=["Ann Lee", "Ann Smith"])
+    world.settle()
+    selector = ForgetSelector(person=Person(name="Ann Lee"))
+    targets = world.forgetting.resolve(NAMESPACE, selector)
+    assert {slot.id for slot in targets.base} == {world.base("lee"), world.base("both")}
+    assert {(each.slot.id, each.doubt.reason) for each in targets.doubtful} == {
+        (world.base("smith"), "it is the name of another alias group")
+    }
+    world.forget(selector)
+    assert sorted(world.texts(world.recall("Smithy Ann met rang"))) == [
+        "I met Ann Smith at noon.",
+        "Smithy rang about the car.",
+    ]
+    info = world.host.registry.namespace(NAMESPACE)
+    assert info is not None
+    assert [(group.name, list(group.aliases)) for group in info.aliases] == [("Ann Smith", ["Smithy"])]
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "groups", "text", "expected"),
+    [
+        ("Tom Baker", {"Tom Baker": ["Baker"], "Lucy Baker": ["Lulu"]}, "Lulu won the race.", "no"),
+        ("Tom Baker", {"Tom Baker": ["Baker"], "Lucy Baker": ["Lulu"]}, "Lucy Baker won.", "perhaps"),
+        ("Tom Baker", {"Tom Baker": ["Baker"], "Lucy Baker": ["Lulu"]}, "Baker won.", "yes"),
+        ("Maria", {"Maria Rossi": [], "Maria Verdi": ["Mariuccia"]}, "Maria Verdi chiama.", "perhaps"),
+        ("Maria", {"Maria Rossi": [], "Maria Verdi": ["Mariuccia"]}, "Chiama Maria.", "yes"),
+        ("Maria", {"Maria Rossi": ["Mariuccia"]}, "Maria Rossi chiama.", "yes"),
+    ],
+)
+def test_a_name_within_another_s_is_not_surely_the_person_s(
+    given: str, groups: dict[str, list[str]], text: str, expected: str
+) -> None:
+    naming = Naming([given], [AliasGroup(name=name, aliases=aliases) for name, aliases in groups.items()])
+    assert ("yes" if naming.within(text) else "perhaps" if naming.doubts(text) else "no") == expected

@@ -256,7 +256,7 @@ class Forgetting:
             return before
         _named("selector.person.name", plain(person.name))
         naming = Naming([person.name, *person.aliases], info.aliases if info else ())
-        is_same = before is not None and before.naming.sought == naming.sought
+        is_same = before is not None and before.naming.key == naming.key
         return _Looked(info, naming, before.verdicts if before is not None and is_same else {})
 
     def _opened(self, namespace: str, ids: Sequence[str]) -> Iterator[Stored]:

@@ -10,12 +10,14 @@ from mneme.v1.admin_pb2 import AliasGroup
 
 from services.common.text.extract import Aliases, compatible, plain
 from services.common.text.naming.fields import Divided
+from services.common.text.naming.judging import Mention
 from services.common.text.naming.names import Names
 from services.common.text.naming.shown import readings, with_letters
 from services.common.text.naming.spellings import LETTER
 from services.episodic.plugins.base import Record
 
 _FIELD = "it is the name of a metadata field"
+_OTHER = "it is the name of another alias group"
 _TITLES = re.compile(r"^(?:mr|mrs|ms|miss|dr|sir|lady|lord|prof)\.?\s+(?=\S+\s+\S)", re.IGNORECASE)
 
 
@@ -44,24 +46,26 @@ class Naming:
         self.names = tuple(sorted(set(names)))
         others = {_key(name) for group in groups if group.name not in heads for name in _all(group)}
         self.sought = tuple(_titled(name, others) for name in self.names)
-        self._matcher = Names(self.sought)
+        self.others = _others(self.sought, groups, heads)
+        self.key = self.sought, self.others  # whoever has the same finds the same
+        self._matcher = Names((*self.sought, *self.others))
         self._divided = Divided(self.sought)
         self._aliases: dict[str, bool] = {}  # those that were looked at, and whether one of the names stands in them
 
     def within(self, text: str) -> bool:
         """Whether the text surely holds one of the names."""
-        return any(map(self._matcher.certain, readings(text)))
+        return any(not mention.doubt for shown in readings(text) for mention in self._find(shown))
 
     def doubts(self, text: str) -> list[Doubt]:
         """What in the text may be one of the names and may not, each reason once; empty where it surely holds one."""
         read = list(readings(text))
-        found = [(shown, mention) for shown in read for mention in self._matcher.find(shown)]
+        found = [(shown, mention) for shown in read for mention in self._find(shown)]
         if not all(mention.doubt for _, mention in found):
             return []
         found += [
             (text, replace(mention, doubt=mention.doubt or LETTER))
             for shown in with_letters(text)
-            for mention in self._matcher.find(shown)
+            for mention in self._find(shown)
         ]
         if not found:
             found = [(shown, mention) for shown in read for mention in self._divided.find(shown)]
@@ -100,13 +104,33 @@ class Naming:
 
     def doubted_of(self, record: Record, ids: Iterable[str] = ()) -> list[Doubt]:
         """What makes it doubtful whether a record that ``meant_by`` does not take is meant; empty where it is not."""
-        doubts = [d for said in (*_texts_in(record), *ids, *record.people) for d in self.doubts(said)]
+        people = [name for name in record.people if name not in self.others]  # whatever others were called in the text
+        doubts = [d for said in (*_texts_in(record), *ids, *people) for d in self.doubts(said)]
         doubts += [Doubt(field, _FIELD) for field in record.metadata if self.within(field) or self.doubts(field)]
         return doubts + [replace(d, reason=f"of who said it: {d.reason}") for d in self.doubts(record.actor)]
 
     def _names(self, name: str) -> bool:
-        found = (mention for shown in readings(name) for mention in self._matcher.find(shown, is_name=True))
-        return any(not mention.doubt for mention in found)
+        return any(not m.doubt for shown in readings(name) for m in self._find(shown, is_name=True))
+
+    def _find(self, text: str, *, is_name: bool = False) -> Iterator[Mention]:
+        for mention in self._matcher.find(text, is_name=is_name):
+            yield replace(mention, doubt=_OTHER) if mention.name in self.others else mention
+
+
+def _others(sought: Sequence[str], groups: Sequence[AliasGroup], heads: Collection[str]) -> frozenset[str]:
+    """Main names of other persons that hold one of the names: "Ann Smith", where "Ann" is sought of Ann Lee.
+
+    None where no group is the person's and just one may be: who forgets "Ann" where there is an Ann Smith means her.
+    """
+    holding = frozenset(g.name for g in groups if g.name not in heads and _holds_more(sought, g.name))
+    is_declared = any(group.name in heads for group in groups)
+    return holding if is_declared or len(holding) > 1 else frozenset()
+
+
+def _holds_more(sought: Sequence[str], name: str) -> bool:
+    """Whether one of the names stands in a longer one."""
+    length = len(plain(name))
+    return any(m.end - m.start < length for m in Names(sought).find(compatible(name), is_name=True))
 
 
 def said_in(record: Record) -> Iterator[str]:
