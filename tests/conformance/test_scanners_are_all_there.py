@@ -27,6 +27,7 @@ UNTIMED = {
     "services/common/serving/wire_json.py": "timed in tests/common/test_wire_json.py, or a time's own text",
     "services/common/text/naming/phrases.py:is_listed": "a bounded stretch on either side of a name",
     "services/common/text/naming/spellings.py": "a name of at most MAX_NAME characters",
+    "services/common/text/naming/words.py:_may_be_month": "a bounded stretch before a name, matches behind it",
     "services/common/text/naming/words.py:_noun_doubt": "a bounded stretch before a name",
     "services/common/text/naming/words.py:_rare_doubt": "a bounded stretch before a name, one match behind it",
     "services/common/text/sentences.py:_is_ordinal": "a bounded stretch before a stop",

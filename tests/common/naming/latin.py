@@ -226,6 +226,58 @@ IS = [
     ("Joy", "Joy is Tom's old friend and comes along.", "yes"),
     ("May", "May is three.", "yes"),
 ]
+# Months with a capital, wherever they stand.
+MONTHS = [
+    ("May", "It is May already.", "perhaps"),
+    ("May", "It was May.", "perhaps"),
+    ("June", "It is June already.", "perhaps"),
+    ("June", "The deadline is June.", "perhaps"),
+    ("April", "My favourite month is April.", "perhaps"),
+    ("August", "The month was August.", "perhaps"),
+    ("May", "All May it rained.", "perhaps"),
+    ("May", "I leave end May.", "perhaps"),
+    ("June", "It is due June at the latest.", "perhaps"),
+    ("May", "Around May, perhaps.", "perhaps"),
+    ("June", "I prefer June to July.", "perhaps"),
+    ("May", "It will be May soon.", "perhaps"),
+    ("June", "Then June came by with cake.", "yes"),
+    ("June", "I asked June about it.", "yes"),
+    ("June", "I had lunch with June.", "yes"),
+    ("June", "We saw June Carter.", "yes"),
+    ("June", "This is June's coat.", "yes"),
+    ("April", "My sister April lives there.", "yes"),
+    ("May", "Then May laughed.", "yes"),
+    ("April", "I hear April is pregnant.", "yes"),
+    ("June", "Thanks, June, you are kind.", "yes"),
+]
+# With the word beside it, no person.
+BESIDE = [
+    ("Eve", "It is New Year's Eve.", "perhaps"),
+    ("Rose", "Rose bushes need water.", "perhaps"),
+    ("Joy", "It was pure Joy.", "perhaps"),
+    ("Oscar", "The Oscar goes to her.", "perhaps"),
+    ("Jan", "We are done by the end of Jan.", "perhaps"),
+    ("Miles", "It is 40 Miles from here.", "perhaps"),
+    ("Watt", "A 60 Watt bulb.", "perhaps"),
+    ("Kelvin", "It has 300 Kelvin.", "perhaps"),
+    ("Ian", "Hurricane Ian came.", "perhaps"),
+    ("Rocky", "We crossed the Rocky Mountains.", "perhaps"),
+    ("Miles", "We met Miles there.", "yes"),
+    ("Ian", "Ian came.", "yes"),
+    ("Rose", "Rose came with water.", "yes"),
+]
+# Names that are written in two ways, and Irish and Turkish forms of them.
+TWO_WAYS = [
+    ("St. John", "I met Saint John Rivers.", "perhaps"),
+    ("Saint John", "I met St. John Rivers.", "perhaps"),
+    ("McDonald", "MacDonald rang.", "perhaps"),
+    ("MacDonald", "McDonald rang.", "perhaps"),
+    ("Ōta", "Oota rang.", "perhaps"),
+    ("Máire", "Dia duit, a Mháire, tar isteach.", "perhaps"),
+    ("Seán", "Tá teach Sheáin mór.", "perhaps"),
+    ("Ahmet", "Ahmetlere gittik.", "perhaps"),
+    ("José", "Jhosé called.", "no"),
+]
 # With an article: a title, a make, what belongs to a place.
 WITH_ARTICLE = [
     ("Dean", "The Dean called.", "perhaps"),
@@ -261,4 +313,4 @@ VISITED = [
     ("Jordan", "Jordan's sister called.", "yes"),
     ("Jordan", "I thanked Jordan.", "yes"),
 ]
-LATIN_WORDS = [*HEADS, *IS, *WITH_ARTICLE, *VISITED, *SMALL, *FUNCTION, *PLACES, *JOINED]
+LATIN_WORDS = [*HEADS, *IS, *MONTHS, *BESIDE, *TWO_WAYS, *WITH_ARTICLE, *VISITED, *SMALL, *FUNCTION, *PLACES, *JOINED]

@@ -19,6 +19,26 @@ _LEAST_JOINED = 4  # letters
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # "NinaRay"
 _HEADED = re.compile(r"\b([ODLdl])'?(?=[A-Z])")  # "ONeil"
 
+# "St. John" and "Saint John", "McDonald" and "MacDonald", "Ōta" and "Oota"; Irish names when they are called or owned
+# ("Máire": "a Mháire"; "Seán": "teach Sheáin").
+_IRISH = r"(?=\w*[áéíóú])(?!\w*[àèìòùâêîôûäëïöüãõñç])"
+_WRITTEN_TWO_WAYS = tuple(
+    (re.compile(pattern), instead)
+    for pattern, instead in (
+        (r"\bSt\.? ", "Saint "),
+        (r"\bSaint ", "St "),
+        (r"\bSte\.? ", "Sainte "),
+        (r"\bMc(?=[A-Z])", "Mac"),
+        (r"\bMac(?=[A-Z])", "Mc"),
+        ("[ōŌ]", "oo"),
+        ("[ōŌ]", "ou"),
+        ("[ōŌ]", "oh"),
+        ("[ūŪ]", "uu"),
+        (rf"^{_IRISH}([BCDFGMPST])(?!h)", r"\1h"),
+        (rf"^{_IRISH}([BCDFGMPST])(?!h)(\w*[áóú])([^\Wáéíóúaeiou])$", r"\1h\2i\3"),
+        (rf"^{_IRISH}(\w*[áóú])([^\Wáéíóúaeiou])$", r"\1i\2"),
+    )
+)
 _MOST_DIVIDED = 16  # letters of a name that is looked for in two words, too
 _SURNAMES = scripts.SURNAMES | {"남궁", "황보", "선우", "독고", "제갈", "사공"}
 _HIRAGANA = str.maketrans({chr(c): chr(c - 0x60) for c in range(0x30A1, 0x30F7)})
@@ -113,6 +133,9 @@ def _otherwise(name: str) -> Iterator[tuple[str, str]]:
         yield plain.replace("đ", "dj").replace("Đ", "Dj"), ""
     elif "dj" in plain.lower():
         yield plain.replace("dj", "d").replace("Dj", "D").replace("DJ", "D"), LETTER
+    for pattern, instead in _WRITTEN_TWO_WAYS:
+        if (other := pattern.sub(instead, plain)) != plain:
+            yield other, LETTER
     plain = plain.translate(_APOSTROPHES)
     if "'" in plain:
         yield plain.replace("'", ""), APOSTROPHE

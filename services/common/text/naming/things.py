@@ -28,6 +28,12 @@ _SHOP = re.compile(
     r"['’]s\b(?=\s*(?:$|[^\w\s])|\s+(?:and|or|for|on|in|at|to|is|was|again|today|yesterday|last|with)\b)"
 )
 _LOOK_ROUND = 32
+# Units, of whose names one is a person's, behind a number; and storms, which have one given.
+_UNITS = frozenset(
+    "mile miles watt watts kelvin newton pascal joule hertz tesla henry weber gray mark franc rand".split()
+)
+_NUMBER = re.compile(r"\d[\d.,]*\s+$")
+_STORM = re.compile(r"\b(?:hurricane|cyclone|typhoon|tropical storm|storm)\s+$", re.IGNORECASE)
 
 
 @cache
@@ -40,6 +46,8 @@ def _table() -> frozenset[tuple[str, str]]:
 def doubt(name: str, text: str, start: int, end: int) -> str:
     """Why what stands there names no person; "" where nothing says so. ``name``: one folded word."""
     head = text[max(0, start - _LOOK_ROUND) : start]
+    if (name in _UNITS and _NUMBER.search(head)) or _STORM.search(head):
+        return THING
     worn = _WORN.search(head)
     before, behind = _LAST.search(head[: worn.start()] if worn else head), _NEXT.match(text, end, end + _LOOK_ROUND)
     pairs = {(folded(before.group(1)), name)} if before else set()

@@ -50,7 +50,8 @@ _BEFORE_MONTH = re.compile(
 )
 _NUMBER_AFTER = re.compile(r"\.?\s+\d")
 _BEFORE_SHORT_MONTH = re.compile(
-    r"(?:\b(?:in|since|until|till|during|early|late|mid|last|next|im|seit|bis|en)|\d(?:st|nd|rd|th)?\.?)\s+$",
+    r"(?:\b(?:(?:end|start|beginning|middle) of|in|since|until|till|during|early|late|mid|last|next|im|seit|bis|en)"
+    r"|\d(?:st|nd|rd|th)?\.?)\s+$",
     re.IGNORECASE,
 )
 _NAMES_A_PLACE = re.compile(r"\b(?:San|Santa|Santo|St\.?|Saint|Sankt|Fort|Port|Mount|Mt\.|Lake|Cape)\s+$")
@@ -83,6 +84,13 @@ _ACTS = re.compile(
     r"|in|at|with|for|that))\b"
 )
 _CALLED = re.compile(r"\s*(?:[,:]|\s[(–—-]|[.!?]+(?:\s|$)|$)")  # it is called to, or stands alone
+# What stands before a person and not before a month.
+_BESIDE_PERSONS = re.compile(
+    r"\b(?:with|hug|hugged|kiss|kissed|lov(?:e|es|ed)|miss|missed|married|helped|help|know|knows|knew|named|called|aunt|uncle"
+    r"|sister|brother|cousin|friend|daughter|son|wife|husband|mum|mom|dad|granny|grandma|nurse|dr|mrs?|ms|miss)\.?,?\s+$",
+    re.IGNORECASE,
+)
+_CALLED_TO = re.compile(r",\s+(?:please|can|could|will|would|are|do|did|have|what|when|where|how|who|why|you|my|our)\b")
 _OBJECT = re.compile(r"\s+(?:the|an?|my|your|his|our|their|this|that|these|those|it|them|me|us|him|up|out)\b")
 _DOES_RUSSIAN = re.compile(
     r"\s+(?:(?:сказал|спросил|ответил|позвонил|написал|приехал|уехал|приш|уш|вы?ш|пообещал|рассказал|попросил|купил"
@@ -216,7 +224,7 @@ def doubt(name: Sequence[str], text: str, start: int, end: int, spoken: str) -> 
         return "" if not written.isupper() else CAPITALS
     if written.isupper() and len(written) > 1:
         return CAPITALS
-    if name[0] in _MONTHS and (_BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end)):
+    if name[0] in _MONTHS and _may_be_month(text, start, end, spoken):
         return MONTH
     article = None if _is_said_of_mine(text, start, end, spoken) else _ARTICLE.search(head)
     if article and (spoken == _ENGLISH or article.group(1).lower() != "a"):
@@ -260,6 +268,18 @@ def _english_doubt(word: str, text: str, start: int, end: int) -> str:
     is_said = any(word in of.get(_ENGLISH, ()) and pattern.match(text, end) for of, pattern in does)
     is_said = is_said or (word in _every_word() and _IS_A_THING.match(text, end) is not None)
     return OPENS if is_said and opens_sentence(text, start) else ""
+
+
+def _may_be_month(text: str, start: int, end: int, spoken: str) -> bool:
+    """Whether it stands as months do; in English, whether nothing beside it stands beside persons alone: "asked June",
+    "June Carter"."""
+    head = _head(text, start)
+    if _BEFORE_MONTH.search(head) or _NUMBER_AFTER.match(text, end):
+        return True
+    if spoken not in (_ENGLISH, OTHER) or owns(text, end) or _acts(text, end, _ENGLISH):
+        return False
+    before = _ADDRESSED.search(head) or _BESIDE_PERSONS.search(head)
+    return not (before or _ACTS.match(text, end) or _CALLED_TO.match(text, end))
 
 
 def _is_said_of_mine(text: str, start: int, end: int, spoken: str) -> bool:
