@@ -271,6 +271,10 @@ class Servicer:
         if given:
             if not given.isdecimal() or len(given) > _MAX_CURSOR:
                 raise invalid("cursor", "This is no cursor.", "Send the cursor of a WatchResponse, or none.")
+            end = await self._run(self._at(request.namespace).reads.end, request.namespace)
+            if int(given) > end:  # of another log: of one that a backup was put in place of, say
+                remedy = "Send the cursor of a WatchResponse, or watch from the start."
+                raise invalid("cursor", "It lies beyond what there is.", remedy)
             return int(given)
         return 0 if request.from_start else await self._run(self._at(request.namespace).reads.end, request.namespace)
 

@@ -50,7 +50,7 @@ class DeadLetters:
         at.FromDatetime(self._clock())
         payload = (record.value or b"") if with_payload else b""
         ours = _in_our_words(error)
-        message = str(ours)
+        message = ours.message
         if len(payload) > MAX_PAYLOAD_BYTES:
             message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
             payload = b""

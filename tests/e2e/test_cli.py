@@ -130,6 +130,7 @@ def test_a_namespace_is_changed_and_says_before_what_would_change(local: Local) 
     assert "+ alias group  Ann Smith: Annie" in shown
     assert json.loads(mneme(local, "namespace", "show", name, "--json"))["aliases"][0]["name"] == "Ann Lee"
     mneme(local, *change, stdin="n\n", code=1)
+    assert '"Bob=" for a name alone' in mneme(local, "namespace", "change", name, "--alias", "Bob", "--yes", code=2)
     key = mneme(local, *change, stdin="y\n").split("key ")[1].split()[0]
     assert "hung the hats" in mneme(local, "recall", "-n", name, "--fresh", "hats")
     listed = mneme(local, "namespace", "list", "--json").splitlines()
@@ -212,7 +213,8 @@ def test_a_token_is_issued_used_and_revoked(local: Local) -> None:
         (line,) = (each for each in mneme(local, "token", "list").splitlines() if each.startswith(token_id))
         end = issued.split("until ")[1][:10]
         assert line.split() == [token_id, end, "read,write", "e2e/token,e2e/more", "p"]
-        mneme(local, "token", "revoke", token_id)
+        assert "no such token on record" not in mneme(local, "token", "revoke", token_id)
+        assert "no such token on record" in mneme(local, "token", "revoke", "0" * 16)
         assert f"{token_id}  revoked" in mneme(local, "token", "list")
         os.environ["MNEME_TOKEN"] = token
         assert "UNAUTHENTICATED" in mneme(local, *arguments, code=1)

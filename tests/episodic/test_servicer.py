@@ -299,7 +299,9 @@ def test_watch_follows_the_feed_from_a_cursor(door: Door) -> None:
     assert [w.engram.text for w in page(b"", cursor=first[0].cursor)[0]] == ["Another answered."]
 
 
-@pytest.mark.parametrize("cursor", ["?", "-1", "9" * 5_000], ids=["a word", "below zero", "5,000 digits"])
+@pytest.mark.parametrize(
+    "cursor", ["?", "-1", "9" * 5_000, "99999999999"], ids=["a word", "below zero", "5,000 digits", "of another log"]
+)
 def test_watch_refuses_what_is_no_cursor(door: Door, cursor: str) -> None:
     watch = episodic_pb2.WatchRequest(namespace=NAMESPACE, cursor=cursor)
     with pytest.raises(MnemeError) as refused:

@@ -80,7 +80,9 @@ def _fields(texts: Sequence[str], numbers: Sequence[str]) -> list[admin_pb2.Meta
 
 def _group(line: str) -> admin_pb2.AliasGroup:
     """Of "Ann Lee=Annie,Ms. Lee"."""
-    name, _, aliases = line.partition("=")
+    name, equals, aliases = line.partition("=")
+    if not equals:  # rather a typing slip than a person without another name
+        raise click.BadParameter(f'say "NAME=ALIAS,ALIAS" ("{line}=" for a name alone).', param_hint="--alias")
     return admin_pb2.AliasGroup(name=name.strip(), aliases=[a.strip() for a in aliases.split(",") if a.strip()])
 
 

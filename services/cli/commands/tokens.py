@@ -121,7 +121,13 @@ def _line(token: admin_pb2.IssuedToken) -> str:
 def revoke(get_client: Callable[[], Client], token_id: str) -> None:
     """Make a token worthless at once."""
     client = get_client()
+    pages = client.pages(client.admin.ListTokens, admin_pb2.ListTokensRequest(page_size=_PAGE))
+    is_on_record = any(each.token_id == token_id for page in pages for each in page.tokens)
     client.admin.RevokeToken(
         admin_pb2.RevokeTokenRequest(token_id=token_id), metadata=client.metadata, timeout=DEFAULT_TIMEOUT_S
     )
     click.echo(f"{token_id}: revoked.")
+    if not is_on_record:
+        click.echo(
+            "There was no such token on record: has it expired, or is the id another? See mneme token list.", err=True
+        )
