@@ -26,7 +26,7 @@ _FORGET = f"-k 'not ({_LONG})' " + _in(
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors", "space", "warm")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
-_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox", "snapshot")
+_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "quota", "inbox", "snapshot")
 _SEGMENT = _in("perception", "deleted", "segment")
 _HELD = _in("perception", "held", "inbox")
 _TOKENS = _in("common", "auth") + " " + _in("gateway", "tokens", "door") + " " + _in("cli", "tokens")
