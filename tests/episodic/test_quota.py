@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,24 @@ def test_a_call_reads_no_more_than_so_much_of_what_is_not_folded(world: World) -
         assert ahead.held(NAMESPACE).texts == 5
     world.settle()
     assert ahead.held(NAMESPACE).texts == 5
+
+
+def test_of_many_at_once_as_many_are_taken_as_there_is_room_for(world: World) -> None:
+    limit(world, "n1", max_texts=5)
+
+    def taken(n: int) -> bool:
+        try:
+            world.remember(f"r{n}", f"Parcel {n} came.")
+        except MnemeError as error:
+            if error.reason != "QUOTA_EXCEEDED":
+                raise
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(taken, range(16))) == 5
+    world.settle()
+    assert held(world)[0] == 5
 
 
 def test_who_has_no_quota_has_nothing_read(world: World) -> None:

@@ -11,6 +11,7 @@ from mneme.v1.perception_pb2 import ObserveResponse
 
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ledger.entries import text_bytes
+from services.common.log.base import Appended, Message
 from services.common.serving.errors import MnemeError
 from services.common.text.extract import Extractor
 from services.perception import converters
@@ -145,6 +146,23 @@ def test_two_processes_count_what_the_other_took(home: World, extractor: Extract
     assert sent(home, *many(0)) == ["accepted"]
     assert sent(other, *many(1)) == ["accepted"]
     assert sent(home, *many(1, 2)) == ["duplicate", FULL]
+    other.close()
+
+
+def test_what_is_being_appended_elsewhere_is_all_that_a_namespace_may_come_to_hold_beyond_it(
+    home: World, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, append = World(home.folder, extractor), home.log.append
+
+    def meanwhile(messages: Sequence[Message]) -> list[Appended]:
+        monkeypatch.undo()
+        assert sent(other, *many(3, 4, 5)) == ["accepted", "accepted", FULL]
+        return append(messages)
+
+    monkeypatch.setattr(home.log, "append", meanwhile)
+    assert sent(home, *many(0, 1, 2)) == ["accepted", "accepted", FULL]
+    assert sent(home, *many(0, 3, 2)) == ["duplicate", "duplicate", FULL], "what is acknowledged stays"
+    assert sent(other, *many(1, 4, 2)) == ["duplicate", "duplicate", FULL]
     other.close()
 
 
