@@ -29,12 +29,16 @@ class Amount:
 
 
 NOTHING = Amount()
+NO_QUOTA = Quota()  # one for all namespaces that have none: a message of its own takes each some hundred bytes
 
 
 def changed(there: Quota, given: Quota) -> Quota:
     """Each limit that is given in place of the one that is there; 0 takes it away."""
+    if not is_given(given):
+        return there
     limits = {name: getattr(of, name) for of in (there, given) for name in _limits(of)}
-    return Quota(**{name: limit for name, limit in limits.items() if limit})
+    left = {name: limit for name, limit in limits.items() if limit}
+    return Quota(**left) if left else NO_QUOTA
 
 
 def keeps(there: Quota, given: Quota) -> bool:

@@ -53,12 +53,12 @@ class Settings:
     late: set[str] = field(default_factory=set)  # fields that were declared after the creation
     changes: dict[bytes, FirstSeen] = field(default_factory=dict)  # by the keyed hash of their id
     needless: set[str] = field(default_factory=set)  # keys of alias groups that nothing is folded with
-    quota: Quota = field(default_factory=Quota)  # only the limits that there are are set
+    quota: Quota = field(default_factory=lambda: quota.NO_QUOTA)  # only the limits that there are are set
 
     @staticmethod
     def of(created: NamespaceCreated, place: Place) -> Settings:
         fields = {declared.name: declared for declared in created.metadata_fields}
-        limits = quota.changed(Quota(), created.quota)
+        limits = quota.changed(quota.NO_QUOTA, created.quota)
         return Settings(place, fields, [Period(place.offset, created.aliases)], quota=limits)
 
     def change(self, changed: NamespaceChanged, place: Place) -> bool:

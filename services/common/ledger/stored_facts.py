@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import repeat
 from typing import TypeVar
 
-from mneme.v1.admin_pb2 import MetadataField, Quota
+from mneme.v1.admin_pb2 import MetadataField
 from mneme.v1.ledger_pb2 import (
     PartitionFacts,
     Sealed,
@@ -21,7 +21,7 @@ from mneme.v1.ledger_pb2 import (
 
 from services.common.crypto.seal import Keyring
 from services.common.ids import unnamed
-from services.common.ledger import topics
+from services.common.ledger import quota, topics
 from services.common.ledger.entries import entry_of
 from services.common.ledger.facts import Deleted, Erasures, Facts, NamespaceFacts, SessionSeen, fold
 from services.common.ledger.places import Places
@@ -29,7 +29,7 @@ from services.common.ledger.settings import FirstSeen, Period, Place, Settings
 from services.common.ledger.usage import Usage
 from services.common.log.base import Log
 
-P = TypeVar("P", MetadataField, Sealed, Quota)
+P = TypeVar("P", MetadataField, Sealed)
 
 
 def stored(facts: Facts, partition: int, next: int) -> PartitionFacts:
@@ -131,7 +131,7 @@ def _settings(partition: int, one: StoredSettings) -> Settings:
         set(one.late),
         _ids(partition, one.changes),
         set(one.needless_key_ids),
-        _apart(one.quota),
+        quota.changed(quota.NO_QUOTA, one.quota),
     )
 
 

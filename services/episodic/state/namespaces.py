@@ -20,7 +20,7 @@ from services.common.ids import pseudonym_in
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
-from services.common.ledger.quota import Amount
+from services.common.ledger.quota import NO_QUOTA, Amount
 from services.common.ledger.settings import Place
 from services.common.ledger.snapshot import SnapshotFile, SnapshotRefused
 from services.common.ledger.snapshots import Snapshots
@@ -179,12 +179,12 @@ class Registry:
         """What the namespace was told, how many of it are erased, and its quota."""
         with self._lock:
             of = self._of(name)
-            return replace(of.usage), len(of.erasures.ids), of.settings.quota if of.settings is not None else Quota()
+            return replace(of.usage), len(of.erasures.ids), of.settings.quota if of.settings is not None else NO_QUOTA
 
     def quota(self, name: str) -> Quota:
         with self._lock:
             settings = self._of(name).settings
-            return settings.quota if settings is not None else Quota()
+            return settings.quota if settings is not None else NO_QUOTA
 
     def held(self, name: str) -> tuple[Amount, int]:
         """What the namespace was told and is not erased, of the texts before a ledger offset, and that offset."""
