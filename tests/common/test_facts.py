@@ -24,9 +24,10 @@ from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ids import unnamed
 from services.common.ledger import quota
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
-from services.common.ledger.quota import Amount
+from services.common.ledger.quota import NOTHING, Amount
 from services.common.ledger.settings import FirstSeen, Place
 from services.common.ledger.stored_facts import restore, stored
+from services.common.ledger.usage import Usage
 from services.common.log.base import Log
 from services.common.serving.errors import MnemeError
 
@@ -254,6 +255,7 @@ def limited(id: str, **limits: int) -> LedgerEntry:
 def text(id: str, size: int) -> LedgerEntry:
     entry = accepted(id)
     entry.observation_accepted.sealed.ciphertext = bytes(size)
+    entry.ingested_at.seconds = 5
     return entry
 
 
@@ -274,9 +276,12 @@ def test_a_namespace_holds_what_it_was_told_less_what_is_erased(keyring: Keyring
     told(facts, erased("a", epoch=3), at=8)
     assert facts[HOME].held == Amount(0, 10), "an erasure of an earlier version says nothing of bytes"
     restore(again, stored(facts, 0, 9))
+    assert again[HOME].usage == facts[HOME].usage == Usage(3, 60, 50, newest_us=5_000_000, next=5)
     told(again, text("d", 5), at=9)
     assert again[HOME].held == Amount(1, 15)
-    told(again, deleted(4), created(), text("a", 7), at=10)
+    told(again, deleted(4), at=10)
+    assert again[HOME].held == NOTHING == Amount(0, 0)
+    told(again, created(), text("a", 7), at=11)
     assert again[HOME].held == Amount(1, 7)
 
 

@@ -51,6 +51,10 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _TOKENS: ("common/crypto/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
     _ACCEPT: ("perception/intake/accept", "perception/intake/decision", "perception/ledger_facts"),
+    " ".join([_in("common", "facts"), _in("perception", "quota"), _in("episodic", "quota")]): (
+        *(f"common/ledger/{part}" for part in ("quota", "usage")),
+        "episodic/write/ahead",
+    ),
     _SEGMENT: ("perception/sessions/segment", "perception/sessions/open"),
     _HELD: ("perception/intake/held",),
     _STORE: ("kvstore/store",),

@@ -24,9 +24,6 @@ class Amount:
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.texts + other.texts, self.bytes + other.bytes)
 
-    def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.texts - other.texts, self.bytes - other.bytes)
-
 
 NOTHING = Amount()
 NO_QUOTA = Quota()  # one for all namespaces that have none: a message of its own takes each some hundred bytes
