@@ -249,7 +249,13 @@ def namespace(given: admin_pb2.Namespace) -> str:
     fields = ", ".join(map(_field, given.metadata_fields))
     lines = [f"namespace      {given.name}", f"metadata       {fields or 'no declared field'}"]
     lines += [f"alias group    {_group(group)}" for group in given.aliases]
-    return "\n".join([*lines, f"erasure epoch  {given.erasure_epoch}"])
+    limits = ", ".join(f"{limit} {what}" for what, limit in _limits(given.quota).items())
+    return "\n".join([*lines, f"quota          {limits or 'none'}", f"erasure epoch  {given.erasure_epoch}"])
+
+
+def _limits(quota: admin_pb2.Quota) -> dict[str, int]:
+    """Those that there are, by what they are of."""
+    return {what: limit for what, limit in (("texts", quota.max_texts), ("bytes", quota.max_bytes)) if limit}
 
 
 def refused(given: admin_pb2.RefusedRecord) -> str:
@@ -273,7 +279,17 @@ def namespace_change(there: admin_pb2.Namespace, request: admin_pb2.UpdateNamesp
         old, new = list(map(_group, there.aliases)), list(map(_group, request.aliases.groups))
         lines += [f"- alias group  {group}" for group in old if group not in new]
         lines += [f"+ alias group  {group}" for group in new if group not in old]
+    lines += _quota_change(there.quota, request.quota)
     return "\n".join([f"namespace      {there.name}", *(lines or ["nothing would change"])])
+
+
+def _quota_change(there: admin_pb2.Quota, given: admin_pb2.Quota) -> list[str]:
+    lines = []
+    for name, what in (("max_texts", "texts"), ("max_bytes", "bytes")):
+        before, after = getattr(there, name), getattr(given, name)
+        if given.HasField(name) and before != after:
+            lines += [f"{sign} quota        {limit} {what}" for sign, limit in (("-", before), ("+", after)) if limit]
+    return lines
 
 
 def _field(given: admin_pb2.MetadataField) -> str:
@@ -362,7 +378,10 @@ def audit(given: admin_pb2.AuditEntry) -> str:
 def usage(given: admin_pb2.NamespaceUsage) -> str:
     last = _second(given.last_told_at) if given.HasField("last_told_at") else "never"
     counts = f"{given.told} told, {given.erased} of them erased, {given.ledger_bytes} bytes in the ledger"
-    return f"{given.namespace}  {counts}, last {last}"
+    held = {"texts": given.told - given.erased, "bytes": given.ledger_bytes - given.erased_bytes}
+    of_quota = [f"{held[what]} of {limit} {what}" for what, limit in _limits(given.quota).items()]
+    quota = f", quota {' and '.join(of_quota)}" if of_quota else ""
+    return f"{given.namespace}  {counts}, last {last}{quota}"
 
 
 def operation(given: admin_pb2.Operation) -> str:

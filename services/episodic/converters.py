@@ -12,7 +12,8 @@ from mneme.v1.common_pb2 import Position, TimeRange
 from mneme.v1.ledger_pb2 import FeedRecord, StoredReceipt
 
 from services.common.ledger.audit import Wanted
-from services.common.ledger.places import Usage
+from services.common.ledger.quota import is_given
+from services.common.ledger.usage import Usage
 from services.common.serving import clocks
 from services.common.serving.errors import invalid
 from services.episodic.erasure.forget import Targets
@@ -55,8 +56,15 @@ def to_wanted(request: admin_pb2.ListAuditRequest) -> Wanted:
     return Wanted(request.principal, frozenset(request.actions), start, end)
 
 
-def to_usage(name: str, told: Usage, erased: int) -> admin_pb2.NamespaceUsage:
-    usage = admin_pb2.NamespaceUsage(namespace=name, told=told.texts, erased=erased, ledger_bytes=told.bytes)
+def to_usage(name: str, told: Usage, erased: int, quota: admin_pb2.Quota) -> admin_pb2.NamespaceUsage:
+    usage = admin_pb2.NamespaceUsage(
+        namespace=name,
+        told=told.texts,
+        erased=erased,
+        ledger_bytes=told.bytes,
+        erased_bytes=told.erased_bytes,
+        quota=quota if is_given(quota) else None,
+    )
     if told.texts:
         usage.last_told_at.FromMicroseconds(told.newest_us)
     return usage
@@ -220,4 +228,10 @@ def to_watched(change: Stored | FeedRecord, cursor: int) -> episodic_pb2.WatchRe
 
 
 def to_namespace(info: NamespaceInfo, epoch: int) -> admin_pb2.Namespace:
-    return admin_pb2.Namespace(name=info.name, metadata_fields=info.fields, aliases=info.aliases, erasure_epoch=epoch)
+    return admin_pb2.Namespace(
+        name=info.name,
+        metadata_fields=info.fields,
+        aliases=info.aliases,
+        erasure_epoch=epoch,
+        quota=info.quota if is_given(info.quota) else None,
+    )

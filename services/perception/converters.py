@@ -8,6 +8,7 @@ from mneme.v1.admin_pb2 import CreateNamespaceRequest, Namespace
 from mneme.v1.common_pb2 import Position
 from mneme.v1.perception_pb2 import ObserveResponse
 
+from services.common.ledger.quota import EXCEEDED
 from services.common.ledger.settings import Place
 from services.common.serving.errors import MnemeError
 from services.perception.intake.decision import Accepted
@@ -19,7 +20,11 @@ def to_position(place: Place) -> Position:
 
 def to_settings(request: CreateNamespaceRequest) -> Namespace:
     return Namespace(
-        name=request.namespace, metadata_fields=request.metadata_fields, aliases=request.aliases, erasure_epoch=0
+        name=request.namespace,
+        metadata_fields=request.metadata_fields,
+        aliases=request.aliases,
+        erasure_epoch=0,
+        quota=request.quota if request.HasField("quota") else None,
     )
 
 
@@ -40,6 +45,8 @@ def refused(error: MnemeError, response: ObserveResponse) -> MnemeError:
     taken = response.accepted + response.duplicates
     counts = {"accepted": str(response.accepted), "duplicates": str(response.duplicates), "index": str(taken)}
     field = f"observation.{error.field}" if error.field else "observation"
+    if error.reason == EXCEEDED:
+        field = error.field  # a setting, no field of the request
     return MnemeError(
         error.reason, error.message, field=field, remedy=error.remedy, metadata={**error.metadata, **counts}
     )

@@ -14,6 +14,7 @@ from services.common import telemetry
 from services.common.crypto.seal import Keyring, destroying
 from services.common.ledger import topics
 from services.common.ledger.entries import MAC_OBSERVATION, SEAL_DEAD_LETTER
+from services.common.ledger.quota import EXCEEDED
 from services.common.log.base import Log, Message, Record
 from services.common.serving.errors import MnemeError
 
@@ -94,5 +95,5 @@ class DeadLetters:
 
 def _in_our_words(error: MnemeError) -> MnemeError:
     """The refusal, which is kept in clear: of the field its own name, not the one a product gave its metadata."""
-    field, _, _ = error.field.partition(".")
+    field = error.field if error.reason == EXCEEDED else error.field.partition(".")[0]
     return MnemeError(error.reason, error.message, field=field, remedy=error.remedy)

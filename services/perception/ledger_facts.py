@@ -17,9 +17,10 @@ from mneme.v1.admin_pb2 import MetadataType, Namespace
 from mneme.v1.ledger_pb2 import PartitionFacts
 
 from services.common.crypto.seal import Keyring
-from services.common.ledger import topics
+from services.common.ledger import quota, topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, SessionSeen, fold
+from services.common.ledger.quota import NOTHING, Amount
 from services.common.ledger.settings import FirstSeen, Place, Settings
 from services.common.ledger.snapshot import SnapshotFile
 from services.common.ledger.snapshots import Snapshots
@@ -141,6 +142,14 @@ class LedgerFacts:
             settings = self._of(name).settings
             return settings.bytes_needed if settings is not None else 0
 
+    def require_room(self, name: str, text: Amount, ahead: Amount = NOTHING) -> None:
+        """QUOTA_EXCEEDED where a namespace may not hold one more text of this size. ``ahead``: of those that are
+        appended before it."""
+        with self._lock:
+            of = self._of(name)
+            if of.settings is not None:
+                quota.require_room(name, of.settings.quota, of.held + ahead, text)
+
     @property
     def erasures(self) -> int:
         """Erasures folded so far."""
@@ -183,7 +192,8 @@ class LedgerFacts:
 
     def _open(self, name: str, settings: Settings) -> NamespaceSettings:
         groups = open_aliases(self._keyring, name, settings.now.sealed)
-        described = Namespace(name=name, metadata_fields=settings.fields.values(), aliases=groups)
+        limits = settings.quota if quota.is_given(settings.quota) else None
+        described = Namespace(name=name, metadata_fields=settings.fields.values(), aliases=groups, quota=limits)
         types = {declared.name: declared.type for declared in settings.fields.values()}
         erased = settings.now.erased_from
         return NamespaceSettings(described, types, Aliases(groups), settings.place, erased, settings.changes)

@@ -14,6 +14,7 @@ from mneme.v1 import admin_pb2 as pb
 from mneme.v1.admin_service_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
 from mneme.v1.common_pb2 import Position, TimeRange
 
+from services.cli import render
 from services.cli.main import main
 
 AT = Timestamp(seconds=1_710_000_000)
@@ -38,6 +39,9 @@ USED = [
     pb.NamespaceUsage(namespace="acme/ann", told=5, erased=1, ledger_bytes=900, last_told_at=AT),
     pb.NamespaceUsage(namespace="acme/bob"),
 ]
+FULL = pb.NamespaceUsage(
+    namespace="acme/full", told=9, erased=2, ledger_bytes=900, erased_bytes=100, quota=pb.Quota(max_texts=7)
+)
 
 
 class Door(AdminServiceServicer):
@@ -111,7 +115,7 @@ def test_json_is_an_object_a_line_with_all_there_is(door: Door) -> None:
         "selected_by": "person",
     }
     _, unused = map(json.loads, door.mneme("usage", "--json").stdout.splitlines())
-    assert unused == {"namespace": "acme/bob", "told": "0", "erased": "0", "ledger_bytes": "0"}
+    assert unused == {"namespace": "acme/bob", "told": "0", "erased": "0", "ledger_bytes": "0", "erased_bytes": "0"}
 
 
 def test_usage_is_a_line_for_each_namespace(door: Door) -> None:
@@ -120,3 +124,10 @@ def test_usage_is_a_line_for_each_namespace(door: Door) -> None:
         "acme/bob  0 told, 0 of them erased, 0 bytes in the ledger, last never",
     ]
     assert [each.prefix for each in door.usages] == ["acme", "acme"]
+
+
+def test_usage_tells_what_is_held_beside_the_quota() -> None:
+    told = f"acme/full  9 told, 2 of them erased, 900 bytes in the ledger, last never, quota {'{}'}"
+    assert render.usage(FULL) == told.format("7 of 7 texts")
+    FULL.quota.max_bytes = 1_000
+    assert render.usage(FULL) == told.format("7 of 7 texts and 800 of 1000 bytes")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import pytest
-from mneme.v1.admin_pb2 import MetadataField
+from mneme.v1.admin_pb2 import MetadataField, Quota
 from mneme.v1.ledger_pb2 import (
     EpisodeClosed,
     Erased,
@@ -21,10 +22,14 @@ from mneme.v1.ledger_pb2 import (
 
 from services.common.crypto.seal import Keyring, MasterKey
 from services.common.ids import unnamed
+from services.common.ledger import quota
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
+from services.common.ledger.quota import NOTHING, Amount
 from services.common.ledger.settings import FirstSeen, Place
 from services.common.ledger.stored_facts import restore, stored
+from services.common.ledger.usage import Usage
 from services.common.log.base import Log
+from services.common.serving.errors import MnemeError
 
 HOME = "acme/anna"
 
@@ -241,3 +246,90 @@ def test_again_is_once_and_what_is_known_ahead_changes_nothing(keyring: Keyring,
     assert other.settings is not None
     assert (one.settings.fields, one.settings.changes) == (other.settings.fields, other.settings.changes)
     assert one.settings.needless <= other.settings.needless, "an erasure that is known took more of them"
+
+
+def limited(id: str, **limits: int) -> LedgerEntry:
+    return LedgerEntry(namespace=HOME, namespace_changed=NamespaceChanged(id_mac=id.encode(), quota=Quota(**limits)))
+
+
+def text(id: str, size: int) -> LedgerEntry:
+    entry = accepted(id)
+    entry.observation_accepted.sealed.ciphertext = bytes(size)
+    entry.ingested_at.seconds = 5
+    return entry
+
+
+def sized(epoch: int = 1, **sizes: int) -> LedgerEntry:
+    entry = erased(*sizes, epoch=epoch)
+    entry.erased.engram_bytes.extend(sizes.values())
+    return entry
+
+
+@pytest.mark.parametrize("observations", [True, False])
+def test_a_namespace_holds_what_it_was_told_less_what_is_erased(keyring: Keyring, observations: bool) -> None:
+    facts, again = made(keyring, observations=observations), made(keyring, observations=observations)
+    told(facts, created(), text("a", 10), text("b", 20), closed(), text("c", 30), at=0)
+    assert facts[HOME].held == Amount(3, 60)
+    told(facts, text("b", 20), at=2)
+    told(facts, sized(b=20), sized(b=20, c=30, epoch=2), sized(b=20), at=5)
+    assert facts[HOME].held == Amount(1, 10), "what is erased twice goes once"
+    told(facts, erased("a", epoch=3), at=8)
+    assert facts[HOME].held == Amount(0, 10), "an erasure of an earlier version says nothing of bytes"
+    restore(again, stored(facts, 0, 9))
+    assert again[HOME].usage == facts[HOME].usage == Usage(3, 60, 50, newest_us=5_000_000, next=5)
+    told(again, text("d", 5), at=9)
+    assert again[HOME].held == Amount(1, 15)
+    told(again, deleted(4), at=10)
+    assert again[HOME].held == NOTHING == Amount(0, 0)
+    told(again, created(), text("a", 7), at=11)
+    assert again[HOME].held == Amount(1, 7)
+
+
+def test_sizes_of_texts_are_found_by_their_places(keyring: Keyring) -> None:
+    facts, again = made(keyring, observations=False), made(keyring, observations=False)
+    told(facts, created(), text("a", 10), closed(), text("b", 20), at=0)
+    restore(again, stored(facts, 0, 4))
+    for each in (facts, again):
+        assert each[HOME].places.sizes([3, 1, 0, 2, 9]) == [20, 10, 0, 0, 0]
+
+
+def test_a_limit_of_the_quota_stays_until_it_is_given_again_and_0_takes_it_away(keyring: Keyring) -> None:
+    facts, again = made(keyring), made(keyring)
+    first = created()
+    first.namespace_created.quota.max_texts = 3
+    told(facts, first, limited("1", max_bytes=9), limited("1", max_bytes=1), at=0)
+    settings = facts[HOME].settings
+    assert settings is not None
+    assert settings.quota == Quota(max_texts=3, max_bytes=9)
+    told(facts, limited("2", max_texts=0), changed("3", "room"), at=3)
+    restore(again, stored(facts, 0, 5))
+    for each in (facts, again):
+        settings = each[HOME].settings
+        assert settings is not None
+        assert settings.quota == Quota(max_bytes=9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "held", "size", "field"),
+    [
+        ({}, Amount(9, 9), 9, ""),
+        ({"max_texts": 3}, Amount(2, 9), 9, ""),
+        ({"max_texts": 3}, Amount(3, 9), 9, "quota.max_texts"),
+        ({"max_texts": 3}, Amount(5, 9), 9, "quota.max_texts"),
+        ({"max_bytes": 18}, Amount(9, 9), 9, ""),
+        ({"max_bytes": 17}, Amount(9, 9), 9, "quota.max_bytes"),
+        ({"max_texts": 99, "max_bytes": 17}, Amount(9, 9), 9, "quota.max_bytes"),
+    ],
+)
+def test_a_text_beyond_the_quota_is_refused_by_the_limit(
+    limits: dict[str, int], held: Amount, size: int, field: str
+) -> None:
+    with pytest.raises(MnemeError) if field else nullcontext() as caught:
+        quota.require_room(HOME, Quota(**limits), held, Amount(1, size))
+    if caught is None:
+        return
+    error, limit = caught.value, field.removeprefix("quota.")
+    assert (error.reason, error.field, error.metadata["namespace"]) == ("QUOTA_EXCEEDED", field, HOME)
+    assert error.metadata["limit"] == str(limits[limit])
+    assert f"--{limit.replace('_', '-')}" in error.remedy
+    assert HOME not in str(error), "a dead letter keeps the words"

@@ -85,6 +85,29 @@ def _line(id: str, text: str) -> str:
     return json.dumps({"id": id, "session": "s", "text": text, "observed_at": "2026-03-02T18:00:00Z"})
 
 
+def test_a_namespace_beyond_its_quota_is_refused_by_every_door_until_something_is_forgotten(local: Local) -> None:
+    space, held = "e2e/quota", ("usage", "-n", "e2e/quota")
+    here = ("ingest", "-n", space, "-")
+    mneme(local, "namespace", "create", space, "--max-texts", "2")
+    lines = [_line(f"q{n}", f"Parcel {n} came.") for n in range(3)]
+    refused = mneme(local, *here, stdin="\n".join(lines), code=1)
+    assert "2 accepted" in refused
+    assert "QUOTA_EXCEEDED (quota.max_texts): line 3" in refused
+    assert "mneme namespace change NAME --max-texts N" in refused
+    assert "0 accepted, 2 known" in mneme(local, *here, stdin="\n".join(lines[:2]))
+    stated = json.dumps({"remember": {"id": "r1", "text": "The parcels lie in the hall."}})
+    assert "QUOTA_EXCEEDED (quota.max_texts)" in mneme(local, *here, stdin=stated, code=1)
+    assert "2 told, 0 of them erased" in (full := mneme(local, *held))
+    assert full.rstrip().endswith("quota 2 of 2 texts")
+    assert "quota          2 texts" in mneme(local, "namespace", "show", space)
+    mneme(local, "forget", "-n", space, "--id", "q0", "--yes")
+    assert mneme(local, *held).rstrip().endswith("quota 1 of 2 texts")
+    assert "1 accepted" in mneme(local, *here, stdin=stated)
+    mneme(local, "namespace", "change", space, "--max-texts", "none", "--yes")
+    assert "1 accepted, 1 known" in mneme(local, *here, stdin="\n".join(lines[1:]))
+    assert "quota" not in mneme(local, *held).removeprefix(space)
+
+
 def test_what_is_doubtful_of_a_person_is_shown_and_left(local: Local) -> None:
     lines = [_line(f"w{n}", text) for n, text in enumerate(["I saw Mark.", "Mark it."])]
     mneme(local, "ingest", "-n", "e2e/doubt", "-", stdin="\n".join(lines))

@@ -102,7 +102,9 @@ FOREIGN = ("selector", "scopes", "CreateNamespace", "ListNamespaces", "UpdateNam
         # --- settings of a namespace
         (("namespace", "create", "e2e/new", "--text", "ok", "--number", "2nd"), "INVALID_FIELD (--number 2nd): "),
         (("namespace", "create", "e2e/new", "--alias", "Ann=Annie", "--alias", "Bob=!!"), "(--alias Bob=!!): "),
-        (("namespace", "change", NAMESPACE, "--yes"), "--alias, --aliases-file, --no-aliases or --field"),
+        (("namespace", "change", NAMESPACE, "--yes"), "--alias, --aliases-file, --no-aliases, --field, --max-texts or"),
+        (("namespace", "change", NAMESPACE, "--max-texts", "0"), "'--max-texts'"),
+        (("namespace", "create", "e2e/unmade", "--max-bytes", "many"), "'--max-bytes'"),
         (("namespace", "change", NAMESPACE, "--field", "x:date"), "'--field'"),
         (("namespace", "change", NAMESPACE, "--alias", "Ann=!!", "--yes"), "INVALID_FIELD (--alias Ann=!!): "),
         (("namespace", "change", NAMESPACE, "--aliases-file", "latin.txt", "--yes"), "--aliases-file"),

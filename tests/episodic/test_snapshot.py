@@ -70,7 +70,8 @@ def known(registry: Registry, committed: int) -> list[object]:
             registry.epoch(name),
             registry.next_epoch(name),
         ]
-        out.append(registry.told_at(name, committed))
+        told_at = registry.told_at(name, committed)
+        out += [told_at, registry.sizes(name, told_at), registry.usage(name), registry.held(name)[0]]
         for offset in range(0, committed + 1, 3):
             out += [registry.namespace_at(name, offset), registry.is_deleted_since(name, offset)]
     return out

@@ -26,7 +26,7 @@ _FORGET = f"-k 'not ({_LONG})' " + _in(
 )
 _RECALL = _in("episodic", "directory", "recall", "servicer", "context", "local_days", "vectors", "space", "warm")
 _LOG = "-k sqlite " + _in("conformance", "log_sqlite", "log")
-_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "inbox", "snapshot")
+_ACCEPT = _in("perception", "known", "deleted", "accept", "change", "quota", "inbox", "snapshot")
 _SEGMENT = _in("perception", "deleted", "segment")
 _HELD = _in("perception", "held", "inbox")
 _TOKENS = _in("common", "auth") + " " + _in("gateway", "tokens", "door") + " " + _in("cli", "tokens")
@@ -51,6 +51,10 @@ _BY_TESTS: dict[str, tuple[str, ...]] = {
     _TOKENS: ("common/crypto/auth", "gateway/tokens", "gateway/issued", "gateway/revocations"),
     _PLACES: ("gateway/limiter", "gateway/shares", "gateway/budget"),
     _ACCEPT: ("perception/intake/accept", "perception/intake/decision", "perception/ledger_facts"),
+    " ".join([_in("common", "facts"), _in("perception", "quota"), _in("episodic", "quota")]): (
+        *(f"common/ledger/{part}" for part in ("quota", "usage")),
+        "episodic/write/ahead",
+    ),
     _SEGMENT: ("perception/sessions/segment", "perception/sessions/open"),
     _HELD: ("perception/intake/held",),
     _STORE: ("kvstore/store",),

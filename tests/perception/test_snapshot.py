@@ -202,7 +202,7 @@ def damaged(raw: bytes) -> bytes:
     [
         (lambda raw: b"", "format"),
         (lambda raw: b"SQLite format 3\0" + raw, "format"),
-        (lambda raw: raw.replace(b"mneme-facts 2\n", b"mneme-facts 1\n", 1), "format"),
+        (lambda raw: raw.replace(b"mneme-facts 3\n", b"mneme-facts 2\n", 1), "format"),
         (lambda raw: raw[:20], "length"),
         (lambda raw: raw[:-1], "length"),
         (lambda raw: raw + b"x", "length"),

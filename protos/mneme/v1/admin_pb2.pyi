@@ -160,27 +160,39 @@ class AliasGroup(_message.Message):
     aliases: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class Quota(_message.Message):
+    __slots__ = ("max_texts", "max_bytes")
+    MAX_TEXTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    max_texts: int
+    max_bytes: int
+    def __init__(self, max_texts: _Optional[int] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+
 class Namespace(_message.Message):
-    __slots__ = ("name", "metadata_fields", "aliases", "erasure_epoch")
+    __slots__ = ("name", "metadata_fields", "aliases", "erasure_epoch", "quota")
     NAME_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     ERASURE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     name: str
     metadata_fields: _containers.RepeatedCompositeFieldContainer[MetadataField]
     aliases: _containers.RepeatedCompositeFieldContainer[AliasGroup]
     erasure_epoch: int
-    def __init__(self, name: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Iterable[_Union[AliasGroup, _Mapping]]] = ..., erasure_epoch: _Optional[int] = ...) -> None: ...
+    quota: Quota
+    def __init__(self, name: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Iterable[_Union[AliasGroup, _Mapping]]] = ..., erasure_epoch: _Optional[int] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
 
 class CreateNamespaceRequest(_message.Message):
-    __slots__ = ("namespace", "metadata_fields", "aliases")
+    __slots__ = ("namespace", "metadata_fields", "aliases", "quota")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     metadata_fields: _containers.RepeatedCompositeFieldContainer[MetadataField]
     aliases: _containers.RepeatedCompositeFieldContainer[AliasGroup]
-    def __init__(self, namespace: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Iterable[_Union[AliasGroup, _Mapping]]] = ...) -> None: ...
+    quota: Quota
+    def __init__(self, namespace: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Iterable[_Union[AliasGroup, _Mapping]]] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
 
 class CreateNamespaceResponse(_message.Message):
     __slots__ = ("position",)
@@ -195,16 +207,18 @@ class AliasGroups(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[_Union[AliasGroup, _Mapping]]] = ...) -> None: ...
 
 class UpdateNamespaceRequest(_message.Message):
-    __slots__ = ("namespace", "id", "metadata_fields", "aliases")
+    __slots__ = ("namespace", "id", "metadata_fields", "aliases", "quota")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     id: str
     metadata_fields: _containers.RepeatedCompositeFieldContainer[MetadataField]
     aliases: AliasGroups
-    def __init__(self, namespace: _Optional[str] = ..., id: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[AliasGroups, _Mapping]] = ...) -> None: ...
+    quota: Quota
+    def __init__(self, namespace: _Optional[str] = ..., id: _Optional[str] = ..., metadata_fields: _Optional[_Iterable[_Union[MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[AliasGroups, _Mapping]] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
 
 class UpdateNamespaceResponse(_message.Message):
     __slots__ = ("position",)
@@ -519,18 +533,22 @@ class ListAuditResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class NamespaceUsage(_message.Message):
-    __slots__ = ("namespace", "told", "erased", "ledger_bytes", "last_told_at")
+    __slots__ = ("namespace", "told", "erased", "ledger_bytes", "last_told_at", "erased_bytes", "quota")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     TOLD_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
     LEDGER_BYTES_FIELD_NUMBER: _ClassVar[int]
     LAST_TOLD_AT_FIELD_NUMBER: _ClassVar[int]
+    ERASED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     told: int
     erased: int
     ledger_bytes: int
     last_told_at: _timestamp_pb2.Timestamp
-    def __init__(self, namespace: _Optional[str] = ..., told: _Optional[int] = ..., erased: _Optional[int] = ..., ledger_bytes: _Optional[int] = ..., last_told_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    erased_bytes: int
+    quota: Quota
+    def __init__(self, namespace: _Optional[str] = ..., told: _Optional[int] = ..., erased: _Optional[int] = ..., ledger_bytes: _Optional[int] = ..., last_told_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erased_bytes: _Optional[int] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
 
 class ListUsageRequest(_message.Message):
     __slots__ = ("prefix", "page_size", "page_token")

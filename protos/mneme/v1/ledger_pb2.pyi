@@ -93,24 +93,28 @@ class NamespaceDeleted(_message.Message):
     def __init__(self, receipt_id: _Optional[str] = ..., erasure_epoch: _Optional[int] = ..., name_key_id: _Optional[str] = ...) -> None: ...
 
 class NamespaceCreated(_message.Message):
-    __slots__ = ("metadata_fields", "aliases")
+    __slots__ = ("metadata_fields", "aliases", "quota")
     METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
     aliases: Sealed
-    def __init__(self, metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+    quota: _admin_pb2.Quota
+    def __init__(self, metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., quota: _Optional[_Union[_admin_pb2.Quota, _Mapping]] = ...) -> None: ...
 
 class NamespaceChanged(_message.Message):
-    __slots__ = ("id_mac", "content_mac", "metadata_fields", "aliases")
+    __slots__ = ("id_mac", "content_mac", "metadata_fields", "aliases", "quota")
     ID_MAC_FIELD_NUMBER: _ClassVar[int]
     CONTENT_MAC_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     id_mac: bytes
     content_mac: bytes
     metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
     aliases: Sealed
-    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+    quota: _admin_pb2.Quota
+    def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., quota: _Optional[_Union[_admin_pb2.Quota, _Mapping]] = ...) -> None: ...
 
 class ObservationAccepted(_message.Message):
     __slots__ = ("id_mac", "content_mac", "session_mac", "sealed")
@@ -203,7 +207,7 @@ class Corrected(_message.Message):
     def __init__(self, id_mac: _Optional[bytes] = ..., content_mac: _Optional[bytes] = ..., engram_id: _Optional[str] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ..., reading: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
 
 class Erased(_message.Message):
-    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by", "declared")
+    __slots__ = ("receipt_id", "id_macs", "engram_ids", "key_ids", "erasure_epoch", "selector_mac", "aliases", "aliases_before", "alias_groups", "names", "doubtful", "selected_by", "declared", "engram_bytes")
     class AliasesBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +228,7 @@ class Erased(_message.Message):
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
     SELECTED_BY_FIELD_NUMBER: _ClassVar[int]
     DECLARED_FIELD_NUMBER: _ClassVar[int]
+    ENGRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
     receipt_id: str
     id_macs: _containers.RepeatedScalarFieldContainer[bytes]
     engram_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -237,7 +242,8 @@ class Erased(_message.Message):
     doubtful: bytes
     selected_by: str
     declared: int
-    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ..., declared: _Optional[int] = ...) -> None: ...
+    engram_bytes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, receipt_id: _Optional[str] = ..., id_macs: _Optional[_Iterable[bytes]] = ..., engram_ids: _Optional[_Iterable[str]] = ..., key_ids: _Optional[_Iterable[str]] = ..., erasure_epoch: _Optional[int] = ..., selector_mac: _Optional[bytes] = ..., aliases: _Optional[_Union[Sealed, _Mapping]] = ..., aliases_before: _Optional[_Mapping[str, Sealed]] = ..., alias_groups: _Optional[int] = ..., names: _Optional[_Iterable[_Union[NameHash, _Mapping]]] = ..., doubtful: _Optional[bytes] = ..., selected_by: _Optional[str] = ..., declared: _Optional[int] = ..., engram_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class NameHash(_message.Message):
     __slots__ = ("mac", "letters", "words")
@@ -434,7 +440,7 @@ class PartitionFacts(_message.Message):
     def __init__(self, next: _Optional[int] = ..., last_mac: _Optional[bytes] = ..., namespaces: _Optional[_Iterable[_Union[StoredFacts, _Mapping]]] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class StoredFacts(_message.Message):
-    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions", "epochs", "places")
+    __slots__ = ("pseudonym", "in_clear", "settings", "deleted", "erasures", "observations", "sessions", "epochs", "places", "usage")
     class EpochsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -451,6 +457,7 @@ class StoredFacts(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     pseudonym: bytes
     in_clear: bool
     settings: StoredSettings
@@ -460,19 +467,32 @@ class StoredFacts(_message.Message):
     sessions: StoredSessions
     epochs: _containers.ScalarMap[int, int]
     places: StoredPlaces
-    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ..., epochs: _Optional[_Mapping[int, int]] = ..., places: _Optional[_Union[StoredPlaces, _Mapping]] = ...) -> None: ...
+    usage: StoredUsage
+    def __init__(self, pseudonym: _Optional[bytes] = ..., in_clear: _Optional[bool] = ..., settings: _Optional[_Union[StoredSettings, _Mapping]] = ..., deleted: _Optional[_Union[StoredDeletion, _Mapping]] = ..., erasures: _Optional[_Union[StoredErasures, _Mapping]] = ..., observations: _Optional[_Union[StoredIds, _Mapping]] = ..., sessions: _Optional[_Union[StoredSessions, _Mapping]] = ..., epochs: _Optional[_Mapping[int, int]] = ..., places: _Optional[_Union[StoredPlaces, _Mapping]] = ..., usage: _Optional[_Union[StoredUsage, _Mapping]] = ...) -> None: ...
+
+class StoredUsage(_message.Message):
+    __slots__ = ("texts", "bytes", "erased_bytes", "newest", "next")
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    ERASED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    texts: int
+    bytes: int
+    erased_bytes: int
+    newest: _timestamp_pb2.Timestamp
+    next: int
+    def __init__(self, texts: _Optional[int] = ..., bytes: _Optional[int] = ..., erased_bytes: _Optional[int] = ..., newest: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next: _Optional[int] = ...) -> None: ...
 
 class StoredPlaces(_message.Message):
-    __slots__ = ("told", "boundaries", "bytes", "newest")
+    __slots__ = ("told", "boundaries", "sizes")
     TOLD_FIELD_NUMBER: _ClassVar[int]
     BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
-    BYTES_FIELD_NUMBER: _ClassVar[int]
-    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
     told: _containers.RepeatedScalarFieldContainer[int]
     boundaries: _containers.RepeatedCompositeFieldContainer[StoredBoundary]
-    bytes: int
-    newest: _timestamp_pb2.Timestamp
-    def __init__(self, told: _Optional[_Iterable[int]] = ..., boundaries: _Optional[_Iterable[_Union[StoredBoundary, _Mapping]]] = ..., bytes: _Optional[int] = ..., newest: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, told: _Optional[_Iterable[int]] = ..., boundaries: _Optional[_Iterable[_Union[StoredBoundary, _Mapping]]] = ..., sizes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class StoredBoundary(_message.Message):
     __slots__ = ("session_mac", "offset", "held")
@@ -485,20 +505,22 @@ class StoredBoundary(_message.Message):
     def __init__(self, session_mac: _Optional[bytes] = ..., offset: _Optional[int] = ..., held: _Optional[bytes] = ...) -> None: ...
 
 class StoredSettings(_message.Message):
-    __slots__ = ("offset", "metadata_fields", "late", "changes", "needless_key_ids", "aliases")
+    __slots__ = ("offset", "metadata_fields", "late", "changes", "needless_key_ids", "aliases", "quota")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELDS_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     NEEDLESS_KEY_IDS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     offset: int
     metadata_fields: _containers.RepeatedCompositeFieldContainer[_admin_pb2.MetadataField]
     late: _containers.RepeatedScalarFieldContainer[str]
     changes: StoredIds
     needless_key_ids: _containers.RepeatedScalarFieldContainer[str]
     aliases: _containers.RepeatedCompositeFieldContainer[StoredAliases]
-    def __init__(self, offset: _Optional[int] = ..., metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., late: _Optional[_Iterable[str]] = ..., changes: _Optional[_Union[StoredIds, _Mapping]] = ..., needless_key_ids: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[_Union[StoredAliases, _Mapping]]] = ...) -> None: ...
+    quota: _admin_pb2.Quota
+    def __init__(self, offset: _Optional[int] = ..., metadata_fields: _Optional[_Iterable[_Union[_admin_pb2.MetadataField, _Mapping]]] = ..., late: _Optional[_Iterable[str]] = ..., changes: _Optional[_Union[StoredIds, _Mapping]] = ..., needless_key_ids: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[_Union[StoredAliases, _Mapping]]] = ..., quota: _Optional[_Union[_admin_pb2.Quota, _Mapping]] = ...) -> None: ...
 
 class StoredAliases(_message.Message):
     __slots__ = ("offset", "sealed", "needed", "erased_from", "replaced_bytes")

@@ -29,6 +29,28 @@ def _declared(context: click.Context, option: click.Parameter, given: Sequence[s
     return [admin_pb2.MetadataField(name=name, type=_TYPES[kind]) for name, kind in fields]
 
 
+def _limit(context: click.Context, option: click.Parameter, given: str | None) -> int | None:
+    """Of a quota; 0 for none."""
+    if given is None or given == "none":
+        return None if given is None else 0
+    if not given.isdecimal() or not 0 < int(given) < 2**64:
+        raise click.BadParameter("say a number from 1 on, or none.", context, option)
+    return int(given)
+
+
+def _quota_options(function: Callable[..., None]) -> Callable[..., None]:
+    for name, what in (("--max-bytes", "bytes of its texts, as the ledger holds them"), ("--max-texts", "texts")):
+        said = f"The most that it may hold of {what}: a number, or none."
+        function = click.option(name, metavar="N|none", callback=_limit, help=said)(function)
+    return function
+
+
+def _quota(max_texts: int | None, max_bytes: int | None) -> admin_pb2.Quota | None:
+    if max_texts is None and max_bytes is None:
+        return None
+    return admin_pb2.Quota(max_texts=max_texts, max_bytes=max_bytes)
+
+
 def repeatable(error: MnemeError, key: str, what: str = "the receipt") -> MnemeError:
     """The same error, with the key where what was commanded may have been all the same."""
     if error.reason not in IN_DOUBT:
@@ -53,6 +75,7 @@ def add_to(group: click.Group) -> None:
 @click.option("--text", "texts", multiple=True, help="Declare a filterable text field of metadata.")
 @click.option("--number", "numbers", multiple=True, help="Declare a filterable number field of metadata.")
 @click.option("--alias", multiple=True, help='Names of one person: "Ann Lee=Annie,Ms. Lee"; may be repeated.')
+@_quota_options
 @click.pass_obj
 def namespace_create(
     get_client: Callable[[], Client],
@@ -60,12 +83,17 @@ def namespace_create(
     texts: tuple[str, ...],
     numbers: tuple[str, ...],
     alias: tuple[str, ...],
+    max_texts: int | None,
+    max_bytes: int | None,
 ) -> None:
     """Create a namespace. Doing it again with the same settings changes nothing."""
     client = get_client()
     client.admin.CreateNamespace(
         admin_pb2.CreateNamespaceRequest(
-            namespace=name, metadata_fields=_fields(texts, numbers), aliases=map(_group, alias)
+            namespace=name,
+            metadata_fields=_fields(texts, numbers),
+            aliases=map(_group, alias),
+            quota=_quota(max_texts, max_bytes),
         ),
         metadata=client.metadata,
         timeout=DEFAULT_TIMEOUT_S,
@@ -98,7 +126,7 @@ def namespace_list(get_client: Callable[[], Client], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.pass_obj
 def namespace_show(get_client: Callable[[], Client], name: str, as_json: bool) -> None:
-    """Show a namespace: its metadata fields, its alias groups, its erasure epoch."""
+    """Show a namespace: its metadata fields, its alias groups, its quota, its erasure epoch."""
     found = found_in(get_client(), name)
     click.echo(_json(found) if as_json else render.namespace(found))
 
@@ -123,6 +151,7 @@ def found_in(client: Client, name: str) -> admin_pb2.Namespace:
 @click.option(
     "--field", "fields", multiple=True, callback=_declared, help="Declare a further field: NAME:text, NAME:number."
 )
+@_quota_options
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.option("--key", help="Idempotency key: repeat a change that was cut off.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -134,21 +163,26 @@ def namespace_change(
     aliases_file: TextIO | None,
     no_aliases: bool,
     fields: list[admin_pb2.MetadataField],
+    max_texts: int | None,
+    max_bytes: int | None,
     dry_run: bool,
     key: str | None,
     yes: bool,
 ) -> None:
-    """Give a namespace other alias groups, in place of all it has, or further metadata fields.
+    """Give a namespace other alias groups, in place of all it has, further metadata fields, or another quota.
 
-    Needs the right admin over it. What was told before stays as it was read. Fields stay as they are declared.
+    Needs the right admin over it. What was told before stays as it was read. Fields stay as they are declared. Beyond
+    its quota new texts are refused; `mneme usage` shows how much it holds.
     """
     lines = [*aliases, *_lines(aliases_file)]
     if no_aliases and lines:
         raise click.UsageError("--no-aliases leaves none: give it, or groups.")
-    if not (no_aliases or lines or fields):
-        raise click.UsageError("nothing to change: give --alias, --aliases-file, --no-aliases or --field.")
+    quota = _quota(max_texts, max_bytes)
+    if not (no_aliases or lines or fields or quota):
+        what = "--alias, --aliases-file, --no-aliases, --field, --max-texts or --max-bytes"
+        raise click.UsageError(f"nothing to change: give {what}.")
     client = get_client()
-    request = admin_pb2.UpdateNamespaceRequest(namespace=name, metadata_fields=fields)
+    request = admin_pb2.UpdateNamespaceRequest(namespace=name, metadata_fields=fields, quota=quota)
     if lines or no_aliases:
         request.aliases.CopyFrom(admin_pb2.AliasGroups(groups=map(_group, lines)))
     click.echo(render.namespace_change(found_in(client, name), request))

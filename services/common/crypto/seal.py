@@ -51,6 +51,7 @@ from services.common.log.base import Consumer, Log, LogUnavailable, Message, Tra
 __all__ = [
     "KEY_WAIT_S",
     "MAC_BYTES",
+    "TAG_BYTES",
     "ExposedKey",
     "KeyDestroyed",
     "Keyring",
@@ -66,6 +67,7 @@ __all__ = [
 
 KEY_WAIT_S = 2.0  # for ``within_s`` of whoever follows the ledger
 MAC_BYTES = 16
+TAG_BYTES = 16  # that a text grows by when it is sealed
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,11 @@ def seals_in(entry: LedgerEntry) -> Iterator[tuple[Sealed, str, bytes]]:
         yield aliases, SEAL_NAMESPACE, b""
 
 
+def text_bytes(entry: LedgerEntry) -> int:
+    """Of what an entry tells, as it is sealed; 0 where it tells no text."""
+    return sum(len(sealed.ciphertext) for sealed, _, id_mac in seals_in(entry) if id_mac)
+
+
 def aliases_after(sealed: Sealed, erased: Erased) -> Sealed:
     """A namespace's alias groups once an erasure is in the ledger: what it left of them, if it names their key.
 

@@ -13,8 +13,10 @@ from mneme.v1.ledger_pb2 import Erased, LedgerEntry, NamespaceChanged, Namespace
 
 from services.common.crypto.seal import Keyring
 from services.common.ledger.places import Places
+from services.common.ledger.quota import Amount
 from services.common.ledger.settings import FirstSeen, Place, Settings
 from services.common.ledger.spaces import ByNamespace
+from services.common.ledger.usage import Usage
 
 # Entries that are folded into engrams, with the alias groups of their time.
 FOLDED = frozenset({"observation_accepted", "remembered", "corrected", "episode_closed"})
@@ -24,7 +26,7 @@ class Learned(Flag):
     """What an entry told that was not known."""
 
     NOTHING = 0
-    SETTINGS = auto()  # the namespace's fields or alias groups are other ones now
+    SETTINGS = auto()  # the namespace's fields, alias groups or quota are other ones now
     ERASURE = auto()
     DELETION = auto()
 
@@ -65,6 +67,7 @@ class NamespaceFacts:
     observations: dict[bytes, FirstSeen] = field(default_factory=dict)
     sessions: dict[bytes, SessionSeen] = field(default_factory=dict)
     places: Places = field(default_factory=Places)
+    usage: Usage = field(default_factory=Usage)
     deleted: Deleted | None = None
     epochs: dict[int, int] = field(default_factory=dict)  # of each erasure and deletion, by its offset
     in_clear: bool = False  # the ledger holds entries that are keyed by the name, for good
@@ -91,6 +94,11 @@ class NamespaceFacts:
         return [*self.places.told(end), *(at for at in others if at < end)]
 
     @property
+    def held(self) -> Amount:
+        """What the namespace was told and is not erased."""
+        return Amount(self.usage.texts - len(self.erasures.ids), self.usage.bytes - self.usage.erased_bytes)
+
+    @property
     def is_gone(self) -> bool:
         """Whether it was deleted, and not made anew as far as the ledger is known."""
         return self.deleted is not None and self.settings is None
@@ -101,7 +109,7 @@ class Facts(ByNamespace[NamespaceFacts]):
 
     def __init__(self, keyring: Keyring, *, observations: bool) -> None:
         """``observations``: ids of observations and sessions are held, about 300 bytes an observation; else where the
-        ledger holds what a namespace was told, 8 bytes an entry."""
+        ledger holds what a namespace was told, 12 bytes an entry."""
         super().__init__(keyring)
         self.holds_observations = observations
 
@@ -120,10 +128,8 @@ def fold(facts: Facts, entry: LedgerEntry, place: Place) -> Learned:
         of.in_clear = True
     if of.is_deleted_since(place.offset):
         return Learned.NOTHING
-    if body in FOLDED and of.settings is not None and place.offset > of.settings.place.offset:
-        of.settings.need(place.offset)
-    if body in FOLDED and not facts.holds_observations:
-        of.places.add(entry, place.offset)
+    if body in FOLDED:
+        _tell(of, entry, place, places=not facts.holds_observations)
     match body:
         case "observation_accepted" | "session_ended" if facts.holds_observations:
             _see(of, entry, place)
@@ -142,6 +148,15 @@ def fold(facts: Facts, entry: LedgerEntry, place: Place) -> Learned:
     return Learned.NOTHING
 
 
+def _tell(of: NamespaceFacts, entry: LedgerEntry, place: Place, *, places: bool) -> None:
+    if of.settings is not None and place.offset > of.settings.place.offset:
+        of.settings.need(place.offset)
+    if places:
+        of.places.add(entry, place.offset)
+    if not entry.HasField("episode_closed"):
+        of.usage.add(entry, place.offset)
+
+
 def _see(of: NamespaceFacts, entry: LedgerEntry, place: Place) -> None:
     accepted = entry.observation_accepted
     if entry.HasField("session_ended"):
@@ -155,6 +170,8 @@ def _erase(of: NamespaceFacts, erased: Erased, place: Place) -> Learned:
     known = of.erasures
     for id_mac in erased.id_macs:
         known.macs.setdefault(id_mac, place)
+    sizes = dict(zip(erased.engram_ids, erased.engram_bytes, strict=False))  # of an earlier version none
+    of.usage.erased_bytes += sum(size for id, size in sizes.items() if id not in known.ids)
     known.ids.update(erased.engram_ids)
     known.selectors.setdefault(erased.receipt_id, erased.selector_mac)
     of.epochs[place.offset] = erased.erasure_epoch
@@ -183,5 +200,6 @@ def _delete(of: NamespaceFacts, deleted: NamespaceDeleted, place: Place) -> Lear
         return Learned.NOTHING
     of.deleted = Deleted(place, deleted.receipt_id, deleted.name_key_id)
     of.epochs[place.offset] = deleted.erasure_epoch
-    of.settings, of.erasures, of.observations, of.sessions, of.places = None, Erasures(), {}, {}, Places()
+    of.settings, of.erasures, of.observations, of.sessions = None, Erasures(), {}, {}
+    of.places, of.usage = Places(), Usage()
     return Learned.DELETION

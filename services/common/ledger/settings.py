@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mneme.v1.admin_pb2 import MetadataField
+from mneme.v1.admin_pb2 import MetadataField, Quota
 from mneme.v1.ledger_pb2 import Erased, NamespaceChanged, NamespaceCreated, Sealed
 
+from services.common.ledger import quota
 from services.common.ledger.entries import aliases_after
 
 
@@ -52,11 +53,13 @@ class Settings:
     late: set[str] = field(default_factory=set)  # fields that were declared after the creation
     changes: dict[bytes, FirstSeen] = field(default_factory=dict)  # by the keyed hash of their id
     needless: set[str] = field(default_factory=set)  # keys of alias groups that nothing is folded with
+    quota: Quota = field(default_factory=lambda: quota.NO_QUOTA)  # only the limits that there are are set
 
     @staticmethod
     def of(created: NamespaceCreated, place: Place) -> Settings:
         fields = {declared.name: declared for declared in created.metadata_fields}
-        return Settings(place, fields, [Period(place.offset, created.aliases)])
+        limits = quota.changed(quota.NO_QUOTA, created.quota)
+        return Settings(place, fields, [Period(place.offset, created.aliases)], quota=limits)
 
     def change(self, changed: NamespaceChanged, place: Place) -> bool:
         """Whether it counts: of changes with the same id the first does; again is once."""
@@ -67,6 +70,7 @@ class Settings:
         for declared in changed.metadata_fields:
             if self.fields.setdefault(declared.name, declared) is declared:
                 self.late.add(declared.name)
+        self.quota = quota.changed(self.quota, changed.quota)
         if changed.HasField("aliases"):
             before = self.periods[-1]
             before.replaced_bytes = len(before.sealed.ciphertext)

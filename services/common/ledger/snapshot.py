@@ -22,7 +22,7 @@ from services.common.ledger.entries import entry_of
 from services.common.log.base import Log, Record
 
 _MAGIC = b"mneme-facts "
-_FORMAT = 2
+_FORMAT = 3  # 2 does not tell how much a namespace holds
 _LENGTH_BYTES = 8
 _REMEDY = "The whole ledger is read instead, and the next snapshot takes its place."
 

@@ -21,11 +21,12 @@ from mneme.v1.ledger_pb2 import (
 
 from services.common.crypto.seal import Keyring
 from services.common.ids import unnamed
-from services.common.ledger import topics
+from services.common.ledger import quota, topics
 from services.common.ledger.entries import entry_of
 from services.common.ledger.facts import Deleted, Erasures, Facts, NamespaceFacts, SessionSeen, fold
 from services.common.ledger.places import Places
 from services.common.ledger.settings import FirstSeen, Period, Place, Settings
+from services.common.ledger.usage import Usage
 from services.common.log.base import Log
 
 P = TypeVar("P", MetadataField, Sealed)
@@ -76,6 +77,7 @@ def _stored(pseudonym: bytes, of: NamespaceFacts) -> StoredFacts:
         sessions=sessions,
         epochs=of.epochs,
         places=of.places.stored(),
+        usage=of.usage.stored(),
     )
 
 
@@ -95,6 +97,7 @@ def _restored(partition: int, one: StoredFacts) -> NamespaceFacts:
         deleted=_deletion(partition, one.deleted) if one.HasField("deleted") else None,
         epochs=dict(one.epochs),
         places=Places.restored(one.places),
+        usage=Usage.restored(one.usage),
         in_clear=one.in_clear,
     )
 
@@ -106,6 +109,7 @@ def _stored_settings(settings: Settings) -> StoredSettings:
         late=settings.late,
         changes=_stored_ids(settings.changes),
         needless_key_ids=settings.needless,
+        quota=settings.quota,
         aliases=(
             StoredAliases(
                 offset=period.offset,
@@ -127,6 +131,7 @@ def _settings(partition: int, one: StoredSettings) -> Settings:
         set(one.late),
         _ids(partition, one.changes),
         set(one.needless_key_ids),
+        quota.changed(quota.NO_QUOTA, one.quota),
     )
 
 

@@ -41,6 +41,7 @@ _STATUS: dict[int, grpc.StatusCode] = {
     ErrorReason.ERROR_REASON_DEADLINE: grpc.StatusCode.DEADLINE_EXCEEDED,
     ErrorReason.ERROR_REASON_UNKNOWN_METHOD: grpc.StatusCode.UNIMPLEMENTED,
     ErrorReason.ERROR_REASON_INTERNAL: grpc.StatusCode.INTERNAL,
+    ErrorReason.ERROR_REASON_QUOTA_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 

@@ -341,6 +341,7 @@ class Forgetting:
             raise MnemeError("NOT_FOUND", what, field="selector", remedy=remedy)
         erased.id_macs.extend(s.id_mac for s in targets.base if s.id_mac)
         erased.engram_ids.extend(s.id for s in targets.base)
+        erased.engram_bytes.extend(self._host.registry.sizes(namespace, [s.seq for s in targets.base]))
         erased.key_ids.extend(sorted({s.seal_key for s in targets.base}))
         erased.names.extend(name_hashes(targets.sought, mentions_key(self._host.parts.keyring, namespace)))
         erased.doubtful = b"".join(short_id(each.slot.id) for each in targets.doubtful)

@@ -7,11 +7,12 @@ in another order can bring an erased observation back. Thread-safe.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 
+from mneme.v1.admin_pb2 import Quota
 from mneme.v1.ledger_pb2 import LedgerEntry, PartitionFacts
 
 from services.common.crypto.seal import Keyring
@@ -19,12 +20,13 @@ from services.common.ids import pseudonym_in
 from services.common.ledger import topics
 from services.common.ledger.entries import entry_of, open_aliases
 from services.common.ledger.facts import Facts, Learned, NamespaceFacts, fold
-from services.common.ledger.places import Usage
+from services.common.ledger.quota import NO_QUOTA, Amount
 from services.common.ledger.settings import Place
 from services.common.ledger.snapshot import SnapshotFile, SnapshotRefused
 from services.common.ledger.snapshots import Snapshots
 from services.common.ledger.spaces import ByNamespace
 from services.common.ledger.stored_facts import gone_on_with, restore
+from services.common.ledger.usage import Usage
 from services.common.log.base import Log
 from services.episodic.state.settings import NamespaceInfo, described
 
@@ -46,6 +48,7 @@ class Registry:
         self._applied: ByNamespace[int] = ByNamespace(keyring)  # highest erasure epoch of which nothing is recalled
         self._going: ByNamespace[int] = ByNamespace(keyring)  # deleted at that offset, and not all of it is gone yet
         self._next = 0  # everything before is known
+        self._counted = 0  # texts before are counted
         self._lock = threading.Lock()
 
     def fold_all(self, committed: int) -> None:
@@ -55,6 +58,7 @@ class Registry:
                 self._learn(entry, Place(self._partition, record.offset))
             self._next = record.offset + 1
         with self._lock:
+            self._counted = max(self._counted, self._next)
             for name, of in self._facts.items():
                 self._applied[name] = max(self._applied.get(name, 0), of.epoch_before(committed))
                 if of.deleted is None or of.deleted.place.offset < committed:
@@ -155,6 +159,7 @@ class Registry:
         it."""
         with self._lock:
             fold(self._facts, entry, place)
+            self._counted = max(self._counted, place.offset + 1)
             if (settings := self._of(entry.namespace).settings) is not None:
                 settings.need(place.offset)
 
@@ -170,11 +175,26 @@ class Registry:
             acts = self._of(name).acts(end)
         return sorted(acts)
 
-    def usage(self, name: str) -> tuple[Usage, int]:
-        """What the namespace was told, and how many of it are erased."""
+    def usage(self, name: str) -> tuple[Usage, int, Quota]:
+        """What the namespace was told, how many of it are erased, and its quota."""
         with self._lock:
             of = self._of(name)
-            return replace(of.places.usage), len(of.erasures.ids)
+            return replace(of.usage), len(of.erasures.ids), of.settings.quota if of.settings is not None else NO_QUOTA
+
+    def quota(self, name: str) -> Quota:
+        with self._lock:
+            settings = self._of(name).settings
+            return settings.quota if settings is not None else NO_QUOTA
+
+    def held(self, name: str) -> tuple[Amount, int]:
+        """What the namespace was told and is not erased, of the texts before a ledger offset, and that offset."""
+        with self._lock:
+            return self._of(name).held, self._counted
+
+    def sizes(self, name: str, offsets: Iterable[int]) -> list[int]:
+        """Bytes of the texts that the namespace was told at these ledger offsets, as they are sealed there."""
+        with self._lock:
+            return self._of(name).places.sizes(offsets)
 
     def newest(self, name: str, end: float = inf) -> int:
         """The ledger offset of the namespace's newest entry before ``end``, changes of settings left out; -1: none."""

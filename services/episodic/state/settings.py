@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType
+from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Quota
 
+from services.common.ledger.quota import NO_QUOTA
 from services.common.ledger.settings import Settings
 from services.common.text.extract import NO_ALIASES, Aliases
 from services.episodic.search.rows import SLOTS
@@ -34,6 +35,7 @@ class NamespaceInfo:
     known: Aliases = field(default=NO_ALIASES, compare=False)  # the same, to read texts with
     earlier: tuple[EarlierAliases, ...] = ()  # oldest first
     late: frozenset[str] = frozenset()  # fields that were declared after the creation: not every row has their column
+    quota: Quota = field(default_factory=lambda: NO_QUOTA)
 
     def slot(self, name: str) -> tuple[str, int] | None:
         """Where a declared metadata field lies in the index: ("text" or "number", 0 to 3)."""
@@ -77,4 +79,5 @@ def described(name: str, settings: Settings, opened: Mapping[str, Groups]) -> Na
         now.known,
         tuple(earlier),
         frozenset(settings.late),
+        settings.quota,
     )

@@ -12,8 +12,9 @@ from mneme.v1 import ledger_pb2 as pb
 from mneme.v1.common_pb2 import Position
 from mneme.v1.episodic_pb2 import CorrectRequest, EngramKind, RememberRequest
 
-from services.common.crypto.seal import KeyDestroyed, Keyring, TextKey
+from services.common.crypto.seal import TAG_BYTES, KeyDestroyed, Keyring, TextKey
 from services.common.ledger import entries as ledger
+from services.common.ledger import quota
 from services.common.lineage import check_derived_from, is_answer, lineage_of
 from services.common.log.base import Appended
 from services.common.serving import clocks
@@ -30,6 +31,7 @@ from services.episodic.state.checks import (
     unknown_namespace,
 )
 from services.episodic.state.namespaces import NamespaceInfo
+from services.episodic.write.ahead import Ahead
 from services.episodic.write.backlog import Backlog
 from services.episodic.write.writer import Host
 
@@ -46,6 +48,7 @@ class Commands:
         self._host = host
         self._lock = threading.Lock()
         self._backlog = Backlog()
+        self._ahead = Ahead(host)
         # Commands that were appended and may not be applied yet: mac -> (content, position).
         self._recent: OrderedDict[tuple[str, bytes], tuple[bytes, Position]] = OrderedDict()
         # Corrections that may not be applied yet: (namespace, what is corrected) -> (the correction's id, position).
@@ -58,8 +61,8 @@ class Commands:
     def remember(
         self, request: RememberRequest, info: NamespaceInfo, principal: str, tenant: str
     ) -> tuple[str, Position, bool]:
-        """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED, NOT_FOUND;
-        OVERLOADED where too much of the tenant's is not folded yet."""
+        """(engram id, position, whether it was known). TEXT_SIZE, INVALID_FIELD, ID_REUSED, ERASED, NOT_FOUND,
+        QUOTA_EXCEEDED; OVERLOADED where too much of the tenant's is not folded yet."""
         check_id(request.id)
         check_text(request.text)
         if request.kind not in _STATABLE:
@@ -106,6 +109,7 @@ class Commands:
             if known is not None:
                 return known, True
             self._backlog.require_room(tenant, self._host.applied)
+        self._require_room(entry.namespace, request.ByteSize())
         namespace = self._host.registry.namespace(entry.namespace)
         reading = self._reading(request.text)
         with uninterrupted(), self._lock:
@@ -123,6 +127,7 @@ class Commands:
                 self._check_sources(entry.namespace, request.derived_from)
             self._backlog.require_room(tenant, self._host.applied)
             plaintext = request.SerializeToString()
+            self._require_room(entry.namespace, len(plaintext) + len(reading) + 2 * TAG_BYTES)
             key = self._seal(body, entry.namespace, plaintext, purpose, reading)
             entry.ingested_at.CopyFrom(clocks.now())
             appended = self._host.parts.log.append([*key.messages, ledger.message(entry)])
@@ -135,6 +140,12 @@ class Commands:
             while len(self._recent) > _REMEMBERED_COMMANDS:
                 self._recent.popitem(last=False)
             return position, False
+
+    def _require_room(self, namespace: str, size_bytes: int) -> None:
+        """QUOTA_EXCEEDED where the namespace may not hold one more text of so many bytes, as it is sealed."""
+        limits = self._host.registry.quota(namespace)
+        if quota.is_given(limits):
+            quota.require_room(namespace, limits, self._ahead.held(namespace), quota.Amount(1, size_bytes))
 
     def _reading(self, text: str) -> bytes:
         """What the model of names sees in a text. A long one takes seconds, so this is done under no lock, and not when

@@ -8,7 +8,8 @@ differs: a call appends alone, the inbox together with its offsets and dead lett
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -27,9 +28,10 @@ from mneme.v1.ledger_pb2 import (
 
 from services.common import telemetry
 from services.common.crypto.auth import Caller
-from services.common.crypto.seal import KEY_WAIT_S, KeyDestroyed, Keyring
+from services.common.crypto.seal import KEY_WAIT_S, TAG_BYTES, KeyDestroyed, Keyring
 from services.common.ids import digest
 from services.common.ledger import entries as ledger
+from services.common.ledger.quota import NOTHING, Amount, keeps
 from services.common.ledger.room import ENGRAM_BYTES, HOST_BYTES, ID_BYTES, names_that_fit
 from services.common.ledger.settings import Place
 from services.common.lineage import lineage_of
@@ -104,9 +106,7 @@ class Intake:
             bare, content_mac = (
                 self._keyring.mac(namespace, ledger.MAC_CONTENT, content) for content in _contents(observation)
             )
-            known_already = (
-                self.known.first(namespace, id_mac) is not None or self.known.erased(namespace, id_mac) is not None
-            )
+            known_already = self._is_known(namespace, id_mac) or self._is_known_of_a_full_one(observation, id_mac)
             perceived = (
                 PerceivedObservation(observation=observation)
                 if known_already
@@ -114,6 +114,22 @@ class Intake:
             )
             same = frozenset({bare, content_mac})
             return Examined(observation, id_mac, content_mac, same, perceived, caller.principal, telemetry.carrier())
+
+    def _is_known(self, namespace: str, id_mac: bytes) -> bool:
+        return self.known.first(namespace, id_mac) is not None or self.known.erased(namespace, id_mac) is not None
+
+    def _is_known_of_a_full_one(self, observation: Observation, id_mac: bytes) -> bool:
+        """Whether the id is known of a namespace that has no more room; QUOTA_EXCEEDED where it is not: in what is
+        refused no names are looked for, so that who sends on and on beyond the quota holds nobody up."""
+        namespace, at_least = observation.namespace, Amount(1, observation.ByteSize())
+        try:
+            self.known.require_room(namespace, at_least)
+        except MnemeError:
+            self.known.catch_up([self.known.partition(namespace)])
+            if self._is_known(namespace, id_mac):
+                return True
+            self.known.require_room(namespace, at_least)
+        return False
 
     def was_erased(self, observation: Observation) -> bool:
         """Whether one with its id was, or what it is derived from, as far as the ledger is known. It need not be
@@ -133,9 +149,10 @@ class Intake:
         """Compare with the ledger and make the entries. Call it inside ``known.exclusive``, and append there."""
         decision = Decision()
         new: dict[bytes, tuple[bytes, int]] = {}
+        ahead: defaultdict[str, Amount] = defaultdict(Amount)  # of what is accepted here, by namespace
         self._keyring.prepare({one.observation.namespace for one in examined})
         for one in examined:
-            refusal = self._refusal(one, new)
+            refusal = self._refusal(one, new) or self._beyond_quota(one, new, ahead)
             first = self.known.first(one.observation.namespace, one.id_mac)
             if refusal is not None:
                 decision.refuse(refusal)
@@ -148,6 +165,7 @@ class Intake:
             else:
                 try:
                     new[one.id_mac] = (one.content_mac, self._seal(one, decision))
+                    ahead[one.observation.namespace] += _amount(one)
                 except KeyDestroyed:  # the namespace is deleted in this moment, and its name key went with it
                     decision.refuse(_unknown_namespace(one.observation.namespace))
                     if stop_at_refusal:
@@ -300,6 +318,17 @@ class Intake:
             )
         return None
 
+    def _beyond_quota(self, one: Examined, new: Container[bytes], ahead: Mapping[str, Amount]) -> MnemeError | None:
+        """What is told again takes no room."""
+        namespace = one.observation.namespace
+        if one.id_mac in new or self.known.first(namespace, one.id_mac) is not None:
+            return None
+        try:
+            self.known.require_room(namespace, _amount(one), ahead.get(namespace, NOTHING))
+        except MnemeError as error:
+            return error
+        return None
+
     def _seal(self, one: Examined, decision: Decision) -> int:
         namespace = one.observation.namespace
         with telemetry.span("perception.seal", parent=one.trace):
@@ -326,6 +355,8 @@ class Intake:
         sealed = ledger.seal_aliases(self._keyring, key.key_id, settings.name, settings.aliases)
         entry = self._entry(settings.name, principal)
         entry.namespace_created.CopyFrom(NamespaceCreated(metadata_fields=settings.metadata_fields, aliases=sealed))
+        if settings.HasField("quota"):
+            entry.namespace_created.quota.CopyFrom(settings.quota)
         self._append_messages([key.message, ledger.message(entry)])
 
     def _await_gone(self, name: str, within_s: float) -> None:
@@ -351,6 +382,8 @@ class Intake:
             key = self._keyring.new_key(name)
             keys.append(key.message)
             changed.aliases.CopyFrom(ledger.seal_aliases(self._keyring, key.key_id, name, request.aliases.groups))
+        if request.HasField("quota"):
+            changed.quota.CopyFrom(request.quota)
         entry = self._entry(name, principal)
         entry.namespace_changed.CopyFrom(changed)
         self._append_messages([*keys, ledger.message(entry)])
@@ -423,8 +456,14 @@ def _unknown_namespace(name: str) -> MnemeError:
     )
 
 
-def _same_settings(a: Namespace, b: Namespace) -> bool:
-    return _settings_key(a) == _settings_key(b)
+def _amount(one: Examined) -> Amount:
+    """Of the text as it is sealed."""
+    return Amount(1, one.perceived.ByteSize() + TAG_BYTES)
+
+
+def _same_settings(there: Namespace, asked: Namespace) -> bool:
+    """Of the quota what is asked for: who asks for none need not know what was set since."""
+    return _settings_key(there) == _settings_key(asked) and keeps(there.quota, asked.quota)
 
 
 def _settings_key(n: Namespace) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from mneme.v1.admin_pb2 import AliasGroup, MetadataField, MetadataType, Namespac
 from mneme.v1.common_pb2 import MetadataValue, Observation, ObservationKind
 
 from services.common.ids import MAX_ID, MAX_NAME, MAX_NAMESPACE, is_namespace, is_one_line
+from services.common.ledger.quota import is_given
 from services.common.lineage import check_derived_from
 from services.common.serving import clocks
 from services.common.serving.errors import MnemeError, invalid
@@ -98,8 +99,9 @@ def check_change(request: UpdateNamespaceRequest, declared: Mapping[str, Metadat
         what = f"With {needed_bytes} bytes that are needed for what was told before, they have too many."
         remedy = f"Give fewer names: {MAX_ALIASES_BYTES} bytes in all, those of before counted in."
         raise invalid("aliases.groups", what, remedy)
-    if not request.metadata_fields and not request.HasField("aliases"):
-        raise invalid("aliases", "Nothing is to be changed.", "Give alias groups, or metadata fields to declare.")
+    if not request.metadata_fields and not request.HasField("aliases") and not is_given(request.quota):
+        remedy = "Give alias groups, metadata fields to declare, or a limit of the quota."
+        raise invalid("aliases", "Nothing is to be changed.", remedy)
 
 
 def _check_fields(fields: Iterable[MetadataField], declared: Mapping[str, MetadataType] = MappingProxyType({})) -> None:
