@@ -258,13 +258,19 @@ def _limits(quota: admin_pb2.Quota) -> dict[str, int]:
     return {what: limit for what, limit in (("texts", quota.max_texts), ("bytes", quota.max_bytes)) if limit}
 
 
+def refusal(given: admin_pb2.RefusedRecord | admin_pb2.ReplayedRecord) -> str:
+    """Why, and the remedy, which a message that was kept holds already."""
+    remedy = "" if given.remedy in given.message else f" {given.remedy}"
+    return f"{given.reason}: {given.message}{remedy}"
+
+
 def refused(given: admin_pb2.RefusedRecord) -> str:
     """A record that an inbox could not take."""
     of = f" of {given.namespace}" if given.namespace else ""
     place = f" {given.position.partition}/{given.position.offset}" if given.HasField("position") else ""
     lines = [
         f"{given.id}  {given.at.ToJsonString()}  {given.topic}{place}{of}",
-        f"  {given.reason}: {given.message} {given.remedy}".rstrip(),
+        f"  {refusal(given)}",
     ]
     if given.payload:
         lines.append(f"  {shorten(given.payload.decode(errors='replace'), 400)}")

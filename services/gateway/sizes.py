@@ -8,6 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from services.gateway import reflection as _reflection  # noqa: F401  # imported for the descriptors of all services
 from services.gateway.errors import too_large
 
 _BYTES = 2  # the wire type of texts, bytes and messages

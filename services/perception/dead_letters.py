@@ -51,7 +51,7 @@ class DeadLetters:
         at.FromDatetime(self._clock())
         payload = (record.value or b"") if with_payload else b""
         ours = _in_our_words(error)
-        message = ours.message
+        message = str(ours)
         if len(payload) > MAX_PAYLOAD_BYTES:
             message += f" The payload of {len(payload)} bytes is left out: a dead letter holds {MAX_PAYLOAD_BYTES}."
             payload = b""

@@ -53,7 +53,7 @@ def replay(get_client: Callable[[], Client], namespace: str, ids: tuple[str, ...
             taken += each.taken
             refused += not each.taken
             if not each.taken:
-                click.echo(f"{each.id}  {each.reason}: {each.message} {each.remedy}".rstrip())
+                click.echo(f"{each.id}  {render.refusal(each)}")
     click.echo(f"{taken} taken, {refused} refused again.")
     if refused:
         raise SystemExit(1)
