@@ -18,6 +18,7 @@ from services.common.serving.errors import from_rpc_error
 from tests.e2e import talk
 from tests.waiting import until
 
+NOTICED_S = 8.0  # within which Serve has ended a replica that is frozen
 NAMESPACE = "e2e/watched"
 
 
@@ -39,6 +40,12 @@ def metric(local: Local, name: str) -> float:
     return float(line.rpartition(" ")[2])
 
 
+@pytest.fixture(scope="module")
+def away() -> dict[str, float]:
+    """Seconds for which a replica was away, by what was done to it."""
+    return {}
+
+
 def test_every_service_says_when_it_started_and_how_long_that_took(local: Local) -> None:
     starts = {"gateway": "listening", "perception": "perceiving", "episodic": "remembering", "reasoning": "answering"}
     for service, message in {**starts, "kvstore": "keeping blocks"}.items():
@@ -46,18 +53,23 @@ def test_every_service_says_when_it_started_and_how_long_that_took(local: Local)
         assert said(local, service, message), service
 
 
-def test_a_killed_replica_leaves_a_line_for_its_death_and_one_for_its_successor(local: Local) -> None:
+def test_a_killed_replica_leaves_a_line_for_its_death_and_one_for_its_successor(
+    local: Local, away: dict[str, float]
+) -> None:
     restarts = metric(local, "mneme_replica_restarts_total")
-    _ends_and_comes_back(local, signal.SIGKILL, "its process was killed, or crashed")
+    away["killed"] = _ends_and_comes_back(local, signal.SIGKILL, "its process was killed, or crashed")
     until(lambda: metric(local, "mneme_replica_restarts_total") == restarts + 1, within_s=15)
     until(lambda: metric(local, "mneme_replicas_up") == metric(local, "mneme_application_up") == 1, within_s=15)
 
 
-def test_a_frozen_replica_is_said_to_be_silent_is_replaced_and_refuses_at_once_meanwhile(local: Local) -> None:
+def test_a_frozen_replica_is_said_to_be_silent_is_replaced_and_refuses_at_once_meanwhile(
+    local: Local, away: dict[str, float]
+) -> None:
     away_s = _ends_and_comes_back(
         local, signal.SIGSTOP, "Serve ended it: it did not answer, or said that it is not well"
     )
-    assert away_s < 15
+    # Some 5 s are of the freeze; the rest, the start of any replica, takes longer on a slow machine.
+    assert away_s < max(15.0, away.get("killed", 0.0) + NOTICED_S)
     silent = said(local, "gateway", "an application does not answer; its calls are refused")[-1]
     assert silent["application"] == "perception"
     assert said(local, "gateway", "an application answers again")[-1]["application"] == "perception"
