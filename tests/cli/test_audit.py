@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from click.testing import CliRunner, Result
 from google.protobuf.timestamp_pb2 import Timestamp
 from mneme.v1 import admin_pb2 as pb
-from mneme.v1.admin_service_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
+from mneme.v1.admin_service_pb2_grpc import AdminServiceServicer
 from mneme.v1.common_pb2 import Position, TimeRange
 
 from services.cli import render
 from services.cli.main import main
+from tests.cli.serving import served
 
 AT = Timestamp(seconds=1_710_000_000)
 TIME = "2024-03-09T16:00:00Z"
@@ -69,12 +69,8 @@ class Door(AdminServiceServicer):
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    server, door = grpc.server(ThreadPoolExecutor(2)), Door()
-    add_AdminServiceServicer_to_server(door, server)
-    door.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield door
-    server.stop(None).wait()
+    with served(Door()) as door:
+        yield door
 
 
 def test_a_line_says_when_what_by_whom_to_what_and_where(door: Door) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from click.testing import CliRunner, Result
 from mneme.v1 import admin_pb2 as pb
-from mneme.v1.admin_service_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
+from mneme.v1.admin_service_pb2_grpc import AdminServiceServicer
 
 from services.cli.main import main
+from tests.cli.serving import served
 
 THERE = pb.Namespace(name="acme/ann", quota=pb.Quota(max_texts=100))
 
@@ -45,12 +45,8 @@ class Door(AdminServiceServicer):
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    server, door = grpc.server(ThreadPoolExecutor(2)), Door()
-    add_AdminServiceServicer_to_server(door, server)
-    door.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield door
-    server.stop(None).wait()
+    with served(Door()) as door:
+        yield door
 
 
 def test_a_quota_is_asked_for_when_it_is_created(door: Door) -> None:
