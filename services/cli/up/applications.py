@@ -56,21 +56,27 @@ def overviews() -> dict[str, Any]:
 
 def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    waiting: list[str] = []
+    waiting: dict[str, str] = {}
     while True:
-        there = {name: overview for name, overview in overviews().items() if name in wanted}
-        for name, overview in there.items():
-            if overview.app_status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise StartError(f"{name}: {_last_line(overview)}")
-        still = [name for name in wanted if name not in there or there[name].app_status.status != "RUNNING"]
+        there = overviews()
+        still = {name: _state(there.get(name)) for name in wanted if _state(there.get(name)) != "RUNNING"}
+        for name, state in still.items():
+            if state == "DEPLOY_FAILED":
+                raise StartError(f"{name}: {_last_line(there[name])}")
         if not still:
             return
         if still != waiting:
-            progress("waiting for " + ", ".join(still))
+            # One that served and died meanwhile is no failed start: Serve starts it again.
+            again = {name for name, state in still.items() if state == "UNHEALTHY"}
+            progress("waiting for " + ", ".join(f"{name} (started again)" if name in again else name for name in still))
             waiting = still
         if time.monotonic() > deadline:
             raise StartError(f"{', '.join(still)}: not running after {START_TIMEOUT_S:.0f} s; see data_dir/logs.")
         time.sleep(0.2)
+
+
+def _state(overview: Any) -> str:
+    return str(overview.app_status.status) if overview else "NOT_STARTED"
 
 
 def _last_line(overview: Any) -> str:

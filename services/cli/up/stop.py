@@ -14,6 +14,8 @@ from services.cli.up.ray import stop_ray
 if TYPE_CHECKING:
     from services.cli.up.watch import Watch
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 watching: list[Watch] = []  # one, while a service of this process is up
 ending: list[Callable[[], object]] = []  # to be done before Ray stops, the last first
 
@@ -31,17 +33,23 @@ def stopping() -> Iterator[None]:
     except _Stop:
         pass
     finally:
+        _ignore_signals()
         _shut_down()
 
 
 def end_block_on_signals() -> None:
     def stop(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # one stop is under way: a second signal must not cut it short
+        _ignore_signals()
         raise _Stop
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, stop)
+
+
+def _ignore_signals() -> None:
+    """A stop is under way: a signal must not cut it short."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _shut_down() -> None:
