@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.serve.schema import ApplicationStatus
 
 from services.cli.up import applications, stop
 from services.cli.up.errors import StartError
@@ -27,7 +28,9 @@ def awaiting(monkeypatch: pytest.MonkeyPatch, *states: dict[str, str]) -> list[s
 
 
 def _of(state: str) -> Any:
-    status = SimpleNamespace(status=state, message="Traceback\nservices.x.StartError: the disk is full")
+    status = SimpleNamespace(
+        status=ApplicationStatus(state), message="Traceback\nservices.x.StartError: the disk is full"
+    )
     return SimpleNamespace(app_status=status, deployment_statuses=[])
 
 

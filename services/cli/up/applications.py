@@ -76,7 +76,7 @@ def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> No
 
 
 def _state(overview: Any) -> str:
-    return str(overview.app_status.status) if overview else "NOT_STARTED"
+    return str(overview.app_status.status.value) if overview else "NOT_STARTED"
 
 
 def _last_line(overview: Any) -> str:
