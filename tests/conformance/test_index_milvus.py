@@ -6,8 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +147,32 @@ def test_what_is_replaced_again_and_again_is_there_once(collection: Collection) 
     assert {r.feed_offset for r in found} == {2}
     for number, space in enumerate(spaces):
         assert {r.id for r in collection.rows(space)} == {f"e{n}" for n in range(number, 210, 20)}
+
+
+def test_who_reads_while_it_is_written_and_flushed_misses_nothing_that_was_there(
+    request: pytest.FixtureRequest, collection: Collection
+) -> None:
+    ids = [f"there{n}" for n in range(60)]
+    ended, missed = threading.Event(), list[str]()
+
+    def read() -> None:
+        while not ended.is_set():
+            for what, found in ("rows", {r.id for r in collection.rows(OURS)}), ("sealed", set(collection.sealed(ids))):
+                missed.extend(f"{id} of {what}" for id in ids if id not in found)
+
+    collection.write([row(id) for id in ids])
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-5)
+    with ThreadPoolExecutor(2) as readers:
+        reading = [readers.submit(read) for _ in range(2)]
+        for n in range(25):
+            collection.write([row(id) for id in ids])
+            collection.write([row(f"new{n}", of=THEIRS)])
+            collection.flush(n)
+        ended.set()
+        for each in reading:
+            each.result(60)
+    assert not missed, missed[:5]
 
 
 def test_what_is_deleted_is_nowhere(index: Index, collection: Collection) -> None:

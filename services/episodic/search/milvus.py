@@ -14,8 +14,9 @@ import logging
 import os
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pymilvus import MilvusClient, MilvusException
 from services.common.files import private_part
 from services.episodic.plugins.base import Vector
 from services.episodic.search import milvus_rows as rows
+from services.episodic.search.exclusion import Exclusion
 from services.episodic.search.index import IndexTooOld, IndexUnavailable
 from services.episodic.search.rows import Found, Row, pk
 
@@ -133,10 +135,18 @@ class _Channel:
 
 
 class MilvusCollection:
-    """Rows of one generation. Thread-safe as far as Milvus is: one writer, many readers."""
+    """Rows of one generation. Thread-safe: one writer, many readers."""
 
-    def __init__(self, channel: _Channel, name: str, *, searches_vectors: bool, noted: Path | None) -> None:
-        """``noted``: the file of ``follows``, of Milvus Lite."""
+    def __init__(
+        self, channel: _Channel, name: str, exclusion: Exclusion, *, searches_vectors: bool, noted: Path | None
+    ) -> None:
+        """``exclusion``: of all who use the collection. ``noted``: the file of ``follows``, of Milvus Lite."""
+        # A read of Milvus Lite (3.2) that began before a flush, or before a write that flushes, misses what was not on
+        # disk yet: it looks at the files of before and at the memory of after.
+        self._reading: Callable[[], AbstractContextManager[None]] = exclusion.reading
+        self._writing: Callable[[], AbstractContextManager[None]] = exclusion.writing
+        if channel.is_server:
+            self._reading = self._writing = nullcontext
         self._noted = noted
         self._searches_vectors = searches_vectors
         self._channel = channel
@@ -149,12 +159,15 @@ class MilvusCollection:
     def write(self, new: Sequence[Row], gone: Sequence[str] = ()) -> None:
         """Add or replace rows, and delete those with the keys ``gone``. Searches see it from then on."""
         data = [rows.to_milvus(row, self._searches_vectors) for row in new]
-        gone = list(gone)
+        with self._writing():
+            self._write(data, list(gone))
+
+    def _write(self, data: list[dict[str, Any]], gone: list[str]) -> None:
         if data and self._channel.is_mature:
             self._call("upsert", data=data)
         elif data:
             # A search between the two misses what is replaced; a kill between them is made good from the feed.
-            self._call("delete", ids=[row.pk for row in new])
+            self._call("delete", ids=[row["pk"] for row in data])
             self._call("insert", data=data)
         if gone:
             self._call("delete", ids=gone)
@@ -175,21 +188,23 @@ class MilvusCollection:
         """Of a server it was on disk when it was taken."""
         if self._noted is None:
             return
-        self._call("flush")
+        with self._writing():
+            self._call("flush")
         _note(self._noted, follows)
 
     def search(self, vector: Vector, k: int, where: str) -> list[tuple[str, float]]:
         """(engram id, cosine x weight) of the rows nearest to ``vector``; approximate, an id may come twice."""
-        [hits] = self._call(
-            "search",
-            data=[vector],
-            anns_field="dense",
-            limit=k,
-            filter=f"({where}) and dense_weight > 0.0",
-            search_params={"params": {"ef": max(64, k)}},
-            output_fields=["id", "dense_weight"],
-            consistency_level="Bounded",
-        )
+        with self._reading():
+            [hits] = self._call(
+                "search",
+                data=[vector],
+                anns_field="dense",
+                limit=k,
+                filter=f"({where}) and dense_weight > 0.0",
+                search_params={"params": {"ef": max(64, k)}},
+                output_fields=["id", "dense_weight"],
+                consistency_level="Bounded",
+            )
         return [(hit["entity"]["id"], float(hit["distance"]) * hit["entity"]["dense_weight"]) for hit in hits]
 
     def vectors(self, where: str) -> Iterator[tuple[str, float, Vector]]:
@@ -203,8 +218,9 @@ class MilvusCollection:
         for start in range(0, len(ids), _PAGE):
             pks = [pk(i, 0) for i in ids[start : start + _PAGE]]
             fields = ["id", "sealed_a", "sealed_b"]
-            for row in self._call("query", ids=pks, output_fields=fields, consistency_level="Bounded"):
-                out[row["id"]] = rows.joined(row, "sealed")
+            with self._reading():
+                page = self._call("query", ids=pks, output_fields=fields, consistency_level="Bounded")
+            out.update((row["id"], rows.joined(row, "sealed")) for row in page)
         return out
 
     def rows(self, pseudonym: str | None = None, *, vectors: bool = False) -> Iterator[Found]:
@@ -216,14 +232,20 @@ class MilvusCollection:
             yield rows.found(row)
 
     def _iterate(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
-        iterator = self._call(
-            "query_iterator", filter=where, output_fields=fields, batch_size=_PAGE, consistency_level="Strong"
-        )
+        with self._reading():
+            iterator = self._call(
+                "query_iterator", filter=where, output_fields=fields, batch_size=_PAGE, consistency_level="Strong"
+            )
         try:
-            while page := self._channel.guarded(f"query of {self._name}", iterator.next):
+            while page := self._next_page(iterator):
                 yield from page
         finally:
             iterator.close()
+
+    def _next_page(self, iterator: Any) -> list[dict[str, Any]]:
+        with self._reading():
+            page: list[dict[str, Any]] = self._channel.guarded(f"query of {self._name}", iterator.next)
+        return page
 
     def _call(self, method: str, **arguments: Any) -> Any:
         return self._channel.call(method, self._name, **arguments)
@@ -253,6 +275,7 @@ class MilvusIndex:
         if embedded:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         self._channel = _Channel(uri, token, timeout_s)
+        self._exclusions: defaultdict[str, Exclusion] = defaultdict(Exclusion)  # by collection
 
     def open(self, generation: int) -> tuple[MilvusCollection, bool]:
         """The collection of a generation, made where missing, and whether it was made now."""
@@ -269,7 +292,8 @@ class MilvusIndex:
             # Not waited for: pymilvus would look only every half second, for each of them.
             call("create_index", name, wanted, sync=False)
         call("load_collection", name)
-        return MilvusCollection(self._channel, name, searches_vectors=searched, noted=self._noted(generation)), made
+        noted, exclusion = self._noted(generation), self._exclusions[name]
+        return MilvusCollection(self._channel, name, exclusion, searches_vectors=searched, noted=noted), made
 
     def _has(self, name: str, schema: Any) -> bool:
         """Whether there is such a collection. One with other fields goes: the feed fills a new one."""
