@@ -96,6 +96,11 @@ def replica_pids(local: Local) -> dict[str, int]:
     return {service: pid for service, pid in _logging(local) if service != "up"}  # `mneme up` itself
 
 
+def pids_of(local: Local, service: str) -> set[int]:
+    """The processes of all its replicas."""
+    return {pid for name, pid in _logging(local) if name == service}
+
+
 def _logging(local: Local) -> Iterator[tuple[str, int]]:
     for path in sorted((local.settings.common.log_dir).glob("*.jsonl"), key=lambda p: p.stat().st_mtime):
         service, _, pid = path.stem.rpartition("-")

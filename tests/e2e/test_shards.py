@@ -24,7 +24,8 @@ from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, Wording
 
 from services.cli.client import Client
 from services.cli.local import Local, environment, serving
-from services.common.log.base import partition_of
+from services.common.log.base import Message, partition_of
+from services.common.log.open import open_log
 from services.common.serving.errors import from_rpc_error
 from tests.cli.test_start import one_clear_line, refused_start
 from tests.e2e import talk
@@ -39,7 +40,9 @@ SPACES = one_in_each("e2e/shard", PARTITIONS)
 
 
 def started(folder: Path, shards: int) -> dict[str, str]:
-    return environment(folder, episodic__shards=shards, common__partitions=PARTITIONS, **talk.QUOTES_ONLY)
+    """Perception takes what is told in two processes, whatever the shards."""
+    split = {"episodic__shards": shards, "perception__replicas": 2, "common__partitions": PARTITIONS}
+    return environment(folder, **split, **talk.QUOTES_ONLY)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +187,34 @@ def test_a_killed_shard_delays_its_own_namespaces_alone_and_not_for_long(local: 
     assert max(waits) < 5, sorted(waits)[-3:]
 
 
+def test_perception_in_two_processes_takes_each_text_once_though_one_of_them_is_killed(local: Local) -> None:
+    client, both = local.client, talk.pids_of(local, "perception")
+    assert len(both) == 2
+    turns = {space: talk.stats(client, space).engrams_by_kind["turn"] for space in SPACES}
+    with contextlib.closing(open_log(local.settings.common.log_url, local.settings.common.kafka)) as log:
+        for number in range(40):
+            told = [letter(space, number) for space in SPACES]
+            log.append([Message(INBOX, b"producer", each.SerializeToString(), headers=BINARY) for each in told])
+            if number == 20:
+                os.kill(min(both), signal.SIGKILL)
+    talk.observe_until_accepted(client, SPACES[0], "meanwhile-")
+    turns[SPACES[0]] += len(talk.LINES)
+    for space in SPACES:
+        talk.await_idle(client, space, turns[space] + 40)
+        assert told_in_order(client, space, "letters") == [letter(space, number).text for number in range(40)]
+    until(lambda: len(talk.pids_of(local, "perception")) == 2, 40)
+
+
+INBOX, BINARY = "mneme.observations.v1", {"content-type": b"application/x-protobuf"}
+
+
+def letter(space: str, number: int) -> Observation:
+    text = f"Letter {number} of {space} came."
+    one = Observation(id=f"letter{number}", namespace=space, session="letters", text=text)
+    one.observed_at.FromDatetime(talk.START + timedelta(days=2, seconds=number))
+    return one
+
+
 class Traffic:
     """Clients that write to every namespace, read from it and watch it, each call within a client's deadline."""
 
@@ -249,7 +280,7 @@ class Traffic:
             for change in stream:
                 told = change.engram
                 self.changes[told.id, told.version] += 1
-                if is_parcel(told) and told.text not in self.seen[space]:
+                if is_turn(told, "parcels") and told.text not in self.seen[space]:
                     self.seen[space].append(told.text)
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.CANCELLED:
@@ -260,8 +291,8 @@ def parcel(number: int) -> str:
     return f"Parcel {number} came."
 
 
-def is_parcel(engram: episodic_pb2.Engram) -> bool:
-    return engram.kind == episodic_pb2.ENGRAM_KIND_TURN and engram.session == "parcels"
+def is_turn(engram: episodic_pb2.Engram, session: str) -> bool:
+    return engram.kind == episodic_pb2.ENGRAM_KIND_TURN and engram.session == session
 
 
 def scaled(local: Local, shards: int) -> list[list[int]]:
@@ -287,20 +318,20 @@ def test_the_number_of_shards_changes_under_writers_and_readers(local: Local) ->
     assert set(traffic.changes.values()) == {1}, traffic.changes.most_common(3)
     for space in SPACES:
         assert traffic.seen[space] == [parcel(n) for n in range(traffic.told)], space
-        assert told_in_order(local.client, space) == traffic.seen[space]
+        assert told_in_order(local.client, space, "parcels") == traffic.seen[space]
     until(lambda: "episodic-1" not in talk.replica_pids(local), 30)
     before = hashes(local.client)
     rebuilt(local.client, "after-scaling")
     assert hashes(local.client) == before
 
 
-def told_in_order(client: Client, space: str) -> list[str]:
+def told_in_order(client: Client, space: str, session: str) -> list[str]:
     texts: list[str] = []
     token = ""
     while True:
         request = episodic_pb2.TimelineRequest(namespace=space, page_size=100, page_token=token)
         page = client.episodic.Timeline(request, metadata=client.metadata, timeout=20)
-        texts += [each.text for each in page.engrams if is_parcel(each)]
+        texts += [each.text for each in page.engrams if is_turn(each, session)]
         if not (token := page.next_page_token):
             return texts
 
