@@ -314,7 +314,7 @@ def test_the_number_of_shards_changes_under_writers_and_readers(local: Local) ->
         until(lambda: 'mneme_shard_partitions{application="episodic"} 4.0' in scrape(local), 10)
     finally:
         traffic.end()
-    assert traffic.told > 20
+    assert traffic.told > 10  # as many as a busy machine takes meanwhile
     assert set(traffic.changes.values()) == {1}, traffic.changes.most_common(3)
     for space in SPACES:
         assert traffic.seen[space] == [parcel(n) for n in range(traffic.told)], space
