@@ -126,7 +126,7 @@ def poll_until(what: str, condition: Callable[[], bool], *consumers: Consumer) -
     while not condition():
         assert time.monotonic() < until, f"never came true: {what}"
         for consumer in consumers:
-            assert consumer.poll(timeout_s=0.05) == []
+            assert consumer.poll(timeout_s=0.25) == []  # as a service does
 
 
 def transact(
@@ -511,8 +511,8 @@ def test_what_a_lost_partition_held_uncommitted_comes_again_when_it_is_back(stor
     deadline = time.monotonic() + PATIENCE_S
     while not len(first.assignment()) == len(second.assignment()) == 2:
         assert time.monotonic() < deadline, "never came to two halves"
-        first.poll(timeout_s=0.05)
-        second.poll(timeout_s=0.05)
+        first.poll(timeout_s=0.25)
+        second.poll(timeout_s=0.25)
     lost = second.assignment()
     second.close()
     again: list[Record] = []
