@@ -24,6 +24,7 @@ from mneme.v1.reasoning_pb2 import WORDING_OUTCOME_NO_MODEL, AskRequest, Wording
 
 from services.cli.client import Client
 from services.cli.local import Local, environment, serving
+from services.common.ledger import topics
 from services.common.log.base import Message, partition_of
 from services.common.log.open import open_log
 from services.common.serving.errors import from_rpc_error
@@ -37,6 +38,7 @@ from tests.waiting import until
 PARTITIONS = 4
 # One in each partition of the ledger, in their order.
 SPACES = one_in_each("e2e/shard", PARTITIONS)
+BINARY = {"content-type": b"application/x-protobuf"}
 
 
 def started(folder: Path, shards: int) -> dict[str, str]:
@@ -194,7 +196,7 @@ def test_perception_in_two_processes_takes_each_text_once_though_one_of_them_is_
     with contextlib.closing(open_log(local.settings.common.log_url, local.settings.common.kafka)) as log:
         for number in range(40):
             told = [letter(space, number) for space in SPACES]
-            log.append([Message(INBOX, b"producer", each.SerializeToString(), headers=BINARY) for each in told])
+            log.append([Message(topics.INBOX, b"producer", each.SerializeToString(), headers=BINARY) for each in told])
             if number == 20:
                 os.kill(min(both), signal.SIGKILL)
     talk.observe_until_accepted(client, SPACES[0], "meanwhile-")
@@ -203,9 +205,6 @@ def test_perception_in_two_processes_takes_each_text_once_though_one_of_them_is_
         talk.await_idle(client, space, turns[space] + 40)
         assert told_in_order(client, space, "letters") == [letter(space, number).text for number in range(40)]
     until(lambda: len(talk.pids_of(local, "perception")) == 2, 40)
-
-
-INBOX, BINARY = "mneme.observations.v1", {"content-type": b"application/x-protobuf"}
 
 
 def letter(space: str, number: int) -> Observation:

@@ -59,7 +59,7 @@ def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> No
     waiting: dict[str, str] = {}
     while True:
         there = overviews()
-        still = {name: _state(there.get(name)) for name in wanted if _state(there.get(name)) != "RUNNING"}
+        still = {name: state for name in wanted if (state := _state(there.get(name))) != "RUNNING"}
         for name, state in still.items():
             if state == "DEPLOY_FAILED":
                 raise StartError(f"{name}: {_last_line(there[name])}")
@@ -67,8 +67,8 @@ def _await_running(wanted: Sequence[str], progress: Callable[[str], None]) -> No
             return
         if still != waiting:
             # One that served and died meanwhile is no failed start: Serve starts it again.
-            again = {name for name, state in still.items() if state == "UNHEALTHY"}
-            progress("waiting for " + ", ".join(f"{name} (started again)" if name in again else name for name in still))
+            again = {"UNHEALTHY": " (started again)"}
+            progress("waiting for " + ", ".join(name + again.get(state, "") for name, state in still.items()))
             waiting = still
         if time.monotonic() > deadline:
             raise StartError(f"{', '.join(still)}: not running after {START_TIMEOUT_S:.0f} s; see data_dir/logs.")

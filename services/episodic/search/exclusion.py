@@ -38,6 +38,7 @@ class Exclusion:
                 self._is_written = True
             finally:
                 self._waiting -= 1
+                self._changed.notify_all()  # readers that let it go first, where it was interrupted
         try:
             yield
         finally:
